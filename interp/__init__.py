@@ -1,0 +1,23 @@
+"""interp: open GPT-2, read every activation, and find the circuits behind its behavior."""
+
+from interp.model import (
+    GPT2Config,
+    HookedGPT2,
+    KeyValueCache,
+    generate,
+    next_tokens,
+    process_weights,
+    sample,
+    stream,
+)
+
+__all__ = [
+    "GPT2Config",
+    "HookedGPT2",
+    "KeyValueCache",
+    "generate",
+    "next_tokens",
+    "process_weights",
+    "sample",
+    "stream",
+]

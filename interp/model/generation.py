@@ -1,0 +1,217 @@
+"""Continue a text, one sampled token at a time, with the keys and values of the past kept.
+
+A step draws from softmax(logits / temperature), cut to the `top_k` most probable tokens (Fan et
+al. 2018, "Hierarchical Neural Story Generation") and to the smallest set whose probability reaches
+`top_p` (Holtzman et al. 2020, "The Curious Case of Neural Text Degeneration", nucleus sampling).
+Temperature 0 takes the most probable token. Hooks on the model act in every step.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+class KeyValueCache:
+    """Keys and values of the tokens seen so far, by layer, each [batch pos head d_head].
+
+    `model(tokens, past=cache)` appends those of `tokens`; hooks on k and v act on the new ones.
+    """
+
+    def __init__(self) -> None:
+        self._layers: dict[int, tuple[Tensor, Tensor]] = {}
+
+    @property
+    def length(self) -> int:
+        """How many tokens have been seen."""
+        return next(iter(self._layers.values()))[0].shape[1] if self._layers else 0
+
+    def append(
+        self, layer: int, k: Float[Tensor, "b p h k"], v: Float[Tensor, "b p h k"]
+    ) -> tuple[Float[Tensor, "b keys h k"], Float[Tensor, "b keys h k"]]:
+        """Add the keys and values of new tokens; returns all of them."""
+        if layer in self._layers:
+            past_k, past_v = self._layers[layer]
+            k, v = torch.cat([past_k, k], 1), torch.cat([past_v, v], 1)
+        self._layers[layer] = (k, v)
+        return k, v
+
+
+def sample(
+    model: Any,
+    tokens: Int[Tensor, "batch pos"],
+    attention_mask: Bool[Tensor, "batch pos"] | None = None,
+    *,
+    max_new_tokens: int = 20,
+    temperature: float = 0.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seed: int = 0,
+    use_past: bool = True,
+) -> Iterator[Int[Tensor, " batch"]]:
+    """Yield one new token a prompt and step.
+
+    Args:
+        model: a `HookedGPT2`.
+        tokens: the prompts, padded on either side.
+        attention_mask: True where a token is real.
+        max_new_tokens: number of steps.
+        temperature: 0 for the most probable token; 1 for the model's own distribution.
+        top_k: keep this many tokens at each step.
+        top_p: keep the most probable tokens that reach this probability together, in (0, 1].
+        seed: of the draws.
+        use_past: keep keys and values, so that a step costs one token. False runs the whole text
+            at each step, so that hooks see every position every time; the tokens are the same.
+
+    Raises:
+        ValueError: for settings out of range or more tokens than n_ctx, before the first step.
+    """
+    _check_settings(model, tokens, max_new_tokens, temperature, top_k, top_p)
+    return _steps(
+        model, tokens, attention_mask, max_new_tokens, temperature, top_k, top_p, seed, use_past
+    )
+
+
+@torch.inference_mode()
+def _steps(
+    model: Any,
+    tokens: Tensor,
+    mask: Tensor | None,
+    max_new_tokens: int,
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+    seed: int,
+    use_past: bool,
+) -> Iterator[Tensor]:
+    generator = torch.Generator(model.device).manual_seed(seed)
+    past = KeyValueCache() if use_past else None
+    tokens = tokens.to(model.device)
+    mask = torch.ones_like(tokens, dtype=torch.bool) if mask is None else mask.to(model.device)
+    rows = torch.arange(len(tokens), device=model.device)
+    new = tokens
+    # The last real token of a prompt: padding on the right puts it before the end.
+    last = mask.long().cumsum(-1).argmax(-1)
+    for _ in range(max_new_tokens):
+        logits = model(new if use_past else tokens, mask, past=past)
+        token = _draw(logits[rows, last].float(), temperature, top_k, top_p, generator)
+        yield token
+        new = token[:, None]
+        tokens = torch.cat([tokens, new], 1)
+        mask = torch.cat([mask, torch.ones_like(new, dtype=torch.bool)], 1)
+        last = torch.full_like(last, 0 if use_past else tokens.shape[1] - 1)
+
+
+def _draw(
+    logits: Float[Tensor, "batch d_vocab"],
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+    generator: torch.Generator,
+) -> Int[Tensor, " batch"]:
+    if temperature == 0:
+        return logits.argmax(-1)
+    values, ids = (logits / temperature).sort(-1, descending=True)
+    if top_k is not None:
+        values[:, top_k:] = -torch.inf
+    probabilities = values.softmax(-1)
+    if top_p is not None:  # a token stays while those before it have not reached top_p
+        before = probabilities.cumsum(-1) - probabilities
+        probabilities = probabilities.masked_fill(before >= top_p, 0)
+    drawn = torch.multinomial(probabilities, 1, generator=generator)
+    return ids.gather(-1, drawn)[:, 0]
+
+
+def _check_settings(
+    model: Any,
+    tokens: Tensor,
+    max_new_tokens: int,
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+) -> None:
+    if max_new_tokens < 0:
+        raise ValueError(f"max_new_tokens must be at least 0, got {max_new_tokens}")
+    if tokens.shape[-1] + max_new_tokens > model.config.n_ctx:
+        raise ValueError(
+            f"{tokens.shape[-1]} tokens of prompt and {max_new_tokens} new ones exceed the model's "
+            f"{model.config.n_ctx} (n_ctx)"
+        )
+    if not temperature >= 0:
+        raise ValueError(f"temperature must be at least 0, got {temperature}")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k must be at least 1, got {top_k}")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p must be above 0 and at most 1, got {top_p}")
+
+
+@overload
+def generate(model: Any, prompt: str, **settings: Any) -> str: ...
+@overload
+def generate(model: Any, prompt: Sequence[str], **settings: Any) -> list[str]: ...
+@overload
+def generate(model: Any, prompt: Tensor, **settings: Any) -> Tensor: ...
+def generate(model: Any, prompt: Any, **settings: Any) -> Any:
+    """Continue a prompt.
+
+    Args:
+        model: a `HookedGPT2`.
+        prompt: a text, several texts, or token ids [batch pos].
+        **settings: of `sample`: max_new_tokens, temperature, top_k, top_p, seed, use_past.
+
+    Returns:
+        The prompt and its continuation, in the form of the prompt. A text ends before the
+        end-of-text token; token ids are not cut.
+
+    Example:
+        >>> import interp
+        >>> model = interp.load("mini")
+        >>> interp.generate(model, "Mary and John", max_new_tokens=5).startswith("Mary and John")
+        True
+    """
+    if isinstance(prompt, Tensor):
+        new = list(sample(model, prompt, **settings))
+        return torch.cat([prompt.to(model.device), *(token[:, None] for token in new)], 1)
+    texts = [prompt] if isinstance(prompt, str) else list(prompt)
+    tokens, mask = model.tokenize(texts, padding_side="left")
+    new = list(sample(model, tokens, mask, **settings))
+    continued = torch.stack(new, 1) if new else tokens[:, :0]
+    end = model.tokenizer.eos_token_id
+    results = []
+    for text, row in zip(texts, continued.tolist(), strict=True):
+        kept = row[: row.index(end)] if end in row else row
+        results.append(text + (model.to_string(kept) if kept else ""))
+    return results[0] if isinstance(prompt, str) else results
+
+
+def stream(model: Any, prompt: str, **settings: Any) -> Iterator[str]:
+    """Continue one text, yielding each piece as soon as it is drawn.
+
+    Args:
+        model: a `HookedGPT2`.
+        prompt: the text.
+        **settings: of `sample`.
+
+    Yields:
+        Pieces of text that add up to what `generate` appends. A character of several tokens comes
+        out whole, with its last token.
+    """
+    tokens, mask = model.tokenize(prompt)
+    steps = sample(model, tokens, mask, **settings)
+    return _pieces(model, steps)
+
+
+def _pieces(model: Any, steps: Iterator[Tensor]) -> Iterator[str]:
+    held: list[int] = []
+    for token in steps:
+        if int(token) == model.tokenizer.eos_token_id:
+            break
+        held.append(int(token))
+        piece = model.to_string(held)
+        if not piece.endswith("\N{REPLACEMENT CHARACTER}"):
+            yield piece
+            held = []
+    if held:
+        yield model.to_string(held)

@@ -1,0 +1,193 @@
+"""From text to token ids and back.
+
+No token is put before the text unless asked for: the IOI paper has none, and positions mean what
+they say. Texts of unequal length are padded, on the right unless asked otherwise, with the
+end-of-text token; `tokenize` also returns the mask that says which tokens are real.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import pandas as pd
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+
+class TextMethods:
+    """Tokenization for a model with `tokenizer`, `config` and `device`."""
+
+    tokenizer: Any
+    config: Any
+    device: Any
+
+    def tokenize(
+        self,
+        text: str | Sequence[str],
+        *,
+        prepend_bos: bool = False,
+        padding_side: Literal["left", "right"] = "right",
+    ) -> tuple[Int[Tensor, "batch pos"], Bool[Tensor, "batch pos"]]:
+        """Token ids of one text or several, and which of them are real.
+
+        Args:
+            text: one text or a list of texts, none of them empty.
+            prepend_bos: put the end-of-text token, GPT-2's only special one, before each text.
+            padding_side: where shorter texts are padded.
+
+        Returns:
+            Token ids and mask (True where the token is not padding), both [batch pos].
+
+        Raises:
+            ValueError: for empty text, a text longer than n_ctx, or a model without a tokenizer.
+
+        Example:
+            >>> import interp
+            >>> model = interp.load("mini")
+            >>> tokens, mask = model.tokenize(["Mary and John", "Mary"])
+            >>> mask.tolist()
+            [[True, True, True], [True, False, False]]
+        """
+        texts = [text] if isinstance(text, str) else list(text)
+        if not texts:
+            raise ValueError("expected at least one text, got an empty list")
+        bos = [self._special_token()] if prepend_bos else []
+        rows = [bos + self._encode(item, f"text {i}") for i, item in enumerate(texts)]
+        width = max(map(len, rows))
+        if width > self.config.n_ctx:
+            i = max(range(len(rows)), key=lambda i: len(rows[i]))
+            raise ValueError(
+                f"text {i} has {width} tokens; the model takes at most {self.config.n_ctx} (n_ctx)"
+            )
+        pad = self._special_token() if min(map(len, rows)) < width else 0
+        tokens = torch.full((len(rows), width), pad)
+        mask = torch.zeros(tokens.shape, dtype=torch.bool)
+        for i, row in enumerate(rows):
+            here = slice(len(row)) if padding_side == "right" else slice(width - len(row), None)
+            tokens[i, here], mask[i, here] = torch.tensor(row), True
+        return tokens.to(self.device), mask.to(self.device)
+
+    def to_tokens(
+        self,
+        text: str | Sequence[str],
+        prepend_bos: bool = False,
+        *,
+        padding_side: Literal["left", "right"] = "right",
+    ) -> Int[Tensor, "batch pos"]:
+        """Token ids of one text or several; see `tokenize`, which also returns the mask."""
+        return self.tokenize(text, prepend_bos=prepend_bos, padding_side=padding_side)[0]
+
+    def to_string(self, tokens: int | Sequence[int] | Int[Tensor, "..."]) -> Any:
+        """The text of token ids: a string for a row of ids, a list of strings for a batch."""
+        ids = torch.as_tensor(tokens)
+        if ids.ndim > 1:
+            return [self.to_string(row) for row in ids]
+        return self._require_tokenizer().decode(ids.reshape(-1).tolist())
+
+    def to_str_tokens(
+        self, text: str | Sequence[int] | Int[Tensor, "..."], prepend_bos: bool = False
+    ) -> list[str]:
+        """The tokens of one text, each as its own string.
+
+        Args:
+            text: a text, or the ids of one prompt ([pos] or [1 pos]).
+            prepend_bos: put the end-of-text token first (text only).
+
+        Raises:
+            ValueError: for a batch of several prompts.
+        """
+        ids = self.to_tokens(text, prepend_bos) if isinstance(text, str) else torch.as_tensor(text)
+        if ids.ndim > 1 and ids.shape[0] != 1:
+            raise ValueError(f"expected the tokens of one prompt, got shape {tuple(ids.shape)}")
+        return [self.to_string(token) for token in ids.flatten().tolist()]
+
+    def to_single_token(self, text: str) -> int:
+        """The id of a text that is exactly one token.
+
+        Raises:
+            ValueError: when it is several, with its pieces.
+        """
+        ids = self._encode(text, "text")
+        if len(ids) != 1:
+            pieces = [self.to_string(token) for token in ids]
+            hint = "" if text.startswith(" ") else f"; did you mean {' ' + text!r}?"
+            raise ValueError(f"{text!r} is not a single token but {pieces}{hint}")
+        return ids[0]
+
+    def _encode(self, text: str, what: str) -> list[int]:
+        if not isinstance(text, str):
+            raise ValueError(f"{what} must be a string, got {type(text).__name__}")
+        if not text:
+            raise ValueError(f"{what} is empty; expected at least one character")
+        return list(self._require_tokenizer()(text, add_special_tokens=False, verbose=False).input_ids)
+
+    def _require_tokenizer(self) -> Any:
+        if self.tokenizer is None:
+            raise ValueError(
+                "this model has no tokenizer, so it takes token ids only; load it from a directory "
+                "with a tokenizer.json, or set model.tokenizer"
+            )
+        return self.tokenizer
+
+    def _special_token(self) -> int:
+        token = self._require_tokenizer().eos_token_id
+        return 0 if token is None else int(token)
+
+    def _as_tokens(
+        self, input: Any, mask: Tensor | None, prepend_bos: bool
+    ) -> tuple[Int[Tensor, "batch pos"], Tensor | None]:
+        """What `forward` got, as a checked batch of token ids with its mask."""
+        if isinstance(input, Tensor):
+            tokens = input[None] if input.ndim == 1 else input
+            if tokens.ndim != 2 or tokens.is_floating_point() or tokens.dtype == torch.bool:
+                raise ValueError(
+                    "expected token ids, an integer tensor [batch pos] or [pos], got "
+                    f"{input.dtype} of shape {tuple(input.shape)}"
+                )
+            tokens = tokens.to(self.device)
+            if tokens.numel():
+                low, high = (int(x) for x in tokens.aminmax())
+                if low < 0 or high >= self.config.d_vocab:
+                    raise ValueError(
+                        f"token ids must be from 0 to {self.config.d_vocab - 1} (d_vocab - 1), got "
+                        f"ids from {low} to {high}"
+                    )
+            return tokens.long(), mask
+        if mask is not None:
+            raise ValueError("attention_mask goes with token ids; for text it is made here")
+        return self.tokenize(input, prepend_bos=prepend_bos)
+
+
+def next_tokens(model: Any, text: str, k: int = 10) -> pd.DataFrame:
+    """What the model expects after a text: the k most probable tokens.
+
+    Args:
+        model: a `HookedGPT2`.
+        text: the prompt.
+        k: how many tokens, most probable first.
+
+    Returns:
+        One row a token, indexed by rank from 0: `token` (its text), `id`, `logit`, `probability`.
+
+    Raises:
+        ValueError: for empty text or k outside 1 ... d_vocab.
+
+    Example:
+        >>> import interp
+        >>> model = interp.load("mini")
+        >>> list(interp.next_tokens(model, "Mary and John", k=3).columns)
+        ['token', 'id', 'logit', 'probability']
+    """
+    if not 1 <= k <= model.config.d_vocab:
+        raise ValueError(f"k must be from 1 to {model.config.d_vocab} (d_vocab), got {k}")
+    with torch.inference_mode():
+        logits = model(text)[0, -1].float()
+    top = logits.topk(k)
+    ids = top.indices.tolist()
+    table = {
+        "token": [model.to_string(i) for i in ids],
+        "id": ids,
+        "logit": top.values.tolist(),
+        "probability": logits.softmax(-1)[top.indices].tolist(),
+    }
+    return pd.DataFrame(table, index=pd.RangeIndex(k, name="rank"))
