@@ -5,9 +5,11 @@ from interp.model import (
     HookedGPT2,
     KeyValueCache,
     generate,
+    load,
     next_tokens,
     process_weights,
     sample,
+    save,
     stream,
 )
 
@@ -16,8 +18,10 @@ __all__ = [
     "HookedGPT2",
     "KeyValueCache",
     "generate",
+    "load",
     "next_tokens",
     "process_weights",
     "sample",
+    "save",
     "stream",
 ]

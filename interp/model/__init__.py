@@ -1,9 +1,11 @@
-"""The hooked GPT-2: its configuration, weights, text, generation and weight processing."""
+"""The hooked GPT-2: configuration, checkpoints, weights, text, generation, weight processing."""
 
 from interp.model.config import GPT2Config
 from interp.model.generation import KeyValueCache, generate, sample, stream
 from interp.model.hooked_gpt2 import HookedGPT2
+from interp.model.loading import load
 from interp.model.processing import process_weights
+from interp.model.saving import save
 from interp.model.text import next_tokens
 
 __all__ = [
@@ -11,8 +13,10 @@ __all__ = [
     "HookedGPT2",
     "KeyValueCache",
     "generate",
+    "load",
     "next_tokens",
     "process_weights",
     "sample",
+    "save",
     "stream",
 ]

@@ -10,9 +10,10 @@ One block computes, with x the residual stream (b batch, p position, d d_model, 
 and the logits are LN_final(x) W_U + b_U. Every arrow of this is a `HookPoint` under the name that
 the literature gives it (`blocks.9.attn.hook_z`, `blocks.9.hook_resid_pre`, ...).
 
-What nobody asks for costs nothing: attention scores and patterns, per-head results and per-head
-q/k/v inputs are computed only in a run where one of their hook points has a hook. With none, the
-attention is one fused kernel; the numbers agree up to rounding.
+What nobody asks for costs nothing: attention scores and patterns, layer norm scales, per-head
+results and per-head q/k/v inputs are computed only in a run where one of their hook points has a
+hook. With none, attention and layer norm are one fused kernel each; the numbers agree up to
+rounding.
 
 Weights lie in memory as Hugging Face stores them, so a memory-mapped checkpoint is used in place;
 `W_Q [head d_model d_head]` and the other names of the field are views.
@@ -21,8 +22,9 @@ Source: Radford et al. 2019 (GPT-2); hook names: Nanda and Bloom 2022 (Transform
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
+from os import PathLike
 from typing import Any, Literal
 
 import torch
@@ -33,7 +35,8 @@ from torch import Tensor, nn
 
 from interp.model._lens import ActivationCache, HookedRootModule, HookPoint, TransformerLensConfig
 from interp.model.config import GPT2Config
-from interp.model.generation import KeyValueCache
+from interp.model.generation import KeyValueCache, generate, stream
+from interp.model.masks import allowed_keys, causal_mask, position_ids
 from interp.model.text import TextMethods
 from interp.model.weights import WeightViews
 
@@ -69,7 +72,7 @@ class PosEmbed(nn.Module):
 
 
 class LayerNorm(nn.Module):
-    """(x - mean) / scale * w + b, with scale = sqrt(variance + eps) behind a hook point."""
+    """normalized * w + b, where normalized = (x - mean) / scale, scale = sqrt(variance + eps)."""
 
     def __init__(self, config: GPT2Config) -> None:
         super().__init__()
@@ -77,14 +80,14 @@ class LayerNorm(nn.Module):
         self.w = nn.Parameter(torch.ones(config.d_model))
         self.b = nn.Parameter(torch.zeros(config.d_model))
         self.hook_scale = HookPoint()  # b p 1
-        self.hook_normalized = HookPoint()  # b p d
+        self.hook_normalized = HookPoint()  # b p d, before w and b
 
     def forward(self, x: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
-        if not self.hook_scale.has_hooks():
-            return self.hook_normalized(self.unhooked(x))
+        if not (self.hook_scale.has_hooks() or self.hook_normalized.has_hooks()):
+            return self.unhooked(x)
         x = x - x.mean(-1, keepdim=True)
         scale = self.hook_scale((x.pow(2).mean(-1, keepdim=True) + self.eps).sqrt())
-        return self.hook_normalized(x / scale * self.w + self.b)
+        return self.hook_normalized(x / scale) * self.w + self.b
 
     def unhooked(self, x: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
         """The same function as one kernel, firing no hook."""
@@ -163,7 +166,7 @@ class Attention(nn.Module):
             z = F.scaled_dot_product_attention(*heads_first, mask, is_causal=mask is None)
             return z.transpose(1, 2)
         if mask is None:
-            mask = _causal_mask(q.shape[1], k.shape[1], q.device)
+            mask = causal_mask(q.shape[1], k.shape[1], q.device)
         scores = einsum(q, k, "b q h k, b s h k -> b h q s") / math.sqrt(self.d_head)
         scores = self.hook_attn_scores(scores.masked_fill(~mask, -math.inf))
         pattern = self.hook_pattern(scores.softmax(-1))
@@ -181,7 +184,7 @@ class MLP(nn.Module):
         self.W_out, self.b_out = nn.Parameter(torch.empty(m, d)), nn.Parameter(torch.zeros(d))
         self.hook_pre, self.hook_post = HookPoint(), HookPoint()  # b p d_mlp
 
-    def forward(self, x: Float[Tensor, "b p d"]) -> Float[Tensor, "b p d"]:
+    def forward(self, x: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
         pre = self.hook_pre(F.linear(x, self.W_in.T, self.b_in))
         return F.linear(self.hook_post(self.act(pre)), self.W_out.T, self.b_out)
 
@@ -283,6 +286,7 @@ class HookedGPT2(TextMethods, WeightViews, HookedRootModule):
             self.unembed.weight = self.embed.W_E
         self._init_weights(seed)
         self._name_hook_points()
+        self.eval()  # there is no dropout, and TransformerLens's tools refuse a model in training
 
     def _init_weights(self, seed: int) -> None:
         if self.embed.W_E.is_meta:  # the loader fills the weights in
@@ -319,11 +323,11 @@ class HookedGPT2(TextMethods, WeightViews, HookedRootModule):
 
     def forward(
         self,
-        input: str | Sequence[str] | Int[Tensor, "..."] | Float[Tensor, "b p d"],
+        input: str | Sequence[str] | Int[Tensor, "..."] | Float[Tensor, "..."],
         attention_mask: Bool[Tensor, "b keys"] | Int[Tensor, "b keys"] | None = None,
         *,
         return_type: Literal["logits", "loss", "both"] | None = "logits",
-        start_at_layer: int = 0,
+        start_at_layer: int | None = None,
         stop_at_layer: int | None = None,
         past: KeyValueCache | None = None,
         prepend_bos: bool = False,
@@ -332,13 +336,13 @@ class HookedGPT2(TextMethods, WeightViews, HookedRootModule):
 
         Args:
             input: text, a list of texts (padded on the right), token ids [b p] or [p], or, with
-                `start_at_layer` above 0, the residual stream [b p d] before that layer.
+                `start_at_layer`, the residual stream [b p d] before that layer.
             attention_mask: nonzero where a token is real, over the tokens of `past` and `input`;
                 padding may be on either side and changes no real token's output. Made from the
                 texts when `input` is text.
             return_type: "logits", "loss" (mean next-token cross-entropy in nats), "both", or
                 None to skip the unembedding, as TransformerLens's tools expect.
-            start_at_layer: skip the embedding and the blocks before this one.
+            start_at_layer: skip the embeddings and the blocks before this one.
             stop_at_layer: return the residual stream before this layer, [b p d], instead.
             past: keys and values of earlier tokens; those of `input` are appended to it.
             prepend_bos: put the end-of-text token before each text (the IOI paper does not).
@@ -351,7 +355,7 @@ class HookedGPT2(TextMethods, WeightViews, HookedRootModule):
                 mask of another shape, layers out of range.
         """
         first, last = self._layer_range(start_at_layer, stop_at_layer)
-        if first > 0:
+        if start_at_layer is not None:
             if not isinstance(input, Tensor) or not input.is_floating_point():
                 raise ValueError(
                     f"start_at_layer={start_at_layer} takes the residual stream before that layer "
@@ -368,10 +372,10 @@ class HookedGPT2(TextMethods, WeightViews, HookedRootModule):
             )
         real = self._check_mask(attention_mask, batch, n_past + length)
         if tokens is not None:
-            position_ids = _position_ids(real, n_past, length, batch, self.device)
+            ids = position_ids(real, n_past, length, batch, self.device)
             resid = self.hook_embed(self.embed(tokens))
-            resid = resid + self.hook_pos_embed(self.pos_embed(position_ids))
-        mask = _attention_mask(real, n_past, length, self.device)
+            resid = resid + self.hook_pos_embed(self.pos_embed(ids))
+        mask = allowed_keys(real, n_past, length, self.device)
         for layer in range(first, last):
             resid = self.blocks[layer](resid, mask, past, layer)
         if stop_at_layer is not None:
@@ -387,10 +391,10 @@ class HookedGPT2(TextMethods, WeightViews, HookedRootModule):
         loss = _next_token_loss(logits, tokens, real)
         return loss if return_type == "loss" else (logits, loss)
 
-    def _layer_range(self, start: int, stop: int | None) -> tuple[int, int]:
+    def _layer_range(self, start: int | None, stop: int | None) -> tuple[int, int]:
         n = self.config.n_layers
-        last = n if stop is None else stop
-        first, last = (i + n if i < 0 else i for i in (start, last))
+        ends = (0 if start is None else start, n if stop is None else stop)
+        first, last = (i + n if i < 0 else i for i in ends)
         if not 0 <= first <= last <= n:
             raise ValueError(
                 f"expected 0 <= start_at_layer <= stop_at_layer <= {n} (n_layers), got "
@@ -409,6 +413,20 @@ class HookedGPT2(TextMethods, WeightViews, HookedRootModule):
         mask = mask.to(self.device).bool()
         return None if bool(mask.all()) else mask
 
+    def generate(self, prompt: Any, **settings: Any) -> Any:
+        """Continue a prompt; see `interp.generate`."""
+        return generate(self, prompt, **settings)
+
+    def stream(self, prompt: str, **settings: Any) -> Iterator[str]:
+        """Continue a text piece by piece; see `interp.stream`."""
+        return stream(self, prompt, **settings)
+
+    def save(self, directory: str | PathLike[str]) -> None:
+        """Write a checkpoint that transformers reads; see `interp.save`."""
+        from interp.model.saving import save
+
+        save(self, directory)
+
     # ---- reading activations ---------------------------------------------------------------
 
     def run_with_cache(
@@ -417,11 +435,12 @@ class HookedGPT2(TextMethods, WeightViews, HookedRootModule):
         """Run the model and keep its activations.
 
         Args:
-            *args, **kwargs: of `forward`; and `names_filter` (a hook name, several, or a predicate;
-                None keeps everything except the per-head results and q/k/v inputs, which are
-                d_model wide for each head and must be named), `device`, `incl_bwd` (also
-                gradients, of a run with return_type="loss"), `pos_slice`, as in TransformerLens.
+            *args: of `forward`.
             remove_batch_dim: drop the batch dimension of a single prompt.
+            **kwargs: of `forward`; and `names_filter` (a hook name, several, or a predicate; None
+                keeps everything except the per-head results and q/k/v inputs, which are d_model
+                wide for each head and must be named), `device`, `incl_bwd` (also gradients, of a
+                run with return_type="loss"), `pos_slice`, as in TransformerLens.
 
         Returns:
             What `forward` returns, and the activations by name.
@@ -465,34 +484,6 @@ def _hook_points(n: int) -> tuple[HookPoint, ...]:
 
 def _is_cheap(name: str) -> bool:
     return not name.endswith(_PER_HEAD)
-
-
-def _causal_mask(queries: int, keys: int, device: torch.device) -> Bool[Tensor, "1 1 q keys"]:
-    """True where a query may look: at itself and before; queries are the last of the keys."""
-    all_true = torch.ones(queries, keys, dtype=torch.bool, device=device)
-    return all_true.tril(keys - queries)[None, None]
-
-
-def _attention_mask(
-    real: Tensor | None, n_past: int, length: int, device: torch.device
-) -> Bool[Tensor, "#b 1 p keys"] | None:
-    """Causal, and no real token looks at padding; None when plain causal attention is meant.
-
-    Every token may look at itself, so that a row of padding is defined and nothing becomes NaN.
-    """
-    if real is None:
-        return None if n_past == 0 else _causal_mask(length, n_past + length, device)
-    keys = n_past + length
-    itself = torch.eye(keys, dtype=torch.bool, device=device)[n_past:]
-    return _causal_mask(length, keys, device) & (real[:, None, None, :] | itself)
-
-
-def _position_ids(
-    real: Tensor | None, n_past: int, length: int, batch: int, device: torch.device
-) -> Int[Tensor, "b p"]:
-    if real is None:
-        return torch.arange(n_past, n_past + length, device=device).expand(batch, length)
-    return (real.long().cumsum(-1) - 1).clamp(min=0)[:, n_past:]
 
 
 def _next_token_loss(

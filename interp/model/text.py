@@ -119,7 +119,9 @@ class TextMethods:
             raise ValueError(f"{what} must be a string, got {type(text).__name__}")
         if not text:
             raise ValueError(f"{what} is empty; expected at least one character")
-        return list(self._require_tokenizer()(text, add_special_tokens=False, verbose=False).input_ids)
+        return list(
+            self._require_tokenizer()(text, add_special_tokens=False, verbose=False).input_ids
+        )
 
     def _require_tokenizer(self) -> Any:
         if self.tokenizer is None:

@@ -1,0 +1,51 @@
+"""Does the circuit alone do the task? Faithfulness by mean ablation.
+
+F(M) is the mean logit difference of the whole model, F(C) that of the model in which every head
+output outside the circuit is set to its mean. A faithful circuit has F(C) near F(M).
+
+Source: Wang et al. 2022 (arXiv 2211.00593), section 4; ablation as in section 2.1.
+"""
+
+import xarray as xr
+
+from interp.circuits.circuit import Circuit
+from interp.metrics import logit_diff
+from interp.model import HookedGPT2
+from interp.patching import end_logits, mean_ablation
+from interp.results import labelled
+from interp.tasks import Task
+
+
+def faithfulness(model: HookedGPT2, task: Task, circuit: Circuit) -> xr.Dataset:
+    """The logit difference of the whole model and of the circuit alone, prompt by prompt.
+
+    Args:
+        model: the model.
+        task: clean prompts, whose corrupted partners give the means.
+        circuit: heads with the position that each keeps.
+
+    Returns:
+        `full` and `circuit`, dims prompt, in logits. F(M) and F(C) are their means; MLPs, layer
+        norms and embeddings are left alone.
+
+    Raises:
+        ValueError: for a head or a position that model or task do not have.
+    """
+    keep = [(head.layer, head.head, head.position) for head in circuit.heads]
+    hooks = mean_ablation(model, task, keep)
+    runs = {"full": end_logits(model, task), "circuit": end_logits(model, task, hooks=hooks)}
+    titles = {"full": "Whole model", "circuit": "Circuit alone"}
+    return xr.Dataset(
+        {
+            name: labelled(
+                logit_diff(logits, task.answer, task.foil),
+                ("prompt",),
+                name=name,
+                title=titles[name],
+                unit="logits",
+                model=model,
+                task=task,
+            )
+            for name, logits in runs.items()
+        }
+    )

@@ -1,0 +1,70 @@
+"""How much each head attends from one role of the task to another.
+
+Source: Wang et al. 2022 (arXiv 2211.00593), section 3 (attention of the head classes).
+"""
+
+from collections.abc import Sequence
+
+import torch
+import xarray as xr
+
+from interp.model import HookedGPT2
+from interp.patching.runs import batches, inputs
+from interp.results import labelled
+from interp.tasks import Task
+
+
+@torch.inference_mode()
+def attention_between(
+    model: HookedGPT2,
+    task: Task,
+    *,
+    queries: Sequence[str] | None = None,
+    keys: Sequence[str] | None = None,
+) -> xr.DataArray:
+    """Attention probability from the token of one role to the token of another, clean prompts.
+
+    Args:
+        model: the model.
+        task: prompts with roles.
+        queries: roles that look; by default all that the task has.
+        keys: roles that are looked at; by default all.
+
+    Returns:
+        Dims layer, head, query, key, prompt, as a probability; 0 where the key comes after the
+        query.
+
+    Raises:
+        ValueError: for a role that the task does not have.
+    """
+    roles = list(task.positions)
+    queries, keys = list(queries or roles), list(keys or roles)
+    unknown = [role for role in [*queries, *keys] if role not in roles]
+    if unknown:
+        raise ValueError(f"the task has no role {unknown}; it has {roles}")
+    layers = range(model.config.n_layers)
+    parts = []
+    for rows in batches(task):
+        _, cache = model.run_with_cache(
+            *inputs(model, task, rows, "clean"),
+            stop_at_layer=model.config.n_layers,
+            names_filter=lambda name: name.endswith("attn.hook_pattern"),
+        )
+        q, k = (
+            torch.stack([task.positions[role][rows] for role in names]).to(model.device)
+            for names in (queries, keys)
+        )  # role batch
+        row = torch.arange(q.shape[1], device=model.device)
+        picked = [cache["pattern", i][row, :, q[:, None], k[None]] for i in layers]  # q k b h
+        parts.append(torch.stack(picked))
+    values = torch.cat(parts, 3).permute(0, 4, 1, 2, 3)  # layer head query key prompt
+    return labelled(
+        values,
+        ("layer", "head", "query", "key", "prompt"),
+        name="attention",
+        title="Attention between roles",
+        unit="probability",
+        model=model,
+        task=task,
+        coords={"query": queries, "key": keys},
+    )

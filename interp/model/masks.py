@@ -1,0 +1,37 @@
+"""Which tokens a token may look at, and which position it has, when prompts are padded.
+
+`real` [batch keys] is True at real tokens, past ones first, or None when there is no padding.
+"""
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+
+def causal_mask(queries: int, keys: int, device: torch.device) -> Bool[Tensor, "1 1 q keys"]:
+    """True where a query may look: at itself and before; queries are the last of the keys."""
+    all_true = torch.ones(queries, keys, dtype=torch.bool, device=device)
+    return all_true.tril(keys - queries)[None, None]
+
+
+def allowed_keys(
+    real: Tensor | None, n_past: int, length: int, device: torch.device
+) -> Bool[Tensor, "#b 1 p keys"] | None:
+    """Causal, and no real token looks at padding; None when plain causal attention is meant.
+
+    Every token may look at itself, so that a row of padding is defined and nothing becomes NaN.
+    """
+    if real is None:
+        return None if n_past == 0 else causal_mask(length, n_past + length, device)
+    keys = n_past + length
+    itself = torch.eye(keys, dtype=torch.bool, device=device)[n_past:]
+    return causal_mask(length, keys, device) & (real[:, None, None, :] | itself)
+
+
+def position_ids(
+    real: Tensor | None, n_past: int, length: int, batch: int, device: torch.device
+) -> Int[Tensor, "b p"]:
+    """Index of each new token among the real tokens of its prompt; padding gets any valid index."""
+    if real is None:
+        return torch.arange(n_past, n_past + length, device=device).expand(batch, length)
+    return (real.long().cumsum(-1) - 1).clamp(min=0)[:, n_past:]

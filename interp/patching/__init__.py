@@ -1,0 +1,8 @@
+"""Interventions: patch and ablate activations, and measure what changes."""
+
+from interp.patching.ablation import group_means, mean_ablation
+from interp.patching.direct import direct_effect
+from interp.patching.heads import head_effects
+from interp.patching.runs import end_logits
+
+__all__ = ["direct_effect", "end_logits", "group_means", "head_effects", "mean_ablation"]

@@ -1,0 +1,61 @@
+"""Results as labelled arrays: every number knows its dimensions, its unit and where it came from.
+
+Results keep the value of each prompt; `interp.statistics` turns them into means with intervals.
+They save, load and become tables with xarray's own calls (`to_netcdf`, `to_dataframe`).
+"""
+
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from torch import Tensor
+
+_PACKAGES = ("interp", "torch", "transformer-lens", "numpy")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that a result depends on."""
+    return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
+
+
+def labelled(
+    values: Tensor | np.ndarray,
+    dims: Sequence[str],
+    *,
+    name: str,
+    title: str,
+    unit: str,
+    model: Any,
+    task: Any,
+    coords: Mapping[str, Any] | None = None,
+) -> xr.DataArray:
+    """An array with names on its dimensions and its origin in `attrs`.
+
+    Args:
+        values: the numbers.
+        dims: one name a dimension: "layer", "head", "position", "prompt", ...
+        name: short name of the quantity, such as "direct_effect".
+        title: one line that says what is measured, for figures.
+        unit: "logits", "nats", "probability" or "fraction".
+        model: the model, for its name.
+        task: the task, for its name.
+        coords: labels along dimensions; without one, indices from 0.
+
+    Returns:
+        The array, with attrs `title`, `unit`, `model`, `task` and the version of each package.
+    """
+    if isinstance(values, Tensor):
+        values = values.detach().float().cpu().numpy()
+    ranges = {dim: np.arange(size) for dim, size in zip(dims, values.shape, strict=True)}
+    origin = {"model": model.name, "task": task.name}
+    stamps = {f"version {package}": number for package, number in versions().items()}
+    return xr.DataArray(
+        values,
+        dims=list(dims),
+        coords={**ranges, **(coords or {})},
+        name=name,
+        attrs={"title": title, "unit": unit, **origin, **stamps},
+    )

@@ -1,0 +1,67 @@
+"""Random models for the tests, as transformers makes them and as we load them."""
+
+from pathlib import Path
+
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+import interp
+from interp.tasks import Task
+
+
+def hugging_face_gpt2(**sizes: object) -> GPT2LMHeadModel:
+    """A tiny GPT-2 of transformers in which every parameter is random, biases and norms too."""
+    tiny = {"n_layer": 3, "n_head": 4, "n_embd": 32, "vocab_size": 50, "n_positions": 32}
+    config = GPT2Config(**{**tiny, "bos_token_id": 0, "eos_token_id": 0, **sizes})
+    config._attn_implementation = "eager"
+    model = GPT2LMHeadModel(config).eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.2 * torch.randn(parameter.shape, generator=generator)
+    return model
+
+
+def pair(directory: Path, **sizes: object) -> tuple[GPT2LMHeadModel, interp.HookedGPT2]:
+    """The same random weights in transformers' GPT-2 and in ours, by way of a checkpoint."""
+    theirs = hugging_face_gpt2(**sizes)
+    theirs.save_pretrained(directory)
+    return theirs, interp.load(directory)
+
+
+def random_model(seed: int = 0, **sizes: int) -> interp.HookedGPT2:
+    """A tiny random model of ours whose activations and effects are far from zero."""
+    tiny = {"n_layers": 3, "n_heads": 4, "d_model": 32, "d_mlp": 64, "d_vocab": 50, "n_ctx": 32}
+    model = interp.HookedGPT2(interp.GPT2Config(**{**tiny, **sizes}), seed=seed).eval()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.2 * torch.randn(parameter.shape, generator=generator)
+    return model
+
+
+def random_task(n: int = 7, lengths: tuple[int, ...] = (9, 6), seed: int = 1) -> Task:
+    """Random prompts of unequal length with random partners, in one group a length."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def ids(*shape: int) -> torch.Tensor:
+        return torch.randint(0, 50, shape, generator=generator)
+
+    length = torch.tensor([lengths[i % len(lengths)] for i in range(n)])
+    mask = torch.arange(max(lengths)) < length[:, None]
+    answer = ids(n)
+    texts, labels = tuple("x" * n), tuple(f"length {size}" for size in length.tolist())
+    return Task(
+        "random",
+        texts,
+        texts,
+        clean_tokens=ids(n, max(lengths)) * mask,
+        corrupted_tokens=ids(n, max(lengths)) * mask,
+        attention_mask=mask,
+        answer=answer,
+        foil=(answer + 1 + ids(n) % 49) % 50,
+        positions={"S2": ids(n) % min(lengths), "END": length - 1},
+        group=labels,
+        template=labels,
+        order=("",) * n,
+    )
