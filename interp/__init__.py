@@ -12,11 +12,13 @@ from interp.model import (
     save,
     stream,
 )
+from interp.verification import VerificationReport, verify
 
 __all__ = [
     "GPT2Config",
     "HookedGPT2",
     "KeyValueCache",
+    "VerificationReport",
     "generate",
     "load",
     "next_tokens",
@@ -24,4 +26,5 @@ __all__ = [
     "sample",
     "save",
     "stream",
+    "verify",
 ]

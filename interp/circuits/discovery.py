@@ -59,10 +59,10 @@ def threshold_circuit(
     total, straight = effects.mean("prompt"), direct.mean("prompt")
     looks = attention.mean("prompt")
     heads = []
-    for layer in total.layer.values.tolist():
-        for head in total.head.values.tolist():
+    for layer in total["layer"].values.tolist():
+        for head in total["head"].values.tolist():
             direct_here = float(straight.sel(layer=layer, head=head))
-            for position in total.position.values.tolist():
+            for position in total["position"].values.tolist():
                 effect = float(total.sel(layer=layer, head=head, position=position))
                 moves = position == "END" and abs(direct_here) >= smallest
                 if abs(effect) < smallest and not moves:
@@ -77,7 +77,7 @@ def threshold_circuit(
 
 
 def _class_of(position: str, attention: xr.DataArray, min_attention: float) -> str:
-    target = str(attention.key[int(attention.argmax())].item())
+    target = str(attention["key"][int(attention.argmax())].item())
     if float(attention.max()) < min_attention:
         return "other"
     return _CLASS_BY_ATTENTION.get((position, target), "other")

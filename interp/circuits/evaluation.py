@@ -11,7 +11,7 @@ import xarray as xr
 from interp.circuits.circuit import Circuit
 from interp.metrics import logit_diff
 from interp.model import HookedGPT2
-from interp.patching import end_logits, mean_ablation
+from interp.patching import run_task, mean_ablation
 from interp.results import labelled
 from interp.tasks import Task
 
@@ -33,7 +33,7 @@ def faithfulness(model: HookedGPT2, task: Task, circuit: Circuit) -> xr.Dataset:
     """
     keep = [(head.layer, head.head, head.position) for head in circuit.heads]
     hooks = mean_ablation(model, task, keep)
-    runs = {"full": end_logits(model, task), "circuit": end_logits(model, task, hooks=hooks)}
+    runs = {"full": run_task(model, task), "circuit": run_task(model, task, hooks=hooks)}
     titles = {"full": "Whole model", "circuit": "Circuit alone"}
     return xr.Dataset(
         {

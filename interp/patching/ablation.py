@@ -61,7 +61,7 @@ def mean_ablation(model: HookedGPT2, task: Task, keep: Iterable[Keep]) -> Callab
         keep: (layer, head, role) of the outputs to leave as the ablated model computes them.
 
     Returns:
-        For a slice of the prompts, the forward hooks: the `hooks` of `end_logits`.
+        For a slice of the prompts, the forward hooks: the `hooks` of `run_task`.
 
     Raises:
         ValueError: for a head outside the model or a role that the task does not have.

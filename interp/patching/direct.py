@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.model import HookedGPT2
-from interp.patching.runs import at, batches, inputs, logit_diff_of
+from interp.patching.runs import Progress, at, batches, inputs, logit_diff_of
 from interp.results import labelled
 from interp.tasks import Task
 
@@ -27,12 +27,13 @@ _READ = ("attn.hook_z", "hook_attn_out", "hook_resid_mid")
 
 
 @torch.inference_mode()
-def direct_effect(model: HookedGPT2, task: Task) -> xr.DataArray:
+def direct_effect(model: HookedGPT2, task: Task, *, progress: Progress = iter) -> xr.DataArray:
     """What each head's direct path to the logits adds to the logit difference, by its removal.
 
     Args:
         model: the model.
         task: clean prompts with corrupted partners (the paper: ABC).
+        progress: wraps the batches, for a progress bar.
 
     Returns:
         Dims layer, head, prompt, in logits: the logit difference with the head's direct path taken
@@ -40,7 +41,7 @@ def direct_effect(model: HookedGPT2, task: Task) -> xr.DataArray:
     """
     layers = range(model.config.n_layers)
     effects = []
-    for rows in batches(task):
+    for rows in batches(task, progress):
         clean, corrupted = (_at_end(model, task, rows, side) for side in ("clean", "corrupted"))
         clean_stream = clean["hook_resid_mid"][-1]
         answer, foil = task.answer[rows], task.foil[rows]

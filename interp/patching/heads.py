@@ -16,14 +16,18 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from interp.model import HookedGPT2
-from interp.patching.runs import at, batches, inputs, logit_diff_of
+from interp.patching.runs import Progress, at, batches, inputs, logit_diff_of
 from interp.results import labelled
 from interp.tasks import Task
 
 
 @torch.inference_mode()
 def head_effects(
-    model: HookedGPT2, task: Task, *, roles: Sequence[str] | None = None
+    model: HookedGPT2,
+    task: Task,
+    *,
+    roles: Sequence[str] | None = None,
+    progress: Progress = iter,
 ) -> xr.DataArray:
     """Total effect of every head's output at every role on the logit difference.
 
@@ -31,6 +35,7 @@ def head_effects(
         model: the model.
         task: clean prompts with corrupted partners.
         roles: positions to patch, by name; by default all that the task has.
+        progress: wraps the batches, for a progress bar.
 
     Returns:
         Dims layer, head, position, prompt, in logits: the logit difference with the head's z at
@@ -45,7 +50,7 @@ def head_effects(
     if unknown:
         raise ValueError(f"the task has no role {unknown}; it has {list(task.positions)}")
     per_batch = []
-    for rows in batches(task):
+    for rows in batches(task, progress):
         where = torch.stack([task.positions[role][rows] for role in roles]).to(model.device)
         per_batch.append(_effects(model, task, rows, where))
     return labelled(
@@ -86,7 +91,9 @@ def _effects(
         replacement = corrupted["z", layer].repeat(n_roles, 1, 1, 1)[row, position]  # row h k
         for head in range(n_heads):
 
-            def patch(z: Tensor, hook: object, head: int = head, new: Tensor = replacement):
+            def patch(
+                z: Tensor, hook: object, head: int = head, new: Tensor = replacement
+            ) -> Tensor:
                 z = z.clone()
                 z[row, position, head] = new[:, head]
                 return z

@@ -3,7 +3,7 @@
 Only what the question needs leaves a run: the stream at END is unembedded, no other position.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import torch
@@ -16,14 +16,17 @@ from interp.tasks import Task
 ROWS = 64
 """Prompts in one run: enough to fill the cores, little enough for the memory of a laptop."""
 
+Progress = Callable[[list[slice]], Iterable[slice]]
+"""Wraps the batches to show how far a run is, such as `tqdm.tqdm` or `rich.progress.track`."""
+
 Side = Literal["clean", "corrupted"]
 Hooks = list[tuple[str | Callable[[str], bool], Callable[..., Any]]]
 
 
-def batches(task: Task) -> Iterator[slice]:
-    """Slices over the prompts of a task, `ROWS` at a time."""
-    for start in range(0, len(task), ROWS):
-        yield slice(start, min(start + ROWS, len(task)))
+def batches(task: Task, progress: Progress = iter) -> Iterable[slice]:
+    """Slices over the prompts of a task, `ROWS` at a time, counted by `progress`."""
+    starts = range(0, len(task), ROWS)
+    return progress([slice(start, min(start + ROWS, len(task))) for start in starts])
 
 
 def inputs(model: HookedGPT2, task: Task, rows: slice, side: Side) -> tuple[Tensor, Tensor]:
@@ -60,12 +63,13 @@ def logit_diff_of(
 
 
 @torch.inference_mode()
-def end_logits(
+def run_task(
     model: HookedGPT2,
     task: Task,
     *,
     side: Side = "clean",
     hooks: Callable[[slice], Hooks] | None = None,
+    progress: Progress = iter,
 ) -> Float[Tensor, "prompt d_vocab"]:
     """Logits at END of every prompt.
 
@@ -74,12 +78,13 @@ def end_logits(
         task: the prompts.
         side: which of each pair of prompts to run.
         hooks: makes the forward hooks for a batch of prompts, given its slice of the task.
+        progress: wraps the batches, for a progress bar.
 
     Returns:
         Logits [prompt d_vocab].
     """
     logits = []
-    for rows in batches(task):
+    for rows in batches(task, progress):
         tokens, mask = inputs(model, task, rows, side)
         with model.hooks(fwd_hooks=hooks(rows) if hooks else []):
             resid = model(tokens, mask, stop_at_layer=model.config.n_layers)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import interp.patching.runs
-from interp.patching import direct_effect, end_logits, group_means, head_effects, mean_ablation
+from interp.patching import direct_effect, run_task, group_means, head_effects, mean_ablation
 from tests.helpers import random_model, random_task
 from tests.naive import patching as naive
 
@@ -60,18 +60,18 @@ def test_head_effects_are_the_naive_ones(sizes):
 @torch.inference_mode()
 def test_mean_ablation_is_the_naive_one(keep):
     model, task = random_model(), random_task()
-    logits = end_logits(model, task, hooks=mean_ablation(model, task, keep))
+    logits = run_task(model, task, hooks=mean_ablation(model, task, keep))
     rows = torch.arange(len(task))
     found = logits[rows, task.answer] - logits[rows, task.foil]
     close(found, naive.circuit_logit_diff(model, task, keep))
 
 
 @torch.inference_mode()
-def test_end_logits_are_the_models():
+def test_run_task_are_the_models():
     model, task = random_model(), random_task()
     whole = model(task.clean_tokens, task.attention_mask)
     expected = whole[torch.arange(7), task.positions["END"]]
-    torch.testing.assert_close(end_logits(model, task), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(run_task(model, task), expected, atol=1e-5, rtol=1e-5)
 
 
 @torch.inference_mode()
@@ -89,8 +89,8 @@ def test_keeping_every_head_everywhere_is_the_whole_model():
     positions = {f"at {i}": torch.full((4,), i) for i in range(6)} | {"END": torch.full((4,), 5)}
     task = replace(task, positions=positions)
     everything = [(i, h, role) for i in range(3) for h in range(4) for role in positions]
-    ablated = end_logits(model, task, hooks=mean_ablation(model, task, everything))
-    torch.testing.assert_close(ablated, end_logits(model, task), atol=1e-5, rtol=1e-5)
+    ablated = run_task(model, task, hooks=mean_ablation(model, task, everything))
+    torch.testing.assert_close(ablated, run_task(model, task), atol=1e-5, rtol=1e-5)
 
 
 @torch.inference_mode()

@@ -1,0 +1,135 @@
+"""Indirect object identification: which heads of a GPT-2 tell who gets the drink?
+
+The canned run of Wang et al. 2022, "Interpretability in the Wild" (arXiv 2211.00593), on any
+GPT-2: how well it does the task, which heads write the answer (path patching), a circuit, and how
+much of the task the circuit does alone (mean ablation). For `gpt2` the circuit is the paper's, 26
+heads, and every figure stands beside the paper's own. For another model it is made of the heads
+whose effect passes a threshold, as `interp.circuits.threshold_circuit` says.
+
+    interp ioi --model mini --n 200 --seed 0 --out out/ioi
+"""
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+import torch
+import xarray as xr
+from rich.console import Console
+from rich.progress import track
+
+import interp
+from analyses import ioi_files
+from analyses.ioi_report import Findings, write_report
+from interp import metrics
+from interp.circuits import Circuit, faithfulness, published, threshold_circuit
+from interp.heads import attention_between
+from interp.lens import head_attribution
+from interp.patching import direct_effect, head_effects, run_task
+from interp.report import Report
+from interp.tasks import Task, ioi
+
+
+def run(
+    model: str | Path | interp.HookedGPT2 = "mini",
+    *,
+    n: int = 200,
+    seed: int = 0,
+    out: str | Path | None = None,
+    prompts: str | Path | None = None,
+    circuit: Circuit | None = None,
+    threshold: float = 0.02,
+    device: str | None = None,
+) -> Report:
+    """Run the analysis.
+
+    Args:
+        model: a name or directory for `interp.load`, or a loaded model.
+        n: number of prompts, at least 2.
+        seed: of the prompts.
+        out: folder for report.html, results.json, prompts.json, circuit.json and the diagram; None
+            writes nothing.
+        prompts: a JSON file of templates, names and nouns; None for interp's own.
+        circuit: the circuit to evaluate; None for the paper's if the model is `gpt2`, else the
+            heads above the threshold.
+        threshold: smallest effect of a head of the circuit, as a fraction of the mean logit
+            difference.
+        device: where to run; None for where the model is.
+
+    Returns:
+        The report.
+
+    Raises:
+        ValueError: for fewer than 2 prompts, or input that model or prompts do not fit.
+        OSError: when `out` cannot be written to; asked before any work.
+    """
+    if n < 2:
+        raise ValueError(f"n must be at least 2 for an interval, got {n}")
+    folder = None if out is None else ioi_files.prepare(out)
+    if not isinstance(model, interp.HookedGPT2):
+        model = interp.load(model, device=device)
+    elif device is not None:
+        model = model.to(device)
+    task = ioi(model.tokenizer, n, seed=seed, corruption="abc", prompts=prompts)
+
+    logits = run_task(model, task, progress=_bar("behavior"))
+    behavior = _behavior(logits.cpu(), task)
+    direct = direct_effect(model, task, progress=_bar("direct effects"))
+    attention = attention_between(model, task)
+    attribution = head_attribution(model, task)
+    if circuit is None:
+        circuit = _circuit(model, task, behavior, direct, attention, threshold)
+    alone = faithfulness(model, task, circuit)
+
+    findings = Findings(model, task, seed, behavior, direct, attention, attribution, circuit, alone)
+    report = write_report(findings)
+    if folder is not None:
+        ioi_files.write(folder, findings, report)
+    return report
+
+
+def _behavior(logits: torch.Tensor, task: Task) -> xr.Dataset:
+    """What the whole model does, prompt by prompt."""
+    values = {
+        "logit_diff": metrics.logit_diff(logits, task.answer, task.foil),
+        "accuracy": metrics.accuracy(logits, task.answer, task.foil),
+        "io_probability": metrics.probability(logits, task.answer),
+    }
+    return xr.Dataset(
+        {name: ("prompt", value.double().numpy()) for name, value in values.items()},
+        coords={"order": ("prompt", list(task.order))},
+    )
+
+
+def _circuit(
+    model: interp.HookedGPT2,
+    task: Task,
+    behavior: xr.Dataset,
+    direct: xr.DataArray,
+    attention: xr.DataArray,
+    threshold: float,
+) -> Circuit:
+    """The paper's circuit for its model; for any other the heads whose effects are large."""
+    if model.name == "gpt2":
+        return published("ioi", "gpt2")
+    return threshold_circuit(
+        head_effects(model, task, progress=_bar("effects of every head")),
+        direct,
+        attention,
+        logit_diff=float(behavior["logit_diff"].mean()),
+        threshold=threshold,
+    )
+
+
+def _bar(description: str) -> partial[Iterable[slice]]:
+    """A progress bar on the terminal's error stream, gone when it is full."""
+    console = Console(stderr=True)
+    return partial(track, description=description, transient=True, console=console)
+
+
+if __name__ == "__main__":
+    import sys
+
+    from analyses.cli import app
+
+    app(["ioi", *sys.argv[1:]])

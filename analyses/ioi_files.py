@@ -1,0 +1,124 @@
+"""The files of the IOI analysis, for other people's code: what is measured, on which prompts."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+from analyses.ioi_report import Findings, paper_table
+from interp.plots import circuit_html, circuit_mermaid, circuit_svg
+from interp.report import Report
+from interp.results import versions
+
+
+def prepare(folder: str | Path) -> Path:
+    """Make the folder and try it, so that no work is done for nothing.
+
+    Args:
+        folder: where the files will go.
+
+    Returns:
+        The folder.
+
+    Raises:
+        OSError: it cannot be made or written to.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(
+            f"cannot write to {folder}: {error.strerror}; pass another folder as out"
+        ) from error
+    return folder
+
+
+def write(folder: Path, findings: Findings, report: Report) -> None:
+    """Write results.json, prompts.json, circuit.json, the diagram in three forms and the page.
+
+    Args:
+        folder: where to.
+        findings: of the analysis.
+        report: the page.
+    """
+    effects = findings.direct.mean("prompt", keep_attrs=True)
+    circuit = findings.circuit
+    texts = {
+        "results.json": json.dumps(results(findings), indent=1) + "\n",
+        "prompts.json": json.dumps(prompts(findings), indent=1, ensure_ascii=False) + "\n",
+        "circuit.json": circuit.to_json(),
+        "circuit.svg": circuit_svg(circuit, effects=effects),
+        "circuit.html": circuit_html(circuit, effects=effects),
+        "circuit.mmd": circuit_mermaid(circuit),
+        "report.html": report.html(),
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def results(findings: Findings) -> dict[str, Any]:
+    """Every figure of the analysis.
+
+    Args:
+        findings: of the analysis.
+
+    Returns:
+        `model`, `n`, `seed`, `versions`; `behaviour`: logit_diff (logits), accuracy (fraction with
+        IO above S) and io_probability, each {mean, low, high}, and the same `by_order`;
+        `direct_effect` [layer][head] in logits; `circuit`: [{layer, head, class, position}];
+        `faithfulness`: F_M, F_C (logits) and ratio, each {mean, low, high}; for gpt2 also `paper`,
+        the table of published figures.
+    """
+    f = findings
+    names = ("logit_diff", "accuracy", "io_probability")
+    behaviour: dict[str, Any] = {name: asdict(f.estimate(name)) for name in names}
+    behaviour["by_order"] = {
+        order: {name: asdict(f.estimate(name, order)) for name in names}
+        for order in sorted(set(f.task.order))
+        if f.task.order.count(order) > 1
+    }
+    faithful = f.faithfulness()
+    found = {
+        "model": f.model.name,
+        "n": len(f.task),
+        "seed": f.seed,
+        "versions": versions(),
+        "behaviour": behaviour,
+        "direct_effect": f.direct.mean("prompt").values.astype(float).tolist(),
+        "circuit": f.circuit.records(),
+        "faithfulness": {key: asdict(value) for key, value in faithful.items()},
+    }
+    if f.model.name == "gpt2":
+        found["paper"] = paper_table(f, faithful).to_dict("records")
+    return found
+
+
+def prompts(findings: Findings) -> list[dict[str, Any]]:
+    """The prompts, one entry each.
+
+    Args:
+        findings: of the analysis.
+
+    Returns:
+        `clean` and `abc` (texts without the answer), `clean_tokens` and `abc_tokens` (ids),
+        `answer` and `foil` (ids), `template`, `order`, `positions` (role to index into the tokens,
+        the same for both texts).
+    """
+    task = findings.task
+    return [
+        {
+            "clean": task.clean[i],
+            "abc": task.corrupted[i],
+            "clean_tokens": task.clean_tokens[i][task.attention_mask[i]].tolist(),
+            "abc_tokens": task.corrupted_tokens[i][task.attention_mask[i]].tolist(),
+            "answer": int(task.answer[i]),
+            "foil": int(task.foil[i]),
+            "template": task.template[i],
+            "order": task.order[i],
+            "positions": {role: int(at[i]) for role, at in task.positions.items()},
+        }
+        for i in range(len(task))
+    ]

@@ -1,0 +1,265 @@
+"""A circuit: attention heads, each with its class and the token position where it matters.
+
+The classes are those of the indirect-object-identification circuit of GPT-2 small. When a circuit
+runs alone, it keeps the output of each of its heads at that head's position; the same head's output
+elsewhere, and every other head, is ablated. `Circuit.edges` gives the connections between classes:
+which class writes, at which position, into which class's queries, keys or values.
+
+Source: Wang et al. 2022 (arXiv 2211.00593), section 3 and Figure 2.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "previous token": "copy the token before",
+        "duplicate token": "find the earlier copy",
+        "induction": "find what followed before",
+        "S-inhibition": "keep attention off S",
+        "name mover": "attend to IO and copy it",
+        "backup name mover": "step in for name movers",
+        "negative name mover": "write against IO",
+        "other": "connections not determined",
+    }
+)
+"""Every class of heads, from the tokens to the logits, with what its heads do."""
+
+ROLES: tuple[str, ...] = ("IO", "S1", "S1+1", "S2", "END")
+"""The positions of the task, in the order of the ABBA template."""
+
+MOVERS: tuple[str, ...] = ("name mover", "backup name mover", "negative name mover")
+"""The classes that write to the logits."""
+
+# (sender class, receiver class, inputs of the receiver): "qkv" letters, "" for the logits.
+_CLASS_CONNECTIONS: tuple[tuple[str, str, str], ...] = (
+    ("previous token", "induction", "kv"),
+    ("duplicate token", "S-inhibition", "kv"),
+    ("induction", "S-inhibition", "kv"),
+    *(("S-inhibition", mover, "q") for mover in MOVERS),
+    *((mover, "logits", "") for mover in MOVERS),
+)
+# (receiver class and position, role of the token that is read, inputs of the receiver).
+_TOKEN_CONNECTIONS: tuple[tuple[str, str, str, str], ...] = (
+    ("previous token", "S1+1", "S1", "kv"),
+    ("previous token", "S1+1", "S1+1", "q"),
+    ("duplicate token", "S2", "S1", "kv"),
+    ("duplicate token", "S2", "S2", "q"),
+    ("S-inhibition", "END", "END", "q"),
+    *((mover, "END", "IO", "kv") for mover in MOVERS),
+)
+
+
+class Group(NamedTuple):
+    """A node of the class-level graph: a class at a position.
+
+    `kind` is a class of heads, "input" (the token embedding) or "logits".
+    """
+
+    kind: str
+    position: str
+
+
+class Edge(NamedTuple):
+    """A connection: `receiver` reads what `sender` writes.
+
+    `inputs` names what is read into: some of the letters of "qkv", or "" for the logits.
+    """
+
+    sender: Group
+    receiver: Group
+    inputs: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class CircuitHead:
+    """One attention head of a circuit.
+
+    Args:
+        layer: Index of the block, from 0.
+        head: Index within the block, from 0.
+        kind: Class, one of `KINDS`.
+        position: Role of the token position where its output is kept, such as "END".
+
+    Raises:
+        ValueError: An index is not a whole number from 0, the class is unknown, or the position
+            is empty.
+
+    >>> CircuitHead(9, 6, "name mover", "END").label
+    '9.6'
+    """
+
+    layer: int
+    head: int
+    kind: str
+    position: str
+
+    def __post_init__(self) -> None:
+        for name, index in (("layer", self.layer), ("head", self.head)):
+            if not isinstance(index, int) or isinstance(index, bool) or index < 0:
+                raise ValueError(f"{name} must be a whole number from 0, not {index!r}.")
+        if self.kind not in KINDS:
+            raise ValueError(
+                f"Head {self.label} has the unknown class {self.kind!r}; "
+                f'use one of {", ".join(KINDS)} ("other" fits any head).'
+            )
+        if not self.position:
+            raise ValueError(f"Head {self.label} needs a position: a role such as 'S2' or 'END'.")
+
+    @property
+    def label(self) -> str:
+        """The head as the field writes it, `layer.head`."""
+        return f"{self.layer}.{self.head}"
+
+    @property
+    def group(self) -> Group:
+        """Its node in the class-level graph."""
+        return Group(self.kind, self.position)
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """A set of attention heads that does one task in one model.
+
+    Args:
+        model: Name of the model.
+        heads: The heads; one that matters at several positions is there once for each.
+        source: Where the circuit comes from, for whoever reads the file.
+
+    Raises:
+        ValueError: A head occurs twice at a position.
+    """
+
+    model: str
+    heads: tuple[CircuitHead, ...]
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "heads", tuple(self.heads))
+        counts = Counter((head.label, head.position) for head in self.heads)
+        repeated = [f"{head} at {where}" for (head, where), n in counts.items() if n > 1]
+        if repeated:
+            raise ValueError(
+                f"Heads occur more than once: {', '.join(repeated)}. "
+                "A circuit holds a head once for each position; drop the repeats."
+            )
+
+    def heads_of(self, kind: str) -> tuple[CircuitHead, ...]:
+        """The heads of one class, in the circuit's order.
+
+        Args:
+            kind: Class, one of `KINDS`.
+
+        Returns:
+            The heads; empty if the circuit has none of that class.
+
+        Raises:
+            KeyError: The class is unknown.
+        """
+        if kind not in KINDS:
+            raise KeyError(f"Unknown class {kind!r}; use one of {', '.join(KINDS)}.")
+        return tuple(head for head in self.heads if head.kind == kind)
+
+    def groups(self) -> dict[Group, tuple[CircuitHead, ...]]:
+        """The heads by class and position.
+
+        Returns:
+            Group to heads, in the order of `KINDS`, then of first occurrence.
+        """
+        order = list(KINDS)
+        found = sorted({h.group: None for h in self.heads}, key=lambda g: order.index(g.kind))
+        return {group: tuple(h for h in self.heads if h.group == group) for group in found}
+
+    def edges(self) -> tuple[Edge, ...]:
+        """The published connections, between the classes that the circuit has.
+
+        Queries and the logits read at the receiver's own position (the logits at END), keys and
+        values also at earlier ones. Classes away from their published positions read no tokens,
+        and heads of class "other" have no connections.
+
+        Returns:
+            Edges from the tokens to the logits.
+
+        Source: Wang et al. 2022, Figure 2 and appendix A.
+        """
+        groups = self.groups()
+        edges = [
+            Edge(Group("input", role), Group(kind, position), inputs)
+            for kind, position, role, inputs in _TOKEN_CONNECTIONS
+            if (kind, position) in groups
+        ]
+        receivers = [*groups, Group("logits", "END")]
+        edges += [
+            Edge(sender, receiver, inputs)
+            for sender_kind, receiver_kind, inputs in _CLASS_CONNECTIONS
+            for sender in groups
+            for receiver in receivers
+            if (sender.kind, receiver.kind) == (sender_kind, receiver_kind)
+        ]
+        return tuple(edge for edge in edges if _can_flow(edge))
+
+    def records(self) -> list[dict[str, Any]]:
+        """The heads as plain rows.
+
+        Returns:
+            One `{layer, head, class, position}` a head.
+        """
+        return [
+            {"layer": h.layer, "head": h.head, "class": h.kind, "position": h.position}
+            for h in self.heads
+        ]
+
+    def to_json(self) -> str:
+        """The circuit as JSON text: `model`, `source` and `heads`, which are its `records`."""
+        meta = {"model": self.model, "source": self.source}
+        return json.dumps({**meta, "heads": self.records()}, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Circuit":
+        """Read what `to_json` writes.
+
+        Args:
+            text: JSON text.
+
+        Returns:
+            The circuit.
+
+        Raises:
+            ValueError: The text is not JSON, or lacks a field (the message names the head), or a
+                head is not valid.
+        """
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(
+                f"A circuit file holds JSON, and this text is not: {error}."
+            ) from error
+        if not isinstance(data, dict) or not {"model", "heads"} <= data.keys():
+            raise ValueError('A circuit file holds {"model": ..., "heads": [...]}.')
+        return cls(
+            model=data["model"],
+            heads=tuple(_head(number, row) for number, row in enumerate(data["heads"])),
+            source=data.get("source", ""),
+        )
+
+
+def _head(number: int, row: Any) -> CircuitHead:
+    wanted = ("layer", "head", "class", "position")
+    missing = [key for key in wanted if not isinstance(row, dict) or key not in row]
+    if missing:
+        raise ValueError(f"Entry {number} of heads lacks {', '.join(missing)}: {row!r}.")
+    return CircuitHead(*(row[key] for key in wanted))
+
+
+def _can_flow(edge: Edge) -> bool:
+    """Whether causal attention lets the sender reach the receiver."""
+    sender, receiver = edge.sender.position, edge.receiver.position
+    if edge.inputs in ("q", ""):
+        return sender == receiver
+    if sender in ROLES and receiver in ROLES:
+        return ROLES.index(sender) <= ROLES.index(receiver)
+    return True

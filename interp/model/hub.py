@@ -1,0 +1,100 @@
+"""Where a model's files are: in the package, in a directory, or on the Hugging Face hub.
+
+Hub models are pinned to a commit, so that a name means the same weights for ever, and kept in
+Hugging Face's own cache (`HF_HOME`, `HF_ENDPOINT` and `HF_HUB_OFFLINE` work as everywhere).
+"""
+
+import os
+from difflib import get_close_matches
+from pathlib import Path
+
+from huggingface_hub import (
+    get_hf_file_metadata,
+    hf_hub_download,
+    hf_hub_url,
+    try_to_load_from_cache,
+)
+
+from interp.model.hf_layout import WEIGHTS
+
+BUNDLED = "mini"
+HUB = {  # name: (repository, commit)
+    "gpt2": ("openai-community/gpt2", "607a30d783dfa663caf39e06633721c8d4cfcd7e"),
+    "gpt2-medium": ("openai-community/gpt2-medium", "6dcaa7a952f72f9298047fd5137cd6e4f05f41da"),
+    "gpt2-large": ("openai-community/gpt2-large", "32b71b12589c2f8d625668d2335a01cac3249519"),
+    "gpt2-xl": ("openai-community/gpt2-xl", "15ea56dee5df4983c59b2538573817e1667135e2"),
+    "distilgpt2": ("distilbert/distilgpt2", "2290a62682d06624634c1f46a6ad5be0f47f38aa"),
+}
+MODEL_NAMES = (BUNDLED, *HUB)
+_FILES = ("config.json", "tokenizer.json", WEIGHTS)
+
+
+class ModelNotFoundError(FileNotFoundError):
+    """No model of that name, no such directory, or files that cannot be had; says what to do."""
+
+
+def locate(name_or_path: str | os.PathLike[str]) -> Path:
+    """The directory with a model's files, downloaded first where needed.
+
+    Args:
+        name_or_path: one of `MODEL_NAMES`, or a directory in Hugging Face layout. Names win over
+            directories of the same name; write "./gpt2" for a directory called gpt2.
+
+    Raises:
+        ModelNotFoundError: an unknown name, a path that is no directory, or a hub file that is
+            neither cached nor to be downloaded.
+    """
+    name = os.fspath(name_or_path)
+    if name == BUNDLED:
+        return _bundled()
+    if name in HUB:
+        return _download(name)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise ModelNotFoundError(
+            f"{path} is a file; give the directory that holds config.json and {WEIGHTS}"
+        )
+    near = get_close_matches(path.name.lower(), MODEL_NAMES, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ModelNotFoundError(
+        f"no model and no directory is called {name!r}.{hint} Models: {', '.join(MODEL_NAMES)}; or "
+        "give a directory in Hugging Face layout"
+    )
+
+
+def _bundled() -> Path:
+    directory = Path(__file__).parents[1] / "assets" / BUNDLED
+    if not directory.is_dir():
+        raise ModelNotFoundError(
+            f"the bundled model is missing from this installation (expected {directory}); "
+            "reinstall interp"
+        )
+    return directory
+
+
+def _download(name: str) -> Path:
+    repository, revision = HUB[name]
+    for filename in _FILES:
+        try:
+            path = _fetch(repository, revision, filename)
+        except Exception as error:  # whatever failed in the client, the remedy is the same
+            reason = str(error.__cause__ or error).strip().splitlines() or [type(error).__name__]
+            raise ModelNotFoundError(
+                f"could not get {filename} of {name!r} ({repository}, revision {revision}): it is "
+                f"not in the local cache, and the download failed: {reason[0]}\n"
+                f"Without a network: on a machine that has one, run\n"
+                f"    hf download {repository} {' '.join(_FILES)} --revision {revision} "
+                f"--local-dir {name}\n"
+                f"copy the folder here and call interp.load('path/to/{name}'). "
+                f"interp.load('{BUNDLED}') needs no download."
+            ) from error
+    return Path(path).parent
+
+
+def _fetch(repository: str, revision: str, filename: str) -> str:
+    if not isinstance(try_to_load_from_cache(repository, filename, revision=revision), str):
+        # Asked once: hf_hub_download itself would retry for minutes before it gives up.
+        get_hf_file_metadata(hf_hub_url(repository, filename, revision=revision))
+    return hf_hub_download(repository, filename, revision=revision)

@@ -1,0 +1,117 @@
+"""Write a checkpoint that `interp.load` and `transformers.AutoModelForCausalLM` read.
+
+The files are first written whole into a temporary folder inside the target and then renamed into
+place: a full disk or an interrupted run leaves the earlier checkpoint as it was, also when the
+model being saved is memory-mapped from that very file.
+
+Source: transformers `models/gpt2/modeling_gpt2.py` (names and shapes of the tensors).
+"""
+
+import json
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+
+from interp.model.hf_layout import (
+    SHARD_INDEX,
+    TOKENIZER_FILES,
+    WEIGHTS,
+    CheckpointError,
+    config_fields,
+    tensor_table,
+)
+from interp.model.hooked_gpt2 import HookedGPT2
+
+
+def save(model: HookedGPT2, directory: str | os.PathLike[str]) -> None:
+    """Write a model in Hugging Face layout: config.json, model.safetensors and its tokenizer.
+
+    Weights are written bit for bit, in the model's own number format. An earlier GPT-2 checkpoint
+    in the directory is replaced, tokenizer included; files of other names stay.
+
+    Args:
+        model: the model; its unembedding must have no bias, since GPT-2's has none.
+        directory: where to; made if it does not exist.
+
+    Raises:
+        CheckpointError: weights that GPT2LMHeadModel cannot hold (a nonzero `unembed.b_U`, as
+            weight processing makes; an unembedding that differs although `config.tied`), or a
+            directory with a checkpoint of another kind.
+        NotADirectoryError: `directory` is a file.
+        OSError: the files could not be written; an earlier checkpoint is still intact.
+    """
+    if model.unembed.b_U.any():
+        raise CheckpointError(
+            "this model's unembedding has a bias (unembed.b_U), which weight processing made and "
+            "Hugging Face's GPT-2 cannot hold; save the unprocessed model and process it after "
+            "loading"
+        )
+    if model.config.tied and not torch.equal(model.unembed.weight, model.embed.W_E):
+        raise CheckpointError(
+            "model.config.tied says that the unembedding is the token embedding, but the two "
+            "differ; only one of them would be saved"
+        )
+    target = Path(directory).expanduser()
+    _check_target(target)
+    is_new = not target.exists()
+    target.mkdir(parents=True, exist_ok=True)
+    try:
+        with TemporaryDirectory(prefix=".saving-", dir=target) as temporary:
+            _write(model, Path(temporary))
+            written = sorted(path.name for path in Path(temporary).iterdir())
+            for name in written:
+                os.replace(Path(temporary) / name, target / name)
+    except (OSError, SafetensorError) as error:
+        if is_new and not any(target.iterdir()):
+            target.rmdir()
+        raise OSError(
+            f"could not write a checkpoint into {target}: {error}. Check the free space and the "
+            "permissions; what was there before is unchanged"
+        ) from error
+    for name in set(TOKENIZER_FILES).difference(written):  # of the checkpoint just replaced
+        (target / name).unlink(missing_ok=True)
+
+
+def _check_target(target: Path) -> None:
+    """Refuse to mix our files with those of a checkpoint that they would not replace whole."""
+    if target.exists() and not target.is_dir():
+        raise NotADirectoryError(f"{target} is a file; save needs a directory")
+    if (target / SHARD_INDEX).exists():
+        raise CheckpointError(f"{target} holds a sharded checkpoint; save into another directory")
+    config = target / "config.json"
+    if config.exists():
+        try:
+            is_gpt2 = json.loads(config.read_text(encoding="utf-8")).get("model_type") == "gpt2"
+        except (ValueError, AttributeError):
+            is_gpt2 = False
+        if not is_gpt2:
+            raise CheckpointError(
+                f"{config} is not that of a GPT-2 and would be lost; save into another directory"
+            )
+
+
+def _write(model: HookedGPT2, directory: Path) -> None:
+    state = model.state_dict()
+    tensors = {
+        theirs if theirs.startswith("lm_head") else f"transformer.{theirs}": state[ours]
+        .detach()
+        .to("cpu")
+        .reshape(shape)
+        .contiguous()
+        for ours, (theirs, shape) in tensor_table(model.config).items()
+    }
+    fields = config_fields(model.config) | {
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "bos_token_id": getattr(model.tokenizer, "bos_token_id", None),
+        "eos_token_id": getattr(model.tokenizer, "eos_token_id", None),
+    }
+    config = directory / "config.json"
+    config.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    save_file(tensors, directory / WEIGHTS, metadata={"format": "pt"})
+    os.chmod(directory / WEIGHTS, config.stat().st_mode)  # safetensors makes it the owner's only
+    if model.tokenizer is not None:
+        model.tokenizer.save_pretrained(directory)

@@ -1,0 +1,182 @@
+"""Rows, columns and boxes of a circuit diagram: what stands where, before any wire.
+
+A row is a stage of the circuit, counted from the tokens up; a column is a token with a role. Boxes
+of the same row and column stand side by side.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil, sqrt
+from statistics import fmean
+
+from interp.circuits import KINDS, Circuit, CircuitHead, Edge, Group
+from interp.plots.diagram.shapes import NOTE_SIZE, TITLE_SIZE, Example, Rect, text_width, title_of
+
+MARGIN, GAP = 24.0, 16.0
+_GUTTER, _LANE, _PORT = 20.0, 12.0, 40.0  # token wire to boxes; between lanes; arrow tips
+_LOGITS_W = 220.0
+_PILL_W, _PILL_H, _PILL_GAP = 46.0, 23.0, 5.0
+_BOX_PAD, _BOX_HEAD = 11.0, 46.0
+_STAGES = {"previous token": 0, "duplicate token": 0, "induction": 1, "S-inhibition": 2}
+_TOP_STAGE = 3  # of the movers
+
+Heads = Mapping[Group, tuple[CircuitHead, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The x coordinates of one role.
+
+    `rail` is the wire of the token, left of the boxes; `lanes` are the wires, right of the boxes,
+    by which a class reaches a row further up than the next.
+    """
+
+    left: float
+    rail: float
+    boxes: float
+    boxes_w: float
+    lanes: Mapping[Group, float]
+    right: float
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Everything but the y coordinates and the wires.
+
+    `pieces` has (x, width) for each piece of the sentence, `left` the left side and `sizes` the
+    (width, height) of each box.
+    """
+
+    rows: Mapping[Group, int]
+    columns: Mapping[str, Column]
+    pieces: tuple[tuple[float, float], ...]
+    left: Mapping[Group, float]
+    sizes: Mapping[Group, tuple[float, float]]
+
+    def center(self, group: Group) -> float:
+        """X of the middle of a box."""
+        return self.left[group] + self.sizes[group][0] / 2
+
+    def skips_row(self, edge: Edge) -> bool:
+        """Whether a connection between classes passes by a row in between."""
+        rows = self.rows
+        between = edge.sender in rows and edge.receiver in rows
+        return between and rows[edge.receiver] > rows[edge.sender] + 1
+
+
+def make_grid(circuit: Circuit, example: Example, edges: tuple[Edge, ...]) -> Grid:
+    """Choose rows and columns, and the sizes of the boxes.
+
+    Args:
+        circuit: The heads.
+        example: The sentence; has every position of the circuit.
+        edges: The connections to draw; they need room for arrow tips and lanes.
+
+    Returns:
+        The grid.
+    """
+    heads = circuit.groups()
+    sizes = {group: _box_size(group, len(heads[group]), edges) for group in heads}
+    grid = Grid(_rows(heads), {}, (), {}, sizes)
+    columns: dict[str, Column] = {}
+    pieces: list[tuple[float, float]] = []
+    sentence_end = columns_end = MARGIN
+    for text, role in example:
+        if not role:
+            pieces.append((sentence_end, text_width(text, 15.0)))
+        else:
+            width = max(text_width(text, 15.0, bold=True), text_width(role, 13.0)) + 20
+            pieces.append((max(sentence_end, columns_end), width))
+            columns[role] = _column(grid, role, *pieces[-1], edges)
+            columns_end = columns[role].right + GAP
+        sentence_end = sum(pieces[-1]) + GAP
+    return Grid(grid.rows, columns, tuple(pieces), _left_sides(grid, columns), sizes)
+
+
+def place_pills(heads: tuple[CircuitHead, ...], box: Rect) -> tuple[tuple[CircuitHead, Rect], ...]:
+    """Put the heads of a box in lines, each line centered.
+
+    Args:
+        heads: The heads.
+        box: The box, of the size that `make_grid` chose.
+
+    Returns:
+        Each head with its place.
+    """
+    per_line, placed = _per_line(len(heads)), []
+    for start in range(0, len(heads), per_line):
+        line = heads[start : start + per_line]
+        x = box.center - _line_width(len(line)) / 2
+        y = box.y + _BOX_HEAD + start // per_line * (_PILL_H + _PILL_GAP)
+        step = _PILL_W + _PILL_GAP
+        placed += [(h, Rect(x + i * step, y, _PILL_W, _PILL_H)) for i, h in enumerate(line)]
+    return tuple(placed)
+
+
+def _rows(heads: Heads) -> dict[Group, int]:
+    """The row of each group, 0 at the bottom, without empty rows.
+
+    Heads of class "other" join the stage whose heads are closest in depth.
+    """
+    stage = {g: _STAGES.get(g.kind, _TOP_STAGE) for g in heads if g.kind != "other"}
+    depth = {
+        s: fmean(h.layer for g in stage if stage[g] == s for h in heads[g])
+        for s in sorted(set(stage.values()))
+    }
+    for group in heads:
+        if group.kind == "other":
+            mean = fmean(h.layer for h in heads[group])
+            stage[group] = min(depth, key=lambda s: abs(depth[s] - mean), default=0)
+    order = sorted(set(stage.values()))
+    return {group: order.index(stage[group]) for group in heads}
+
+
+def _per_line(count: int) -> int:
+    """Heads side by side: all of up to four, then a block wider than high."""
+    return count if count <= 4 else max(4, ceil(sqrt(1.6 * count)))
+
+
+def _line_width(count: int) -> float:
+    return count * (_PILL_W + _PILL_GAP) - _PILL_GAP
+
+
+def _box_size(group: Group, count: int, edges: tuple[Edge, ...]) -> tuple[float, float]:
+    lines = ceil(count / _per_line(count))
+    inner = max(
+        _line_width(_per_line(count)),
+        text_width(title_of(group), TITLE_SIZE, bold=True),
+        text_width(KINDS[group.kind], NOTE_SIZE),
+    )
+    tips = sum(edge.receiver == group for edge in edges)
+    width = max(inner + 2 * _BOX_PAD, _PORT * (tips + 1))
+    return width, _BOX_HEAD + lines * (_PILL_H + _PILL_GAP) - _PILL_GAP + _BOX_PAD
+
+
+def _column(grid: Grid, role: str, left: float, width: float, edges: tuple[Edge, ...]) -> Column:
+    mine = [g for g in grid.rows if g.position == role]
+    rail = left + width / 2
+    boxes = rail + _GUTTER
+    boxes_w = max([_row_width(grid, role, row) for row in grid.rows.values()] + [0.0])
+    if role == "END":
+        boxes_w = max(boxes_w, _LOGITS_W)
+    far = [g for g in mine if any(e.sender == g and grid.skips_row(e) for e in edges)]
+    lanes = {g: boxes + boxes_w + _LANE * (i + 1) for i, g in enumerate(far)}
+    right = max(left + width, boxes + boxes_w + _LANE * (len(far) + 1) if boxes_w else 0.0)
+    return Column(left, rail, boxes, boxes_w, lanes, right)
+
+
+def _row_width(grid: Grid, role: str, row: int) -> float:
+    widths = [grid.sizes[g][0] for g, r in grid.rows.items() if r == row and g.position == role]
+    return sum(widths) + GAP * (len(widths) - 1) if widths else 0.0
+
+
+def _left_sides(grid: Grid, columns: Mapping[str, Column]) -> dict[Group, float]:
+    """Boxes side by side in their row, the row centered in its column."""
+    left: dict[Group, float] = {}
+    next_x: dict[tuple[str, int], float] = {}
+    for group, row in grid.rows.items():
+        column, cell = columns[group.position], (group.position, row)
+        start = column.boxes + (column.boxes_w - _row_width(grid, group.position, row)) / 2
+        left[group] = next_x.get(cell, start)
+        next_x[cell] = left[group] + grid.sizes[group][0] + GAP
+    return left

@@ -1,0 +1,164 @@
+"""Where everything in a circuit diagram goes: tokens along x, depth upward, the logits on top.
+
+Each token that has a role gets a column; each class of heads gets a box in its column, in the row
+of its stage. Wires run at right angles: vertically in the gutters beside the boxes, horizontally in
+the channels below the rows, and they enter a box from below. Boxes keep to rows and columns, so no
+wire crosses a box, whatever the circuit.
+
+    logits
+    row 3      name movers, backup name movers, negative name movers
+    channel 3  ------ tracks, one a sender; the one that comes from furthest left is the highest
+    row 2      S-inhibition
+    ...
+    channel 0  ------
+    tokens     IO     S1     S1+1     S2     END
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from interp.circuits import Circuit, Edge, Group
+from interp.plots.diagram.grid import MARGIN, Grid, make_grid, place_pills
+from interp.plots.diagram.shapes import EXAMPLE, Box, Example, Layout, Rect, Token, Wire
+
+_TIP, _STEP, _EXIT = 32.0, 12.0, 16.0  # of a channel: arrow tips, between tracks, below them
+_HEADING, _LOGITS_H, _LOGITS_GAP, _TOKEN_H, _FOOT = 44.0, 34.0, 46.0, 30.0, 40.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Routes:
+    """The x of each arrow tip and of each box's exit, and each channel's senders, highest first."""
+
+    ports: Mapping[Edge, float]
+    exits: Mapping[Group, float]
+    tracks: Mapping[int, list[Group]]
+
+
+def layout(circuit: Circuit, *, example: Example = EXAMPLE) -> Layout:
+    """Place a circuit over a sentence.
+
+    Args:
+        circuit: The heads, in any number.
+        example: The sentence; its roles are the columns. Connections from roles that it lacks are
+            left out.
+
+    Returns:
+        The diagram.
+
+    Raises:
+        ValueError: The sentence lacks END, or the position of a head, or repeats a role.
+    """
+    _check_roles(circuit, example)
+    roles = {role for _, role in example}
+    edges = tuple(edge for edge in circuit.edges() if edge.sender.position in roles)
+    grid = make_grid(circuit, example, edges)
+    routes = _route(grid, edges)
+
+    floors: dict[int, float] = {}  # y of the lower side of each row
+    y = _HEADING + _LOGITS_H + _LOGITS_GAP
+    for row in sorted(set(grid.rows.values()), reverse=True):
+        floors[row] = y + max(grid.sizes[g][1] for g, r in grid.rows.items() if r == row)
+        y = floors[row] + _TIP + max(len(routes.tracks.get(row, ())) - 1, 0) * _STEP + _EXIT
+    boxes = {
+        group: Rect(grid.left[group], floors[row] - grid.sizes[group][1], *grid.sizes[group])
+        for group, row in grid.rows.items()
+    }
+    end = grid.columns["END"]
+    logits = Rect(end.boxes, _HEADING, end.boxes_w, _LOGITS_H)
+    tokens = tuple(
+        Token(text, role, Rect(x, y, width, _TOKEN_H))
+        for (text, role), (x, width) in zip(example, grid.pieces, strict=True)
+    )
+    heads = circuit.groups()
+    ends = [token.rect.right for token in tokens] + [c.right for c in grid.columns.values()]
+    return Layout(
+        width=max(ends) + MARGIN,
+        height=y + _TOKEN_H + _FOOT,
+        columns=tuple(
+            Rect(c.left - 6, _HEADING - 10, c.right - c.left + 12, y + _TOKEN_H + 36 - _HEADING)
+            for c in grid.columns.values()
+        ),
+        tokens=tokens,
+        boxes=tuple(Box(g, boxes[g], place_pills(heads[g], boxes[g])) for g in boxes),
+        wires=tuple(_wire(edge, grid, routes, boxes, floors, (y, logits.bottom)) for edge in edges),
+        logits=logits,
+    )
+
+
+def _check_roles(circuit: Circuit, example: Example) -> None:
+    roles = [role for _, role in example if role]
+    if len(set(roles)) < len(roles):
+        raise ValueError(f"The example sentence has a role twice: {', '.join(roles)}.")
+    missing = sorted(({h.position for h in circuit.heads} | {"END"}) - set(roles))
+    if missing:
+        raise ValueError(
+            f"The example sentence has the roles {', '.join(roles) or 'none'} and lacks "
+            f"{', '.join(missing)}; pass example=[(text, role), ...] with every position."
+        )
+
+
+def _route(grid: Grid, edges: tuple[Edge, ...]) -> _Routes:
+    """Give every sender a track in each channel it runs in, and every connection an arrow tip.
+
+    The sender that comes from furthest left takes the highest track and the leftmost tip, so wires
+    that come from the left do not cross.
+    """
+    channels: dict[int, dict[Group, float]] = {}  # channel -> sender -> x where it comes up
+    for edge in edges:
+        sender = edge.sender
+        if edge.receiver.kind == "logits":
+            continue
+        column, target = grid.columns[sender.position], grid.rows[edge.receiver]
+        if sender.kind == "input":
+            channels.setdefault(target, {})[sender] = column.rail
+            continue
+        channels.setdefault(grid.rows[sender] + 1, {})[sender] = grid.center(sender)
+        if grid.skips_row(edge):
+            channels.setdefault(target, {})[sender] = column.lanes[sender]
+
+    ports: dict[Edge, float] = {}
+    for group, row in grid.rows.items():
+        arriving = [edge for edge in edges if edge.receiver == group]
+        arriving.sort(key=lambda edge: channels[row][edge.sender])
+        step = grid.sizes[group][0] / (len(arriving) + 1)
+        ports |= {edge: grid.left[group] + step * (i + 1) for i, edge in enumerate(arriving)}
+
+    exits: dict[Group, float] = {}
+    for group, row in grid.rows.items():
+        above = [x for edge, x in ports.items() if grid.rows[edge.receiver] == row + 1]
+        exits[group] = grid.center(group)
+        while any(abs(exits[group] - x) < 9 for x in above):
+            exits[group] += 7  # an exit in line with an arrow tip would read as one wire
+    tracks = {row: sorted(found, key=lambda g: found[g]) for row, found in channels.items()}
+    return _Routes(ports, exits, tracks)
+
+
+def _wire(
+    edge: Edge,
+    grid: Grid,
+    routes: _Routes,
+    boxes: Mapping[Group, Rect],
+    floors: Mapping[int, float],
+    ends: tuple[float, float],
+) -> Wire:
+    """The corners of one connection; `ends` are y of the tokens and of the logits."""
+    sender = edge.sender
+
+    def track(row: int) -> float:
+        return floors[row] + _TIP + routes.tracks[row].index(sender) * _STEP
+
+    if sender.kind == "input":
+        x, y = grid.columns[sender.position].rail, ends[0]
+    else:
+        x, y = routes.exits[sender], boxes[sender].y
+    points = [(x, y)]
+    if edge.receiver.kind == "logits":
+        return Wire(edge, (*points, (x, ends[1])))
+    row = grid.rows[edge.receiver]
+    if grid.skips_row(edge):
+        first, lane = track(grid.rows[sender] + 1), grid.columns[sender.position].lanes[sender]
+        points += [(x, first), (lane, first)]
+        x = lane
+    tip = routes.ports[edge]
+    points += [(x, track(row)), (tip, track(row)), (tip, floors[row])]
+    return Wire(edge, tuple(points))

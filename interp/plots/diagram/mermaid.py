@@ -1,0 +1,53 @@
+"""The circuit diagram as Mermaid text, for Markdown pages that render it.
+
+Source: https://mermaid.js.org/syntax/flowchart.html
+"""
+
+from interp.circuits import ROLES, Circuit, Group
+from interp.plots.diagram.shapes import title_of
+from interp.plots.palette import KIND_COLORS, MUTED, PAPER, mix
+
+
+def circuit_mermaid(circuit: Circuit) -> str:
+    """Write a circuit as a Mermaid flowchart, from the tokens to the logits.
+
+    A subgraph is a class at a position, a node a head. An arrow's label says what the receiver
+    reads into (q; k v), or the sign toward the logit difference (+; minus).
+
+    Args:
+        circuit: The heads.
+
+    Returns:
+        The text of the flowchart, which ends with a line break.
+    """
+    edges = circuit.edges()
+    read = {edge.sender for edge in edges if edge.sender.kind == "input"}
+    tokens = sorted(read, key=lambda token: ROLES.index(token.position))
+    lines = ["flowchart BT"]
+    lines += [f'  {_id(token)}["{_quoted(token.position)}"]' for token in tokens]
+    for group, heads in circuit.groups().items():
+        lines.append(f'  subgraph {_id(group)}["{title_of(group)} at {_quoted(group.position)}"]')
+        lines += [f'    {_id(group)}_{h.layer}_{h.head}(["{h.label}"])' for h in heads]
+        lines.append("  end")
+    lines.append(f'  {_id(Group("logits", "END"))}[["logits"]]')
+    for sender, receiver, inputs in edges:
+        label = " ".join(inputs) or (
+            "\N{MINUS SIGN}" if sender.kind.startswith("negative") else "+"
+        )
+        lines.append(f'  {_id(sender)} -- "{label}" --> {_id(receiver)}')
+    for group in circuit.groups():
+        color = KIND_COLORS[group.kind]
+        lines.append(f"  style {_id(group)} fill:{mix(color, PAPER, 0.88)},stroke:{color}")
+    lines += [f"  style {_id(token)} fill:{PAPER},stroke:{MUTED}" for token in tokens]
+    return "\n".join(lines) + "\n"
+
+
+def _id(group: Group) -> str:
+    """A name that Mermaid accepts: letters, digits and underscores, none of its own words."""
+    plain = "".join(c if c.isascii() and c.isalnum() else f"_{ord(c)}_" for c in group.position)
+    return f"{group.kind.replace(' ', '_').replace('-', '_')}__{plain}"
+
+
+def _quoted(text: str) -> str:
+    """Text for inside quotes, with what Mermaid or HTML would read as markup as entities."""
+    return "".join(c if c.isalnum() or c in " +-.," else f"#{ord(c)};" for c in text)

@@ -1,0 +1,110 @@
+"""The parts of a circuit diagram: rectangles, boxes of heads, wires, tokens."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from interp.circuits import CircuitHead, Edge, Group
+
+Example = Sequence[tuple[str, str]]
+"""A sentence in pieces, each (text, role); the role is "" for text between the roles."""
+
+EXAMPLE: Example = (
+    ("When", ""),
+    ("Alice", "IO"),
+    ("and", ""),
+    ("Bob", "S1"),
+    ("left", "S1+1"),
+    ("the office,", ""),
+    ("Bob", "S2"),
+    ("gave a key", ""),
+    ("to", "END"),
+)
+
+TITLE_SIZE, NOTE_SIZE = 13.0, 11.0
+"""Font sizes in a box: its heading, and what its heads do."""
+
+_WIDTHS = dict.fromkeys("ijl.,:;'|", 0.28) | dict.fromkeys("frt -()I", 0.38) | {"m": 0.92, "w": 0.8}
+
+
+@dataclass(frozen=True, slots=True)
+class Rect:
+    """A rectangle: its top left corner and its size, in pixels, y downward."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+
+    @property
+    def right(self) -> float:
+        """X of the right side."""
+        return self.x + self.w
+
+    @property
+    def bottom(self) -> float:
+        """Y of the lower side."""
+        return self.y + self.h
+
+    @property
+    def center(self) -> float:
+        """X of the middle."""
+        return self.x + self.w / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """The heads of one class at one position."""
+
+    group: Group
+    rect: Rect
+    pills: tuple[tuple[CircuitHead, Rect], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """The way of one connection, corner by corner, from the sender to the receiver."""
+
+    edge: Edge
+    points: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A piece of the sentence; the role is "" for text between the roles."""
+
+    text: str
+    role: str
+    rect: Rect
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A diagram: every shape in its place."""
+
+    width: float
+    height: float
+    columns: tuple[Rect, ...]
+    tokens: tuple[Token, ...]
+    boxes: tuple[Box, ...]
+    wires: tuple[Wire, ...]
+    logits: Rect
+
+
+def text_width(text: str, size: float, *, bold: bool = False) -> float:
+    """A width that the text fits in, in the usual sans-serif fonts.
+
+    Args:
+        text: One line.
+        size: Font size, pixels.
+        bold: Whether it is bold.
+
+    Returns:
+        Pixels.
+    """
+    units = sum(_WIDTHS.get(letter, 0.78 if letter.isupper() else 0.6) for letter in text)
+    return units * size * (1.08 if bold else 1.0)
+
+
+def title_of(group: Group) -> str:
+    """The heading of a box: "Name mover heads"."""
+    return f"{group.kind[0].upper()}{group.kind[1:]} heads"

@@ -1,0 +1,176 @@
+"""How sure a mean over prompts is: percentile bootstrap intervals.
+
+Prompts are drawn with replacement, as many as there are, `resamples` times; the interval runs from
+the (1 - level) / 2 to the (1 + level) / 2 quantile of the resampled statistic. Values of the same
+prompt (all heads of a heat map, both sides of a ratio) are drawn together.
+
+Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A statistic over prompts with its interval, in the unit of the values.
+
+    Args:
+        mean: the statistic on the prompts themselves: their mean, or the ratio of two means.
+        low: lower end of the interval.
+        high: upper end of the interval.
+
+    Example:
+        >>> f"{Estimate(3.5562, 3.41, 3.7):.2f}"
+        '3.56 [3.41, 3.70]'
+    """
+
+    mean: float
+    low: float
+    high: float
+
+    def __format__(self, spec: str) -> str:
+        """Format the three numbers alike."""
+        return f"{self.mean:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
+
+    def __str__(self) -> str:
+        """Show three significant digits."""
+        return f"{self:.3g}"
+
+
+def bootstrap_mean(
+    values: Float[Tensor, " prompt"] | Float[np.ndarray, " prompt"],
+    *,
+    level: float = 0.95,
+    resamples: int = 5000,
+    seed: int = 0,
+) -> Estimate:
+    """Estimate a mean over prompts.
+
+    Args:
+        values: one value a prompt.
+        level: probability that the interval should cover, a fraction.
+        resamples: number of bootstrap samples.
+        seed: seeds them.
+
+    Returns:
+        The mean with its interval, in the unit of the values.
+
+    Raises:
+        ValueError: there are fewer than two prompts, a value is not finite, or an option is out of
+            range.
+    """
+    low, high = bootstrap_interval(values, level=level, resamples=resamples, seed=seed)
+    return Estimate(float(_float64(values).mean()), float(low), float(high))
+
+
+def bootstrap_ratio(
+    numerator: Float[Tensor, " prompt"] | Float[np.ndarray, " prompt"],
+    denominator: Float[Tensor, " prompt"] | Float[np.ndarray, " prompt"],
+    *,
+    level: float = 0.95,
+    resamples: int = 5000,
+    seed: int = 0,
+) -> Estimate:
+    """Estimate the ratio of two means over the same prompts, for instance F(C) / F(M).
+
+    Args:
+        numerator: one value a prompt.
+        denominator: one value a prompt, in the same order of prompts.
+        level: probability that the interval should cover, a fraction.
+        resamples: number of bootstrap samples, of prompts, not of values.
+        seed: seeds them.
+
+    Returns:
+        mean(numerator) / mean(denominator) with its interval. Where the denominator's own interval
+        holds zero the ratio may be anything, and the interval runs from -inf to inf.
+
+    Raises:
+        ValueError: the two differ in their number of prompts, the denominator's mean is zero, or as
+            for `bootstrap_mean`.
+    """
+    pair = [_float64(numerator), _float64(denominator)]
+    if pair[0].shape != pair[1].shape:
+        raise ValueError(
+            f"numerator {pair[0].shape} and denominator {pair[1].shape} must have one value each "
+            "for the same prompts"
+        )
+    means = _resampled_means(np.stack(pair), level, resamples, seed)  # 2 resample
+    over, under = pair[0].mean(), pair[1].mean()
+    if under == 0:
+        raise ValueError("the denominator's mean is zero, so there is no ratio; report both means")
+    ratio = float(over / under)
+    low, high = _quantiles(means[1], level)
+    if low <= 0 <= high:
+        return Estimate(ratio, -np.inf, np.inf)
+    with np.errstate(divide="ignore"):  # single resamples may still hit zero; quantiles stand it
+        low, high = _quantiles(means[0] / means[1], level)
+    return Estimate(ratio, float(low), float(high))
+
+
+def bootstrap_interval(
+    values: Float[Tensor, "*batch prompt"] | Float[np.ndarray, "*batch prompt"],
+    *,
+    level: float = 0.95,
+    resamples: int = 5000,
+    seed: int = 0,
+) -> tuple[Float[np.ndarray, "*batch"], Float[np.ndarray, "*batch"]]:
+    """Bound many means over the same prompts at once, for instance those of all heads.
+
+    Args:
+        values: one value a prompt along the last axis, any axes before it.
+        level: probability that each interval should cover, a fraction.
+        resamples: number of bootstrap samples, the same for all means.
+        seed: seeds them.
+
+    Returns:
+        Lower and upper ends of the intervals of `values.mean(-1)`.
+
+    Raises:
+        ValueError: there are fewer than two prompts, a value is not finite, or an option is out of
+            range.
+    """
+    data = _float64(values)
+    means = _resampled_means(data.reshape(-1, data.shape[-1]), level, resamples, seed)
+    low, high = _quantiles(means, level)
+    return low.reshape(data.shape[:-1]), high.reshape(data.shape[:-1])
+
+
+def _float64(values: Tensor | np.ndarray) -> np.ndarray:
+    array = values.detach().cpu().double().numpy() if isinstance(values, Tensor) else values
+    return np.asarray(array, dtype=np.float64)
+
+
+def _quantiles(
+    samples: Float[np.ndarray, "*batch resample"], level: float
+) -> Float[np.ndarray, "2 *batch"]:
+    return np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=-1)
+
+
+def _resampled_means(
+    rows: Float[np.ndarray, "row prompt"], level: float, resamples: int, seed: int
+) -> Float[np.ndarray, "row resample"]:
+    """Means of each row over resampled prompts."""
+    n = rows.shape[1]
+    if not 0 < level < 1:
+        raise ValueError(f"level must be between 0 and 1, for instance 0.95; it is {level}")
+    if resamples < 1:
+        raise ValueError(f"resamples must be at least 1; it is {resamples}")
+    if n < 2:
+        raise ValueError(f"an interval needs at least 2 prompts; there is {n}")
+    if not np.isfinite(rows).all():
+        prompt = int(np.argwhere(~np.isfinite(rows))[0, 1])
+        raise ValueError(f"the value of prompt {prompt} is not finite; leave it out or mend it")
+    rng = np.random.default_rng(seed)
+    means = np.empty((len(rows), resamples))
+    chunk = max(1, 2**21 // n)  # bounds the counts below to 16 MiB
+    for start in range(0, resamples, chunk):
+        stop = min(start + chunk, resamples)
+        drawn = rng.integers(n, size=(stop - start, n))  # resample prompt
+        flat = (drawn + np.arange(stop - start)[:, None] * n).ravel()
+        counts = np.bincount(flat, minlength=(stop - start) * n).reshape(-1, n)
+        means[:, start:stop] = rows @ counts.T / n
+    return means

@@ -1,0 +1,7 @@
+"""Tasks: clean and corrupted prompts in pairs, with the token positions the analyses speak of."""
+
+from interp.tasks.ioi import ioi
+from interp.tasks.table import from_table
+from interp.tasks.task import Task
+
+__all__ = ["Task", "from_table", "ioi"]

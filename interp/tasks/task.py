@@ -1,0 +1,221 @@
+"""A task: prompts in pairs, what the right and the wrong next token are, and where things stand.
+
+A prompt is a clean text and a corrupted partner of the same number of tokens, both without the
+answer. The answer is the token that should follow the clean text, the foil the token that it is
+measured against. A role ("IO", "S2", ...) names one token position in each prompt; "END" is always
+there: the last token, where the answer is predicted. Prompts of one group share template, order
+and length, the unit over which Wang et al. 2022 (arXiv 2211.00593, section 2.2) take the means of
+their mean ablation.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Task:
+    """Prompts in pairs, padded on the right, with answers, foils and the positions of roles.
+
+    Args:
+        name: what the task is called in results and figures.
+        clean: the clean texts, without the answer.
+        corrupted: their corrupted partners.
+        clean_tokens: token ids of the clean texts.
+        corrupted_tokens: token ids of the corrupted texts, as long as the clean ones.
+        attention_mask: True at real tokens, False at padding; the same for both texts.
+        answer: token id of the right next token.
+        foil: token id of the wrong next token it is compared with.
+        positions: for each role, its index into the tokens of each prompt; "END" is the last token.
+        group: label of the prompts that share template, order and length.
+        template: the template of each prompt, "" where there is none.
+        order: "ABBA" or "BABA" for IOI, "" for other tasks.
+
+    Raises:
+        ValueError: a field does not fit the others; the message names the field and the prompt.
+
+    Example:
+        >>> one = torch.tensor([[5, 6, 7]])
+        >>> task = Task(
+        ...     "copy", ("a b c",), ("a d c",), one, torch.tensor([[5, 8, 7]]), one > 0,
+        ...     answer=torch.tensor([6]), foil=torch.tensor([8]),
+        ...     positions={"END": torch.tensor([2])}, group=("all",), template=("",), order=("",),
+        ... )
+        >>> len(task), task.positions["END"].tolist()
+        (1, [2])
+    """
+
+    name: str
+    clean: tuple[str, ...]
+    corrupted: tuple[str, ...]
+    clean_tokens: Int[Tensor, "prompt pos"]
+    corrupted_tokens: Int[Tensor, "prompt pos"]
+    attention_mask: Bool[Tensor, "prompt pos"]
+    answer: Int[Tensor, " prompt"]
+    foil: Int[Tensor, " prompt"]
+    positions: dict[str, Int[Tensor, " prompt"]]
+    group: tuple[str, ...]
+    template: tuple[str, ...]
+    order: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Check that the fields fit together."""
+        self._check_shapes()
+        tokens = torch.stack([self.clean_tokens, self.corrupted_tokens])  # 2 b p
+        self._require((tokens >= 0).all(-1).all(0), "a token id is negative")
+        lengths = self.lengths
+        self._require(lengths > 0, "the attention mask is empty")
+        pos = torch.arange(self.attention_mask.shape[1], device=lengths.device)
+        self._require(
+            (self.attention_mask == (pos < lengths[:, None])).all(-1),
+            "the padding is not on the right; the mask must be True up to the last real token",
+        )
+        for field in ("answer", "foil"):
+            self._require(getattr(self, field) >= 0, f"the {field}'s token id is negative")
+        self._require(
+            self.answer != self.foil,
+            "answer and foil are the same token, so their difference is always zero",
+        )
+        for role, at in self.positions.items():
+            self._require(
+                (at >= 0) & (at < lengths), f"the position of role {role!r} is outside the prompt"
+            )
+        self._require(
+            self.positions["END"] == lengths - 1, "role 'END' must be the prompt's last token"
+        )
+        first = {label: i for i, label in reversed(list(enumerate(self.group)))}
+        leader = torch.tensor([first[label] for label in self.group], device=lengths.device)
+        self._require(
+            lengths == lengths[leader],
+            "its number of tokens differs from that of the first prompt of its group",
+        )
+
+    def __len__(self) -> int:
+        """Return the number of prompts."""
+        return len(self.clean)
+
+    def __getitem__(self, index: int | slice) -> "Task":
+        """Return the prompts of a slice, or the one prompt at an index, as a Task."""
+        return self.subset(range(len(self))[index] if isinstance(index, slice) else [index])
+
+    def __repr__(self) -> str:
+        """Summarize the task and show its first prompt."""
+        low, high = int(self.lengths.min()), int(self.lengths.max())
+        return (
+            f"Task {self.name!r}: {len(self)} prompts of {low} to {high} tokens in "
+            f"{len(set(self.group))} groups; roles {', '.join(self.positions)}\n"
+            f"  clean[0]      {self.clean[0]!r}\n"
+            f"  corrupted[0]  {self.corrupted[0]!r}\n"
+            f"  answer[0]     {int(self.answer[0])}, foil[0] {int(self.foil[0])} (token ids)"
+        )
+
+    @property
+    def n(self) -> int:
+        """The number of prompts."""
+        return len(self)
+
+    @property
+    def lengths(self) -> Int[Tensor, " prompt"]:
+        """The number of real tokens of each prompt."""
+        return self.attention_mask.sum(-1)
+
+    def subset(self, indices: Sequence[int]) -> "Task":
+        """Pick prompts.
+
+        Args:
+            indices: which prompts, in the order wanted; negative ones count from the end.
+
+        Returns:
+            A Task of those prompts, padded as widely as this one.
+
+        Raises:
+            IndexError: an index is outside the task.
+        """
+        wrong = [i for i in indices if not -len(self) <= i < len(self)]
+        if wrong:
+            raise IndexError(f"no prompt {wrong[0]}: the task has {len(self)} prompts, from 0")
+        rows = torch.tensor(list(indices), dtype=torch.long, device=self.clean_tokens.device)
+        fields: dict[str, Any] = {
+            **{field: tuple(getattr(self, field)[i] for i in indices) for field in _TEXTS},
+            **{field: getattr(self, field)[rows] for field in _TENSORS},
+            "positions": {role: at[rows] for role, at in self.positions.items()},
+        }
+        return replace(self, **fields)
+
+    def to(self, device: str | torch.device) -> "Task":
+        """Move every tensor to a device.
+
+        Args:
+            device: where to, for instance "cuda" or `model.device`.
+
+        Returns:
+            The same task there.
+        """
+        fields: dict[str, Any] = {field: getattr(self, field).to(device) for field in _TENSORS}
+        positions = {role: at.to(device) for role, at in self.positions.items()}
+        return replace(self, **fields, positions=positions)
+
+    def to_dataframe(self, tokenizer: PreTrainedTokenizerBase | None = None) -> pd.DataFrame:
+        """Write the task as a table, one row a prompt.
+
+        Args:
+            tokenizer: if given, columns `answer` and `foil` hold the answer and the foil as text,
+                and `from_table` can read the table again.
+
+        Returns:
+            Columns `clean`, `corrupted`, `answer_id`, `foil_id` (token ids), one column a role (its
+            position), `group`, `template`, `order`; then `answer` and `foil` if asked for.
+        """
+        table: dict[str, Sequence[str] | Sequence[int]] = {
+            "clean": self.clean,
+            "corrupted": self.corrupted,
+        }
+        table |= {"answer_id": self.answer.tolist(), "foil_id": self.foil.tolist()}
+        table |= {role: at.tolist() for role, at in self.positions.items()}
+        table |= {"group": self.group, "template": self.template, "order": self.order}
+        if tokenizer is not None:
+            for field in ("answer", "foil"):
+                table[field] = [tokenizer.decode([token]) for token in getattr(self, field)]
+        return pd.DataFrame(table)
+
+    def _check_shapes(self) -> None:
+        n = len(self)
+        if n == 0:
+            raise ValueError("a task needs at least one prompt; clean is empty")
+        for field in _TEXTS:
+            if len(getattr(self, field)) != n:
+                raise ValueError(
+                    f"{field} has {len(getattr(self, field))} entries; clean has {n} prompts"
+                )
+        if "END" not in self.positions:
+            raise ValueError(
+                f"positions has roles {list(self.positions)} but no 'END'; add the index of each "
+                "prompt's last token"
+            )
+        width = self.clean_tokens.shape[-1]
+        tensors = {field: getattr(self, field) for field in _TENSORS}
+        tensors |= {f"positions[{role!r}]": at for role, at in self.positions.items()}
+        for field, tensor in tensors.items():
+            padded = field in ("clean_tokens", "corrupted_tokens", "attention_mask")
+            shape = (n, width) if padded else (n,)
+            dtype = torch.bool if field == "attention_mask" else torch.int64
+            if tuple(tensor.shape) != shape or tensor.dtype != dtype:
+                raise ValueError(
+                    f"{field} must be {dtype} of shape {shape} for {n} prompts; it is "
+                    f"{tensor.dtype} of shape {tuple(tensor.shape)}"
+                )
+
+    def _require(self, ok: Bool[Tensor, " prompt"], complaint: str) -> None:
+        if not bool(ok.all()):
+            i = int((~ok).nonzero()[0])
+            raise ValueError(f"prompt {i} of task {self.name!r}: {complaint}: {self.clean[i]!r}")
+
+
+_TEXTS = ("clean", "corrupted", "group", "template", "order")
+_TENSORS = ("clean_tokens", "corrupted_tokens", "attention_mask", "answer", "foil")

@@ -1,0 +1,117 @@
+"""Circuits: what a valid one is, its connections, and its file."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from interp.circuits import KINDS, ROLES, Circuit, CircuitHead, Edge, Group
+
+HEADS = st.dictionaries(
+    st.tuples(st.integers(0, 47), st.integers(0, 24), st.sampled_from(ROLES)),
+    st.sampled_from(list(KINDS)),
+    max_size=70,
+)
+
+
+def circuit_of(found):
+    heads = tuple(CircuitHead(*where[:2], kind, where[2]) for where, kind in found.items())
+    return Circuit("gpt2", heads, "a test")
+
+
+CHAIN = Circuit(
+    "gpt2",
+    (
+        CircuitHead(0, 1, "duplicate token", "S2"),
+        CircuitHead(7, 3, "S-inhibition", "END"),
+        CircuitHead(9, 9, "name mover", "END"),
+    ),
+)
+
+
+def test_label():
+    assert CircuitHead(10, 7, "negative name mover", "END").label == "10.7"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ((-1, 0, "other", "END"), "layer must be a whole number from 0, not -1"),
+        ((0, -3, "other", "END"), "head must be a whole number from 0, not -3"),
+        ((9, 6, "name mouver", "END"), "9.6 has the unknown class 'name mouver'.*name mover"),
+        ((9, 6, "name mover", ""), "9.6 needs a position"),
+    ],
+)
+def test_a_head_that_cannot_be(fields, message):
+    with pytest.raises(ValueError, match=message):
+        CircuitHead(*fields)
+
+
+def test_a_head_is_there_once_for_each_position():
+    head = CircuitHead(9, 6, "name mover", "END")
+    elsewhere = CircuitHead(9, 6, "other", "S2")
+    assert Circuit("gpt2", (head, elsewhere)).heads == (head, elsewhere)
+    with pytest.raises(ValueError, match=r"more than once: 9\.6 at END"):
+        Circuit("gpt2", (head, CircuitHead(9, 6, "other", "END")))
+
+
+def test_heads_of():
+    assert [h.label for h in CHAIN.heads_of("name mover")] == ["9.9"]
+    assert CHAIN.heads_of("induction") == ()
+    with pytest.raises(KeyError, match="Unknown class 'movers'"):
+        CHAIN.heads_of("movers")
+
+
+def test_edges_join_only_the_classes_that_are_there():
+    duplicate, inhibition = Group("duplicate token", "S2"), Group("S-inhibition", "END")
+    mover = Group("name mover", "END")
+    assert set(CHAIN.edges()) == {
+        Edge(Group("input", "S1"), duplicate, "kv"),
+        Edge(Group("input", "S2"), duplicate, "q"),
+        Edge(Group("input", "END"), inhibition, "q"),
+        Edge(Group("input", "IO"), mover, "kv"),
+        Edge(duplicate, inhibition, "kv"),
+        Edge(inhibition, mover, "q"),
+        Edge(mover, Group("logits", "END"), ""),
+    }
+
+
+@given(HEADS)
+@settings(max_examples=30, deadline=None)
+def test_edges_respect_causality_and_touch_only_members(found):
+    circuit = circuit_of(found)
+    groups = set(circuit.groups())
+    for sender, receiver, inputs in circuit.edges():
+        assert sender in groups or sender.kind == "input"
+        assert receiver in groups or receiver == Group("logits", "END")
+        assert ROLES.index(sender.position) <= ROLES.index(receiver.position)
+        if inputs in ("q", ""):
+            assert sender.position == receiver.position
+        assert "other" not in (sender.kind, receiver.kind)
+
+
+@given(HEADS)
+@settings(max_examples=30, deadline=None)
+def test_json_round_trip(found):
+    circuit = circuit_of(found)
+    assert Circuit.from_json(circuit.to_json()) == circuit
+
+
+def test_json_has_the_published_fields():
+    first = json.loads(CHAIN.to_json())["heads"][0]
+    assert first == {"layer": 0, "head": 1, "class": "duplicate token", "position": "S2"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("heads: 9.6", "holds JSON"),
+        ("[]", 'holds {"model"'),
+        ('{"model": "gpt2", "heads": [{"layer": 9, "head": 6}]}', "Entry 0 .* class, position"),
+        ('{"model": "gpt2", "heads": ["9.6"]}', "Entry 0"),
+    ],
+)
+def test_a_file_that_is_no_circuit(text, message):
+    with pytest.raises(ValueError, match=message):
+        Circuit.from_json(text)

@@ -1,0 +1,62 @@
+"""The published circuit and figures, against the facts that lie beside the project."""
+
+import math
+import re
+from pathlib import Path
+
+import pytest
+
+from interp.circuits import IOI_FIGURES, published
+
+FACTS = Path(__file__).parents[2].parent / "shared" / "ioi" / "published.md"
+
+
+def test_ioi_has_26_heads_with_one_position_each():
+    circuit = published("ioi", "gpt2")
+    assert len(circuit.heads) == len({head.label for head in circuit.heads}) == 26
+    assert [len(heads) for heads in circuit.groups().values()] == [2, 3, 4, 4, 3, 8, 2]
+
+
+@pytest.mark.skipif(not FACTS.exists(), reason=f"needs the published facts at {FACTS}")
+def test_ioi_is_the_published_table():
+    rows = re.findall(r"^\| ([\w -]+?) \| ([\d., ]+) \| (\S+) \|$", FACTS.read_text(), re.M)
+    assert len(rows) == 7
+    listed = {(kind, label, at) for kind, labels, at in rows for label in labels.split(", ")}
+    ours = {(head.kind, head.label, head.position) for head in published("ioi", "gpt2").heads}
+    assert ours == listed
+
+
+def test_every_published_connection_is_there():
+    edges = {
+        (sender.kind, receiver.kind, inputs)
+        for sender, receiver, inputs in published("ioi", "gpt2").edges()
+    }
+    movers = ("name mover", "backup name mover", "negative name mover")
+    assert edges == {
+        ("input", "previous token", "q"),
+        ("input", "previous token", "kv"),
+        ("input", "duplicate token", "q"),
+        ("input", "duplicate token", "kv"),
+        ("input", "S-inhibition", "q"),
+        ("previous token", "induction", "kv"),
+        ("induction", "S-inhibition", "kv"),
+        ("duplicate token", "S-inhibition", "kv"),
+        *(("input", mover, "kv") for mover in movers),
+        *(("S-inhibition", mover, "q") for mover in movers),
+        *((mover, "logits", "") for mover in movers),
+    }
+
+
+def test_an_unknown_circuit_names_those_there_are():
+    with pytest.raises(KeyError, match=r"\('ioi', 'gpt2'\)"):
+        published("ioi", "gpt3")
+
+
+@pytest.mark.parametrize("figure", IOI_FIGURES, ids=lambda figure: figure.key)
+def test_a_figure_agrees_with_itself_and_not_with_nonsense(figure):
+    assert figure.agrees(figure.value)
+    assert figure.agrees(figure.low)
+    assert figure.agrees(figure.high)
+    assert not figure.agrees(figure.low - 0.01)
+    assert not figure.agrees(figure.high + 0.01)
+    assert not figure.agrees(math.nan)

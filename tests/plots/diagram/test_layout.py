@@ -1,0 +1,146 @@
+"""The laws of a diagram's geometry, for any circuit."""
+
+from itertools import combinations, pairwise
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from interp.circuits import KINDS, ROLES, Circuit, CircuitHead, published
+from interp.plots.diagram.layout import layout
+from interp.plots.diagram.shapes import Rect, text_width, title_of
+
+HEADS = st.dictionaries(
+    st.tuples(st.integers(0, 47), st.integers(0, 24), st.sampled_from(ROLES)),
+    st.sampled_from(list(KINDS)),
+    max_size=70,
+)
+PUBLISHED = {(h.layer, h.head, h.position): h.kind for h in published("ioi", "gpt2").heads}
+CROWD = {(i, j, "END"): kind for i, kind in enumerate(KINDS) for j in range(30)}
+
+
+def diagram(found):
+    heads = tuple(CircuitHead(*where[:2], kind, where[2]) for where, kind in found.items())
+    return layout(Circuit("gpt2", heads))
+
+
+def any_circuit(test):
+    laws = settings(max_examples=25, deadline=None)(given(HEADS)(test))
+    for case in (PUBLISHED, CROWD, {}):
+        laws = example(case)(laws)
+    return laws
+
+
+def overlap(a, b):
+    return a.x < b.right and b.x < a.right and a.y < b.bottom and b.y < a.bottom
+
+
+def inside(inner, outer):
+    return (
+        outer.x <= inner.x
+        and inner.right <= outer.right
+        and outer.y <= inner.y
+        and inner.bottom <= outer.bottom
+    )
+
+
+def segments(wire):
+    """The straight parts of a wire as thin rectangles."""
+    for (x0, y0), (x1, y1) in pairwise(wire.points):
+        assert x0 == x1 or y0 == y1
+        yield Rect(min(x0, x1) - 0.5, min(y0, y1), abs(x1 - x0) + 1, abs(y1 - y0))
+
+
+def label(wire):
+    """Where the letters of a wire stand."""
+    x, y = wire.points[-1]
+    return Rect(x + 7, y + 7, 24.0, 14.0)
+
+
+@any_circuit
+def test_nothing_covers_anything(found):
+    placed = diagram(found)
+    solid = [box.rect for box in placed.boxes] + [token.rect for token in placed.tokens]
+    for first, second in combinations([*solid, placed.logits], 2):
+        assert not overlap(first, second)
+    canvas = Rect(0.0, 0.0, placed.width, placed.height)
+    assert all(inside(rect, canvas) for rect in [*solid, *placed.columns])
+
+
+@any_circuit
+def test_every_head_is_drawn_once_inside_its_box(found):
+    placed = diagram(found)
+    drawn = [head for box in placed.boxes for head, _ in box.pills]
+    assert {(h.layer, h.head, h.position): h.kind for h in drawn} == found
+    assert len(drawn) == len(found)
+    for box in placed.boxes:
+        assert all(head.group == box.group for head, _ in box.pills)
+        assert all(inside(rect, box.rect) for _, rect in box.pills)
+        assert not any(overlap(a, b) for (_, a), (_, b) in combinations(box.pills, 2))
+        assert text_width(title_of(box.group), 13.0, bold=True) < box.rect.w
+
+
+@any_circuit
+def test_boxes_stand_in_their_column_and_later_stages_higher(found):
+    placed = diagram(found)
+    roles = [token.role for token in placed.tokens if token.role]
+    columns = dict(zip(roles, placed.columns, strict=True))
+    rects = {box.group: box.rect for box in placed.boxes}
+    assert all(inside(rect, columns[group.position]) for group, rect in rects.items())
+    for wire in placed.wires:
+        if wire.edge.sender in rects and wire.edge.receiver in rects:
+            assert rects[wire.edge.sender].y > rects[wire.edge.receiver].bottom
+
+
+@any_circuit
+def test_wires_join_their_ends_and_cross_no_box(found):
+    placed = diagram(found)
+    ends = {box.group: box.rect for box in placed.boxes}
+    tokens = {token.role: token.rect for token in placed.tokens if token.role}
+    for wire in placed.wires:
+        sender, receiver, _ = wire.edge
+        start = tokens[sender.position] if sender.kind == "input" else ends[sender]
+        stop = placed.logits if receiver.kind == "logits" else ends[receiver]
+        (x0, y0), (x1, y1) = wire.points[0], wire.points[-1]
+        assert (start.x < x0 < start.right, y0) == (True, start.y)
+        assert (stop.x < x1 < stop.right, y1) == (True, stop.bottom)
+        for segment in segments(wire):
+            assert not any(overlap(segment, rect) for rect in ends.values())
+
+
+@any_circuit
+def test_wires_of_two_senders_cross_but_never_run_together(found):
+    wires = diagram(found).wires
+    parts = [(wire.edge.sender, part) for wire in wires for part in segments(wire)]
+    for (one, a), (other, b) in combinations(parts, 2):
+        if one != other and (a.w > a.h) == (b.w > b.h):
+            grown = Rect(a.x - 2, a.y - 2, a.w + 4, a.h + 4)
+            assert not overlap(grown, Rect(b.x, b.y, b.w, max(b.h, 0.1)))
+
+
+@any_circuit
+def test_letters_are_free(found):
+    placed = diagram(found)
+    read = [wire for wire in placed.wires if wire.edge.inputs]
+    for one, other in combinations(read, 2):
+        assert not overlap(label(one), label(other))
+    for wire in read:
+        assert not any(overlap(label(wire), box.rect) for box in placed.boxes)
+        for other in placed.wires:
+            assert not any(overlap(label(wire), part) for part in segments(other))
+
+
+def test_the_sentence_must_have_the_positions():
+    circuit = Circuit("gpt2", (CircuitHead(0, 0, "other", "YY"),))
+    with pytest.raises(ValueError, match=r"lacks END, YY; pass example="):
+        layout(circuit, example=[("The", ""), ("war", "XX")])
+    with pytest.raises(ValueError, match="a role twice"):
+        layout(circuit, example=[("a", "END"), ("b", "END")])
+    placed = layout(circuit, example=[("17", "YY"), ("to", "END")])
+    assert [token.text for token in placed.tokens] == ["17", "to"]
+
+
+def test_a_sentence_without_io_leaves_out_what_reads_it():
+    circuit = Circuit("gpt2", (CircuitHead(9, 9, "name mover", "END"),))
+    placed = layout(circuit, example=[("to", "END")])
+    assert [wire.edge.receiver.kind for wire in placed.wires] == ["logits"]

@@ -1,0 +1,157 @@
+"""Task: its checks, slicing, and table."""
+
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from interp.tasks import Task, from_table, ioi
+
+
+def make(**changes: Any) -> Task:
+    """Three prompts of 3, 3 and 2 tokens, with some fields changed.
+
+    Goes around __init__, which the shape checker guards in tests, so that Task's own checks speak.
+    """
+    tokens = torch.tensor([[1, 2, 3], [4, 5, 6], [7, 8, 0]])
+    values = {
+        "name": "letters",
+        "clean": ("a b c", "d e f", "g h"),
+        "corrupted": ("a x c", "d x f", "x h"),
+        "clean_tokens": tokens,
+        "corrupted_tokens": torch.tensor([[1, 9, 3], [4, 9, 6], [9, 8, 0]]),
+        "attention_mask": tokens > 0,
+        "answer": torch.tensor([2, 5, 7]),
+        "foil": torch.tensor([9, 9, 9]),
+        "positions": {"CHANGE": torch.tensor([1, 1, 0]), "END": torch.tensor([2, 2, 1])},
+        "group": ("long", "long", "short"),
+        "template": ("", "", ""),
+        "order": ("", "", ""),
+    }
+    task = object.__new__(Task)
+    for field, value in (values | changes).items():
+        object.__setattr__(task, field, value)
+    task.__post_init__()
+    return task
+
+
+def same(a: Task, b: Task) -> bool:
+    """Whether two tasks hold the same."""
+    for field in fields(Task):
+        left, right = getattr(a, field.name), getattr(b, field.name)
+        if isinstance(left, dict):
+            if list(left) != list(right) or not all(torch.equal(left[k], right[k]) for k in left):
+                return False
+        elif not (torch.equal(left, right) if isinstance(left, torch.Tensor) else left == right):
+            return False
+    return True
+
+
+def test_length() -> None:
+    task = make()
+    assert len(task) == task.n == 3
+    assert task.lengths.tolist() == [3, 3, 2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"clean": ()}, "at least one prompt"),
+        ({"corrupted": ("a x c",)}, "corrupted has 1 entries; clean has 3"),
+        ({"answer": torch.tensor([2, 5])}, r"answer must be torch.int64 of shape \(3,\)"),
+        ({"foil": torch.tensor([9.0, 9.0, 9.0])}, "foil must be torch.int64.*it is torch.float32"),
+        (
+            {"corrupted_tokens": torch.ones(3, 4, dtype=torch.int64)},
+            r"corrupted_tokens must be .* \(3, 3\) .* \(3, 4\)",
+        ),
+        (
+            {"attention_mask": torch.ones(3, 3, dtype=torch.int64)},
+            "attention_mask must be torch.bo",
+        ),
+        ({"clean_tokens": torch.tensor([[1, 2, 3], [4, -5, 6], [7, 8, 0]])}, "prompt 1.*token id"),
+        (
+            {"attention_mask": torch.tensor([[1, 1, 1], [0] * 3, [1, 1, 0]]).bool()},
+            "prompt 1.*empty",
+        ),
+        (
+            {"attention_mask": torch.tensor([[1, 1, 1], [1, 1, 1], [0, 1, 1]]).bool()},
+            "prompt 2.*padding is not on the right",
+        ),
+        ({"answer": torch.tensor([2, 5, -7])}, "prompt 2.*answer's token id is negative"),
+        ({"foil": torch.tensor([9, 5, 9])}, "prompt 1.*same token"),
+        ({"positions": {}}, "no 'END'"),
+        ({"positions": {"END": torch.tensor([2, 2])}}, r"positions\['END'\] must be"),
+        (
+            {"positions": {"END": torch.tensor([2, 1, 1])}},
+            "prompt 1.*'END' must be the prompt's last",
+        ),
+        (
+            {"positions": {"END": torch.tensor([2, 2, 1]), "S": torch.tensor([0, 0, 2])}},
+            "prompt 2.*role 'S' is outside.*'g h'",
+        ),
+        ({"group": ("all", "all", "all")}, "prompt 2.*first prompt of its group"),
+    ],
+)
+def test_what_does_not_fit_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(**changes)
+
+
+def test_slices_pick_prompts() -> None:
+    task = make()
+    assert same(task[:], task)
+    assert same(task[1:], task.subset([1, 2]))
+    assert same(task[-1], task.subset([2]))
+    back = task.subset([2, 0])
+    assert back.clean == ("g h", "a b c")
+    assert back.positions["CHANGE"].tolist() == [0, 1]
+    assert torch.equal(back.clean_tokens, task.clean_tokens[[2, 0]])
+    assert same(back.subset([1]), task[0])
+
+
+def test_iteration_ends() -> None:
+    assert [one.clean[0] for one in make()] == ["a b c", "d e f", "g h"]
+
+
+def test_outside_indices_are_refused() -> None:
+    for index in (3, -4):
+        with pytest.raises(IndexError, match=f"no prompt {index}: the task has 3 prompts"):
+            make()[index]
+    with pytest.raises(ValueError, match="at least one prompt"):
+        make()[:0]
+
+
+def test_to_moves_every_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = make()
+    monkeypatch.setattr(Task, "__post_init__", lambda self: None)  # "meta" tensors hold no values
+    moved = task.to("meta")
+    tensors = [getattr(moved, field.name) for field in fields(Task)]
+    tensors = [value for value in tensors if isinstance(value, torch.Tensor)]
+    devices = {tensor.device.type for tensor in (*tensors, *moved.positions.values())}
+    assert (len(tensors), devices) == (5, {"meta"})
+
+
+def test_repr_shows_the_first_prompt() -> None:
+    text = repr(make())
+    assert "'letters': 3 prompts of 2 to 3 tokens in 2 groups; roles CHANGE, END" in text
+    assert "'a b c'" in text
+    assert "'a x c'" in text
+
+
+def test_dataframe_holds_everything() -> None:
+    table = make().to_dataframe()
+    assert list(table.columns) == [
+        *("clean", "corrupted", "answer_id", "foil_id"),
+        *("CHANGE", "END", "group", "template", "order"),
+    ]
+    assert table.iloc[2].tolist() == ["g h", "x h", 7, 9, 0, 1, "short", "", ""]
+
+
+def test_dataframe_is_read_back(tokenizer: PreTrainedTokenizerBase) -> None:
+    task = ioi(tokenizer, 20)
+    roles = ["IO", "S1", "S1+1", "S2"]
+    again = from_table(tokenizer, task.to_dataframe(tokenizer), roles=roles, name="ioi")
+    assert same(again, task)
+    assert not same(again, replace(task, name="other"))

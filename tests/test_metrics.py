@@ -1,0 +1,154 @@
+"""Metrics: hand-computed cases and laws."""
+
+import inspect
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from interp import metrics
+from interp.tasks import Task
+
+HALVES = torch.tensor([[math.log(0.5), math.log(0.3), math.log(0.2)]])
+
+
+def ids(*values: int) -> torch.Tensor:
+    """Token ids."""
+    return torch.tensor(values)
+
+
+def random_logits(seed: int, prompts: int = 4, words: int = 7) -> torch.Tensor:
+    """Seeded logits in float64."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(prompts, words, generator=generator, dtype=torch.float64) * 5
+
+
+def test_by_hand() -> None:
+    logits = HALVES + 3  # a shift of all logits changes nothing
+    assert metrics.logit_diff(logits, ids(0), ids(2)).item() == pytest.approx(math.log(2.5))
+    assert metrics.probability(logits, ids(1)).item() == pytest.approx(0.3)
+    assert metrics.probability_diff(logits, ids(2), ids(0)).item() == pytest.approx(-0.3)
+    assert [metrics.rank(logits, ids(i)).item() for i in range(3)] == [0, 1, 2]
+    assert [metrics.accuracy(logits, ids(i)).item() for i in range(3)] == [1, 0, 0]
+    assert metrics.accuracy(logits, ids(1), ids(2)).item() == 1
+    assert metrics.accuracy(logits, ids(1), ids(0)).item() == 0
+
+
+def test_kl_by_hand() -> None:
+    uniform = torch.zeros(1, 3)
+    expected = 0.5 * math.log(1.5) + 0.3 * math.log(0.9) + 0.2 * math.log(0.6)
+    assert metrics.kl_divergence(uniform, HALVES).item() == pytest.approx(expected, abs=1e-6)
+    other_way = -(math.log(1.5) + math.log(0.9) + math.log(0.6)) / 3
+    assert metrics.kl_divergence(HALVES, uniform).item() == pytest.approx(other_way, abs=1e-6)
+
+
+def test_kl_where_the_reference_rules_a_token_out() -> None:
+    reference = torch.tensor([[0.0, -torch.inf]])
+    logits = torch.zeros(1, 2, requires_grad=True)
+    divergence = metrics.kl_divergence(logits, reference)
+    assert divergence.item() == pytest.approx(math.log(2))
+    divergence.sum().backward()
+    assert logits.grad is not None
+    torch.testing.assert_close(logits.grad, torch.tensor([[-0.5, 0.5]]))
+    assert metrics.kl_divergence(reference, torch.zeros(1, 2)).item() == math.inf
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000))
+def test_laws(seed: int) -> None:
+    logits, other = random_logits(seed), random_logits(seed + 1)
+    answer, foil = ids(0, 1, 2, 3), ids(4, 5, 6, 0)
+    diff = metrics.logit_diff(logits, answer, foil)
+    torch.testing.assert_close(diff, -metrics.logit_diff(logits, foil, answer))
+    odds = metrics.probability(logits, answer).log() - metrics.probability(logits, foil).log()
+    torch.testing.assert_close(diff, odds)
+    everything = torch.ones_like(logits, dtype=torch.bool)
+    torch.testing.assert_close(metrics.probability(logits, everything), torch.ones(4).double())
+    assert bool((metrics.kl_divergence(logits, other) > 0).all())
+    zero = metrics.kl_divergence(logits, logits + 7)
+    torch.testing.assert_close(zero, torch.zeros(4).double(), atol=1e-12, rtol=0)
+    assert torch.equal(metrics.accuracy(logits, answer, foil), (diff > 0).float())
+    assert torch.equal(metrics.accuracy(logits, answer), (logits.argmax(-1) == answer).float())
+    ranks = torch.stack([metrics.rank(logits, ids(*[i] * 4)) for i in range(7)])
+    assert torch.equal(ranks.sort(0).values, torch.arange(7)[:, None].expand(7, 4))
+
+
+def test_sets_of_tokens_add_up() -> None:
+    logits = random_logits(0)
+    answer = torch.zeros_like(logits, dtype=torch.bool)
+    answer[:, 2] = True
+    one = metrics.probability(logits, ids(2, 2, 2, 2))
+    torch.testing.assert_close(metrics.probability(logits, answer), one)
+    torch.testing.assert_close(
+        metrics.probability_diff(logits, answer, ~answer), 2 * one - 1, atol=1e-12, rtol=0
+    )
+
+
+def test_ties_count_as_wrong() -> None:
+    logits = torch.zeros(1, 3)
+    assert metrics.rank(logits, ids(1)).item() == 2
+    assert metrics.accuracy(logits, ids(1)).item() == 0
+    assert metrics.accuracy(logits, ids(1), ids(0)).item() == 0
+
+
+def test_half_precision_is_computed_in_float32() -> None:
+    exact = random_logits(1, words=500)
+    half = exact.bfloat16()
+    answer, foil = ids(1, 2, 3, 4), ids(0, 0, 0, 0)
+    for metric in (metrics.logit_diff, metrics.probability_diff):
+        values = metric(half, answer, foil)
+        assert values.dtype == torch.float32
+        torch.testing.assert_close(values, metric(half.double(), answer, foil).float())
+
+
+def test_large_logits_do_not_overflow() -> None:
+    logits = torch.tensor([[1e4, 0.0, -1e4]])
+    assert metrics.probability(logits, ids(0)).item() == 1
+    assert metrics.kl_divergence(logits, logits).item() == 0
+
+
+def make_task() -> Task:
+    """Two prompts of three tokens and one."""
+    tokens = torch.tensor([[1, 2, 3], [1, 0, 0]])
+    return Task(
+        name="two",
+        clean=("a b c", "a"),
+        corrupted=("a b c", "a"),
+        clean_tokens=tokens,
+        corrupted_tokens=tokens,
+        attention_mask=tokens > 0,
+        answer=ids(1, 1),
+        foil=ids(2, 2),
+        positions={"END": ids(2, 0)},
+        group=("long", "short"),
+        template=("", ""),
+        order=("", ""),
+    )
+
+
+def test_end_logits_are_those_of_each_last_token() -> None:
+    logits = torch.arange(24.0).view(2, 3, 4)
+    taken = metrics.end_logits(logits, make_task())
+    assert torch.equal(taken, torch.stack([logits[0, 2], logits[1, 0]]))
+
+
+def test_shapes_that_do_not_fit() -> None:
+    # Unwrapped, for in the tests the shape checker would speak first.
+    logits = torch.zeros(2, 3)
+    with pytest.raises(ValueError, match="do not belong to the task's tokens"):
+        inspect.unwrap(metrics.end_logits)(torch.zeros(2, 4, 5), make_task())
+    for values, tokens in [(logits, ids(0)), (logits[:, None], ids(0, 0))]:
+        with pytest.raises(ValueError, match=r"expected logits \[prompt d_vocab\].*end_logits"):
+            inspect.unwrap(metrics._take)(values, tokens)
+    with pytest.raises(ValueError, match=r"mask of answers .* \(2, 3\); it has \(2, 4\)"):
+        inspect.unwrap(metrics.probability)(logits, torch.ones(2, 4).bool())
+    with pytest.raises(ValueError, match="must have the same shape"):
+        inspect.unwrap(metrics.kl_divergence)(logits, torch.zeros(2, 4))
+
+
+@pytest.mark.parametrize("token", [-1, 3])
+def test_ids_outside_the_vocabulary(token: int) -> None:
+    with pytest.raises(ValueError, match=f"token id {token} is outside a vocabulary of 3"):
+        metrics.logit_diff(torch.zeros(2, 3), ids(0, token), ids(1, 1))

@@ -1,0 +1,63 @@
+"""Batches: a pure function of the step, documents from position 0, random tokens that repeat."""
+
+from collections.abc import Callable
+from random import Random
+
+import pytest
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from interp.training import Batches, document, repeated_tokens, train_tokenizer
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerBase:
+    rng = Random(0)
+    return train_tokenizer((document(rng) for _ in range(500)), d_vocab=600, n_ctx=64)
+
+
+@pytest.fixture
+def batches(tokenizer: PreTrainedTokenizerBase) -> Callable[..., Batches]:
+    return lambda **options: Batches(tokenizer, 64, 640, **{"seed": 0, **options})
+
+
+def test_a_batch_depends_on_seed_stream_and_step_and_on_nothing_else(
+    batches: Callable[..., Batches],
+) -> None:
+    forwards, backwards = batches(), batches()
+    last, first = backwards(9), backwards(0)
+    assert torch.equal(forwards(0), first)
+    assert torch.equal(forwards(9), last)
+    for other in (forwards(1), batches(seed=1)(0), batches(stream="validation")(0)):
+        assert not torch.equal(forwards(0), other)
+
+
+def test_every_fourth_batch_has_long_rows_and_all_have_the_same_number_of_tokens(
+    batches: Callable[..., Batches],
+) -> None:
+    shapes = [tuple(batches()(step).shape) for step in range(8)]
+    assert shapes == [(20, 32), (20, 32), (20, 32), (10, 64)] * 2
+
+
+def test_rows_are_documents_from_position_zero_with_end_of_text_between(
+    batches: Callable[..., Batches], tokenizer: PreTrainedTokenizerBase
+) -> None:
+    for row in batches(repeated=0.0)(3):
+        documents = tokenizer.decode(row).split("<|endoftext|>")
+        assert len(documents) > 1
+        for text in documents[:-1]:
+            assert text[0].isupper() and text[-1] in ".?"
+
+
+def test_share_of_repeated_documents(batches: Callable[..., Batches]) -> None:
+    rows = batches(repeated=1.0)(0)
+    for row in rows.tolist():
+        first = row[: row.index(0)] if 0 in row else row
+        half = len(first) // 2
+        assert first[:half] == first[half:] and half >= 4
+
+
+def test_repeated_tokens_repeat_once_and_never_hold_end_of_text() -> None:
+    tokens = repeated_tokens(Random(0), 50, 200)
+    assert tokens[:200] == tokens[200:]
+    assert set(tokens) == set(range(1, 50))

@@ -1,0 +1,205 @@
+"""The generated language: examples are what their docstrings say, and held-out means held out."""
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from itertools import combinations
+from random import Random
+
+import pytest
+
+from interp.training import language
+from interp.training import lexicon as lex
+from interp.training.language import MIXTURE, Example
+
+KINDS = {kind: sample for kind, (_, sample) in MIXTURE.items()}
+N = 400
+
+
+def draw(sample: Callable[..., Example], n: int = N, **options: bool) -> list[Example]:
+    rng = Random(0)
+    return [sample(rng, **options) for _ in range(n)]
+
+
+def names_in(text: str) -> list[str]:
+    return [word for word in re.findall(r"[A-Z][a-z]+", text) if word in lex.NAMES]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_examples_are_sentences_with_nothing_left_to_fill_in(kind: str) -> None:
+    for example in draw(KINDS[kind]):
+        assert example.kind == kind
+        assert re.fullmatch(r"[A-Z][A-Za-z0-9 ,.'?]*[.?]", example.text)
+        assert "  " not in example.text and not example.prompt.endswith(" ")
+        assert not re.search(r"\ba [aeiou]", example.text)
+        for word in (example.answer, example.foil):
+            assert word == "" or re.fullmatch(r" [A-Za-z]+| \d\d", word)
+
+
+def test_same_random_state_same_documents_and_another_state_others() -> None:
+    def documents(seed: int) -> list[str]:
+        rng = Random(seed)
+        return [language.document(rng) for _ in range(50)]
+
+    assert documents(0) == documents(0)
+    assert documents(0) != documents(1)
+
+
+def test_no_document_starts_with_a_name() -> None:
+    rng = Random(0)
+    starts = {re.match(r"\w+", language.document(rng)).group() for _ in range(3000)}
+    assert not starts & set(lex.NAMES)
+
+
+def test_mixture_adds_up_and_every_kind_of_document_occurs() -> None:
+    assert sum(weight for weight, _ in MIXTURE.values()) == pytest.approx(1)
+    rng = Random(0)
+    text = " ".join(language.document(rng) for _ in range(500))
+    for words in ("This is true", "This is false", "Count:", "isn't", "17 ", " are ", " and "):
+        assert words in text
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"held_out_names": True}, {"held_out_pairs": True}, {"held_out_templates": True}],
+)
+def test_ioi_answer_occurs_once_and_foil_twice(options: dict[str, bool]) -> None:
+    for example in draw(language.ioi, **options):
+        io, subject = example.answer.strip(), example.foil.strip()
+        assert Counter(names_in(example.prompt)) == {io: 1, subject: 2}
+        assert names_in(example.prompt)[-1] == subject
+
+
+def test_ioi_is_half_abba_half_baba() -> None:
+    first = [names_in(e.prompt)[0] == e.answer.strip() for e in draw(language.ioi, 2000)]
+    assert 0.45 < sum(first) / len(first) < 0.55
+
+
+def test_ioi_uses_held_out_names_and_pairs_only_when_asked() -> None:
+    for options, names, pairs in (
+        ({}, lex.TRAIN_NAMES, False),
+        ({"held_out_names": True}, lex.HELD_OUT_NAMES, False),
+        ({"held_out_pairs": True}, lex.TRAIN_NAMES, True),
+    ):
+        for example in draw(language.ioi, **options):
+            used = set(names_in(example.prompt))
+            assert used <= set(names)
+            assert lex.held_out_pair(*used) == pairs
+
+
+def test_no_training_document_uses_a_held_out_template_or_joins_a_held_out_pair() -> None:
+    openings = [
+        re.split(r"\[|,", template)[0]
+        for template in (*lex.HELD_OUT_TEMPLATES, *lex.HELD_OUT_THREE_NAME)
+    ]
+    for kind in ("ioi", "third_name", "three_names"):
+        for example in draw(KINDS[kind], 2000):
+            names = set(names_in(example.prompt))
+            assert names <= set(lex.TRAIN_NAMES)
+            assert not any(lex.held_out_pair(*pair) for pair in combinations(names, 2))
+            for template in lex.HELD_OUT_TEMPLATES:
+                frame = re.escape(template).replace(r"a\ \[OBJECT\]", r"an?\ \[OBJECT\]")
+                assert not re.fullmatch(re.sub(r"\\\[\w+\\\]", r"\\w+", frame), example.prompt)
+    assert openings
+
+
+def test_every_word_of_a_held_out_prompt_occurs_in_training() -> None:
+    rng = Random(0)
+    trained = set(re.findall(r"\w+", " ".join(language.document(rng) for _ in range(20_000))))
+    held_out = (
+        draw(language.ioi, held_out_names=True, held_out_templates=True)
+        + draw(language.three_names, held_out_names=True, held_out_templates=True)
+        + draw(language.greater_than, held_out=True)
+        + draw(language.pronoun, held_out=True)
+        + draw(language.agreement, held_out=True)
+        + draw(language.truth, held_out=True)
+    )
+    assert set(re.findall(r"\w+", " ".join(example.text for example in held_out))) <= trained
+
+
+def test_third_name_has_three_names_once_and_answers_either_of_the_first_two() -> None:
+    examples = draw(language.third_name, 1000)
+    answers_first = 0
+    for example in examples:
+        first, second, third = names_in(example.prompt)
+        assert len({first, second, third}) == 3
+        assert {example.answer.strip(), example.foil.strip()} == {first, second}
+        answers_first += example.answer.strip() == first
+    assert 0.45 < answers_first / len(examples) < 0.55
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_three_names_answer_is_the_one_that_does_not_act(held_out: bool) -> None:
+    for example in draw(
+        language.three_names, held_out_names=held_out, held_out_templates=held_out
+    ):
+        counts = Counter(names_in(example.prompt))
+        assert sorted(counts.values()) == [1, 2, 2]
+        assert counts[example.answer.strip()] == 1 and counts[example.foil.strip()] == 2
+
+
+def test_greater_than_answer_is_later_and_held_out_years_are_apart() -> None:
+    seen: dict[bool, set[tuple[int, int]]] = {False: set(), True: set()}
+    for held_out in (False, True):
+        for example in draw(language.greater_than, 2000, held_out=held_out):
+            century, year, again = map(int, re.findall(r"\d\d", example.prompt))
+            assert century == again
+            assert int(example.foil) <= year < int(example.answer)
+            assert (century == lex.HELD_OUT_CENTURY) <= held_out
+            seen[held_out].add((century, year))
+            span = set(lex.SPANS) & set(example.prompt.split())
+            assert span <= set(lex.HELD_OUT_SPANS if held_out else lex.TRAIN_SPANS)
+    assert not seen[False] & seen[True]
+
+
+def test_pronoun_is_that_of_the_name_and_held_out_prompts_are_apart() -> None:
+    seen: dict[bool, set[tuple[str, str]]] = {False: set(), True: set()}
+    for held_out in (False, True):
+        for example in draw(language.pronoun, 3000, held_out=held_out):
+            (name,) = names_in(example.prompt)
+            assert (example.answer == " she") == (name in lex.WOMEN)
+            assert {example.answer, example.foil} == {" she", " he"}
+            (frame,) = [
+                frame
+                for frame in lex.PRONOUN_FRAMES
+                if re.fullmatch(re.sub(r"\{\w+\}", r"\\w+", frame), example.prompt)
+            ]
+            seen[held_out].add((frame, name))
+    assert not seen[False] & seen[True]
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_agreement_is_with_the_subject_not_with_the_noun_between(held_out: bool) -> None:
+    plural = {many for _, many in lex.NOUNS}
+    subjects = lex.HELD_OUT_SUBJECTS if held_out else lex.TRAIN_SUBJECTS
+    clashes = 0
+    for example in draw(language.agreement, held_out=held_out):
+        words = example.prompt.split()
+        subject, between = words[1], words[-1]
+        assert subject in {form for noun in subjects for form in noun}
+        assert (example.answer in (" are", " were", " have")) == (subject in plural)
+        clashes += (subject in plural) != (between in plural)
+    assert clashes == N if held_out else clashes > N / 2
+
+
+def test_truth_labels_are_right_and_held_out_facts_are_never_judged_in_training() -> None:
+    stated = {
+        frame.format(subject=subject, value=value): (frame, i)
+        for frame, facts in lex.FACTS.items()
+        for i, (subject, value) in enumerate(facts)
+    }
+    for held_out in (False, True):
+        for example in draw(language.truth, 3000, held_out=held_out):
+            statement = example.prompt.split(".")[0]
+            if not example.answer:
+                assert statement in stated
+                continue
+            assert (example.answer == " true") == (statement in stated)
+            if statement in stated:
+                assert (stated[statement][1] % 5 == 4) == held_out
+
+
+def test_counting_counts() -> None:
+    for example in draw(language.counting):
+        numbers = [int(number) for number in re.findall(r"\d\d", example.prompt)]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
