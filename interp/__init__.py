@@ -1,4 +1,10 @@
-"""interp: open GPT-2, read every activation, and find the circuits behind its behavior."""
+"""interp: open GPT-2, read every activation, and find the circuits behind its behavior.
+
+Subpackages (`interp.tasks`, `interp.patching`, ...) are imported when they are first used.
+"""
+
+from importlib import import_module
+from types import ModuleType
 
 from interp.model import (
     GPT2Config,
@@ -14,6 +20,20 @@ from interp.model import (
 )
 from interp.verification import VerificationReport, verify
 
+_SUBPACKAGES = (
+    "circuits",
+    "heads",
+    "lens",
+    "metrics",
+    "patching",
+    "plots",
+    "report",
+    "results",
+    "statistics",
+    "tasks",
+    "training",
+)
+
 __all__ = [
     "GPT2Config",
     "HookedGPT2",
@@ -28,3 +48,13 @@ __all__ = [
     "stream",
     "verify",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _SUBPACKAGES:
+        return import_module(f"interp.{name}")
+    raise AttributeError(f"module 'interp' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_SUBPACKAGES])

@@ -349,9 +349,10 @@ def test_wrong_tokenizers_are_refused(tmp_path: Path) -> None:
     write_tokenizer(tmp_path, [f"word{i}" for i in range(51)])
     with pytest.raises(CheckpointError, match="51 tokens, the embedding only 50"):
         load(tmp_path)
-    (tmp_path / "tokenizer.json").write_text("{}")
-    with pytest.raises(CheckpointError, match="tokenizer cannot be read"):
-        load(tmp_path)
+    for damaged in ("{}", '{"version": "1.0", "model": {"type": "BPE"}}', "{"):
+        (tmp_path / "tokenizer.json").write_text(damaged)
+        with pytest.raises(CheckpointError, match="tokenizer cannot be read"):
+            load(tmp_path)
 
 
 def test_gpt2s_own_tokenizer_reads_as_with_transformers(tmp_path: Path, shared: Path) -> None:
@@ -465,6 +466,7 @@ def check_remedy(error: pytest.ExceptionInfo[ModelNotFoundError], missing: str) 
         f"hf download openai-community/gpt2 {' '.join(FILES)} --revision {HUB['gpt2'][1]}"
         in message
     )
+    assert "--local-dir gpt2\n" in message
     assert "interp.load('mini') needs no download" in message
 
 
@@ -488,13 +490,12 @@ def test_offline_with_an_empty_cache_says_what_to_do(
 
 
 def test_no_network_fails_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def sleep(seconds: float) -> None:
-        raise AssertionError(f"waits {seconds} s to try again")
-
     with ThreadingHTTPServer(("127.0.0.1", 0), _Resolve) as closed:
         port = closed.server_port
     _use_hub(monkeypatch, port, tmp_path)
-    monkeypatch.setattr("time.sleep", sleep)
+    waits: list[float] = []
+    monkeypatch.setattr("time.sleep", waits.append)
     with pytest.raises(ModelNotFoundError) as caught:
         load("gpt2")
     check_remedy(caught, "config.json")
+    assert not waits  # to try again
