@@ -65,23 +65,26 @@ def run(
     """
     if n < 2:
         raise ValueError(f"n must be at least 2 for an interval, got {n}")
+    if not threshold > 0:
+        raise ValueError(f"threshold must be a positive fraction, got {threshold}")
     folder = None if out is None else ioi_files.prepare(out)
-    if not isinstance(model, interp.HookedGPT2):
-        model = interp.load(model, device=device)
-    elif device is not None:
-        model = model.to(device)
-    task = ioi(model.tokenizer, n, seed=seed, corruption="abc", prompts=prompts)
+    loaded = model if isinstance(model, interp.HookedGPT2) else interp.load(model)
+    if device is not None:
+        loaded.to(device)
+    task = ioi(loaded.tokenizer, n, seed=seed, corruption="abc", prompts=prompts)
 
-    logits = run_task(model, task, progress=_bar("behavior"))
+    logits = run_task(loaded, task, progress=_bar("behavior"))
     behavior = _behavior(logits.cpu(), task)
-    direct = direct_effect(model, task, progress=_bar("direct effects"))
-    attention = attention_between(model, task)
-    attribution = head_attribution(model, task)
+    direct = direct_effect(loaded, task, progress=_bar("direct effects"))
+    attention = attention_between(loaded, task)
+    attribution = head_attribution(loaded, task)
     if circuit is None:
-        circuit = _circuit(model, task, behavior, direct, attention, threshold)
-    alone = faithfulness(model, task, circuit)
+        circuit = _circuit(loaded, task, behavior, direct, attention, threshold)
+    alone = faithfulness(loaded, task, circuit)
 
-    findings = Findings(model, task, seed, behavior, direct, attention, attribution, circuit, alone)
+    findings = Findings(
+        loaded, task, seed, behavior, direct, attention, attribution, circuit, alone
+    )
     report = write_report(findings)
     if folder is not None:
         ioi_files.write(folder, findings, report)

@@ -44,8 +44,7 @@ def write(folder: Path, findings: Findings, report: Report) -> None:
         findings: of the analysis.
         report: the page.
     """
-    effects = findings.direct.mean("prompt", keep_attrs=True)
-    circuit = findings.circuit
+    circuit, effects = findings.circuit, findings.contribution()
     texts = {
         "results.json": json.dumps(results(findings), indent=1) + "\n",
         "prompts.json": json.dumps(prompts(findings), indent=1, ensure_ascii=False) + "\n",

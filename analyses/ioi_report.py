@@ -70,13 +70,18 @@ class Findings:
             "ratio": bootstrap_ratio(circuit, full),
         }
 
+    def contribution(self) -> xr.DataArray:
+        """What each head's direct path adds to the logit difference: minus the direct effect."""
+        mean = -self.direct.mean("prompt", keep_attrs=True)
+        return mean.assign_attrs(title="Direct contribution to the logit difference", unit="logits")
+
     def strongest(self) -> list[CircuitHead]:
         """The heads with the largest direct effects, with their class in the circuit, if any."""
         kinds = {(h.layer, h.head): h.kind for h in self.circuit.heads if h.position == "END"}
         effects = self.direct.mean("prompt").values
         order = np.argsort(-np.abs(effects), axis=None)[:STRONGEST]
         heads = [divmod(int(i), effects.shape[1]) for i in order]
-        return [CircuitHead(*at, kinds.get(at, "other"), "END") for at in heads]
+        return [CircuitHead(i, h, kinds.get((i, h), "other"), "END") for i, h in heads]
 
     def mean_attention(self, kind: str, query: str, key: str) -> float:
         """Mean attention of a class's heads from one role to another, as a probability."""
@@ -97,10 +102,11 @@ def write_report(findings: Findings) -> Report:
     f, task = findings, findings.task
     estimates, faithful = f.estimate("logit_diff"), f.faithfulness()
     n_heads = len({(h.layer, h.head) for h in f.circuit.heads})
+    n_all = f.direct.sizes["layer"] * f.direct.sizes["head"]
     lead = (
         f"On {len(task)} prompts {f.model.name} puts the indirect object {estimates.mean:.2f} "
         f"logits above the subject and is right {f.estimate('accuracy').mean:.1%} of the time. "
-        f"A circuit of {n_heads} of its {f.direct.sizes['layer'] * f.direct.sizes['head']} heads alone "
+        f"A circuit of {n_heads} of its {n_all} heads alone "
         f"keeps {faithful['ratio'].mean:.0%} of that logit difference."
     )
     sections = [_behavior(f), _direct(f), _circuit(f), _faithfulness(f, faithful)]
@@ -198,7 +204,6 @@ def _direct(f: Findings) -> Section:
 
 
 def _circuit(f: Findings) -> Section:
-    mean = f.direct.mean("prompt", keep_attrs=True)
     rows: list[dict[str, Any]] = [
         {
             "class": group.kind,
@@ -215,7 +220,7 @@ def _circuit(f: Findings) -> Section:
         "determined here.",
         [
             Drawing(
-                circuit_svg(f.circuit, effects=mean),
+                circuit_svg(f.circuit, effects=f.contribution()),
                 "Columns are token positions, from the tokens (bottom) to the logits (top). A box "
                 "is a class of heads; arrows end in what they are read into: q, k or v. The sign "
                 "on the way to the logits is that of the class.",

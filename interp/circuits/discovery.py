@@ -77,7 +77,7 @@ def threshold_circuit(
 
 
 def _class_of(position: str, attention: xr.DataArray, min_attention: float) -> str:
-    target = str(attention["key"][int(attention.argmax())].item())
+    target = str(attention["key"][int(attention.values.argmax())].item())
     if float(attention.max()) < min_attention:
         return "other"
     return _CLASS_BY_ATTENTION.get((position, target), "other")

@@ -11,7 +11,7 @@ import xarray as xr
 from interp.circuits.circuit import Circuit
 from interp.metrics import logit_diff
 from interp.model import HookedGPT2
-from interp.patching import run_task, mean_ablation
+from interp.patching import mean_ablation, run_task
 from interp.results import labelled
 from interp.tasks import Task
 

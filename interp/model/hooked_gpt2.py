@@ -162,8 +162,8 @@ class Attention(nn.Module):
         mask: Bool[Tensor, "#b 1 p keys"] | None,
     ) -> Float[Tensor, "b p h k"]:
         if not (self.hook_attn_scores.has_hooks() or self.hook_pattern.has_hooks()):
-            heads_first = [t.transpose(1, 2) for t in (q, k, v)]  # b h p k
-            z = F.scaled_dot_product_attention(*heads_first, mask, is_causal=mask is None)
+            q, k, v = (t.transpose(1, 2) for t in (q, k, v))  # b h p k
+            z = F.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None)
             return z.transpose(1, 2)
         if mask is None:
             mask = causal_mask(q.shape[1], k.shape[1], q.device)
@@ -306,7 +306,7 @@ class HookedGPT2(TextMethods, WeightViews, HookedRootModule):
             for i, block in enumerate(self.blocks)
             for x in "qkv"
         }
-        self.mod_dict = _Names({**self.mod_dict, **aliases})
+        self.mod_dict: dict[str, nn.Module] = _Names({**self.mod_dict, **aliases})
 
     @property
     def cfg(self) -> TransformerLensConfig:

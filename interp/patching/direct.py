@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.model import HookedGPT2
-from interp.patching.runs import Progress, at, batches, inputs, logit_diff_of
+from interp.patching.runs import Progress, Side, at, batches, inputs, logit_diff_of
 from interp.results import labelled
 from interp.tasks import Task
 
@@ -42,7 +42,8 @@ def direct_effect(model: HookedGPT2, task: Task, *, progress: Progress = iter) -
     layers = range(model.config.n_layers)
     effects = []
     for rows in batches(task, progress):
-        clean, corrupted = (_at_end(model, task, rows, side) for side in ("clean", "corrupted"))
+        clean = _at_end(model, task, rows, "clean")
+        corrupted = _at_end(model, task, rows, "corrupted")
         clean_stream = clean["hook_resid_mid"][-1]
         answer, foil = task.answer[rows], task.foil[rows]
         base = logit_diff_of(model, _mlp(model, layers[-1], clean_stream), answer, foil)
@@ -68,7 +69,7 @@ def direct_effect(model: HookedGPT2, task: Task, *, progress: Progress = iter) -
 
 
 def _at_end(
-    model: HookedGPT2, task: Task, rows: slice, side: str
+    model: HookedGPT2, task: Task, rows: slice, side: Side
 ) -> dict[str, list[Float[Tensor, "batch ..."]]]:
     """What is read of a run, at END: kind of activation -> one tensor a layer."""
     tokens, mask = inputs(model, task, rows, side)

@@ -1,4 +1,4 @@
-"""The heads' attributions, with everything else the stream holds, add up to the logit difference."""
+"""The heads' attributions and the rest of the stream add up to the logit difference."""
 
 import torch
 

@@ -73,7 +73,7 @@ def test_protocol():
 
 
 def test_activation_cache_decomposes_the_stream(ours, tokens):
-    logits, cache = ours.run_with_cache(tokens)
+    _, cache = ours.run_with_cache(tokens)
     assert isinstance(cache, ActivationCache)
     accumulated, labels = cache.accumulated_resid(apply_ln=False, return_labels=True)
     assert labels == ["0_pre", "1_pre", "2_pre", "final_post"]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import interp.patching.runs
-from interp.patching import direct_effect, run_task, group_means, head_effects, mean_ablation
+from interp.patching import direct_effect, group_means, head_effects, mean_ablation, run_task
 from tests.helpers import random_model, random_task
 from tests.naive import patching as naive
 

@@ -15,8 +15,9 @@ def effects():
 
 
 def test_scale_is_centered_at_zero():
-    (cells,) = head_heatmap(effects()).data
-    assert (cells.zmin, cells.zmax, cells.zmid) == (-2, 2, 0)
+    for array in (effects(), -effects()):
+        (cells,) = head_heatmap(array).data
+        assert (cells.zmin, cells.zmax, cells.zmid) == (-2, 2, 0)
 
 
 def test_layers_go_down_and_transposing_changes_nothing():

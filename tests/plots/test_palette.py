@@ -25,6 +25,7 @@ def test_every_class_has_its_own_color_and_marker():
 def test_contrast_of_black_and_white():
     assert contrast("#000000", "#FFFFFF") == pytest.approx(21)
     assert contrast("#777777", "#777777") == 1
+    assert contrast("#0A0A0A", "#FFFFFF") == pytest.approx(1.05 / (10 / 255 / 12.92 + 0.05))
 
 
 @pytest.mark.parametrize("color", KIND_COLORS.values())

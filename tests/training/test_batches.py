@@ -36,7 +36,7 @@ def test_every_fourth_batch_has_long_rows_and_all_have_the_same_number_of_tokens
     batches: Callable[..., Batches],
 ) -> None:
     shapes = [tuple(batches()(step).shape) for step in range(8)]
-    assert shapes == [(20, 32), (20, 32), (20, 32), (10, 64)] * 2
+    assert shapes == [(40, 16), (40, 16), (40, 16), (10, 64)] * 2
 
 
 def test_rows_are_documents_from_position_zero_with_end_of_text_between(
@@ -49,15 +49,27 @@ def test_rows_are_documents_from_position_zero_with_end_of_text_between(
             assert text[0].isupper() and text[-1] in ".?"
 
 
+def is_repeated(row: list[int]) -> bool:
+    first = row[: row.index(0)] if 0 in row else row
+    periods = range(2, len(first) // 2 + 1)
+    return any(first[p:] == first[: len(first) - p] for p in periods)
+
+
 def test_share_of_repeated_documents(batches: Callable[..., Batches]) -> None:
-    rows = batches(repeated=1.0)(0)
-    for row in rows.tolist():
-        first = row[: row.index(0)] if 0 in row else row
-        half = len(first) // 2
-        assert first[:half] == first[half:] and half >= 4
+    assert all(map(is_repeated, batches(repeated=1.0)(0).tolist()))
+    assert not any(map(is_repeated, batches(repeated=0.0)(0).tolist()))
 
 
-def test_repeated_tokens_repeat_once_and_never_hold_end_of_text() -> None:
+def test_copying_comes_first(batches: Callable[..., Batches]) -> None:
+    warmed = batches(repeated=0.0, copying_steps=10)
+    shares = [sum(map(is_repeated, warmed(step).tolist())) / 40 for step in (0, 5, 10)]
+    assert shares[0] == 1
+    assert 0.2 < shares[1] < 0.8
+    assert shares[2] == 0
+
+
+def test_repeated_tokens_repeat_and_never_hold_end_of_text() -> None:
     tokens = repeated_tokens(Random(0), 50, 200)
     assert tokens[:200] == tokens[200:]
-    assert set(tokens) == set(range(1, 50))
+    assert 0 not in tokens and max(tokens) < 50
+    assert repeated_tokens(Random(0), 50, 3, 4) == tokens[:3] * 4

@@ -130,9 +130,7 @@ def test_third_name_has_three_names_once_and_answers_either_of_the_first_two() -
 
 @pytest.mark.parametrize("held_out", [False, True])
 def test_three_names_answer_is_the_one_that_does_not_act(held_out: bool) -> None:
-    for example in draw(
-        language.three_names, held_out_names=held_out, held_out_templates=held_out
-    ):
+    for example in draw(language.three_names, held_out_names=held_out, held_out_templates=held_out):
         counts = Counter(names_in(example.prompt))
         assert sorted(counts.values()) == [1, 2, 2]
         assert counts[example.answer.strip()] == 1 and counts[example.foil.strip()] == 2

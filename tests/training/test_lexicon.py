@@ -38,6 +38,6 @@ def test_facts_have_one_value_a_subject_and_several_values_a_relation() -> None:
         assert len({value for _, value in facts}) > 1
 
 
-@pytest.mark.parametrize("subject, value", [("France", "Paris"), ("Peru", "Lima")])
+@pytest.mark.parametrize(("subject", "value"), [("France", "Paris"), ("Peru", "Lima")])
 def test_capitals_are_the_real_ones(subject: str, value: str) -> None:
     assert (subject, value) in lex.FACTS["The capital of {subject} is {value}"]

@@ -20,9 +20,7 @@ from interp.training import (
     validation_loss,
 )
 
-CONFIG = TrainingConfig(
-    steps=8, warmup=2, learning_rate=1e-2, validate_every=3, checkpoint_every=2
-)
+CONFIG = TrainingConfig(steps=8, warmup=2, learning_rate=1e-2, validate_every=3, checkpoint_every=2)
 
 
 def tiny(seed: int = 0) -> HookedGPT2:

@@ -63,7 +63,8 @@ def circuit_svg(
     unit = "" if effects is None else str(effects.attrs.get("unit", ""))
     limit = max((abs(v) for v in values.values() if np.isfinite(v)), default=0.0) or 1.0
     explanation, height = legend(placed, effects, limit)
-    name = f"Circuit of {circuit.model}: {len(circuit.heads)} heads"
+    n_heads = len({head.label for head in circuit.heads})
+    name = f"Circuit of {circuit.model}: {n_heads} heads"
     marks = [
         rect(Rect(0.0, 0.0, placed.width, height), PAPER),
         text(24.0, 25.0, name, size=17.0, bold=True),

@@ -119,6 +119,16 @@ def test_wires_of_two_senders_cross_but_never_run_together(found):
 
 
 @any_circuit
+def test_what_leaves_a_box_does_not_line_up_with_what_enters_the_one_above(found):
+    wires = diagram(found).wires
+    for leaving in (wire for wire in wires if wire.edge.sender.kind != "input"):
+        for entering in (wire for wire in wires if wire.edge.inputs):
+            (x0, y0), (x1, y1) = leaving.points[0], entering.points[-1]
+            if 0 < y0 - y1 < 100 and leaving.edge.sender != entering.edge.sender:
+                assert abs(x0 - x1) > 8
+
+
+@any_circuit
 def test_letters_are_free(found):
     placed = diagram(found)
     read = [wire for wire in placed.wires if wire.edge.inputs]

@@ -1,0 +1,147 @@
+"""Train the bundled model `mini` from nothing: language, tokenizer, training, figures, model card.
+
+`python -m analyses.train_mini` writes interp/assets/mini anew, on 2 CPU cores within 90 minutes.
+The same seed on the same kind of machine with the same number of threads gives the same model;
+another machine may round differently.
+"""
+
+import math
+import platform
+import time
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Annotated
+
+import torch
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+import interp
+from interp import GPT2Config, HookedGPT2
+from interp.model.saving import save
+from interp.training import (
+    Batches,
+    TrainingConfig,
+    document,
+    held_out_figures,
+    single_token_words,
+    train,
+    train_tokenizer,
+)
+from interp.training.card import TrainingRun, model_card
+
+MINI = Path(interp.__file__).parent / "assets" / "mini"
+SHAPE = GPT2Config(n_layers=6, n_heads=8, d_model=128, d_mlp=512, d_vocab=2048, n_ctx=128)
+BATCH_TOKENS = 2560
+STEPS = 6000
+COPYING_STEPS = 500
+
+
+def run(
+    out: Path = MINI,
+    *,
+    steps: int = STEPS,
+    seed: int = 0,
+    device: str = "cpu",
+    resume: bool = False,
+    checkpoints: Path = Path("out/train_mini"),
+    shape: GPT2Config = SHAPE,
+    n_prompts: int = 2000,
+    progress: bool = False,
+) -> HookedGPT2:
+    """Train the model and write it, with its card, in Hugging Face layout.
+
+    Args:
+        out: directory of the finished model.
+        steps: training steps of 2,560 tokens.
+        seed: of the language, the order of the batches and the initial weights.
+        device: where to train.
+        resume: go on from the checkpoint in `checkpoints`.
+        checkpoints: directory of the running checkpoint.
+        shape: sizes of the model; its d_vocab is an upper limit.
+        n_prompts: held-out prompts for each figure.
+        progress: show a bar.
+
+    Returns:
+        The trained model.
+    """
+    rng = Random(f"{seed}/tokenizer")
+    documents = [document(rng) for _ in range(30_000)]
+    tokenizer = train_tokenizer(
+        documents, d_vocab=shape.d_vocab, n_ctx=shape.n_ctx, words=single_token_words()
+    )
+    config = replace(shape, d_vocab=len(tokenizer))
+    model = _widen_initial_weights(HookedGPT2(config, tokenizer, name="mini", seed=seed)).to(device)
+    training = TrainingConfig(steps=steps, learning_rate=2e-3, warmup=min(100, steps // 10))
+    batches = Batches(
+        tokenizer, config.n_ctx, BATCH_TOKENS, seed, copying_steps=min(COPYING_STEPS, steps // 10)
+    )
+    validation = Batches(tokenizer, config.n_ctx, BATCH_TOKENS, seed, stream="validation")
+
+    start = time.perf_counter()
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(TextColumn("{task.description}"), *columns, disable=not progress) as bar:
+        task = bar.add_task("training", total=steps)
+        history = train(
+            model,
+            batches,
+            training,
+            validation=[validation(step) for step in range(4)],
+            checkpoint_dir=checkpoints,
+            resume=resume,
+            on_step=lambda done: bar.update(
+                task, completed=done.step, description=f"loss {done.loss:.3f}"
+            ),
+        )
+    minutes = (time.perf_counter() - start) / 60
+
+    save(model, out)
+    figures = held_out_figures(model, n=n_prompts)
+    machine = f"{device}, {torch.get_num_threads()} threads, {platform.machine()}"
+    training_run = TrainingRun(
+        config, training, BATCH_TOKENS, seed, minutes, machine, history[-1].validation_loss
+    )
+    (out / "README.md").write_text(model_card(training_run, figures), encoding="utf-8")
+    return model
+
+
+@torch.no_grad()
+def _widen_initial_weights(model: HookedGPT2) -> HookedGPT2:
+    """GPT-2's initial standard deviations, brought from its width of 768 to that of the model.
+
+    Activations then have GPT-2's initial size. Token embeddings are made larger still, so that
+    tokens that occur in the same places stay apart while copying is not learned yet.
+    """
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            parameter *= math.sqrt(768 / model.config.d_model)
+    model.embed.W_E *= 2
+    return model
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="Directory of the finished model.")] = MINI,
+    steps: Annotated[int, typer.Option(help="Training steps of 2,560 tokens.")] = STEPS,
+    seed: Annotated[int, typer.Option(help="Of the language, the batches and the weights.")] = 0,
+    device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, mps.")] = "cpu",
+    resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint.")] = False,
+    checkpoints: Annotated[Path, typer.Option(help="Directory of the checkpoint.")] = Path(
+        "out/train_mini"
+    ),
+) -> None:
+    """Train `mini` and write the model and its card."""
+    run(
+        out,
+        steps=steps,
+        seed=seed,
+        device=device,
+        resume=resume,
+        checkpoints=checkpoints,
+        progress=True,
+    )
+    typer.echo((out / "README.md").read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,355 @@
+"""A generated English-like language with the skills that circuits are studied in.
+
+Every kind of sentence is a function of a random source that returns an `Example`: a prompt, the
+word that continues it, the word that must not (the foil), and the rest of the sentence. Training
+documents are whole sentences, `prompt + answer + rest`; test prompts come from the same functions
+with the held-out parts asked for, so that training and test cannot drift apart.
+
+    kind          skill                                  Source of the skill
+    ioi           the name that was not repeated         Wang et al. 2022, section 2
+    third_name    three different names: either of two   Wang et al. 2022, the ABC distribution
+    three_names   the one of three not repeated          Wang et al. 2022, appendix
+    greater_than  a later year of the same century       Hanna et al. 2023, section 2
+    pronoun       she or he                              Mathwin et al. 2023
+    agreement     is or are, past a noun between         Linzen et al. 2016
+    truth         facts, and whether one is true         Marks and Tegmark 2023
+    counting      the next number
+    story         prose with one name in it
+    prose         prose without names
+
+A document never starts with a name, so that a name is always one token with a leading space.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations
+from random import Random
+
+from interp.training import lexicon as lex
+
+
+@dataclass(frozen=True)
+class Example:
+    """A sentence cut at the word that tests a skill.
+
+    Args:
+        kind: the skill, one of the names in `MIXTURE`.
+        prompt: the text before the answer; no space at its end.
+        answer: the word that continues the prompt, with its leading space; "" where none is tested.
+        foil: the wrong word that the answer is compared with; "" where there is none.
+        rest: what follows the answer.
+    """
+
+    kind: str
+    prompt: str
+    answer: str = ""
+    foil: str = ""
+    rest: str = ""
+
+    @property
+    def text(self) -> str:
+        """The whole sentence."""
+        return self.prompt + self.answer + self.rest
+
+
+def _draw_names(
+    rng: Random, names: tuple[str, ...], count: int, held_out_pairs: bool = False
+) -> list[str]:
+    """Different names, every two of which are a held-out pair, or none."""
+    while True:
+        drawn = rng.sample(names, count)
+        if all(lex.held_out_pair(*pair) == held_out_pairs for pair in combinations(drawn, 2)):
+            return drawn
+
+
+def _fill(rng: Random, frame: str) -> str:
+    """The frame with a place, an object, a noun phrase and a person drawn for its slots."""
+    thing = rng.choice(lex.OBJECTS)
+    slots = {
+        "{place}": rng.choice(lex.PLACES),
+        "a {object}": lex.article(thing),
+        "{object}": thing,
+        "{thing}": rng.choice((lex.article(thing), lex.article(thing), f"the {thing}")),
+        "{person}": rng.choice(lex.PERSONS),
+    }
+    for slot, words in slots.items():
+        frame = frame.replace(slot, words)
+    return frame
+
+
+def _two_name_frame(rng: Random, group: str, giver: str = "[B]") -> str:
+    """A fresh template of our grammar: `group` does something, then `giver` gives to [A]."""
+    handover = f"{giver} {rng.choice(lex.HANDOVERS)} [A]"
+    if rng.random() < 0.45:
+        return f"{rng.choice(lex.SUBORDINATORS)} {group} {rng.choice(lex.SETTINGS)}, {handover}"
+    linker = rng.choice(lex.LINKERS)
+    opening = f"{rng.choice(lex.OPENERS)} {group} {rng.choice(lex.SETTINGS)}"
+    if rng.random() < 0.2:
+        return f"{opening} {rng.choice(('and', 'and then', 'while', 'so'))} {handover}"
+    return f"{opening}. {linker} {handover}" if linker else f"{opening}. {handover}"
+
+
+def _slots(template: str) -> str:
+    """A template of the IOI task with its place and object written as our own slots."""
+    return template.replace("[PLACE]", "{place}").replace("[OBJECT]", "{object}")
+
+
+def _two_name_template(rng: Random, held_out: bool) -> str:
+    """A BABA template or, by a swap of its first [B] and first [A], ABBA; only names are open."""
+    if held_out:
+        template = rng.choice(lex.HELD_OUT_TEMPLATES)
+    elif rng.random() < 0.35:
+        template = rng.choice(lex.TRAIN_TEMPLATES)
+    else:
+        template = _two_name_frame(rng, "[B] and [A]")
+    if rng.random() < 0.5:
+        head, tail = template.split("[A]", 1)
+        template = head.replace("[B]", "[A]", 1) + "[B]" + tail
+    return _fill(rng, _slots(template))
+
+
+def ioi(
+    rng: Random,
+    *,
+    held_out_names: bool = False,
+    held_out_pairs: bool = False,
+    held_out_templates: bool = False,
+) -> Example:
+    """An indirect-object sentence: the answer is the name that occurred once.
+
+    Args:
+        rng: the random source; the example is a function of its state.
+        held_out_names: take both names from those that no two-name training sentence has.
+        held_out_pairs: take two training names that never meet in training.
+        held_out_templates: take a template that training never uses.
+
+    Returns:
+        Example with IO as answer and S as foil.
+    """
+    names = lex.HELD_OUT_NAMES if held_out_names else lex.TRAIN_NAMES
+    io, subject = _draw_names(rng, names, 2, held_out_pairs)
+    template = _two_name_template(rng, held_out_templates)
+    prompt = template.removesuffix(" [A]").replace("[A]", io).replace("[B]", subject)
+    return Example("ioi", prompt, f" {io}", f" {subject}", rng.choice(lex.ENDINGS))
+
+
+def third_name(
+    rng: Random, *, held_out_names: bool = False, held_out_templates: bool = False
+) -> Example:
+    """The ABC partner of an indirect-object sentence: a third person gives to either of two.
+
+    Args:
+        rng: the random source.
+        held_out_names: as in `ioi`.
+        held_out_templates: as in `ioi`.
+
+    Returns:
+        Example whose answer is one of the two names of the first clause at random and whose foil
+        is the other: both are right, the third name is not.
+    """
+    names = lex.HELD_OUT_NAMES if held_out_names else lex.TRAIN_NAMES
+    first, second, third = _draw_names(rng, names, 3)
+    template = _two_name_template(rng, held_out_templates).removesuffix(" [A]")
+    clause, _, handover = template.rpartition("[B]")
+    prompt = clause.replace("[A]", first).replace("[B]", second) + third + handover
+    answer, foil = rng.sample((first, second), 2)
+    return Example("third_name", prompt, f" {answer}", f" {foil}", rng.choice(lex.ENDINGS))
+
+
+def three_names(
+    rng: Random, *, held_out_names: bool = False, held_out_templates: bool = False
+) -> Example:
+    """Three people, two of whom act: the answer is the third.
+
+    Args:
+        rng: the random source.
+        held_out_names: as in `ioi`.
+        held_out_templates: as in `ioi`.
+
+    Returns:
+        Example with the name that occurred once as answer and a repeated name as foil.
+    """
+    names = lex.HELD_OUT_NAMES if held_out_names else lex.TRAIN_NAMES
+    if held_out_templates:
+        template = rng.choice(lex.HELD_OUT_THREE_NAME)
+    elif rng.random() < 0.5:
+        template = rng.choice(lex.TRAIN_THREE_NAME)
+    else:
+        template = _two_name_frame(rng, "[A], [B] and [C]", "[B] and [C]")
+    answer, foil, other = _draw_names(rng, names, 3)
+    listed = rng.sample((answer, foil, other), 3)
+    clause, tail = template.split("[A], [B] and [C]", 1)
+    tail = tail.removesuffix(" [A]").replace("[B]", foil).replace("[C]", other)
+    prompt = _fill(rng, f"{_slots(clause)}{listed[0]}, {listed[1]} and {listed[2]}{_slots(tail)}")
+    return Example("three_names", prompt, f" {answer}", f" {foil}", rng.choice(lex.ENDINGS))
+
+
+def greater_than(rng: Random, *, held_out: bool = False) -> Example:
+    """A span of years within one century: the answer is a later year.
+
+    Args:
+        rng: the random source.
+        held_out: take a noun and a combination of century and first year that training never uses.
+
+    Returns:
+        Example whose answer is a year after the first and whose foil is one not after it.
+    """
+    while True:
+        century, year = rng.choice(lex.CENTURIES), rng.randint(2, 98)
+        unseen = century == lex.HELD_OUT_CENTURY or (century + year) % 6 == 0
+        if unseen == held_out:
+            break
+    span = rng.choice(lex.HELD_OUT_SPANS if held_out else lex.TRAIN_SPANS)
+    prompt = rng.choice(lex.SPAN_FRAMES).format(span=span, century=century, year=f"{year:02d}")
+    answer, foil = rng.randint(year + 1, 99), rng.randint(0, year)
+    return Example("greater_than", prompt, f" {answer:02d}", f" {foil:02d}", ".")
+
+
+def _never_meet(frame: str, name: str) -> bool:
+    return (lex.PRONOUN_FRAMES.index(frame) + lex.NAMES.index(name)) % 8 == 0
+
+
+def pronoun(rng: Random, *, held_out: bool = False) -> Example:
+    """A sentence about one person: the answer is the pronoun of the name.
+
+    Args:
+        rng: the random source.
+        held_out: take a frame that training never uses, or a name it never uses in this frame.
+
+    Returns:
+        Example with " she" or " he" as answer and the other as foil.
+    """
+    while True:
+        frame = rng.choice(lex.PRONOUN_FRAMES)
+        name = rng.choice(lex.NAMES)
+        unseen = frame in lex.HELD_OUT_PRONOUN_FRAMES or _never_meet(frame, name)
+        if unseen == held_out:
+            break
+    answer, foil = (" she", " he") if name in lex.WOMEN else (" he", " she")
+    rest = "?" if frame.endswith("isn't") else f" {_fill(rng, rng.choice(lex.PRONOUN_TAILS))}"
+    return Example("pronoun", _fill(rng, frame).replace("{name}", name), answer, foil, rest)
+
+
+def agreement(rng: Random, *, held_out: bool = False) -> Example:
+    """A subject, a noun between, and the verb: the answer agrees with the subject.
+
+    Args:
+        rng: the random source.
+        held_out: take a subject that training never uses with a noun between.
+
+    Returns:
+        Example with the agreeing verb as answer and its other number as foil.
+    """
+    subject = rng.choice(lex.HELD_OUT_SUBJECTS if held_out else lex.TRAIN_SUBJECTS)
+    between = rng.choice([noun for noun in lex.NOUNS if noun != subject])
+    number = rng.randrange(2)
+    opposite = held_out or rng.random() < 0.7
+    verbs = rng.choice(lex.VERB_PAIRS)
+    prompt = f"The {subject[number]} {rng.choice(lex.PREPOSITIONS)} the "
+    prompt += between[1 - number if opposite else number]
+    tail = "been" if verbs[0] == "has" else rng.choice(("", "very", "not", "always"))
+    rest = f" {tail} {rng.choice(lex.QUALITIES)}.".replace("  ", " ")
+    return Example("agreement", prompt, f" {verbs[number]}", f" {verbs[1 - number]}", rest)
+
+
+def truth(rng: Random, *, held_out: bool = False) -> Example:
+    """A statement, either bare and true, or true or false and judged.
+
+    Args:
+        rng: the random source.
+        held_out: judge a fact that training only ever states.
+
+    Returns:
+        Example with " true" or " false" as answer, or a bare statement without an answer.
+    """
+    frame, facts = rng.choice(tuple(lex.FACTS.items()))
+    never_judged = facts[4::5]
+    subject, value = rng.choice(never_judged if held_out else facts)
+    if not held_out and ((subject, value) in never_judged or rng.random() < 0.4):
+        return Example("truth", frame.format(subject=subject, value=value) + ".")
+    is_true = rng.random() < 0.5
+    if not is_true:
+        value = rng.choice([other for _, other in facts if other not in (value, subject)])
+    answer, foil = (" true", " false") if is_true else (" false", " true")
+    prompt = frame.format(subject=subject, value=value) + ". This is"
+    return Example("truth", prompt, answer, foil, ".")
+
+
+def counting(rng: Random) -> Example:
+    """Numbers in order, from a random start."""
+    length = rng.randint(4, 12)
+    start = rng.randint(0, 100 - length)
+    return Example("counting", "Count: " + " ".join(lex.NUMBERS[start : start + length]) + ".")
+
+
+def story(rng: Random) -> Example:
+    """Prose about one person, whose name is repeated."""
+    name = rng.choice(lex.NAMES)
+    frames = (
+        "Every day {name} walks to the {place}. Everyone knows {name} there.",
+        "The {person} is called {name}. People say {name} has a {object}.",
+        "In the {place} there is a {person}, and the name of the {person} is {name}.",
+        "Today {name} has a new {object}. It was not easy for {name} to find it.",
+        "The old {person} often speaks about {name}. We all like {name}.",
+        f"In the {{place}} the {{person}} {rng.choice(lex.HANDOVERS)} {{name}}.",
+        f"When the {{person}} left the {{place}}, we {rng.choice(lex.HANDOVERS)} {{name}}.",
+        "Did you see {name} at the {place}? Yes, {name} was with the {person}.",
+    )
+    return Example("story", _fill(rng, rng.choice(frames)).replace("{name}", name))
+
+
+def prose(rng: Random) -> Example:
+    """Prose without names: one to three short sentences."""
+    noun, other = rng.sample(lex.NOUNS, 2)
+    quality, second = rng.sample(lex.QUALITIES, 2)
+    frames = (
+        "The {person} walked through the {place} and looked for the {object}.",
+        f"It was {lex.article(quality)} morning and the {{place}} was {second}.",
+        f"There is {lex.article(quality)} {noun[0]} in the {{place}}.",
+        f"There are two {quality} {noun[1]} in the {{place}}.",
+        f"This {noun[0]} is {quality}.",
+        f"These {noun[1]} are {quality}.",
+        f"One {noun[0]} was {quality}.",
+        f"All {noun[1]} were {quality}.",
+        f"Two {noun[1]} have {lex.article(quality)} {other[0]}.",
+        f"That {noun[0]} has {lex.article(quality)} {other[0]}.",
+        f"There was {lex.article(rng.choice(lex.SPANS))} in {rng.choice(lex.CENTURIES)}"
+        f" {rng.choice(lex.NUMBERS)}.",
+        f"They had {rng.choice(lex.NUMBERS)} {noun[1]} in the {{place}}.",
+        "The {person} sold {thing} to the other {person} at the {place}.",
+    )
+    sentences = rng.sample(frames, rng.randint(1, 3))
+    return Example("prose", " ".join(_fill(rng, sentence) for sentence in sentences))
+
+
+MIXTURE: dict[str, tuple[float, Callable[[Random], Example]]] = {
+    "ioi": (0.36, ioi),
+    "third_name": (0.08, third_name),
+    "three_names": (0.05, three_names),
+    "greater_than": (0.12, greater_than),
+    "pronoun": (0.08, pronoun),
+    "agreement": (0.08, agreement),
+    "truth": (0.10, truth),
+    "counting": (0.02, counting),
+    "story": (0.05, story),
+    "prose": (0.06, prose),
+}
+
+
+def document(rng: Random) -> str:
+    """One training document: a sentence of the mixture, sometimes with prose before or after it.
+
+    Args:
+        rng: the random source; the same state gives the same document.
+
+    Returns:
+        Text that starts with a capital and no space.
+    """
+    weights = [weight for weight, _ in MIXTURE.values()]
+    ((_, sample),) = rng.choices(tuple(MIXTURE.values()), weights)
+    text = sample(rng).text
+    if rng.random() < 0.1:
+        text = f"{prose(rng).text} {text}"
+    if rng.random() < 0.2:
+        text = f"{text} {rng.choice((prose, story))(rng).text}"
+    return text
