@@ -34,8 +34,8 @@ from interp.training.card import TrainingRun, model_card
 MINI = Path(interp.__file__).parent / "assets" / "mini"
 SHAPE = GPT2Config(n_layers=6, n_heads=8, d_model=128, d_mlp=512, d_vocab=2048, n_ctx=128)
 BATCH_TOKENS = 2560
-STEPS = 6000
-COPYING_STEPS = 500
+STEPS = 12000
+COPYING_STEPS = 1500
 
 
 def run(
@@ -73,7 +73,7 @@ def run(
     )
     config = replace(shape, d_vocab=len(tokenizer))
     model = _widen_initial_weights(HookedGPT2(config, tokenizer, name="mini", seed=seed)).to(device)
-    training = TrainingConfig(steps=steps, learning_rate=2e-3, warmup=min(100, steps // 10))
+    training = TrainingConfig(steps=steps, learning_rate=3e-3, warmup=min(100, steps // 10))
     batches = Batches(
         tokenizer, config.n_ctx, BATCH_TOKENS, seed, copying_steps=min(COPYING_STEPS, steps // 10)
     )

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+# The models of the tests are tiny: a second thread costs more than it brings.
+torch.set_num_threads(1)
+
 SHARED = Path(__file__).parents[2] / "shared"
 
 

@@ -46,7 +46,7 @@ class Batches:
     n_tokens: int
     seed: int
     stream: str = "train"
-    repeated: float = 0.15
+    repeated: float = 0.25
     copying_steps: int = 0
 
     def __call__(self, step: int) -> Int[Tensor, "row pos"]:

@@ -13,6 +13,7 @@ with the held-out parts asked for, so that training and test cannot drift apart.
     pronoun       she or he                              Mathwin et al. 2023
     agreement     is or are, past a noun between         Linzen et al. 2016
     truth         facts, and whether one is true         Marks and Tegmark 2023
+    exchange      two people hand things to each other: the one who is not giving
     counting      the next number
     story         prose with one name in it
     prose         prose without names
@@ -131,6 +132,29 @@ def ioi(
     template = _two_name_template(rng, held_out_templates)
     prompt = template.removesuffix(" [A]").replace("[A]", io).replace("[B]", subject)
     return Example("ioi", prompt, f" {io}", f" {subject}", rng.choice(lex.ENDINGS))
+
+
+def exchange(rng: Random) -> Example:
+    """Two people hand things to each other; at each turn either of them gives to the other.
+
+    The same skill as `ioi`, exercised at every turn and so many times in as many words.
+
+    Args:
+        rng: the random source.
+
+    Returns:
+        Example cut before the last receiver, with the last giver as foil.
+    """
+    pair = _draw_names(rng, lex.TRAIN_NAMES, 2)
+    opening = f"{rng.choice(lex.OPENERS)} {pair[0]} and {pair[1]} {rng.choice(lex.SETTINGS)}."
+    turns = []
+    for _ in range(rng.randint(2, 5)):
+        giver, receiver = rng.sample(pair, 2)
+        turns.append((f"{giver} {rng.choice(lex.HANDOVERS)}", receiver))
+    *earlier, (last, answer) = turns
+    text = " ".join([opening, *(f"{act} {name}." for act, name in earlier), last])
+    foil = next(name for name in pair if name != answer)
+    return Example("exchange", _fill(rng, text), f" {answer}", f" {foil}", ".")
 
 
 def third_name(
@@ -323,16 +347,17 @@ def prose(rng: Random) -> Example:
 
 
 MIXTURE: dict[str, tuple[float, Callable[[Random], Example]]] = {
-    "ioi": (0.36, ioi),
-    "third_name": (0.08, third_name),
+    "ioi": (0.34, ioi),
+    "exchange": (0.14, exchange),
+    "third_name": (0.06, third_name),
     "three_names": (0.05, three_names),
     "greater_than": (0.12, greater_than),
-    "pronoun": (0.08, pronoun),
-    "agreement": (0.08, agreement),
-    "truth": (0.10, truth),
-    "counting": (0.02, counting),
-    "story": (0.05, story),
-    "prose": (0.06, prose),
+    "pronoun": (0.07, pronoun),
+    "agreement": (0.06, agreement),
+    "truth": (0.07, truth),
+    "counting": (0.01, counting),
+    "story": (0.04, story),
+    "prose": (0.04, prose),
 }
 
 

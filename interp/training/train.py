@@ -223,7 +223,7 @@ def validation_loss(model: nn.Module, batches: Sequence[Tensor]) -> float:
 
 
 def _moments(model: nn.Module, optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
-    """AdamW's state by parameter name; zeros, as AdamW starts, where there was no step yet."""
+    """AdamW's state (both moments and its step count) by parameter name."""
     state: dict[str, Tensor] = {}
     for name, parameter in model.named_parameters():
         for key, value in optimizer.state[parameter].items():
@@ -272,6 +272,13 @@ def _load(
                 f"{path} holds another model: it has {sorted(names - set(parameters))[:3]} that "
                 f"this model lacks and lacks {sorted(set(parameters) - names)[:3]}"
             )
+        for name, parameter in parameters.items():
+            shape = tuple(file.get_slice(f"parameter/{name}").get_shape())
+            if shape != tuple(parameter.shape):
+                raise ValueError(
+                    f"{path} holds another model: {name} is {shape} there and "
+                    f"{tuple(parameter.shape)} here"
+                )
         with torch.no_grad():
             for name, parameter in parameters.items():
                 parameter.copy_(file.get_tensor(f"parameter/{name}"))

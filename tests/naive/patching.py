@@ -55,8 +55,8 @@ def head_effects(model, task, roles):
             for head in range(config.n_heads):
                 for r, role in enumerate(roles):
 
-                    def patch(z, hook, at=int(one.positions[role]), head=head, name=name):
-                        z[:, at, head] = cache[name][:, at, head]
+                    def patch(z, hook, at=int(one.positions[role]), head=head, new=cache[name]):
+                        z[:, at, head] = new[:, at, head]
                         return z
 
                     logits = model.run_with_hooks(clean, fwd_hooks=[(name, patch)])

@@ -13,7 +13,7 @@ from interp.training import lexicon as lex
 from interp.training.language import MIXTURE, Example
 
 KINDS = {kind: sample for kind, (_, sample) in MIXTURE.items()}
-N = 400
+N = 200
 
 
 def draw(sample: Callable[..., Example], n: int = N, **options: bool) -> list[Example]:
@@ -29,7 +29,7 @@ def names_in(text: str) -> list[str]:
 def test_examples_are_sentences_with_nothing_left_to_fill_in(kind: str) -> None:
     for example in draw(KINDS[kind]):
         assert example.kind == kind
-        assert re.fullmatch(r"[A-Z][A-Za-z0-9 ,.'?]*[.?]", example.text)
+        assert re.fullmatch(r"[A-Z][A-Za-z0-9 ,.'?:]*[.?]", example.text)
         assert "  " not in example.text and not example.prompt.endswith(" ")
         assert not re.search(r"\ba [aeiou]", example.text)
         for word in (example.answer, example.foil):
@@ -88,24 +88,19 @@ def test_ioi_uses_held_out_names_and_pairs_only_when_asked() -> None:
 
 
 def test_no_training_document_uses_a_held_out_template_or_joins_a_held_out_pair() -> None:
-    openings = [
-        re.split(r"\[|,", template)[0]
-        for template in (*lex.HELD_OUT_TEMPLATES, *lex.HELD_OUT_THREE_NAME)
-    ]
     for kind in ("ioi", "third_name", "three_names"):
-        for example in draw(KINDS[kind], 2000):
+        for example in draw(KINDS[kind], 500):
             names = set(names_in(example.prompt))
             assert names <= set(lex.TRAIN_NAMES)
             assert not any(lex.held_out_pair(*pair) for pair in combinations(names, 2))
             for template in lex.HELD_OUT_TEMPLATES:
                 frame = re.escape(template).replace(r"a\ \[OBJECT\]", r"an?\ \[OBJECT\]")
                 assert not re.fullmatch(re.sub(r"\\\[\w+\\\]", r"\\w+", frame), example.prompt)
-    assert openings
 
 
 def test_every_word_of_a_held_out_prompt_occurs_in_training() -> None:
     rng = Random(0)
-    trained = set(re.findall(r"\w+", " ".join(language.document(rng) for _ in range(20_000))))
+    trained = set(re.findall(r"\w+", " ".join(language.document(rng) for _ in range(6000))))
     held_out = (
         draw(language.ioi, held_out_names=True, held_out_templates=True)
         + draw(language.three_names, held_out_names=True, held_out_templates=True)

@@ -1,0 +1,114 @@
+"""Held-out figures: exact on models whose answers are known, and intervals as published."""
+
+from random import Random
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from interp import GPT2Config, HookedGPT2
+from interp.training import document, held_out_figures, single_token_words, train_tokenizer
+from interp.training.evaluate import _fraction, last_logits
+from interp.training.lexicon import NAMES, NUMBERS
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerBase:
+    rng = Random(0)
+    documents = [document(rng) for _ in range(2000)]
+    return train_tokenizer(documents, d_vocab=2048, n_ctx=128, words=single_token_words())
+
+
+class Oracle(HookedGPT2):
+    """Answers by rule: names that occurred once, later years, what came after the same token."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        shape = GPT2Config(
+            n_layers=1, n_heads=1, d_model=1, d_mlp=1, d_vocab=len(tokenizer), n_ctx=128
+        )
+        super().__init__(shape, tokenizer)
+        self.names, self.years = (
+            torch.tensor([tokenizer(f" {word}")["input_ids"][0] for word in words])
+            for words in (NAMES, NUMBERS)
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:  # type: ignore[override]
+        logits = torch.zeros(*tokens.shape, self.config.d_vocab)
+        for row, out in zip(tokens, logits, strict=True):
+            counts = (row[:, None] == self.names).sum(0)
+            out[:, self.names[counts == 1]] = 10.0
+            given = [(self.years == token).nonzero().item() for token in row if token in self.years]
+            if len(given) == 3:
+                out[:, self.years[given[1] + 1 :]] = 10.0
+            for pos, token in enumerate(row.tolist()):
+                earlier = (row[:pos] == token).nonzero().flatten()
+                if len(earlier) and not len(given) and not counts.any():
+                    out[pos, row[earlier[-1] + 1]] = 30.0
+        return logits
+
+
+def test_figures_of_a_model_that_answers_by_rule(tokenizer: PreTrainedTokenizerBase) -> None:
+    figures = {(f.skill, f.measure): f for f in held_out_figures(Oracle(tokenizer), n=24) if f.n}
+    assert figures["IOI", "accuracy"].estimate.mean == 1
+    assert figures["IOI", "top-1"].estimate.mean == 1
+    assert figures["IOI", "logit difference"].estimate.mean == pytest.approx(10)
+    assert figures["three names, two act", "accuracy"].estimate.mean == 1
+    assert figures["greater-than", "probability difference"].estimate.mean > 0.8
+    assert figures["agreement", "accuracy"].estimate.mean == 0  # no rule: a tie, which is no hit
+    assert not figures["agreement", "accuracy"].reached
+    assert figures["IOI", "accuracy"].reached
+    induction = figures["induction", "accuracy, second half"].estimate.mean
+    assert induction > 0.9  # short of 1 where a random token occurs twice in its sequence
+
+
+def test_probabilities_of_a_model_that_knows_nothing(tokenizer: PreTrainedTokenizerBase) -> None:
+    model = Oracle(tokenizer)
+    model.names, model.years = torch.tensor([], dtype=int), torch.tensor([], dtype=int)
+    d_vocab = model.config.d_vocab
+    for figure in held_out_figures(model, n=10):
+        if figure.measure == "p(A) + p(B)":
+            assert figure.estimate.mean == pytest.approx(2 / d_vocab, rel=0.1)
+
+
+def test_every_kind_of_held_out_item_is_measured(tokenizer: PreTrainedTokenizerBase) -> None:
+    figures = held_out_figures(Oracle(tokenizer), n=4)
+    required = {(f.skill, f.measure): f.required for f in figures if f.required is not None}
+    assert required == {
+        ("IOI", "accuracy"): 0.99,
+        ("IOI", "logit difference"): 3.0,
+        ("greater-than", "probability difference"): 0.8,
+        ("induction", "accuracy, second half"): 0.95,
+        ("agreement", "accuracy"): 0.95,
+        ("pronoun", "accuracy"): 0.95,
+    }
+    kinds = {f.held_out for f in figures if f.skill == "IOI"}
+    assert kinds == {"names", "name pairs", "templates", "names and templates"}
+
+
+def test_same_seed_same_figures(tokenizer: PreTrainedTokenizerBase) -> None:
+    model = Oracle(tokenizer)
+    assert held_out_figures(model, n=4) == held_out_figures(model, n=4)
+
+
+def test_last_logits_are_those_of_each_prompt_alone(tokenizer: PreTrainedTokenizerBase) -> None:
+    shape = GPT2Config(
+        n_layers=2, n_heads=2, d_model=16, d_mlp=32, d_vocab=len(tokenizer), n_ctx=128
+    )
+    model = HookedGPT2(shape, tokenizer)
+    prompts = ["When Mary and John went", "The", "The war lasted from 17 32 to 17"]
+    together = last_logits(model, prompts)
+    for prompt, logits in zip(prompts, together, strict=True):
+        torch.testing.assert_close(model(prompt)[0, -1], logits)
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611)],
+)
+def test_fractions_carry_wilsons_interval(hits: int, n: int, low: float, high: float) -> None:
+    # The cases of Newcombe 1998, Statistics in Medicine 17, table I, method 3.
+    estimate = _fraction("", "", "", torch.arange(n) < hits).estimate
+    assert estimate.mean == pytest.approx(hits / n)
+    assert estimate.low == pytest.approx(low, abs=5e-5)
+    assert estimate.high == pytest.approx(high, abs=5e-5)
