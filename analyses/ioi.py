@@ -76,11 +76,11 @@ def run(
     logits = run_task(loaded, task, progress=_bar("behavior"))
     behavior = _behavior(logits.cpu(), task)
     direct = direct_effect(loaded, task, progress=_bar("direct effects"))
-    attention = attention_between(loaded, task)
-    attribution = head_attribution(loaded, task)
+    attention = attention_between(loaded, task, progress=_bar("attention"))
+    attribution = head_attribution(loaded, task, progress=_bar("attribution"))
     if circuit is None:
         circuit = _circuit(loaded, task, behavior, direct, attention, threshold)
-    alone = faithfulness(loaded, task, circuit)
+    alone = faithfulness(loaded, task, circuit, progress=_bar("faithfulness"))
 
     findings = Findings(
         loaded, task, seed, behavior, direct, attention, attribution, circuit, alone

@@ -11,18 +11,21 @@ import xarray as xr
 from interp.circuits.circuit import Circuit
 from interp.metrics import logit_diff
 from interp.model import HookedGPT2
-from interp.patching import mean_ablation, run_task
+from interp.patching import Progress, mean_ablation, run_task
 from interp.results import labelled
 from interp.tasks import Task
 
 
-def faithfulness(model: HookedGPT2, task: Task, circuit: Circuit) -> xr.Dataset:
+def faithfulness(
+    model: HookedGPT2, task: Task, circuit: Circuit, *, progress: Progress = iter
+) -> xr.Dataset:
     """The logit difference of the whole model and of the circuit alone, prompt by prompt.
 
     Args:
         model: the model.
         task: clean prompts, whose corrupted partners give the means.
         circuit: heads with the position that each keeps.
+        progress: wraps the batches of each of its three runs, for a progress bar.
 
     Returns:
         `full` and `circuit`, dims prompt, in logits. F(M) and F(C) are their means; MLPs, layer
@@ -32,8 +35,11 @@ def faithfulness(model: HookedGPT2, task: Task, circuit: Circuit) -> xr.Dataset:
         ValueError: for a head or a position that model or task do not have.
     """
     keep = [(head.layer, head.head, head.position) for head in circuit.heads]
-    hooks = mean_ablation(model, task, keep)
-    runs = {"full": run_task(model, task), "circuit": run_task(model, task, hooks=hooks)}
+    hooks = mean_ablation(model, task, keep, progress=progress)
+    runs = {
+        "full": run_task(model, task, progress=progress),
+        "circuit": run_task(model, task, hooks=hooks, progress=progress),
+    }
     titles = {"full": "Whole model", "circuit": "Circuit alone"}
     return xr.Dataset(
         {

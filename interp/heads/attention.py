@@ -9,7 +9,7 @@ import torch
 import xarray as xr
 
 from interp.model import HookedGPT2
-from interp.patching.runs import batches, inputs
+from interp.patching.runs import Progress, batches, inputs
 from interp.results import labelled
 from interp.tasks import Task
 
@@ -21,6 +21,7 @@ def attention_between(
     *,
     queries: Sequence[str] | None = None,
     keys: Sequence[str] | None = None,
+    progress: Progress = iter,
 ) -> xr.DataArray:
     """Attention probability from the token of one role to the token of another, clean prompts.
 
@@ -29,6 +30,7 @@ def attention_between(
         task: prompts with roles.
         queries: roles that look; by default all that the task has.
         keys: roles that are looked at; by default all.
+        progress: wraps the batches, for a progress bar.
 
     Returns:
         Dims layer, head, query, key, prompt, as a probability; 0 where the key comes after the
@@ -44,7 +46,7 @@ def attention_between(
         raise ValueError(f"the task has no role {unknown}; it has {roles}")
     layers = range(model.config.n_layers)
     parts = []
-    for rows in batches(task):
+    for rows in batches(task, progress):
         _, cache = model.run_with_cache(
             *inputs(model, task, rows, "clean"),
             stop_at_layer=model.config.n_layers,

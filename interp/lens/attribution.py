@@ -14,25 +14,26 @@ import xarray as xr
 from einops import einsum
 
 from interp.model import HookedGPT2
-from interp.patching.runs import at, batches, inputs
+from interp.patching.runs import Progress, at, batches, inputs
 from interp.results import labelled
 from interp.tasks import Task
 
 
 @torch.inference_mode()
-def head_attribution(model: HookedGPT2, task: Task) -> xr.DataArray:
+def head_attribution(model: HookedGPT2, task: Task, *, progress: Progress = iter) -> xr.DataArray:
     """What every head at END writes into the logit difference of the clean prompts.
 
     Args:
         model: the model.
         task: prompts with answer and foil.
+        progress: wraps the batches, for a progress bar.
 
     Returns:
         Dims layer, head, prompt, in logits. Positive: toward the answer.
     """
     n_layers = model.config.n_layers
     parts = []
-    for rows in batches(task):
+    for rows in batches(task, progress):
         end = task.positions["END"][rows]
         resid, cache = model.run_with_cache(
             *inputs(model, task, rows, "clean"),

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp.model import HookedGPT2
-from interp.patching.runs import Hooks, batches, inputs
+from interp.patching.runs import Hooks, Progress, batches, inputs
 from interp.tasks import Task
 
 Keep = tuple[int, int, str]
@@ -24,13 +24,14 @@ Keep = tuple[int, int, str]
 
 @torch.inference_mode()
 def group_means(
-    model: HookedGPT2, task: Task
+    model: HookedGPT2, task: Task, *, progress: Progress = iter
 ) -> tuple[Float[Tensor, "layer group pos head d_head"], Int[Tensor, " prompt"]]:
     """Mean of z over the corrupted prompts of each group, per absolute position.
 
     Args:
         model: the model.
         task: prompts whose `group` is shared by prompts of one template, order and length.
+        progress: wraps the batches, for a progress bar.
 
     Returns:
         The means [layer group pos head d_head], and each prompt's group as an index into them.
@@ -41,7 +42,7 @@ def group_means(
     config = model.config
     shape = (config.n_layers, len(names), task.clean_tokens.shape[1], config.n_heads, config.d_head)
     sums = torch.zeros(shape, device=model.device, dtype=model.dtype)
-    for rows in batches(task):
+    for rows in batches(task, progress):
         _, cache = model.run_with_cache(
             *inputs(model, task, rows, "corrupted"),
             stop_at_layer=config.n_layers,
@@ -52,13 +53,16 @@ def group_means(
     return sums / counts[:, None, None, None], group
 
 
-def mean_ablation(model: HookedGPT2, task: Task, keep: Iterable[Keep]) -> Callable[[slice], Hooks]:
+def mean_ablation(
+    model: HookedGPT2, task: Task, keep: Iterable[Keep], *, progress: Progress = iter
+) -> Callable[[slice], Hooks]:
     """Hooks that set every head's output to its group mean, except where `keep` says.
 
     Args:
         model: the model.
         task: the prompts that will be run, with their corrupted partners.
         keep: (layer, head, role) of the outputs to leave as the ablated model computes them.
+        progress: wraps the batches, for a progress bar.
 
     Returns:
         For a slice of the prompts, the forward hooks: the `hooks` of `run_task`.
@@ -67,7 +71,7 @@ def mean_ablation(model: HookedGPT2, task: Task, keep: Iterable[Keep]) -> Callab
         ValueError: for a head outside the model or a role that the task does not have.
     """
     kept = _kept_outputs(model, task, keep)
-    means, group = group_means(model, task)
+    means, group = group_means(model, task, progress=progress)
 
     def hooks(rows: slice) -> Hooks:
         def ablate(z: Tensor, hook: Any) -> Tensor:
