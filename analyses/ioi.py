@@ -4,7 +4,7 @@ The canned run of Wang et al. 2022, "Interpretability in the Wild" (arXiv 2211.0
 GPT-2: how well it does the task, which heads write the answer (path patching), a circuit, and how
 much of the task the circuit does alone (mean ablation). For `gpt2` the circuit is the paper's, 26
 heads, and every figure stands beside the paper's own. For another model it is made of the heads
-whose effect passes a threshold, as `interp.circuits.threshold_circuit` says.
+whose effect passes a threshold, as `interp.circuits.prune_heads` says.
 
     interp ioi --model mini --n 200 --seed 0 --out out/ioi
 """
@@ -22,10 +22,10 @@ import interp
 from analyses import ioi_files
 from analyses.ioi_report import Findings, write_report
 from interp import metrics
-from interp.circuits import Circuit, faithfulness, published, threshold_circuit
+from interp.circuits import Circuit, classify, faithfulness, prune_heads, published
 from interp.heads import attention_between
 from interp.lens import head_attribution
-from interp.patching import direct_effect, head_effects, run_task
+from interp.patching import direct_effect, run_task
 from interp.report import Report
 from interp.tasks import Task, ioi
 
@@ -115,12 +115,13 @@ def _circuit(
     """The paper's circuit for its model; for any other the heads whose effects are large."""
     if model.name == "gpt2":
         return published("ioi", "gpt2")
-    return threshold_circuit(
-        head_effects(model, task, progress=_bar("effects of every head")),
+    keep = prune_heads(model, task, threshold=threshold, progress=_bar("circuit"))
+    return classify(
+        keep,
         direct,
         attention,
-        logit_diff=float(behavior["logit_diff"].mean()),
-        threshold=threshold,
+        smallest=threshold * abs(float(behavior["logit_diff"].mean())),
+        source=f"pruned from the last layer to the first, threshold {threshold:.1%} of F(M)",
     )
 
 

@@ -1,7 +1,16 @@
 """Circuits: the heads that do a task, and what the literature found."""
 
-from interp.circuits.circuit import KINDS, MOVERS, ROLES, Circuit, CircuitHead, Edge, Group
-from interp.circuits.discovery import threshold_circuit
+from interp.circuits.circuit import (
+    KINDS,
+    MOVERS,
+    PAPER_ROLES,
+    ROLES,
+    Circuit,
+    CircuitHead,
+    Edge,
+    Group,
+)
+from interp.circuits.discovery import classify, prune_heads
 from interp.circuits.evaluation import faithfulness
 from interp.circuits.published import IOI_FIGURES, PublishedFigure, published
 
@@ -9,13 +18,15 @@ __all__ = [
     "IOI_FIGURES",
     "KINDS",
     "MOVERS",
+    "PAPER_ROLES",
     "ROLES",
     "Circuit",
     "CircuitHead",
     "Edge",
     "Group",
     "PublishedFigure",
+    "classify",
     "faithfulness",
+    "prune_heads",
     "published",
-    "threshold_circuit",
 ]

@@ -29,28 +29,39 @@ KINDS: Mapping[str, str] = MappingProxyType(
 )
 """Every class of heads, from the tokens to the logits, with what its heads do."""
 
-ROLES: tuple[str, ...] = ("IO", "S1", "S1+1", "S2", "END")
+ROLES: tuple[str, ...] = ("IO", "IO+1", "S1", "S1+1", "S2", "S2+1", "S2+2", "END")
 """The positions of the task, in the order of the ABBA template."""
+
+PAPER_ROLES: tuple[str, ...] = ("IO", "S1", "S1+1", "S2", "END")
+"""Those that the paper has; the others serve models that move names in more steps."""
 
 MOVERS: tuple[str, ...] = ("name mover", "backup name mover", "negative name mover")
 """The classes that write to the logits."""
 
-# (sender class, receiver class, inputs of the receiver): "qkv" letters, "" for the logits.
-_CLASS_CONNECTIONS: tuple[tuple[str, str, str], ...] = (
-    ("previous token", "induction", "kv"),
-    ("duplicate token", "S-inhibition", "kv"),
-    ("induction", "S-inhibition", "kv"),
-    *(("S-inhibition", mover, "q") for mover in MOVERS),
-    *((mover, "logits", "") for mover in MOVERS),
+# (sender class, its position or "" for any, receiver class, inputs of the receiver): "qkv" letters,
+# "" for the logits. Of IO+1, S2+1 and S2+2 the paper knows nothing: a model that copies as
+# induction heads do moves the name to IO+1 first, and one that settles on the answer as soon as it
+# has seen S2 moves it there before it moves it to END.
+_CLASS_CONNECTIONS: tuple[tuple[str, str, str, str], ...] = (
+    ("previous token", "S1+1", "induction", "kv"),
+    *(("previous token", "IO+1", mover, "kv") for mover in MOVERS),
+    *(("name mover", step, mover, "kv") for step in ("S2+1", "S2+2") for mover in MOVERS),
+    ("duplicate token", "", "S-inhibition", "kv"),
+    ("induction", "", "S-inhibition", "kv"),
+    *(("S-inhibition", "", mover, "q") for mover in MOVERS),
+    *((mover, "", "logits", "") for mover in MOVERS),
 )
 # (receiver class and position, role of the token that is read, inputs of the receiver).
 _TOKEN_CONNECTIONS: tuple[tuple[str, str, str, str], ...] = (
     ("previous token", "S1+1", "S1", "kv"),
     ("previous token", "S1+1", "S1+1", "q"),
+    ("previous token", "IO+1", "IO", "kv"),
+    ("previous token", "IO+1", "IO+1", "q"),
     ("duplicate token", "S2", "S1", "kv"),
     ("duplicate token", "S2", "S2", "q"),
     ("S-inhibition", "END", "END", "q"),
     *((mover, "END", "IO", "kv") for mover in MOVERS),
+    *(("name mover", step, "IO", "kv") for step in ("S2+1", "S2+2")),
 )
 
 
@@ -195,10 +206,12 @@ class Circuit:
         receivers = [*groups, Group("logits", "END")]
         edges += [
             Edge(sender, receiver, inputs)
-            for sender_kind, receiver_kind, inputs in _CLASS_CONNECTIONS
+            for sender_kind, position, receiver_kind, inputs in _CLASS_CONNECTIONS
             for sender in groups
             for receiver in receivers
             if (sender.kind, receiver.kind) == (sender_kind, receiver_kind)
+            and position in ("", sender.position)
+            and (receiver.position == "END" or sender_kind not in MOVERS)
         ]
         return tuple(edge for edge in edges if _can_flow(edge))
 

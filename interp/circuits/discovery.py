@@ -1,79 +1,146 @@
-"""A first circuit for any model: the heads whose outputs matter, with a class read off attention.
+"""A first circuit for any model: the head outputs whose ablation matters, classed by attention.
 
-A head joins the circuit at a position if replacing its output there by that of the corrupted
-prompt changes the logit difference by at least `threshold` of the model's own, or if its direct
-path to the logits does. Its class follows from where it looks:
+An output is one head at one role's position. All outputs elsewhere are mean-ablated from the start.
+Then, from the last layer to the first, each output is ablated in turn, on top of those that are
+gone already; if the mean logit difference changes by less than `threshold` of the whole model's,
+it stays ablated, else it belongs to the circuit. So what a head does through heads that step in for
+each other counts as soon as the others are gone, which one ablation at a time would miss.
+
+The class of a head follows from its direct effect on the logits and from where it looks:
 
     END    direct effect above the threshold: name mover (the answer loses without it) or
            negative name mover (gains); otherwise S-inhibition if it looks at S2 or S1 most
     S2     duplicate token if it looks at S1 most, induction if at S1+1 most
-    S1+1   previous token if it looks at S1 most
+    S1+1   previous token if it looks at S1 most; likewise IO+1 and IO
+    S2+1, S2+2   name mover if it looks at IO or IO+1 most, S-inhibition if at S2 or S1
     else   other
 
-"Looks at most" means: more than at any other role, and with at least `attention` on average.
+"Looks at most" means: more than at any other role, and with at least `min_attention` on average.
 
-Source: the classes and their attention are those of Wang et al. 2022 (arXiv 2211.00593), section 3.
+Source: pruning from the output to the input with a threshold as in Conmy et al. 2023 (ACDC,
+arXiv 2304.14997), here on heads at positions, not on edges; mean ablation, classes and their
+attention are those of Wang et al. 2022 (arXiv 2211.00593), sections 2 and 3.
 """
 
+import torch
 import xarray as xr
 
 from interp.circuits.circuit import Circuit, CircuitHead
+from interp.model import HookedGPT2
+from interp.patching import Keep, Progress, group_means, kept_outputs, replace_outputs
+from interp.patching.runs import at, batches, inputs, logit_diff_of
+from interp.tasks import Task
 
 _CLASS_BY_ATTENTION = {
-    ("END", "S2"): "S-inhibition",
-    ("END", "S1"): "S-inhibition",
+    **{(step, key): "S-inhibition" for step in ("S2+1", "S2+2", "END") for key in ("S1", "S2")},
+    **{(step, key): "name mover" for step in ("S2+1", "S2+2") for key in ("IO", "IO+1")},
     ("S2", "S1"): "duplicate token",
     ("S2", "S1+1"): "induction",
     ("S1+1", "S1"): "previous token",
+    ("IO+1", "IO"): "previous token",
 }
 
 
-def threshold_circuit(
-    effects: xr.DataArray,
-    direct: xr.DataArray,
-    attention: xr.DataArray,
-    *,
-    logit_diff: float,
-    threshold: float = 0.02,
-    min_attention: float = 0.2,
-) -> Circuit:
-    """The heads and positions whose effect passes a threshold, classed by their attention.
+@torch.inference_mode()
+def prune_heads(
+    model: HookedGPT2, task: Task, *, threshold: float = 0.02, progress: Progress = iter
+) -> list[Keep]:
+    """The head outputs that the task needs, found by ablating from the last layer to the first.
 
     Args:
-        effects: of `head_effects`: dims layer, head, position, prompt, in logits.
-        direct: of `direct_effect`: dims layer, head, prompt, in logits.
-        attention: of `attention_between`: dims layer, head, query, key, prompt, as a probability.
-        logit_diff: the model's mean logit difference, which the threshold is a fraction of.
-        threshold: smallest effect of a head of the circuit, as a fraction of `logit_diff`.
-        min_attention: smallest mean attention that decides a class, as a probability.
+        model: the model.
+        task: clean prompts, whose corrupted partners give the means.
+        threshold: smallest change of the mean logit difference that keeps an output, as a fraction
+            of the whole model's.
+        progress: wraps the heads, for a progress bar.
 
     Returns:
-        The circuit; a head that matters at several positions is there once for each.
+        (layer, head, role) of each output in the circuit, by layer.
 
     Raises:
         ValueError: for a threshold that is not positive.
     """
-    if threshold <= 0:
+    if not threshold > 0:
         raise ValueError(f"threshold must be a positive fraction, got {threshold}")
-    smallest = threshold * abs(logit_diff)
-    total, straight = effects.mean("prompt"), direct.mean("prompt")
-    looks = attention.mean("prompt")
+    n_layers, n_heads, roles = model.config.n_layers, model.config.n_heads, list(task.positions)
+    keep = [(i, h, role) for i in range(n_layers) for h in range(n_heads) for role in roles]
+    kept = kept_outputs(model, task, keep)
+    hooks = replace_outputs(kept, *group_means(model, task))
+
+    def run(starts: list[torch.Tensor], layer: int) -> float:
+        """Mean logit difference of the ablated model, resumed at a layer."""
+        values = []
+        for rows, resid in zip(batches(task), starts, strict=True):
+            _, mask = inputs(model, task, rows, "clean")
+            with model.hooks(fwd_hooks=hooks(rows)):
+                out = model(resid, mask, start_at_layer=layer, stop_at_layer=n_layers)
+            last = at(out, task.positions["END"][rows])
+            values.append(logit_diff_of(model, last, task.answer[rows], task.foil[rows]))
+        return float(torch.cat(values).mean())
+
+    def streams(layer: int) -> list[torch.Tensor]:
+        """The residual stream before a layer, one tensor a batch, the ablations before it done."""
+        found = []
+        for rows in batches(task):
+            with model.hooks(fwd_hooks=hooks(rows)):
+                found.append(model(*inputs(model, task, rows, "clean"), stop_at_layer=layer))
+        return found
+
+    whole = [model(*inputs(model, task, rows, "clean"), stop_at_layer=0) for rows in batches(task)]
+    kept.fill_(True)
+    smallest = threshold * abs(run(whole, 0))
+    kept.copy_(kept_outputs(model, task, keep))
+    starts, at_layer, current = whole, 0, run(whole, 0)
+    for layer, head in progress(
+        [(i, h) for i in reversed(range(n_layers)) for h in range(n_heads)]
+    ):
+        if layer != at_layer:  # what lies before the layer stays as it is while it is pruned
+            starts, at_layer = streams(layer), layer
+        for drop in [roles, *([role] for role in roles)]:  # the whole head, else role by role
+            trial = [entry for entry in keep if entry[:2] != (layer, head) or entry[2] not in drop]
+            kept[layer] = kept_outputs(model, task, trial)[layer]
+            value = run(starts, layer)
+            if abs(value - current) < smallest:
+                keep, current = trial, value
+                if drop is roles:
+                    break
+        kept[layer] = kept_outputs(model, task, keep)[layer]
+    return keep
+
+
+def classify(
+    keep: list[Keep],
+    direct: xr.DataArray,
+    attention: xr.DataArray,
+    *,
+    smallest: float,
+    min_attention: float = 0.2,
+    source: str = "",
+) -> Circuit:
+    """A circuit of the given head outputs, each head classed by its effect and its attention.
+
+    Args:
+        keep: (layer, head, role) of each head.
+        direct: of `direct_effect`: dims layer, head, prompt, in logits.
+        attention: of `attention_between`: dims layer, head, query, key, prompt, as a probability.
+        smallest: smallest direct effect that makes a mover, in logits.
+        min_attention: smallest mean attention that decides a class, as a probability.
+        source: how the heads were found, for whoever reads the circuit.
+
+    Returns:
+        The circuit; a head at several positions is there once for each.
+    """
+    straight, looks = direct.mean("prompt"), attention.mean("prompt")
     heads = []
-    for layer in total["layer"].values.tolist():
-        for head in total["head"].values.tolist():
-            direct_here = float(straight.sel(layer=layer, head=head))
-            for position in total["position"].values.tolist():
-                effect = float(total.sel(layer=layer, head=head, position=position))
-                moves = position == "END" and abs(direct_here) >= smallest
-                if abs(effect) < smallest and not moves:
-                    continue
-                if moves:
-                    kind = "name mover" if direct_here < 0 else "negative name mover"
-                else:
-                    here = looks.sel(layer=layer, head=head, query=position)
-                    kind = _class_of(position, here, min_attention)
-                heads.append(CircuitHead(layer, head, kind, position))
-    return Circuit(effects.attrs["model"], tuple(heads), f"heads above {threshold:.0%} of F(M)")
+    for layer, head, role in keep:
+        effect = float(straight.sel(layer=layer, head=head))
+        if role == "END" and abs(effect) >= smallest:
+            kind = "name mover" if effect < 0 else "negative name mover"
+        else:
+            here = looks.sel(layer=layer, head=head, query=role)
+            kind = _class_of(role, here, min_attention)
+        heads.append(CircuitHead(layer, head, kind, role))
+    return Circuit(direct.attrs["model"], tuple(heads), source)
 
 
 def _class_of(position: str, attention: xr.DataArray, min_attention: float) -> str:

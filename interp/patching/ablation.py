@@ -70,8 +70,26 @@ def mean_ablation(
     Raises:
         ValueError: for a head outside the model or a role that the task does not have.
     """
-    kept = _kept_outputs(model, task, keep)
+    kept = kept_outputs(model, task, keep)
     means, group = group_means(model, task, progress=progress)
+    return replace_outputs(kept, means, group)
+
+
+def replace_outputs(
+    kept: Bool[Tensor, "layer prompt pos head"],
+    means: Float[Tensor, "layer group pos head d_head"],
+    group: Int[Tensor, " prompt"],
+) -> Callable[[slice], Hooks]:
+    """Hooks that set head outputs to their group's mean wherever `kept` is False.
+
+    Args:
+        kept: read anew in each run, so that it can be changed between runs.
+        means: of `group_means`.
+        group: of `group_means`.
+
+    Returns:
+        For a slice of the prompts, the forward hooks.
+    """
 
     def hooks(rows: slice) -> Hooks:
         def ablate(z: Tensor, hook: Any) -> Tensor:
@@ -83,9 +101,22 @@ def mean_ablation(
     return hooks
 
 
-def _kept_outputs(
+def kept_outputs(
     model: HookedGPT2, task: Task, keep: Iterable[Keep]
 ) -> Bool[Tensor, "layer prompt pos head"]:
+    """Where head outputs are kept: True at each head's roles.
+
+    Args:
+        model: the model.
+        task: the prompts.
+        keep: (layer, head, role) of the outputs to keep.
+
+    Returns:
+        One truth value a head output.
+
+    Raises:
+        ValueError: for a head outside the model or a role that the task does not have.
+    """
     n_layers, n_heads = model.config.n_layers, model.config.n_heads
     kept = torch.zeros(
         n_layers, *task.clean_tokens.shape, n_heads, dtype=torch.bool, device=model.device

@@ -16,8 +16,8 @@ from interp.tasks import Task
 ROWS = 64
 """Prompts in one run: enough to fill the cores, little enough for the memory of a laptop."""
 
-Progress = Callable[[list[slice]], Iterable[slice]]
-"""Wraps the batches to show how far a run is, such as `tqdm.tqdm` or `rich.progress.track`."""
+Progress = Callable[[list[Any]], Iterable[Any]]
+"""Wraps the steps of a run to show how far it is, such as `tqdm.tqdm` or `rich.progress.track`."""
 
 Side = Literal["clean", "corrupted"]
 Hooks = list[tuple[str | Callable[[str], bool], Callable[..., Any]]]

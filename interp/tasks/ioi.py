@@ -1,8 +1,10 @@
 """Indirect object identification: "When Mary and John met, John gave a book to" -> " Mary".
 
 The indirect object IO is named once, the subject S twice; the answer is IO, the foil S. A prompt is
-in BABA order (S IO S) or ABBA order (IO S S). Its roles are IO, S1, S1+1 (the token after S1), S2
-and END (the last token). The corrupted partner of a prompt keeps everything but names:
+in BABA order (S IO S) or ABBA order (IO S S). Its roles are the paper's IO, S1, S1+1 (the token
+after S1), S2 and END (the last token); and IO+1, S2+1 and S2+2, by way of which other models than
+GPT-2 small may move the name (S2+1 and S2+2 are END where the prompt ends before). The corrupted
+partner of a prompt keeps everything but names:
 
     abc     IO, S1 and S2 become three different names, none of them the prompt's own
     flip    S2 becomes IO, so that the answer would be S
@@ -138,11 +140,30 @@ def ioi(
         attention_mask=mask,
         answer=answer,
         foil=foil,
-        positions={"IO": io, "S1": s1, "S1+1": s1 + 1, "S2": s2, "END": mask.sum(-1) - 1},
+        positions=_positions(io, s1, s2, mask.sum(-1) - 1),
         group=tuple(f"{p.template:02d} {p.order}" for p in drawn),
         template=tuple(templates[p.template] for p in drawn),
         order=tuple(p.order for p in drawn),
     )
+
+
+def _positions(
+    io: Int[Tensor, " prompt"],
+    s1: Int[Tensor, " prompt"],
+    s2: Int[Tensor, " prompt"],
+    end: Int[Tensor, " prompt"],
+) -> dict[str, Int[Tensor, " prompt"]]:
+    """The roles in the order of the ABBA template; none lies after END."""
+    return {
+        "IO": io,
+        "IO+1": io + 1,
+        "S1": s1,
+        "S1+1": s1 + 1,
+        "S2": s2,
+        "S2+1": torch.minimum(s2 + 1, end),
+        "S2+2": torch.minimum(s2 + 2, end),
+        "END": end,
+    }
 
 
 def _cells(

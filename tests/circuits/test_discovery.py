@@ -1,55 +1,100 @@
-"""The threshold circuit on arrays written by hand: who joins, at which position, in which class."""
+"""Pruning against a naive twin, and the classes of heads on arrays written by hand."""
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
-from interp.circuits import threshold_circuit
+from interp.circuits import PAPER_ROLES, classify, prune_heads
+from tests.helpers import random_model, random_task
+from tests.naive import patching as naive
 
-ROLES = ["IO", "S1", "S1+1", "S2", "END"]
+ROLES = list(PAPER_ROLES)
 
 
-def arrays(effects=(), direct=(), looks=()):
-    """One layer of eight heads; entries are (head, position, value), (head, query, key, value)."""
-    total = xr.DataArray(
-        np.zeros((1, 8, 5, 2)),
-        dims=["layer", "head", "position", "prompt"],
-        coords={"layer": [0], "head": range(8), "position": ROLES},
+def naive_prune(model, task, threshold):
+    """The same search with whole runs of every prompt, and no shortcut but the order of trials."""
+    everything = [(i, h, r) for i in range(2) for h in range(2) for r in task.positions]
+    keep = everything
+    current = float(naive.circuit_logit_diff(model, task, keep).mean())
+    whole = naive.logit_diff(model(task.clean_tokens, task.attention_mask), task).mean()
+    for layer in (1, 0):
+        for head in (0, 1):
+            for drop in [[*task.positions], ["S2"], ["END"]]:
+                trial = [e for e in keep if e[:2] != (layer, head) or e[2] not in drop]
+                value = float(naive.circuit_logit_diff(model, task, trial).mean())
+                if abs(value - current) < threshold * abs(whole):
+                    keep, current = trial, value
+                    if len(drop) > 1:
+                        break
+    return keep
+
+
+@pytest.mark.parametrize("threshold", [0.02, 0.1, 0.3])
+@torch.inference_mode()
+def test_pruning_is_the_naive_search(threshold):
+    model, task = random_model(n_layers=2, n_heads=2), random_task(4)
+    found = prune_heads(model, task, threshold=threshold)
+    assert found == naive_prune(model, task, threshold)
+    assert 0 < len(found) < 8
+
+
+def test_extreme_thresholds():
+    model, task = random_model(n_layers=2, n_heads=2), random_task(4)
+    kept = prune_heads(model, task, threshold=1e-9)
+    assert set(kept) == {(i, h, r) for i in (0, 1) for h in (0, 1) for r in ("S2", "END")} - {
+        (1, 0, "S2"),  # after the last layer only END is read
+        (1, 1, "S2"),
+    }
+    assert prune_heads(model, task, threshold=1e9) == []
+
+
+def test_pruning_leaves_no_hooks():
+    model = random_model(n_layers=2, n_heads=2)
+    prune_heads(model, random_task(4))
+    assert model.list_hooks() == {}
+
+
+@pytest.mark.parametrize("threshold", [0.0, -0.1, float("nan")])
+def test_a_threshold_is_positive(threshold):
+    with pytest.raises(ValueError, match="positive"):
+        prune_heads(random_model(), random_task(), threshold=threshold)
+
+
+def arrays(direct=(), looks=()):
+    """One layer of eight heads; entries are (head, value) and (head, query, key, value)."""
+    roles = [*ROLES, "IO+1", "S2+2"]
+    straight = xr.DataArray(
+        np.zeros((1, 8, 2)),
+        dims=["layer", "head", "prompt"],
+        coords={"layer": [0], "head": range(8)},
         attrs={"model": "by hand"},
     )
-    for head, position, value in effects:
-        total.loc[0, head, position] = [value - 1, value + 1]  # the mean counts, not each prompt
-    straight = total.sel(position="END", drop=True) * 0
     for head, value in direct:
-        straight.loc[0, head] = value
+        straight.loc[0, head] = [value - 1, value + 1]  # the mean counts, not each prompt
     attention = xr.DataArray(
-        np.zeros((1, 8, 5, 5, 2)),
+        np.zeros((1, 8, len(roles), len(roles), 2)),
         dims=["layer", "head", "query", "key", "prompt"],
-        coords={"layer": [0], "head": range(8), "query": ROLES, "key": ROLES},
+        coords={"layer": [0], "head": range(8), "query": roles, "key": roles},
     )
     for head, query, key, value in looks:
         attention.loc[0, head, query, key] = value
-    return total, straight, attention
+    return straight, attention
 
 
-def found(*given, **options):
-    circuit = threshold_circuit(*given, **{"logit_diff": 4.0, "threshold": 0.1, **options})
+def found(keep, *given, **options):
+    circuit = classify(keep, *given, **{"smallest": 0.4, **options})
     assert circuit.model == "by hand"
     return [(h.label, h.kind, h.position) for h in circuit.heads]
 
 
-def test_effects_of_either_sign_above_the_threshold_join():
-    given = arrays([(1, "S2", -0.5), (2, "IO", 0.41), (3, "END", -0.39), (4, "S1", 0.0)])
-    assert found(*given) == [("0.1", "other", "S2"), ("0.2", "other", "IO")]
-    assert ("0.3", "other", "END") in found(*given, threshold=0.09)
-
-
-def test_direct_effects_make_movers():
-    given = arrays([(1, "END", -2.0), (5, "END", -2.0)], [(1, -0.5), (2, 0.5), (5, -0.39)])
-    assert found(*given) == [
+def test_direct_effects_make_movers_at_end():
+    keep = [(0, 1, "END"), (0, 2, "END"), (0, 5, "END"), (0, 1, "S2")]
+    assert found(keep, *arrays([(1, -0.5), (2, 0.5), (5, -0.39)])) == [
         ("0.1", "name mover", "END"),
         ("0.2", "negative name mover", "END"),
         ("0.5", "other", "END"),
+        ("0.1", "other", "S2"),
     ]
 
 
@@ -62,22 +107,13 @@ def test_direct_effects_make_movers():
         ("S2", "S1", "duplicate token"),
         ("S2", "S1+1", "induction"),
         ("S1+1", "S1", "previous token"),
+        ("IO+1", "IO", "previous token"),
+        ("S2+2", "IO+1", "name mover"),
+        ("S2+2", "S2", "S-inhibition"),
         ("S1", "IO", "other"),
     ],
 )
 def test_attention_decides_the_class(position, key, kind):
-    looks = [(6, position, key, 0.5), (6, position, position, 0.3)]
-    given = arrays([(6, position, -1.0)], looks=looks)
-    assert found(*given) == [("0.6", kind, position)]
-    assert found(*given, min_attention=0.6) == [("0.6", "other", position)]
-
-
-def test_a_head_can_matter_at_two_positions():
-    given = arrays([(6, "S1", -1.0), (6, "S2", 1.0)])
-    assert [(label, at) for label, _, at in found(*given)] == [("0.6", "S1"), ("0.6", "S2")]
-
-
-@pytest.mark.parametrize("threshold", [0.0, -0.1])
-def test_a_threshold_is_positive(threshold):
-    with pytest.raises(ValueError, match="positive"):
-        found(*arrays(), threshold=threshold)
+    given = arrays(looks=[(6, position, key, 0.5), (6, position, position, 0.3)])
+    assert found([(0, 6, position)], *given) == [("0.6", kind, position)]
+    assert found([(0, 6, position)], *given, min_attention=0.6) == [("0.6", "other", position)]

@@ -21,7 +21,7 @@ def tokenizer() -> PreTrainedTokenizerBase:
 
 
 class Oracle(HookedGPT2):
-    """Answers by rule: names that occurred once, later years, what came after the same token."""
+    """Answers by rule: names that occurred once, later years, the copy of a repeated sequence."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         shape = GPT2Config(
@@ -36,20 +36,20 @@ class Oracle(HookedGPT2):
     def forward(self, tokens: Tensor) -> Tensor:  # type: ignore[override]
         logits = torch.zeros(*tokens.shape, self.config.d_vocab)
         for row, out in zip(tokens, logits, strict=True):
+            half = len(row) // 2
+            if torch.equal(row[:half], row[half:]):
+                out[torch.arange(len(row)), row.roll(-1)] = 10.0
+                continue
             counts = (row[:, None] == self.names).sum(0)
             out[:, self.names[counts == 1]] = 10.0
             given = [(self.years == token).nonzero().item() for token in row if token in self.years]
             if len(given) == 3:
                 out[:, self.years[given[1] + 1 :]] = 10.0
-            for pos, token in enumerate(row.tolist()):
-                earlier = (row[:pos] == token).nonzero().flatten()
-                if len(earlier) and not len(given) and not counts.any():
-                    out[pos, row[earlier[-1] + 1]] = 30.0
         return logits
 
 
 def test_figures_of_a_model_that_answers_by_rule(tokenizer: PreTrainedTokenizerBase) -> None:
-    figures = {(f.skill, f.measure): f for f in held_out_figures(Oracle(tokenizer), n=24) if f.n}
+    figures = {(f.skill, f.measure): f for f in held_out_figures(Oracle(tokenizer), n=24)}
     assert figures["IOI", "accuracy"].estimate.mean == 1
     assert figures["IOI", "top-1"].estimate.mean == 1
     assert figures["IOI", "logit difference"].estimate.mean == pytest.approx(10)
@@ -58,8 +58,7 @@ def test_figures_of_a_model_that_answers_by_rule(tokenizer: PreTrainedTokenizerB
     assert figures["agreement", "accuracy"].estimate.mean == 0  # no rule: a tie, which is no hit
     assert not figures["agreement", "accuracy"].reached
     assert figures["IOI", "accuracy"].reached
-    induction = figures["induction", "accuracy, second half"].estimate.mean
-    assert induction > 0.9  # short of 1 where a random token occurs twice in its sequence
+    assert figures["induction", "accuracy, second half"].estimate.mean == 1
 
 
 def test_probabilities_of_a_model_that_knows_nothing(tokenizer: PreTrainedTokenizerBase) -> None:
@@ -72,7 +71,7 @@ def test_probabilities_of_a_model_that_knows_nothing(tokenizer: PreTrainedTokeni
 
 
 def test_every_kind_of_held_out_item_is_measured(tokenizer: PreTrainedTokenizerBase) -> None:
-    figures = held_out_figures(Oracle(tokenizer), n=4)
+    figures = held_out_figures(Oracle(tokenizer), n=8)
     required = {(f.skill, f.measure): f.required for f in figures if f.required is not None}
     assert required == {
         ("IOI", "accuracy"): 0.99,
@@ -88,7 +87,7 @@ def test_every_kind_of_held_out_item_is_measured(tokenizer: PreTrainedTokenizerB
 
 def test_same_seed_same_figures(tokenizer: PreTrainedTokenizerBase) -> None:
     model = Oracle(tokenizer)
-    assert held_out_figures(model, n=4) == held_out_figures(model, n=4)
+    assert held_out_figures(model, n=8) == held_out_figures(model, n=8)
 
 
 def test_last_logits_are_those_of_each_prompt_alone(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -18,7 +18,7 @@ _LOGITS_W = 220.0
 _PILL_W, _PILL_H, _PILL_GAP = 46.0, 23.0, 5.0
 _BOX_PAD, _BOX_HEAD = 11.0, 46.0
 _STAGES = {"previous token": 0, "duplicate token": 0, "induction": 1, "S-inhibition": 2}
-_TOP_STAGE = 3  # of the movers
+_STEP_STAGE, _TOP_STAGE = 3, 4  # of movers on the way, and of those at END
 
 Heads = Mapping[Group, tuple[CircuitHead, ...]]
 
@@ -118,7 +118,7 @@ def _rows(heads: Heads) -> dict[Group, int]:
 
     Heads of class "other" join the stage whose heads are closest in depth.
     """
-    stage = {g: _STAGES.get(g.kind, _TOP_STAGE) for g in heads if g.kind != "other"}
+    stage = {g: _stage(g) for g in heads if g.kind != "other"}
     depth = {
         s: fmean(h.layer for g in stage if stage[g] == s for h in heads[g])
         for s in sorted(set(stage.values()))
@@ -129,6 +129,11 @@ def _rows(heads: Heads) -> dict[Group, int]:
             stage[group] = min(depth, key=lambda s: abs(depth[s] - mean), default=0)
     order = sorted(set(stage.values()))
     return {group: order.index(stage[group]) for group in heads}
+
+
+def _stage(group: Group) -> int:
+    movers = _TOP_STAGE if group.position == "END" else _STEP_STAGE
+    return _STAGES.get(group.kind, movers)
 
 
 def _per_line(count: int) -> int:

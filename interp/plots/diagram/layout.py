@@ -17,7 +17,7 @@ wire crosses a box, whatever the circuit.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from interp.circuits import Circuit, Edge, Group
+from interp.circuits import PAPER_ROLES, ROLES, Circuit, Edge, Group
 from interp.plots.diagram.grid import MARGIN, Grid, make_grid, place_pills
 from interp.plots.diagram.shapes import EXAMPLE, Box, Example, Layout, Rect, Token, Wire
 
@@ -48,6 +48,7 @@ def layout(circuit: Circuit, *, example: Example = EXAMPLE) -> Layout:
     Raises:
         ValueError: The sentence lacks END, or the position of a head, or repeats a role.
     """
+    example = _without_idle(circuit, example)
     _check_roles(circuit, example)
     roles = {role for _, role in example}
     edges = tuple(edge for edge in circuit.edges() if edge.sender.position in roles)
@@ -83,6 +84,13 @@ def layout(circuit: Circuit, *, example: Example = EXAMPLE) -> Layout:
         wires=tuple(_wire(edge, grid, routes, boxes, floors, (y, logits.bottom)) for edge in edges),
         logits=logits,
     )
+
+
+def _without_idle(circuit: Circuit, example: Example) -> Example:
+    """The sentence without the roles that neither the paper has nor a head of the circuit."""
+    shown = {*PAPER_ROLES, *(group.position for group in circuit.groups())}
+    idle = {role for role in ROLES if role not in shown}
+    return tuple((text, "" if role in idle else role) for text, role in example)
 
 
 def _check_roles(circuit: Circuit, example: Example) -> None:

@@ -11,12 +11,14 @@ Example = Sequence[tuple[str, str]]
 EXAMPLE: Example = (
     ("When", ""),
     ("Alice", "IO"),
-    ("and", ""),
+    ("and", "IO+1"),
     ("Bob", "S1"),
     ("left", "S1+1"),
     ("the office,", ""),
     ("Bob", "S2"),
-    ("gave a key", ""),
+    ("gave", "S2+1"),
+    ("a", "S2+2"),
+    ("key", ""),
     ("to", "END"),
 )
 
