@@ -1,5 +1,6 @@
 """The report of the IOI analysis: findings in, one HTML page out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 import interp
-from interp.circuits import IOI_FIGURES, Circuit, CircuitHead
+from interp.circuits import IOI_FIGURES, Circuit, CircuitHead, published
 from interp.plots import attention_scatter, circuit_svg, head_heatmap
 from interp.report import Download, Drawing, Figure, Report, Section, Table
 from interp.results import versions
@@ -83,10 +84,9 @@ class Findings:
         heads = [divmod(int(i), effects.shape[1]) for i in order]
         return [CircuitHead(i, h, kinds.get((i, h), "other"), "END") for i, h in heads]
 
-    def mean_attention(self, kind: str, query: str, key: str) -> float:
-        """Mean attention of a class's heads from one role to another, as a probability."""
-        looks = self.attention.sel(query=query, key=key).mean("prompt")
-        heads = self.circuit.heads_of(kind)
+    def mean_attention(self, heads: Sequence[CircuitHead], key: str) -> float:
+        """Mean attention of heads from END to a role, as a probability."""
+        looks = self.attention.sel(query="END", key=key).mean("prompt")
         return float(np.mean([looks.sel(layer=h.layer, head=h.head) for h in heads]))
 
 
@@ -265,16 +265,19 @@ def paper_table(f: Findings, faithful: dict[str, Estimate]) -> pd.DataFrame:
         faithful: of `Findings.faithfulness`.
 
     Returns:
-        One row a figure: `figure`, `paper`, `ours`, `tolerance`, `agrees`.
+        One row a figure: `figure`, `paper`, `ours`, `tolerance`, `agrees`. Faithfulness is there
+        only if the circuit is the paper's.
     """
+    paper = published("ioi", "gpt2")
     ours = {
         "logit_diff": f.estimate("logit_diff").mean,
         "accuracy": f.estimate("accuracy").mean,
         "io_probability": f.estimate("io_probability").mean,
-        "faithfulness": faithful["ratio"].mean,
-        "attention_io": f.mean_attention("name mover", "END", "IO"),
-        "attention_s2": f.mean_attention("S-inhibition", "END", "S2"),
+        "attention_io": f.mean_attention(paper.heads_of("name mover"), "IO"),
+        "attention_s2": f.mean_attention(paper.heads_of("S-inhibition"), "S2"),
     }
+    if f.circuit.records() == paper.records():
+        ours["faithfulness"] = faithful["ratio"].mean
     rows = [
         {
             "figure": figure.label,
@@ -284,6 +287,7 @@ def paper_table(f: Findings, faithful: dict[str, Estimate]) -> pd.DataFrame:
             "agrees": figure.agrees(ours[figure.key]),
         }
         for figure in IOI_FIGURES
+        if figure.key in ours
     ]
     mean = f.direct.mean("prompt").stack(at=("layer", "head"))
     ranked = [f"{layer}.{head}" for layer, head in mean.sortby(mean)["at"].values]

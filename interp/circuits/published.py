@@ -103,6 +103,15 @@ IOI_FIGURES: tuple[PublishedFigure, ...] = (
         "probability",
         "section 3.1",
     ),
+    PublishedFigure(
+        "attention_s2",
+        "Mean attention of the S-inhibition heads, END to S2",
+        0.51,
+        0.41,
+        0.61,
+        "probability",
+        "section 3.2",
+    ),
 )
 """Figures of the IOI circuit in GPT-2 small. The ranges are ours: they leave room for other prompts
 and for a few hundred of them (the standard error of a mean logit difference at 100 is 0.15)."""

@@ -44,7 +44,7 @@ class TextMethods:
         Example:
             >>> import interp
             >>> model = interp.load("mini")
-            >>> tokens, mask = model.tokenize(["Mary and John", "Mary"])
+            >>> tokens, mask = model.tokenize(["When Mary met", "When"])
             >>> mask.tolist()
             [[True, True, True], [True, False, False]]
         """

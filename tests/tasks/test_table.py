@@ -47,8 +47,9 @@ def test_words_that_look_like_missing_values(
     tokenizer: PreTrainedTokenizerBase, tmp_path: Path
 ) -> None:
     file = tmp_path / "prompts.csv"
-    file.write_text("clean,corrupted,answer,foil\nYesterday NA,Yesterday NA, John, Mary\n")
-    assert from_table(tokenizer, file).clean == ("Yesterday NA",)
+    file.write_text("clean,corrupted,answer,foil,group\nNone,None, John, Mary,NA\n")
+    task = from_table(tokenizer, file)
+    assert (task.clean, task.group) == (("None",), ("NA",))
 
 
 def test_digits_are_text(gpt2_tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
