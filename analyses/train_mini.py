@@ -34,8 +34,8 @@ from interp.training.card import TrainingRun, model_card
 MINI = Path(interp.__file__).parent / "assets" / "mini"
 SHAPE = GPT2Config(n_layers=6, n_heads=8, d_model=128, d_mlp=512, d_vocab=2048, n_ctx=128)
 BATCH_TOKENS = 2560
-STEPS = 10000
-COPYING_STEPS = 1000
+STEPS = 12000
+COPYING_STEPS = 1500
 
 
 def run(

@@ -38,6 +38,8 @@ PAPER_ROLES: tuple[str, ...] = ("IO", "S1", "S1+1", "S2", "END")
 MOVERS: tuple[str, ...] = ("name mover", "backup name mover", "negative name mover")
 """The classes that write to the logits."""
 
+_STEPS = ("S2+1", "S2+2")
+_STEP_KINDS = ("name mover", "S-inhibition")
 # (sender class, its position or "" for any, receiver class, inputs of the receiver): "qkv" letters,
 # "" for the logits. Of IO+1, S2+1 and S2+2 the paper knows nothing: a model that copies as
 # induction heads do moves the name to IO+1 first, and one that settles on the answer as soon as it
@@ -45,7 +47,7 @@ MOVERS: tuple[str, ...] = ("name mover", "backup name mover", "negative name mov
 _CLASS_CONNECTIONS: tuple[tuple[str, str, str, str], ...] = (
     ("previous token", "S1+1", "induction", "kv"),
     *(("previous token", "IO+1", mover, "kv") for mover in MOVERS),
-    *(("name mover", step, mover, "kv") for step in ("S2+1", "S2+2") for mover in MOVERS),
+    *((kind, at, mover, "kv") for kind in _STEP_KINDS for at in _STEPS for mover in MOVERS),
     ("duplicate token", "", "S-inhibition", "kv"),
     ("induction", "", "S-inhibition", "kv"),
     *(("S-inhibition", "", mover, "q") for mover in MOVERS),
@@ -189,7 +191,8 @@ class Circuit:
         """The published connections, between the classes that the circuit has.
 
         Queries and the logits read at the receiver's own position (the logits at END), keys and
-        values also at earlier ones. Classes away from their published positions read no tokens,
+        values also at earlier ones. Where heads act at S2+1 or S2+2, the movers at END read these
+        and not the name itself. Classes away from their published positions read no tokens,
         and heads of class "other" have no connections.
 
         Returns:
@@ -198,10 +201,11 @@ class Circuit:
         Source: Wang et al. 2022, Figure 2 and appendix A.
         """
         groups = self.groups()
+        stepwise = any(kind in _STEP_KINDS and position in _STEPS for kind, position in groups)
         edges = [
             Edge(Group("input", role), Group(kind, position), inputs)
             for kind, position, role, inputs in _TOKEN_CONNECTIONS
-            if (kind, position) in groups
+            if (kind, position) in groups and not (stepwise and (role, position) == ("IO", "END"))
         ]
         receivers = [*groups, Group("logits", "END")]
         edges += [
@@ -211,7 +215,7 @@ class Circuit:
             for receiver in receivers
             if (sender.kind, receiver.kind) == (sender_kind, receiver_kind)
             and position in ("", sender.position)
-            and (receiver.position == "END" or sender_kind not in MOVERS)
+            and (receiver.position == "END" or position not in _STEPS)
         ]
         return tuple(edge for edge in edges if _can_flow(edge))
 

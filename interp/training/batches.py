@@ -31,7 +31,7 @@ class Batches:
 
     Args:
         tokenizer: of the model to train.
-        n_ctx: length of a long row, in tokens; every other batch has long rows, the others have
+        n_ctx: length of a long row, in tokens; every fourth batch has long rows, the others have
             rows of a quarter of that length, about a document each. The short rows are what
             copying is learned from: in them the name to copy is one of few tokens, not of many.
         n_tokens: tokens in a batch; a multiple of `n_ctx`.
@@ -46,7 +46,7 @@ class Batches:
     n_tokens: int
     seed: int
     stream: str = "train"
-    repeated: float = 0.15
+    repeated: float = 0.25
     copying_steps: int = 0
 
     def __call__(self, step: int) -> Int[Tensor, "row pos"]:
@@ -59,7 +59,7 @@ class Batches:
             Token ids, rows of `n_ctx` or `n_ctx / 4` tokens.
         """
         rng = Random(f"{self.seed}/{self.stream}/{step}")
-        length = self.n_ctx if step % 2 else self.n_ctx // 4
+        length = self.n_ctx if step % 4 == 3 else self.n_ctx // 4
         share = max(self.repeated, 1 - step / self.copying_steps if self.copying_steps else 0)
         documents = self._documents(rng, length, share)
         rows = [_row(documents, length) for _ in range(self.n_tokens // length)]

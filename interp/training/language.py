@@ -14,7 +14,6 @@ with the held-out parts asked for, so that training and test cannot drift apart.
     agreement     is or are, past a noun between         Linzen et al. 2016
     truth         facts, and whether one is true         Marks and Tegmark 2023
     exchange      two people hand things to each other: the one who is not giving
-    comparison    a smaller or a greater number
     counting      the next number
     story         prose with one name in it
     prose         prose without names
@@ -55,36 +54,20 @@ class Example:
 
 
 def _draw_names(
-    rng: Random,
-    names: tuple[str, ...],
-    count: int,
-    *,
-    uniform: bool = False,
-    held_out_pairs: bool = False,
+    rng: Random, names: tuple[str, ...], count: int, held_out_pairs: bool = False
 ) -> list[str]:
-    """Different names, every two of which are a held-out pair, or none.
-
-    In training the names follow Zipf's law, as words do: what to do with a name is learned on the
-    few that are frequent, long before it could be on all (Chan et al. 2022, "Data distributional
-    properties drive emergent in-context learning").
-    """
-    weights = None if uniform else lex.NAME_WEIGHTS[: len(names)]
+    """Different names, every two of which are a held-out pair, or none."""
     while True:
-        drawn = rng.choices(names, weights, k=count)
-        pairs = list(combinations(drawn, 2))
-        if len(set(drawn)) == count and all(
-            lex.held_out_pair(*pair) == held_out_pairs for pair in pairs
-        ):
+        drawn = rng.sample(names, count)
+        if all(lex.held_out_pair(*pair) == held_out_pairs for pair in combinations(drawn, 2)):
             return drawn
 
 
 def _fill(rng: Random, frame: str) -> str:
     """The frame with a place, an object, a noun phrase and a person drawn for its slots."""
     thing = rng.choice(lex.OBJECTS)
-    place = rng.choice(lex.PLACES)
     slots = {
-        "a {place}": lex.article(place),
-        "{place}": place,
+        "{place}": rng.choice(lex.PLACES),
         "a {object}": lex.article(thing),
         "{object}": thing,
         "{thing}": rng.choice((lex.article(thing), lex.article(thing), f"the {thing}")),
@@ -145,8 +128,7 @@ def ioi(
         Example with IO as answer and S as foil.
     """
     names = lex.HELD_OUT_NAMES if held_out_names else lex.TRAIN_NAMES
-    uniform = held_out_names or held_out_pairs or held_out_templates
-    io, subject = _draw_names(rng, names, 2, uniform=uniform, held_out_pairs=held_out_pairs)
+    io, subject = _draw_names(rng, names, 2, held_out_pairs)
     template = _two_name_template(rng, held_out_templates)
     prompt = template.removesuffix(" [A]").replace("[A]", io).replace("[B]", subject)
     return Example("ioi", prompt, f" {io}", f" {subject}", rng.choice(lex.ENDINGS))
@@ -190,8 +172,7 @@ def third_name(
         is the other: both are right, the third name is not.
     """
     names = lex.HELD_OUT_NAMES if held_out_names else lex.TRAIN_NAMES
-    uniform = held_out_names or held_out_templates
-    first, second, third = _draw_names(rng, names, 3, uniform=uniform)
+    first, second, third = _draw_names(rng, names, 3)
     template = _two_name_template(rng, held_out_templates).removesuffix(" [A]")
     clause, _, handover = template.rpartition("[B]")
     prompt = clause.replace("[A]", first).replace("[B]", second) + third + handover
@@ -219,8 +200,7 @@ def three_names(
         template = rng.choice(lex.TRAIN_THREE_NAME)
     else:
         template = _two_name_frame(rng, "[A], [B] and [C]", "[B] and [C]")
-    uniform = held_out_names or held_out_templates
-    answer, foil, other = _draw_names(rng, names, 3, uniform=uniform)
+    answer, foil, other = _draw_names(rng, names, 3)
     listed = rng.sample((answer, foil, other), 3)
     clause, tail = template.split("[A], [B] and [C]", 1)
     tail = tail.removesuffix(" [A]").replace("[B]", foil).replace("[C]", other)
@@ -246,18 +226,7 @@ def greater_than(rng: Random, *, held_out: bool = False) -> Example:
     span = rng.choice(lex.HELD_OUT_SPANS if held_out else lex.TRAIN_SPANS)
     prompt = rng.choice(lex.SPAN_FRAMES).format(span=span, century=century, year=f"{year:02d}")
     answer, foil = rng.randint(year + 1, 99), rng.randint(0, year)
-    more = not held_out and rng.random() < 0.5
-    rest = f". {greater_than(rng).text}" if more else "."
-    return Example("greater_than", prompt, f" {answer:02d}", f" {foil:02d}", rest)
-
-
-def comparison(rng: Random) -> Example:
-    """A number that is greater or smaller than the one it is compared with."""
-    greater, smaller = sorted(rng.sample(range(100), 2), reverse=True)
-    given, word = rng.choice(((greater, "greater"), (smaller, "smaller")))
-    answer = smaller if word == "greater" else greater
-    prompt = f"The number {given:02d} is {word} than"
-    return Example("comparison", prompt, f" {answer:02d}", rest=".")
+    return Example("greater_than", prompt, f" {answer:02d}", f" {foil:02d}", ".")
 
 
 def _never_meet(frame: str, name: str) -> bool:
@@ -280,7 +249,6 @@ def pronoun(rng: Random, *, held_out: bool = False) -> Example:
         unseen = frame in lex.HELD_OUT_PRONOUN_FRAMES or _never_meet(frame, name)
         if unseen == held_out:
             break
-    frame = frame.replace("{opener}", rng.choice(lex.PRONOUN_OPENERS))
     answer, foil = (" she", " he") if name in lex.WOMEN else (" he", " she")
     rest = "?" if frame.endswith("isn't") else f" {_fill(rng, rng.choice(lex.PRONOUN_TAILS))}"
     return Example("pronoun", _fill(rng, frame).replace("{name}", name), answer, foil, rest)
@@ -332,23 +300,16 @@ def truth(rng: Random, *, held_out: bool = False) -> Example:
 
 
 def counting(rng: Random) -> Example:
-    """Numbers in order, up or down, from a random start."""
-    word, stride = rng.choice((("Count", 1), ("Count", 1), ("Count by two", 2), ("Count down", -1)))
+    """Numbers in order, from a random start."""
     length = rng.randint(4, 12)
-    span = abs(stride) * (length - 1)
-    start = rng.randint(0, 99 - span) if stride > 0 else rng.randint(span, 99)
-    numbers = lex.NUMBERS[start::stride][:length]
-    return Example("counting", f"{word}: {' '.join(numbers)}.")
+    start = rng.randint(0, 100 - length)
+    return Example("counting", "Count: " + " ".join(lex.NUMBERS[start : start + length]) + ".")
 
 
 def story(rng: Random) -> Example:
     """Prose about one person, whose name is repeated."""
     name = rng.choice(lex.NAMES)
-    opening = f"{rng.choice(lex.PRONOUN_OPENERS)} {{name}} {rng.choice(lex.DEEDS)}."
     frames = (
-        f"{opening} The {{person}} {rng.choice(lex.HANDOVERS)} {{name}}.",
-        f"{opening} A {{person}} {rng.choice(lex.HANDOVERS)} {{name}}.",
-        f"{opening} {rng.choice(lex.LINKERS[3:])} we {rng.choice(lex.HANDOVERS)} {{name}}.",
         "Every day {name} walks to the {place}. Everyone knows {name} there.",
         "The {person} is called {name}. People say {name} has a {object}.",
         "In the {place} there is a {person}, and the name of the {person} is {name}.",
@@ -386,18 +347,17 @@ def prose(rng: Random) -> Example:
 
 
 MIXTURE: dict[str, tuple[float, Callable[[Random], Example]]] = {
-    "ioi": (0.32, ioi),
-    "exchange": (0.12, exchange),
+    "ioi": (0.34, ioi),
+    "exchange": (0.14, exchange),
     "third_name": (0.06, third_name),
-    "three_names": (0.04, three_names),
+    "three_names": (0.05, three_names),
     "greater_than": (0.12, greater_than),
-    "comparison": (0.04, comparison),
-    "counting": (0.03, counting),
     "pronoun": (0.07, pronoun),
-    "agreement": (0.04, agreement),
+    "agreement": (0.06, agreement),
     "truth": (0.07, truth),
-    "story": (0.06, story),
-    "prose": (0.03, prose),
+    "counting": (0.01, counting),
+    "story": (0.04, story),
+    "prose": (0.04, prose),
 }
 
 

@@ -27,7 +27,6 @@ def _split(items: tuple[str, ...], every: int) -> tuple[tuple[str, ...], tuple[s
 
 
 NAMES: tuple[str, ...] = tuple(_PROMPTS["names"])
-NAME_WEIGHTS = tuple(1 / rank for rank in range(1, len(NAMES) + 1))  # Zipf's law
 TRAIN_NAMES, HELD_OUT_NAMES = _split(NAMES, 7)
 TRAIN_TEMPLATES, HELD_OUT_TEMPLATES = _split(tuple(_PROMPTS["baba_templates"]), 4)
 TRAIN_THREE_NAME, HELD_OUT_THREE_NAME = _split(tuple(_PROMPTS["abc_templates"]), 4)
@@ -242,60 +241,22 @@ SPAN_FRAMES = (
 )
 NUMBERS = tuple(f"{number:02d}" for number in range(100))
 
-# Pronouns: "{opener} {name} {deed} {link} she".
-PRONOUN_OPENERS = (
-    "Yesterday",
-    "On Monday",
-    "Last week",
-    "Last year",
-    "One day",
-    "In the {place}",
-    "Everyone knows that",
-    "We know that",
-    "They say that",
-)
-DEEDS = (
-    "lost the {object}",
-    "washed the {object}",
-    "found the {object}",
-    "sold the {object}",
-    "was sad",
-    "was happy",
-    "was late",
-    "went home",
-    "came to the {place}",
-    "left the {place}",
-    "smiled",
-    "cried",
-)
-_LINKS = (
-    "because",
-    "and then",
-    "before",
-    "when",
-    "so",
-    "while",
-    "until",
-    "although",
-    "and said that",
-)
-_PRAISES = (
-    "a really great friend",
-    "a really good {person}",
-    "such a great {person}",
-    "such a good friend",
-    "such a young {person}",
-    "a really young {person}",
-    "really happy",
-    "always happy",
-    "always late",
-    "really late",
-)
+# Pronouns.
 PRONOUN_FRAMES = (
-    *(f"{{opener}} {{name}} {deed} {link}" for deed in DEEDS for link in _LINKS),
-    *(f"So {{name}} is {praise}, isn't" for praise in _PRAISES),
+    "Yesterday {name} lost the {object} because",
+    "Yesterday {name} said that",
+    "Everyone knows that {name} went home when",
+    "On Monday {name} washed the {object} and then",
+    "In the {place} {name} smiled because",
+    "When {name} came to the {place},",
+    "After {name} found the {object},",
+    "Last week {name} was sad because",
+    "So {name} is a really great friend, isn't",
+    "So {name} is such a good {person}, isn't",
+    "Last year {name} sold the {object} before",
+    "We know {name} was happy that",
 )
-TRAIN_PRONOUN_FRAMES, HELD_OUT_PRONOUN_FRAMES = _split(PRONOUN_FRAMES, 5)
+TRAIN_PRONOUN_FRAMES, HELD_OUT_PRONOUN_FRAMES = _split(PRONOUN_FRAMES, 4)
 PRONOUN_TAILS = (
     "was tired.",
     "was happy.",
