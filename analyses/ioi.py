@@ -128,7 +128,8 @@ def _circuit(
 def _bar(description: str) -> partial[Iterable[slice]]:
     """A progress bar on the terminal's error stream, gone when it is full."""
     console = Console(stderr=True)
-    return partial(track, description=description, transient=True, console=console)
+    hidden = not console.is_terminal
+    return partial(track, description=description, transient=True, console=console, disable=hidden)
 
 
 if __name__ == "__main__":
