@@ -155,7 +155,7 @@ def test_prompts_are_distinct_until_all_have_come(
     small_tokenizer: PreTrainedTokenizerBase, tmp_path: Path
 ) -> None:
     template = "Then [B] and [A] talked, and [B] spoke to [A]"  # no nouns: only names differ
-    file = write_prompts(tmp_path, baba_templates=[template])
+    file = write_prompts(tmp_path, baba_templates=[template], places=["park", "market"])
     possible = 5 * 4 * 2  # ordered pairs of names, orders
     for n in (possible - 1, possible, 2 * possible):
         times = Counter(ioi(small_tokenizer, n, prompts=file).clean)
