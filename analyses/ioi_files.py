@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -46,7 +47,7 @@ def write(folder: Path, findings: Findings, report: Report) -> None:
     """
     circuit, effects = findings.circuit, findings.contribution()
     texts = {
-        "results.json": json.dumps(results(findings), indent=1) + "\n",
+        "results.json": json.dumps(results(findings), indent=1, allow_nan=False) + "\n",
         "prompts.json": json.dumps(prompts(findings), indent=1, ensure_ascii=False) + "\n",
         "circuit.json": circuit.to_json(),
         "circuit.svg": circuit_svg(circuit, effects=effects),
@@ -68,7 +69,8 @@ def results(findings: Findings) -> dict[str, Any]:
         `model`, `n`, `seed`, `versions`; `behaviour`: logit_diff (logits), accuracy (fraction with
         IO above S) and io_probability, each {mean, low, high}, and the same `by_order`;
         `direct_effect` [layer][head] in logits; `circuit`: [{layer, head, class, position}];
-        `faithfulness`: F_M, F_C (logits) and ratio, each {mean, low, high}; for gpt2 also `paper`,
+        `faithfulness`: F_M, F_C (logits) and ratio, each {mean, low, high}, where a bound is null
+        if the ratio has none (the interval of F_M holds zero); for gpt2 also `paper`,
         the table of published figures.
     """
     f = findings
@@ -88,11 +90,16 @@ def results(findings: Findings) -> dict[str, Any]:
         "behaviour": behaviour,
         "direct_effect": f.direct.mean("prompt").values.astype(float).tolist(),
         "circuit": f.circuit.records(),
-        "faithfulness": {key: asdict(value) for key, value in faithful.items()},
+        "faithfulness": {key: _finite(asdict(value)) for key, value in faithful.items()},
     }
     if f.model.name == "gpt2":
         found["paper"] = paper_table(f, faithful).to_dict("records")
     return found
+
+
+def _finite(estimate: dict[str, float]) -> dict[str, float | None]:
+    """JSON knows no infinity."""
+    return {key: value if isfinite(value) else None for key, value in estimate.items()}
 
 
 def prompts(findings: Findings) -> list[dict[str, Any]]:
