@@ -25,7 +25,7 @@ from interp import metrics
 from interp.circuits import Circuit, classify, faithfulness, prune_heads, published
 from interp.heads import attention_between
 from interp.lens import head_attribution
-from interp.patching import direct_effect, run_task
+from interp.patching import effect, path_patch, run_task
 from interp.report import Report
 from interp.tasks import Task, ioi
 
@@ -75,7 +75,7 @@ def run(
 
     logits = run_task(loaded, task, progress=_bar("behavior"))
     behavior = _behavior(logits.cpu(), task)
-    direct = direct_effect(loaded, task, progress=_bar("direct effects"))
+    direct = effect(path_patch(loaded, task, "logits", progress=_bar("direct effects")))
     attention = attention_between(loaded, task, progress=_bar("attention"))
     attribution = head_attribution(loaded, task, progress=_bar("attribution"))
     if circuit is None:

@@ -98,17 +98,10 @@ def bootstrap_ratio(
             f"numerator {pair[0].shape} and denominator {pair[1].shape} must have one value each "
             "for the same prompts"
         )
-    means = _resampled_means(np.stack(pair), level, resamples, seed)  # 2 resample
-    over, under = pair[0].mean(), pair[1].mean()
-    if under == 0:
+    if pair[1].mean() == 0:
         raise ValueError("the denominator's mean is zero, so there is no ratio; report both means")
-    ratio = float(over / under)
-    low, high = _quantiles(means[1], level)
-    if low <= 0 <= high:
-        return Estimate(ratio, -np.inf, np.inf)
-    with np.errstate(divide="ignore"):  # single resamples may still hit zero; quantiles stand it
-        low, high = _quantiles(means[0] / means[1], level)
-    return Estimate(ratio, float(low), float(high))
+    ends = bootstrap_ratio_interval(*pair, level=level, resamples=resamples, seed=seed)
+    return Estimate(*(float(end) for end in ends))
 
 
 def bootstrap_interval(
@@ -137,6 +130,52 @@ def bootstrap_interval(
     means = _resampled_means(data.reshape(-1, data.shape[-1]), level, resamples, seed)
     low, high = _quantiles(means, level)
     return low.reshape(data.shape[:-1]), high.reshape(data.shape[:-1])
+
+
+def bootstrap_ratio_interval(
+    numerator: Float[np.ndarray, "*batch prompt"],
+    denominator: Float[np.ndarray, "*batch prompt"],
+    *,
+    level: float = 0.95,
+    resamples: int = 5000,
+    seed: int = 0,
+) -> tuple[Float[np.ndarray, "*batch"], Float[np.ndarray, "*batch"], Float[np.ndarray, "*batch"]]:
+    """Bound many ratios of means over the same prompts at once.
+
+    Args:
+        numerator: one value a prompt along the last axis, any axes before it.
+        denominator: the same of the denominators; 0 (and 0 above) leaves a prompt out.
+        level: probability that each interval should cover, a fraction.
+        resamples: number of bootstrap samples, the same for all ratios.
+        seed: seeds them.
+
+    Returns:
+        The ratios of the means, and lower and upper ends of their intervals: from -inf to inf where
+        the denominator's own interval holds zero, NaN where all its values are zero.
+
+    Raises:
+        ValueError: as for `bootstrap_interval`.
+    """
+    shape = numerator.shape[:-1]
+    over, under = (_float64(x).reshape(-1, x.shape[-1]) for x in (numerator, denominator))
+    ratio, low, high = (np.full(len(over), np.nan) for _ in range(3))
+    step = max(1, 2**23 // max(resamples, 1))  # bounds the resampled means to 64 MiB
+    for start in range(0, len(over), step):
+        part = slice(start, start + step)
+        means = _resampled_means(
+            np.concatenate([over[part], under[part]]), level, resamples, seed
+        ).reshape(2, -1, resamples)
+        some = (under[part] != 0).any(-1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio[part] = over[part].mean(-1) / under[part].mean(-1)
+            ratios = means[0] / means[1]
+        ratios = np.where(np.isnan(ratios), ratio[part][:, None], ratios)  # none was drawn
+        sides = _quantiles(ratios, level)
+        lowest, highest = _quantiles(means[1], level)
+        sides[:, (lowest <= 0) & (highest >= 0)] = np.array([[-np.inf], [np.inf]])
+        sides[:, ~some] = np.nan
+        low[part], high[part] = sides
+    return ratio.reshape(shape), low.reshape(shape), high.reshape(shape)
 
 
 def _float64(values: Tensor | np.ndarray) -> np.ndarray:

@@ -27,8 +27,9 @@ import xarray as xr
 
 from interp.circuits.circuit import Circuit, CircuitHead
 from interp.model import HookedGPT2
-from interp.patching import Keep, Progress, group_means, kept_outputs, replace_outputs
-from interp.patching.runs import at, batches, inputs, logit_diff_of
+from interp.patching import Ablation, Keep, Progress, kept_outputs
+from interp.patching.readout import logit_diff_of
+from interp.patching.runs import at, batches
 from interp.tasks import Task
 
 _CLASS_BY_ATTENTION = {
@@ -64,16 +65,19 @@ def prune_heads(
         raise ValueError(f"threshold must be a positive fraction, got {threshold}")
     n_layers, n_heads, roles = model.config.n_layers, model.config.n_heads, list(task.positions)
     keep = [(i, h, role) for i in range(n_layers) for h in range(n_heads) for role in roles]
-    kept = kept_outputs(model, task, keep)
-    hooks = replace_outputs(kept, *group_means(model, task))
+    task = task.right_padded().to(model.device)
+    ablated = Ablation(heads="all", keep=keep, value="group mean").prepare(model, task)
+
+    def leave(layer: int, some: list[Keep]) -> None:
+        """Ablate a layer's outputs but for some."""
+        ablated.masks["z", layer].copy_(~kept_outputs(model, task, some)[layer])
 
     def run(starts: list[torch.Tensor], layer: int) -> float:
         """Mean logit difference of the ablated model, resumed at a layer."""
         values = []
         for rows, resid in zip(batches(task), starts, strict=True):
-            _, mask = inputs(model, task, rows, "clean")
-            with model.hooks(fwd_hooks=hooks(rows)):
-                out = model(resid, mask, start_at_layer=layer, stop_at_layer=n_layers)
+            with model.hooks(fwd_hooks=list(ablated.hooks(rows))):
+                out = model(resid, start_at_layer=layer, stop_at_layer=n_layers)
             last = at(out, task.positions["END"][rows])
             values.append(logit_diff_of(model, last, task.answer[rows], task.foil[rows]))
         return float(torch.cat(values).mean())
@@ -82,14 +86,16 @@ def prune_heads(
         """The residual stream before a layer, one tensor a batch, the ablations before it done."""
         found = []
         for rows in batches(task):
-            with model.hooks(fwd_hooks=hooks(rows)):
-                found.append(model(*inputs(model, task, rows, "clean"), stop_at_layer=layer))
+            with model.hooks(fwd_hooks=list(ablated.hooks(rows))):
+                found.append(model(task.clean_tokens[rows], stop_at_layer=layer))
         return found
 
-    whole = [model(*inputs(model, task, rows, "clean"), stop_at_layer=0) for rows in batches(task)]
-    kept.fill_(True)
+    whole = streams(0)
+    for layer in range(n_layers):
+        ablated.masks["z", layer].fill_(False)
     smallest = threshold * abs(run(whole, 0))
-    kept.copy_(kept_outputs(model, task, keep))
+    for layer in range(n_layers):
+        leave(layer, keep)
     starts, at_layer, current = whole, 0, run(whole, 0)
     for layer, head in progress(
         [(i, h) for i in reversed(range(n_layers)) for h in range(n_heads)]
@@ -98,13 +104,13 @@ def prune_heads(
             starts, at_layer = streams(layer), layer
         for drop in [roles, *([role] for role in roles)]:  # the whole head, else role by role
             trial = [entry for entry in keep if entry[:2] != (layer, head) or entry[2] not in drop]
-            kept[layer] = kept_outputs(model, task, trial)[layer]
+            leave(layer, trial)
             value = run(starts, layer)
             if abs(value - current) < smallest:
                 keep, current = trial, value
                 if drop is roles:
                     break
-        kept[layer] = kept_outputs(model, task, keep)[layer]
+        leave(layer, keep)
     return keep
 
 

@@ -11,7 +11,7 @@ import xarray as xr
 from interp.circuits.circuit import Circuit
 from interp.metrics import logit_diff
 from interp.model import HookedGPT2
-from interp.patching import Progress, mean_ablation, run_task
+from interp.patching import Ablation, Progress, run_task
 from interp.results import labelled
 from interp.tasks import Task
 
@@ -35,10 +35,10 @@ def faithfulness(
         ValueError: for a head or a position that model or task do not have.
     """
     keep = [(head.layer, head.head, head.position) for head in circuit.heads]
-    hooks = mean_ablation(model, task, keep, progress=progress)
+    others = Ablation(heads="all", keep=keep, value="group mean")
     runs = {
         "full": run_task(model, task, progress=progress),
-        "circuit": run_task(model, task, hooks=hooks, progress=progress),
+        "circuit": run_task(model, task, ablation=others, progress=progress),
     }
     titles = {"full": "Whole model", "circuit": "Circuit alone"}
     return xr.Dataset(

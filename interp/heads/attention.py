@@ -9,7 +9,8 @@ import torch
 import xarray as xr
 
 from interp.model import HookedGPT2
-from interp.patching.runs import Progress, batches, inputs
+from interp.patching import Ablation, Progress
+from interp.patching.runs import batches, run_side
 from interp.results import labelled
 from interp.tasks import Task
 
@@ -21,6 +22,7 @@ def attention_between(
     *,
     queries: Sequence[str] | None = None,
     keys: Sequence[str] | None = None,
+    ablation: Ablation | None = None,
     progress: Progress = iter,
 ) -> xr.DataArray:
     """Attention probability from the token of one role to the token of another, clean prompts.
@@ -30,6 +32,7 @@ def attention_between(
         task: prompts with roles.
         queries: roles that look; by default all that the task has.
         keys: roles that are looked at; by default all.
+        ablation: what is knocked out of the model.
         progress: wraps the batches, for a progress bar.
 
     Returns:
@@ -45,19 +48,18 @@ def attention_between(
     if unknown:
         raise ValueError(f"the task has no role {unknown}; it has {roles}")
     layers = range(model.config.n_layers)
+    task = task.right_padded().to(model.device)
+    prepared = ablation.prepare(model, task) if ablation else None
     parts = []
     for rows in batches(task, progress):
-        _, cache = model.run_with_cache(
-            *inputs(model, task, rows, "clean"),
-            stop_at_layer=model.config.n_layers,
-            names_filter=lambda name: name.endswith("attn.hook_pattern"),
-        )
+        hooks = prepared.hooks(rows) if prepared else ()
+        patterns = [("pattern", layer) for layer in layers]
+        _, kept = run_side(model, task, rows, "clean", patterns, hooks=hooks)
         q, k = (
-            torch.stack([task.positions[role][rows] for role in names]).to(model.device)
-            for names in (queries, keys)
+            torch.stack([task.positions[role][rows] for role in names]) for names in (queries, keys)
         )  # role batch
         row = torch.arange(q.shape[1], device=model.device)
-        picked = [cache["pattern", i][row, :, q[:, None], k[None]] for i in layers]  # q k b h
+        picked = [kept["pattern", i][row, q[:, None], :, k[None]] for i in layers]  # q k b h
         parts.append(torch.stack(picked))
     values = torch.cat(parts, 3).permute(0, 4, 1, 2, 3)  # layer head query key prompt
     return labelled(

@@ -14,39 +14,46 @@ import xarray as xr
 from einops import einsum
 
 from interp.model import HookedGPT2
-from interp.patching.runs import Progress, at, batches, inputs
+from interp.patching import Ablation, Progress
+from interp.patching.runs import at, batches, run_side
 from interp.results import labelled
 from interp.tasks import Task
 
 
 @torch.inference_mode()
-def head_attribution(model: HookedGPT2, task: Task, *, progress: Progress = iter) -> xr.DataArray:
+def head_attribution(
+    model: HookedGPT2,
+    task: Task,
+    *,
+    ablation: Ablation | None = None,
+    progress: Progress = iter,
+) -> xr.DataArray:
     """What every head at END writes into the logit difference of the clean prompts.
 
     Args:
         model: the model.
         task: prompts with answer and foil.
+        ablation: what is knocked out of the model.
         progress: wraps the batches, for a progress bar.
 
     Returns:
         Dims layer, head, prompt, in logits. Positive: toward the answer.
     """
     n_layers = model.config.n_layers
+    task = task.right_padded().to(model.device)
+    prepared = ablation.prepare(model, task) if ablation else None
     parts = []
     for rows in batches(task, progress):
         end = task.positions["END"][rows]
-        resid, cache = model.run_with_cache(
-            *inputs(model, task, rows, "clean"),
-            stop_at_layer=n_layers,
-            names_filter=lambda name: name.endswith("attn.hook_z"),
-        )
-        last = at(resid, end)
+        hooks = prepared.hooks(rows) if prepared else ()
+        keys = [("z", layer) for layer in range(n_layers)]
+        last, kept = run_side(model, task, rows, "clean", keys, hooks=hooks)
         scale = (last.var(-1, unbiased=False) + model.config.eps).sqrt()  # b
-        answer, foil = task.answer[rows].to(model.device), task.foil[rows].to(model.device)
+        answer, foil = task.answer[rows], task.foil[rows]
         direction = (model.unembed.weight[answer] - model.unembed.weight[foil]) * model.ln_final.w
         direction = (direction - direction.mean(-1, keepdim=True)) / scale[:, None]  # b d
         written = [
-            einsum(at(cache["z", i], end), model.blocks[i].attn.W_O, direction,
+            einsum(at(kept["z", i], end), model.blocks[i].attn.W_O, direction,
                    "b h k, h k d, b d -> h b")
             for i in range(n_layers)
         ]  # fmt: skip

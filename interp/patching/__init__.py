@@ -1,24 +1,28 @@
 """Interventions: patch and ablate activations, and measure what changes."""
 
-from interp.patching.ablation import (
-    Keep,
-    group_means,
-    kept_outputs,
-    mean_ablation,
-    replace_outputs,
-)
-from interp.patching.direct import direct_effect
-from interp.patching.heads import head_effects
-from interp.patching.runs import Progress, run_task
+from interp.patching.ablation import Ablation, Keep, Prepared, kept_outputs
+from interp.patching.activation import patch
+from interp.patching.effects import effect, mean_effect, normalized
+from interp.patching.knockout import ablate, ablate_sets, pairs
+from interp.patching.path import Receivers, path_patch
+from interp.patching.readout import METRICS, run_task
+from interp.patching.runs import Progress
 
 __all__ = [
+    "METRICS",
+    "Ablation",
     "Keep",
+    "Prepared",
     "Progress",
-    "direct_effect",
-    "group_means",
-    "head_effects",
+    "Receivers",
+    "ablate",
+    "ablate_sets",
+    "effect",
     "kept_outputs",
-    "mean_ablation",
-    "replace_outputs",
+    "mean_effect",
+    "normalized",
+    "pairs",
+    "patch",
+    "path_patch",
     "run_task",
 ]

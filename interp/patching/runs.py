@@ -3,15 +3,16 @@
 Only what the question needs leaves a run: the stream at END is unembedded, no other position.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp.model import HookedGPT2
-from interp.tasks import Task
+from interp.patching.engine import HOOKS
+from interp.tasks import Side, Task
 
 ROWS = 64
 """Prompts in one run: enough to fill the cores, little enough for the memory of a laptop."""
@@ -19,8 +20,13 @@ ROWS = 64
 Progress = Callable[[list[Any]], Iterable[Any]]
 """Wraps the steps of a run to show how far it is, such as `tqdm.tqdm` or `rich.progress.track`."""
 
-Side = Literal["clean", "corrupted"]
-Hooks = list[tuple[str | Callable[[str], bool], Callable[..., Any]]]
+Hooks = Sequence[tuple[str | Callable[[str], bool], Callable[..., Any]]]
+Key = tuple[str, int]
+"""Site and layer of an activation."""
+
+
+Prompts = Int[Tensor, " batch"]
+"""Indices of some prompts of a task."""
 
 
 def batches(task: Task, progress: Progress = iter) -> Iterable[slice]:
@@ -29,10 +35,86 @@ def batches(task: Task, progress: Progress = iter) -> Iterable[slice]:
     return progress([slice(start, min(start + ROWS, len(task))) for start in starts])
 
 
-def inputs(model: HookedGPT2, task: Task, rows: slice, side: Side) -> tuple[Tensor, Tensor]:
-    """Token ids and attention mask of some prompts, [batch pos], on the model's device."""
-    tokens = task.clean_tokens if side == "clean" else task.corrupted_tokens
-    return tokens[rows].to(model.device), task.attention_mask[rows].to(model.device)
+def run_side(
+    model: HookedGPT2,
+    task: Task,
+    rows: slice | Prompts,
+    side: Side,
+    keys: Sequence[Key] = (),
+    *,
+    length: int | None = None,
+    hooks: Hooks = (),
+) -> tuple[Float[Tensor, "batch d_model"], dict[Key, Float[Tensor, "batch pos ..."]]]:
+    """One run of some prompts, which need no mask since their padding is on the right.
+
+    Args:
+        model: the model.
+        task: the prompts, of `Task.right_padded`.
+        rows: which of them.
+        side: which text of each pair.
+        keys: the activations to keep.
+        length: positions to run; by default those of the longest of the texts.
+        hooks: forward hooks.
+
+    Returns:
+        The stream after the last block at END, and the activations by key. Patterns are
+        [batch query head source].
+    """
+    if length is None:
+        length = int(task.mask(side)[rows].sum(-1).max())
+    names = {
+        HOOKS[site] if site == "embed" else f"blocks.{layer}.{HOOKS[site]}": (site, layer)
+        for site, layer in keys
+    }
+    with model.hooks(fwd_hooks=list(hooks)):
+        resid, cache = model.run_with_cache(
+            task.tokens(side)[rows, :length].to(model.device),
+            stop_at_layer=model.config.n_layers,
+            names_filter=lambda name: name in names,
+        )
+    kept = {key: cache[name] for name, key in names.items()}
+    for key in kept:
+        if key[0] == "pattern":
+            kept[key] = kept[key].transpose(1, 2)
+    return at(resid, task.roles(side)["END"][rows]), kept
+
+
+def positions_mask(
+    task: Task, positions: Sequence[str | int] | None, side: Side = "clean"
+) -> Bool[Tensor, "prompt pos"]:
+    """True at some positions of each prompt, False elsewhere and at padding.
+
+    Args:
+        task: the prompts, of `Task.right_padded`.
+        positions: roles and indices; None for all.
+        side: which text of each pair.
+
+    Returns:
+        The mask.
+
+    Raises:
+        ValueError: for a role that the task does not have, or an index outside every prompt.
+    """
+    real = task.mask(side)
+    if positions is None:
+        return real
+    roles, width = task.roles(side), real.shape[1]
+    pos = torch.arange(width, device=real.device)
+    mask = torch.zeros_like(real)
+    for position in positions:
+        if isinstance(position, str):
+            if position not in roles:
+                raise ValueError(f"the task has no role {position!r}; it has {list(roles)}")
+            mask |= pos == roles[position][:, None]
+        else:
+            longest = int(real.sum(-1).max())
+            if not 0 <= position < longest:
+                raise ValueError(
+                    f"position {position} is in no prompt of the task; they have up to {longest} "
+                    "tokens, counted from 0"
+                )
+            mask |= pos == position
+    return mask & real
 
 
 def at(
@@ -41,53 +123,3 @@ def at(
     """The activation at one position of each prompt."""
     rows = torch.arange(len(activation), device=activation.device)
     return activation[rows, positions.to(activation.device)]
-
-
-def logit_diff_of(
-    model: HookedGPT2,
-    resid: Float[Tensor, "batch ... d_model"],
-    answer: Int[Tensor, " batch"],
-    foil: Int[Tensor, " batch"],
-) -> Float[Tensor, "batch ..."]:
-    """Logit of the answer minus the foil's, read off the residual stream after the last block.
-
-    Only the two tokens are unembedded.
-    """
-    answer, foil = answer.to(resid.device), foil.to(resid.device)
-    direction = model.unembed.weight[answer] - model.unembed.weight[foil]  # batch d_model
-    bias = model.unembed.b_U[answer] - model.unembed.b_U[foil]  # batch
-    extra = (1,) * (resid.ndim - 2)
-    direction = direction.view(len(direction), *extra, -1)
-    bias = bias.view(len(bias), *extra)
-    return (model.ln_final.unhooked(resid) * direction).sum(-1) + bias
-
-
-@torch.inference_mode()
-def run_task(
-    model: HookedGPT2,
-    task: Task,
-    *,
-    side: Side = "clean",
-    hooks: Callable[[slice], Hooks] | None = None,
-    progress: Progress = iter,
-) -> Float[Tensor, "prompt d_vocab"]:
-    """Logits at END of every prompt.
-
-    Args:
-        model: the model.
-        task: the prompts.
-        side: which of each pair of prompts to run.
-        hooks: makes the forward hooks for a batch of prompts, given its slice of the task.
-        progress: wraps the batches, for a progress bar.
-
-    Returns:
-        Logits [prompt d_vocab].
-    """
-    logits = []
-    for rows in batches(task, progress):
-        tokens, mask = inputs(model, task, rows, side)
-        with model.hooks(fwd_hooks=hooks(rows) if hooks else []):
-            resid = model(tokens, mask, stop_at_layer=model.config.n_layers)
-            last = at(resid, task.positions["END"][rows])[:, None]  # batch 1 d_model
-            logits.append(model.unembed(model.ln_final(last))[:, 0])
-    return torch.cat(logits)

@@ -2,6 +2,6 @@
 
 from interp.tasks.ioi import ioi
 from interp.tasks.table import from_table
-from interp.tasks.task import Task
+from interp.tasks.task import SIDES, Side, Task
 
-__all__ = ["Task", "from_table", "ioi"]
+__all__ = ["SIDES", "Side", "Task", "from_table", "ioi"]

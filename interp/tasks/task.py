@@ -1,16 +1,19 @@
 """A task: prompts in pairs, what the right and the wrong next token are, and where things stand.
 
-A prompt is a clean text and a corrupted partner of the same number of tokens, both without the
-answer. The answer is the token that should follow the clean text, the foil the token that it is
-measured against. A role ("IO", "S2", ...) names one token position in each prompt; "END" is always
-there: the last token, where the answer is predicted. Prompts of one group share template, order
-and length, the unit over which Wang et al. 2022 (arXiv 2211.00593, section 2.2) take the means of
-their mean ablation.
+A prompt is a clean text and a corrupted partner, both without the answer. They have the same number
+of tokens, so that a position means the same in both; where they have not, `corrupted_mask` and
+`corrupted_positions` say what stands where, and the two can be compared by role.
+
+The answer is the token that should follow the clean text, the foil the token that it is measured
+against. A role ("IO", "S2", ...) names one token position in each prompt; "END" is always there:
+the last token, where the answer is predicted. Prompts of one group share template, order and
+length, the unit over which Wang et al. 2022 (arXiv 2211.00593, section 2.2) take the means of their
+mean ablation.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import torch
@@ -18,10 +21,13 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+Side = Literal["clean", "corrupted"]
+SIDES: tuple[Side, Side] = ("clean", "corrupted")
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Task:
-    """Prompts in pairs, padded on the right, with answers, foils and the positions of roles.
+    """Prompts in pairs, padded to one length, with answers, foils and the positions of roles.
 
     Args:
         name: what the task is called in results and figures.
@@ -29,13 +35,15 @@ class Task:
         corrupted: their corrupted partners.
         clean_tokens: token ids of the clean texts.
         corrupted_tokens: token ids of the corrupted texts, as long as the clean ones.
-        attention_mask: True at real tokens, False at padding; the same for both texts.
+        attention_mask: True at real tokens, False at padding, which may be on either side.
         answer: token id of the right next token.
         foil: token id of the wrong next token it is compared with.
         positions: for each role, its index into the tokens of each prompt; "END" is the last token.
         group: label of the prompts that share template, order and length.
         template: the template of each prompt, "" where there is none.
         order: "ABBA" or "BABA" for IOI, "" for other tasks.
+        corrupted_mask: the mask of the corrupted texts, where it is another.
+        corrupted_positions: the roles' positions in the corrupted texts, where they are others.
 
     Raises:
         ValueError: a field does not fit the others; the message names the field and the prompt.
@@ -63,6 +71,8 @@ class Task:
     group: tuple[str, ...]
     template: tuple[str, ...]
     order: tuple[str, ...]
+    corrupted_mask: Bool[Tensor, "prompt pos"] | None = None
+    corrupted_positions: dict[str, Int[Tensor, " prompt"]] | None = None
 
     def __post_init__(self) -> None:
         """Check that the fields fit together."""
@@ -70,25 +80,14 @@ class Task:
         tokens = torch.stack([self.clean_tokens, self.corrupted_tokens])  # 2 b p
         self._require((tokens >= 0).all(-1).all(0), "a token id is negative")
         lengths = self.lengths
-        self._require(lengths > 0, "the attention mask is empty")
-        pos = torch.arange(self.attention_mask.shape[1], device=lengths.device)
-        self._require(
-            (self.attention_mask == (pos < lengths[:, None])).all(-1),
-            "the padding is not on the right; the mask must be True up to the last real token",
-        )
         for field in ("answer", "foil"):
             self._require(getattr(self, field) >= 0, f"the {field}'s token id is negative")
         self._require(
             self.answer != self.foil,
             "answer and foil are the same token, so their difference is always zero",
         )
-        for role, at in self.positions.items():
-            self._require(
-                (at >= 0) & (at < lengths), f"the position of role {role!r} is outside the prompt"
-            )
-        self._require(
-            self.positions["END"] == lengths - 1, "role 'END' must be the prompt's last token"
-        )
+        for side in SIDES:
+            self._check_side(side)
         first = {label: i for i, label in reversed(list(enumerate(self.group)))}
         leader = torch.tensor([first[label] for label in self.group], device=lengths.device)
         self._require(
@@ -114,6 +113,47 @@ class Task:
             f"  corrupted[0]  {self.corrupted[0]!r}\n"
             f"  answer[0]     {int(self.answer[0])}, foil[0] {int(self.foil[0])} (token ids)"
         )
+
+    def tokens(self, side: Side) -> Int[Tensor, "prompt pos"]:
+        """Token ids of the clean or the corrupted texts."""
+        return self.clean_tokens if side == "clean" else self.corrupted_tokens
+
+    def mask(self, side: Side) -> Bool[Tensor, "prompt pos"]:
+        """True at the real tokens of the clean or the corrupted texts."""
+        own = self.corrupted_mask if side == "corrupted" else None
+        return self.attention_mask if own is None else own
+
+    def roles(self, side: Side) -> dict[str, Int[Tensor, " prompt"]]:
+        """Positions of the roles in the clean or the corrupted texts."""
+        own = self.corrupted_positions if side == "corrupted" else None
+        return self.positions if own is None else own
+
+    @property
+    def aligned(self) -> bool:
+        """Whether a position means the same in both texts: masks and roles are the same."""
+        other = self.roles("corrupted")
+        return torch.equal(self.mask("clean"), self.mask("corrupted")) and all(
+            torch.equal(at, other[role]) for role, at in self.positions.items()
+        )
+
+    def right_padded(self) -> "Task":
+        """Put every text's first token at position 0.
+
+        Returns:
+            The same prompts; a position is then the number of a token in its own text.
+        """
+        if bool(self.attention_mask[:, 0].all() and self.mask("corrupted")[:, 0].all()):
+            return self
+        fields: dict[str, Any] = {}
+        for side, names in zip(SIDES, _SIDE_FIELDS, strict=True):
+            mask = self.mask(side)
+            first = mask.int().argmax(-1)  # prompt
+            pos = torch.arange(mask.shape[1], device=mask.device)
+            index = (pos + first[:, None]) % mask.shape[1]  # prompt pos
+            roles = {role: at - first for role, at in self.roles(side).items()}
+            values = (self.tokens(side).gather(1, index), mask.gather(1, index), roles)
+            fields |= dict(zip(names, values, strict=True))
+        return replace(self, **fields)
 
     @property
     def n(self) -> int:
@@ -143,8 +183,11 @@ class Task:
         rows = torch.tensor(list(indices), dtype=torch.long, device=self.clean_tokens.device)
         fields: dict[str, Any] = {
             **{field: tuple(getattr(self, field)[i] for i in indices) for field in _TEXTS},
-            **{field: getattr(self, field)[rows] for field in _TENSORS},
-            "positions": {role: at[rows] for role, at in self.positions.items()},
+            **{field: tensor[rows] for field, tensor in self._tensors().items()},
+            **{
+                field: {role: at[rows] for role, at in roles.items()}
+                for field, roles in self._role_fields().items()
+            },
         }
         return replace(self, **fields)
 
@@ -157,9 +200,14 @@ class Task:
         Returns:
             The same task there.
         """
-        fields: dict[str, Any] = {field: getattr(self, field).to(device) for field in _TENSORS}
-        positions = {role: at.to(device) for role, at in self.positions.items()}
-        return replace(self, **fields, positions=positions)
+        fields: dict[str, Any] = {
+            **{field: tensor.to(device) for field, tensor in self._tensors().items()},
+            **{
+                field: {role: at.to(device) for role, at in roles.items()}
+                for field, roles in self._role_fields().items()
+            },
+        }
+        return replace(self, **fields)
 
     def to_dataframe(self, tokenizer: PreTrainedTokenizerBase | None = None) -> pd.DataFrame:
         """Write the task as a table, one row a prompt.
@@ -184,6 +232,33 @@ class Task:
                 table[field] = [tokenizer.decode([token]) for token in getattr(self, field)]
         return pd.DataFrame(table)
 
+    def _tensors(self) -> dict[str, Tensor]:
+        """The fields that are tensors."""
+        found = {field: getattr(self, field) for field in (*_TENSORS, "corrupted_mask")}
+        return {field: tensor for field, tensor in found.items() if tensor is not None}
+
+    def _role_fields(self) -> dict[str, dict[str, Tensor]]:
+        """The fields that hold positions of roles."""
+        found = {field: getattr(self, field) for field in ("positions", "corrupted_positions")}
+        return {field: roles for field, roles in found.items() if roles is not None}
+
+    def _check_side(self, side: Side) -> None:
+        mask, roles = self.mask(side), self.roles(side)
+        lengths, first = mask.sum(-1), mask.int().argmax(-1)
+        self._require(lengths > 0, "the attention mask is empty")
+        pos = torch.arange(mask.shape[1], device=mask.device)
+        last = first + lengths - 1
+        self._require(
+            (mask == ((pos >= first[:, None]) & (pos <= last[:, None]))).all(-1),
+            "there is padding between its tokens; the mask must be True from the first real token "
+            "to the last",
+        )
+        for role, at in roles.items():
+            self._require(
+                (at >= first) & (at <= last), f"the position of role {role!r} is outside the prompt"
+            )
+        self._require(roles["END"] == last, "role 'END' must be the prompt's last token")
+
     def _check_shapes(self) -> None:
         n = len(self)
         if n == 0:
@@ -193,18 +268,25 @@ class Task:
                 raise ValueError(
                     f"{field} has {len(getattr(self, field))} entries; clean has {n} prompts"
                 )
-        if "END" not in self.positions:
+        for field, roles in self._role_fields().items():
+            if "END" not in roles:
+                raise ValueError(
+                    f"{field} has roles {list(roles)} but no 'END'; add the index of each "
+                    "prompt's last token"
+                )
+        if set(self.roles("corrupted")) != set(self.positions):
             raise ValueError(
-                f"positions has roles {list(self.positions)} but no 'END'; add the index of each "
-                "prompt's last token"
+                f"corrupted_positions has roles {list(self.roles('corrupted'))}, positions has "
+                f"{list(self.positions)}; both texts need the same roles"
             )
         width = self.clean_tokens.shape[-1]
-        tensors = {field: getattr(self, field) for field in _TENSORS}
-        tensors |= {f"positions[{role!r}]": at for role, at in self.positions.items()}
+        tensors = self._tensors()
+        for field, roles in self._role_fields().items():
+            tensors |= {f"{field}[{role!r}]": at for role, at in roles.items()}
         for field, tensor in tensors.items():
-            padded = field in ("clean_tokens", "corrupted_tokens", "attention_mask")
+            padded = field.endswith(("_tokens", "_mask"))
             shape = (n, width) if padded else (n,)
-            dtype = torch.bool if field == "attention_mask" else torch.int64
+            dtype = torch.bool if field.endswith("_mask") else torch.int64
             if tuple(tensor.shape) != shape or tensor.dtype != dtype:
                 raise ValueError(
                     f"{field} must be {dtype} of shape {shape} for {n} prompts; it is "
@@ -218,4 +300,8 @@ class Task:
 
 
 _TEXTS = ("clean", "corrupted", "group", "template", "order")
+_SIDE_FIELDS = (
+    ("clean_tokens", "attention_mask", "positions"),
+    ("corrupted_tokens", "corrupted_mask", "corrupted_positions"),
+)
 _TENSORS = ("clean_tokens", "corrupted_tokens", "attention_mask", "answer", "foil")

@@ -76,8 +76,8 @@ def test_length() -> None:
             "prompt 1.*empty",
         ),
         (
-            {"attention_mask": torch.tensor([[1, 1, 1], [1, 1, 1], [0, 1, 1]]).bool()},
-            "prompt 2.*padding is not on the right",
+            {"attention_mask": torch.tensor([[1, 1, 1], [1, 1, 1], [1, 0, 1]]).bool()},
+            "prompt 2.*padding between its tokens",
         ),
         ({"answer": torch.tensor([2, 5, -7])}, "prompt 2.*answer's token id is negative"),
         ({"foil": torch.tensor([9, 5, 9])}, "prompt 1.*same token"),
@@ -92,6 +92,14 @@ def test_length() -> None:
             "prompt 2.*role 'S' is outside.*'g h'",
         ),
         ({"group": ("all", "all", "all")}, "prompt 2.*first prompt of its group"),
+        (
+            {"corrupted_positions": {"END": torch.tensor([2, 2, 1])}},
+            "both texts need the same roles",
+        ),
+        (
+            {"corrupted_mask": torch.tensor([[1, 1, 0], [1, 1, 1], [1, 1, 0]]).bool()},
+            "prompt 0.*role 'END'",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(changes: dict[str, Any], message: str) -> None:
@@ -155,3 +163,31 @@ def test_dataframe_is_read_back(tokenizer: PreTrainedTokenizerBase) -> None:
     again = from_table(tokenizer, task.to_dataframe(tokenizer), roles=roles, name="ioi")
     assert same(again, task)
     assert not same(again, replace(task, name="other"))
+
+
+def test_padding_on_the_left_is_moved_to_the_right() -> None:
+    right = make()
+    left = make(
+        clean_tokens=torch.tensor([[1, 2, 3], [4, 5, 6], [0, 7, 8]]),
+        corrupted_tokens=torch.tensor([[1, 9, 3], [4, 9, 6], [0, 9, 8]]),
+        attention_mask=torch.tensor([[1, 1, 1], [1, 1, 1], [0, 1, 1]]).bool(),
+        positions={"CHANGE": torch.tensor([1, 1, 1]), "END": torch.tensor([2, 2, 2])},
+    )
+    moved = left.right_padded()
+    assert torch.equal(moved.clean_tokens, right.clean_tokens)
+    assert torch.equal(moved.tokens("corrupted"), right.corrupted_tokens)
+    assert torch.equal(moved.mask("corrupted"), right.attention_mask)
+    assert moved.positions["CHANGE"].tolist() == [1, 1, 0]
+    assert moved.aligned and right.right_padded() is right
+
+
+def test_corrupted_texts_may_have_masks_and_roles_of_their_own() -> None:
+    task = make(
+        corrupted_mask=torch.tensor([[1, 1, 0], [1, 1, 1], [1, 1, 0]]).bool(),
+        corrupted_positions={"CHANGE": torch.tensor([0, 1, 0]), "END": torch.tensor([1, 2, 1])},
+    )
+    assert not task.aligned and make().aligned
+    assert task[:1].roles("corrupted")["END"].tolist() == [1]
+    assert task.roles("clean")["END"].tolist() == [2, 2, 1]
+    assert task.mask("corrupted").sum(-1).tolist() == [2, 3, 2]
+    assert same(task.to("cpu"), task)

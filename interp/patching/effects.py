@@ -1,0 +1,116 @@
+"""What an intervention did: effects and normalized effects with their intervals.
+
+    effect       metric of the changed run - metric of the run that was changed      its own unit
+    normalized   (changed - corrupted) / (clean - corrupted), of the means           fraction
+
+A normalized effect of 0 is the corrupted run, 1 the clean one. It is a ratio of means over prompts,
+not a mean of ratios, which single prompts with a small denominator would dominate.
+
+Source: Wang et al. 2022 (arXiv 2211.00593), section 3.1; Heimersheim and Nanda 2024 (arXiv
+2404.15255), section 3, for normalizing.
+"""
+
+import numpy as np
+import xarray as xr
+
+from interp.statistics import bootstrap_ratio_interval
+
+
+def effect(result: xr.Dataset, metric: str = "logit_diff") -> xr.DataArray:
+    """What each intervention changed, prompt by prompt.
+
+    Args:
+        result: of `patch`, `path_patch`, `ablate` or `attribution_patch`.
+        metric: one of its metrics.
+
+    Returns:
+        The changed run's metric minus that of the run it is a change of, with the dims of `result`.
+        Negative: the metric was higher without.
+
+    Raises:
+        ValueError: for a metric that the result does not have.
+    """
+    _require(result, metric)
+    values = result[metric]
+    base = result[f"{metric}_{_base_of(result)}"]
+    return (values - base).transpose(*values.dims).assign_attrs(values.attrs).rename(metric)
+
+
+def mean_effect(
+    result: xr.Dataset, metric: str = "logit_diff", *, level: float = 0.95, seed: int = 0
+) -> xr.Dataset:
+    """Mean effect over the prompts with its bootstrap interval.
+
+    Args:
+        result: as for `effect`.
+        metric: one of its metrics.
+        level: probability that each interval should cover, a fraction.
+        seed: of the bootstrap.
+
+    Returns:
+        `mean`, `low`, `high`, in the metric's unit, without the dim prompt. NaN where no prompt has
+        the position.
+    """
+    change = effect(result, metric)
+    return _estimate(change, xr.ones_like(change), level, seed, change.attrs)
+
+
+def normalized(
+    result: xr.Dataset, metric: str = "logit_diff", *, level: float = 0.95, seed: int = 0
+) -> xr.Dataset:
+    """Effects on a scale from 0, the corrupted run, to 1, the clean run.
+
+    Args:
+        result: of `patch`, `path_patch` or `attribution_patch`.
+        metric: one of its metrics.
+        level: probability that each interval should cover, a fraction.
+        seed: of the bootstrap.
+
+    Returns:
+        `mean`, `low`, `high`, without the dim prompt. NaN where no prompt has the position; an
+        interval from -inf to inf where clean and corrupted runs are not told apart.
+
+    Raises:
+        ValueError: for a metric that the result does not have, or a result of one run only.
+    """
+    _require(result, metric)
+    if f"{metric}_corrupted" not in result:
+        raise ValueError(
+            "normalizing compares with the clean and the corrupted run; this result has only "
+            f"{[str(name) for name in result.data_vars]}"
+        )
+    values, corrupted = result[metric], result[f"{metric}_corrupted"]
+    whole = (result[f"{metric}_clean"] - corrupted).broadcast_like(values)
+    attrs = values.attrs | {"unit": "fraction", "title": f"{values.attrs['title']}, normalized"}
+    change = (values - corrupted).transpose(*values.dims)
+    return _estimate(change, whole.transpose(*values.dims), level, seed, attrs)
+
+
+def _estimate(
+    numerator: xr.DataArray, denominator: xr.DataArray, level: float, seed: int, attrs: dict
+) -> xr.Dataset:
+    """Ratio of the means over the prompts that have a value."""
+    exists = np.isfinite(numerator.values)
+    over, under = (np.where(exists, x.values, 0.0) for x in (numerator, denominator))
+    ratio, low, high = bootstrap_ratio_interval(over, under, level=level, seed=seed)
+    coords = {name: c for name, c in numerator.coords.items() if name != "prompt"}
+    dims = numerator.dims[:-1]
+    return xr.Dataset(
+        {
+            name: xr.DataArray(value, coords, dims, attrs=attrs)
+            for name, value in (("mean", ratio), ("low", low), ("high", high))
+        },
+        attrs=attrs,
+    )
+
+
+def _base_of(result: xr.Dataset) -> str:
+    return "corrupted" if result.attrs.get("direction") == "denoising" else "clean"
+
+
+def _require(result: xr.Dataset, metric: str) -> None:
+    if metric not in result:
+        raise ValueError(
+            f"the result has no metric {metric!r}; it has "
+            f"{[str(name) for name in result.data_vars]}"
+        )

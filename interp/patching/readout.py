@@ -1,0 +1,189 @@
+"""What is read off a run at its end: metrics, one value a run.
+
+A metric is a name of `METRICS` or a function of the logits at END and the task's prompts they
+belong to. The logit difference needs two columns of the unembedding; it alone is computed without
+the others.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from interp import metrics
+from interp.model import HookedGPT2
+from interp.patching.ablation import Ablation
+from interp.patching.runs import Progress, batches, run_side
+from interp.tasks import Side, Task
+
+MetricFunction = Callable[[Float[Tensor, "run d_vocab"], Task], Float[Tensor, " run"]]
+Metrics = str | MetricFunction | Sequence[str | MetricFunction] | Mapping[str, MetricFunction]
+"""One metric, several, or functions by the name they shall have in the result."""
+
+METRICS: dict[str, str] = {
+    "logit_diff": "logits",
+    "probability": "probability",
+    "probability_diff": "probability",
+    "kl_divergence": "nats",
+    "accuracy": "fraction",
+    "rank": "tokens",
+}
+"""Names of metrics of `interp.metrics`, and their units; the divergence is from the clean run."""
+
+_LOGITS = 1 << 24  # values of logits held at once
+
+
+def _by_name(chosen: Metrics) -> dict[str, MetricFunction | None]:
+    """The metrics by name; None for those of `METRICS`."""
+    if isinstance(chosen, Mapping):
+        named: dict[str, MetricFunction | None] = dict(chosen)
+    else:
+        given = [chosen] if isinstance(chosen, str) or callable(chosen) else list(chosen)
+        named = {
+            (m if isinstance(m, str) else m.__name__): (None if isinstance(m, str) else m)
+            for m in given
+        }
+    unknown = [name for name, function in named.items() if function is None and name not in METRICS]
+    if unknown or not named:
+        came = f"{unknown[0]!r}" if unknown else "none at all"
+        raise ValueError(
+            f"expected a metric among {', '.join(METRICS)}, or a function of the logits at END and "
+            f"the task; got {came}"
+        )
+    return named
+
+
+class Readout:
+    """Metrics of runs of one task.
+
+    Args:
+        model: the model.
+        task: its prompts, on the model's device.
+        chosen: the metrics.
+
+    Raises:
+        ValueError: for a name that is none of `METRICS`, or no metric at all.
+    """
+
+    def __init__(self, model: HookedGPT2, task: Task, chosen: Metrics) -> None:
+        self.model, self.task, self.chosen = model, task, _by_name(chosen)
+        self.clean = torch.zeros(len(task), model.config.d_model, device=model.device)
+        """The clean run's last stream at END, which the divergence is measured from."""
+
+    def __call__(
+        self, stream: Float[Tensor, "run d_model"], prompt: Int[Tensor, " run"]
+    ) -> dict[str, Float[Tensor, " run"]]:
+        """Read the metrics off the stream after the last block.
+
+        Args:
+            stream: at END of each run.
+            prompt: index in the task of each run's prompt.
+
+        Returns:
+            Metric -> one value a run.
+
+        Raises:
+            ValueError: a user's function did not return one number a run.
+        """
+        found = {}
+        if "logit_diff" in self.chosen and self.chosen["logit_diff"] is None:
+            found["logit_diff"] = logit_diff_of(
+                self.model, stream, self.task.answer[prompt], self.task.foil[prompt]
+            )
+        rest = {name: f for name, f in self.chosen.items() if name not in found}
+        if rest:
+            step = max(1, _LOGITS // self.model.config.d_vocab)
+            parts = [
+                self._from_logits(rest, stream[i : i + step], prompt[i : i + step])
+                for i in range(0, len(stream), step)
+            ]
+            found |= {name: torch.cat([part[name] for part in parts]) for name in rest}
+        return {name: found[name] for name in self.chosen}
+
+    def _from_logits(
+        self, chosen: Mapping[str, MetricFunction | None], stream: Tensor, prompt: Tensor
+    ) -> dict[str, Tensor]:
+        logits = self._logits(stream)
+        task = self.task.subset(prompt.tolist())
+        found = {}
+        for name, function in chosen.items():
+            if function is None:
+                value = self._named(name, logits, task, prompt)
+            else:
+                value = function(logits, task)
+            if not isinstance(value, Tensor) or value.shape != prompt.shape:
+                shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+                raise ValueError(
+                    f"metric {name!r} must return one number a run, a tensor of shape "
+                    f"{tuple(prompt.shape)}; it returned {shape}"
+                )
+            found[name] = value.to(stream.dtype)
+        return found
+
+    def _named(self, name: str, logits: Tensor, task: Task, prompt: Tensor) -> Tensor:
+        if name == "kl_divergence":
+            return metrics.kl_divergence(logits, self._logits(self.clean[prompt]))
+        if name == "probability":
+            return metrics.probability(logits, task.answer)
+        if name == "rank":
+            return metrics.rank(logits, task.answer)
+        function = {
+            "logit_diff": metrics.logit_diff,
+            "probability_diff": metrics.probability_diff,
+            "accuracy": metrics.accuracy,
+        }[name]
+        return function(logits, task.answer, task.foil)
+
+    def _logits(self, stream: Float[Tensor, "run d"]) -> Float[Tensor, "run d_vocab"]:
+        return self.model.unembed(self.model.ln_final.unhooked(stream))
+
+
+@torch.inference_mode()
+def run_task(
+    model: HookedGPT2,
+    task: Task,
+    *,
+    side: Side = "clean",
+    ablation: Ablation | None = None,
+    progress: Progress = iter,
+) -> Float[Tensor, "prompt d_vocab"]:
+    """Logits at END of every prompt.
+
+    Args:
+        model: the model.
+        task: the prompts.
+        side: which of each pair of prompts to run.
+        ablation: what is knocked out of the model.
+        progress: wraps the batches, for a progress bar.
+
+    Returns:
+        Logits [prompt d_vocab].
+    """
+    task = task.right_padded().to(model.device)
+    prepared = ablation.prepare(model, task) if ablation else None
+    logits = []
+    for rows in batches(task, progress):
+        hooks = prepared.hooks(rows) if prepared else ()
+        last, _ = run_side(model, task, rows, side, hooks=hooks)
+        logits.append(model.unembed(model.ln_final.unhooked(last)))
+    return torch.cat(logits)
+
+
+def logit_diff_of(
+    model: HookedGPT2,
+    resid: Float[Tensor, "batch ... d_model"],
+    answer: Int[Tensor, " batch"],
+    foil: Int[Tensor, " batch"],
+) -> Float[Tensor, "batch ..."]:
+    """Logit of the answer minus the foil's, read off the residual stream after the last block.
+
+    Only the two tokens are unembedded.
+    """
+    answer, foil = answer.to(resid.device), foil.to(resid.device)
+    direction = model.unembed.weight[answer] - model.unembed.weight[foil]  # batch d_model
+    bias = model.unembed.b_U[answer] - model.unembed.b_U[foil]  # batch
+    extra = (1,) * (resid.ndim - 2)
+    direction = direction.view(len(direction), *extra, -1)
+    bias = bias.view(len(bias), *extra)
+    return (model.ln_final.unhooked(resid) * direction).sum(-1) + bias
