@@ -1,98 +1,44 @@
-"""The `interp` command: one subcommand an analysis."""
+"""The `interp` command: one subcommand an analysis, imported when it is called."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Annotated
+from importlib import import_module
+from typing import Any
 
 import typer
-from rich.console import Console
+from typer.core import TyperGroup
 
-app = typer.Typer(
-    help="Open GPT-2: run the analyses of interp.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
+COMMANDS = {
+    "ioi": ("ioi", "Indirect object identification: behavior, circuit, faithfulness."),
+    "verify": ("verify", "Compare a model with transformers' own GPT-2."),
+}
+"""Command -> its module in `analyses`, and what the list of commands says of it."""
 
-Model = Annotated[
-    str,
-    typer.Option(
-        help="mini (bundled), gpt2, gpt2-medium, gpt2-large, gpt2-xl, distilgpt2 (Hugging Face "
-        "hub), or a directory in Hugging Face layout."
-    ),
-]
+_SETTINGS: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": None}
 
 
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Say what is wrong with the input in its own words, without a traceback."""
-    try:
-        yield
-    except (ValueError, KeyError, OSError) as error:
-        message = error.args[0] if isinstance(error, KeyError) and error.args else error
-        Console(stderr=True).print(f"interp: {message}", style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(1) from error
+class _Commands(TyperGroup):
+    """Commands by name; none is imported to be listed."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        one = typer.Typer(**_SETTINGS)
+        one.command(cmd_name)(import_module(f"analyses.{COMMANDS[cmd_name][0]}").main)
+        return typer.main.get_command(one)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
+
+
+app = typer.Typer(cls=_Commands, no_args_is_help=True, **_SETTINGS)
 
 
 @app.callback()
 def _commands() -> None:
     """Open GPT-2: run the analyses of interp."""
-
-
-@app.command()
-def ioi(
-    model: Model = "mini",
-    n: Annotated[int, typer.Option(help="Number of prompts.", min=2)] = 200,
-    seed: Annotated[int, typer.Option(help="Of the prompts.")] = 0,
-    out: Annotated[Path, typer.Option(help="Folder for the report and its files.")] = Path(
-        "out/ioi"
-    ),
-    prompts: Annotated[
-        Path | None, typer.Option(help="JSON file of templates, names and nouns.")
-    ] = None,
-    circuit: Annotated[
-        Path | None, typer.Option(help="circuit.json to evaluate instead of the canned one.")
-    ] = None,
-    threshold: Annotated[
-        float,
-        typer.Option(help="Smallest effect of a head, as a fraction of the logit difference."),
-    ] = 0.02,
-    device: Annotated[str | None, typer.Option(help="Where to run, such as cuda.")] = None,
-) -> None:
-    """Indirect object identification: behavior, direct effects, circuit, faithfulness, report."""
-    with _plain_errors():
-        from analyses.ioi import run
-        from interp.circuits import Circuit
-
-        given = None if circuit is None else Circuit.from_json(circuit.read_text(encoding="utf-8"))
-        report = run(
-            model,
-            n=n,
-            seed=seed,
-            out=out,
-            prompts=prompts,
-            circuit=given,
-            threshold=threshold,
-            device=device,
-        )
-    Console().print(report.lead, highlight=False)
-    Console().print(f"Report: {out / 'report.html'}", highlight=False, soft_wrap=True)
-
-
-@app.command()
-def verify(
-    model: Annotated[str, typer.Argument(help="A model's name or directory.")] = "mini",
-) -> None:
-    """Compare a model with transformers' own GPT-2 on the same weights, layer by layer."""
-    with _plain_errors():
-        import interp
-
-        report = interp.verify(model)
-    Console().print(str(report), highlight=False, markup=False, soft_wrap=True)
-    if not report.passed:
-        raise typer.Exit(1)
 
 
 if __name__ == "__main__":

@@ -9,18 +9,17 @@ whose effect passes a threshold, as `interp.circuits.prune_heads` says.
     interp ioi --model mini --n 200 --seed 0 --out out/ioi
 """
 
-from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import torch
+import typer
 import xarray as xr
-from rich.console import Console
-from rich.progress import track
 
 import interp
 from analyses import ioi_files
 from analyses.ioi_report import Findings, write_report
+from analyses.shell import Device, Model, N, Out, Prompts, Seed, bar, plain_errors, show
 from interp import metrics
 from interp.circuits import Circuit, classify, faithfulness, prune_heads, published
 from interp.heads import attention_between
@@ -73,14 +72,14 @@ def run(
         loaded.to(device)
     task = ioi(loaded.tokenizer, n, seed=seed, corruption="abc", prompts=prompts)
 
-    logits = run_task(loaded, task, progress=_bar("behavior"))
+    logits = run_task(loaded, task, progress=bar("behavior"))
     behavior = _behavior(logits.cpu(), task)
-    direct = effect(path_patch(loaded, task, "logits", progress=_bar("direct effects")))
-    attention = attention_between(loaded, task, progress=_bar("attention"))
-    attribution = head_attribution(loaded, task, progress=_bar("attribution"))
+    direct = effect(path_patch(loaded, task, "logits", progress=bar("direct effects")))
+    attention = attention_between(loaded, task, progress=bar("attention"))
+    attribution = head_attribution(loaded, task, progress=bar("attribution"))
     if circuit is None:
         circuit = _circuit(loaded, task, behavior, direct, attention, threshold)
-    alone = faithfulness(loaded, task, circuit, progress=_bar("faithfulness"))
+    alone = faithfulness(loaded, task, circuit, progress=bar("faithfulness"))
 
     findings = Findings(
         loaded, task, seed, behavior, direct, attention, attribution, circuit, alone
@@ -115,7 +114,7 @@ def _circuit(
     """The paper's circuit for its model; for any other the heads whose effects are large."""
     if model.name == "gpt2":
         return published("ioi", "gpt2")
-    keep = prune_heads(model, task, threshold=threshold, progress=_bar("circuit"))
+    keep = prune_heads(model, task, threshold=threshold, progress=bar("circuit"))
     return classify(
         keep,
         direct,
@@ -125,16 +124,36 @@ def _circuit(
     )
 
 
-def _bar(description: str) -> partial[Iterable[slice]]:
-    """A progress bar on the terminal's error stream, gone when it is full."""
-    console = Console(stderr=True)
-    hidden = not console.is_terminal
-    return partial(track, description=description, transient=True, console=console, disable=hidden)
+def main(
+    model: Model = "mini",
+    n: N = 200,
+    seed: Seed = 0,
+    out: Out = Path("out/ioi"),
+    prompts: Prompts = None,
+    circuit: Annotated[
+        Path | None, typer.Option(help="circuit.json to evaluate instead of the canned one.")
+    ] = None,
+    threshold: Annotated[
+        float,
+        typer.Option(help="Smallest effect of a head, as a fraction of the logit difference."),
+    ] = 0.02,
+    device: Device = None,
+) -> None:
+    """Indirect object identification: behavior, direct effects, circuit, faithfulness, report."""
+    with plain_errors():
+        given = None if circuit is None else Circuit.from_json(circuit.read_text(encoding="utf-8"))
+        report = run(
+            model,
+            n=n,
+            seed=seed,
+            out=out,
+            prompts=prompts,
+            circuit=given,
+            threshold=threshold,
+            device=device,
+        )
+    show(report, out)
 
 
 if __name__ == "__main__":
-    import sys
-
-    from analyses.cli import app
-
-    app(["ioi", *sys.argv[1:]])
+    typer.run(main)
