@@ -12,7 +12,11 @@ COMMANDS = {
 }
 """Command -> its module in `analyses`, and what the list of commands says of it."""
 
-_SETTINGS: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": None}
+_SETTINGS: dict[str, Any] = {
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+    "rich_markup_mode": None,
+}
 
 
 class _Commands(TyperGroup):
