@@ -29,7 +29,7 @@ def labelled(
     title: str,
     unit: str,
     model: Any,
-    task: Any,
+    task: Any = None,
     coords: Mapping[str, Any] | None = None,
 ) -> xr.DataArray:
     """An array with names on its dimensions and its origin in `attrs`.
@@ -41,7 +41,7 @@ def labelled(
         title: one line that says what is measured, for figures.
         unit: "logits", "nats", "probability" or "fraction".
         model: the model, for its name.
-        task: the task, for its name.
+        task: the task, for its name; None for what is read off the weights alone.
         coords: labels along dimensions; without one, indices from 0.
 
     Returns:
@@ -50,7 +50,7 @@ def labelled(
     if isinstance(values, Tensor):
         values = values.detach().float().cpu().numpy()
     ranges = {dim: np.arange(size) for dim, size in zip(dims, values.shape, strict=True)}
-    origin = {"model": model.name, "task": task.name}
+    origin = {"model": model.name} | ({} if task is None else {"task": task.name})
     stamps = {f"version {package}": number for package, number in versions().items()}
     return xr.DataArray(
         values,

@@ -153,14 +153,7 @@ def _read_weights(directory: Path, config: GPT2Config) -> dict[str, Tensor]:
     if config.tied and "lm_head.weight" in sources:  # redundant, and some checkpoints have it
         expected["lm_head.weight"] = expected["wte.weight"]
     _check_header(directory, sources, expected)
-    tensors = {name: handle.get_tensor(key) for name, (handle, key) in sources.items()}
-    for name, tensor in tensors.items():
-        # min and max carry NaN along, and need no second tensor of the weights' size
-        if not all(bound.isfinite() for bound in torch.aminmax(tensor)):
-            raise CheckpointError(
-                f"{directory}: tensor {name} holds NaN or infinite values; the file is damaged, or "
-                "the training that wrote it diverged"
-            )
+    tensors = _read_tensors(directory, sources)
     if config.tied and not torch.equal(
         tensors.get("lm_head.weight", tensors["wte.weight"]), tensors["wte.weight"]
     ):
@@ -185,6 +178,19 @@ def _open_weights(directory: Path) -> dict[str, tuple[Any, str]]:
         for key in handle.keys():  # noqa: SIM118  (the file is no dict)
             sources[key.removeprefix("transformer.")] = (handle, key)
     return {name: at for name, at in sources.items() if not _LEGACY_BUFFER.fullmatch(name)}
+
+
+def _read_tensors(directory: Path, sources: dict[str, tuple[Any, str]]) -> dict[str, Tensor]:
+    """Tensors by name, mapped into memory, every value of them a finite number."""
+    tensors = {name: handle.get_tensor(key) for name, (handle, key) in sources.items()}
+    for name, tensor in tensors.items():
+        # min and max carry NaN along, and need no second tensor of the weights' size
+        if not all(bound.isfinite() for bound in torch.aminmax(tensor)):
+            raise CheckpointError(
+                f"{directory}: tensor {name} holds NaN or infinite values; the file is damaged, or "
+                "the training that wrote it diverged"
+            )
+    return tensors
 
 
 def _check_header(
