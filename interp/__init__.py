@@ -7,11 +7,13 @@ from importlib import import_module
 from types import ModuleType
 
 from interp.model import (
+    AttentionWeights,
     GPT2Config,
     HookedGPT2,
     KeyValueCache,
     generate,
     load,
+    load_attention,
     next_tokens,
     process_weights,
     sample,
@@ -35,12 +37,14 @@ _SUBPACKAGES = (
 )
 
 __all__ = [
+    "AttentionWeights",
     "GPT2Config",
     "HookedGPT2",
     "KeyValueCache",
     "VerificationReport",
     "generate",
     "load",
+    "load_attention",
     "next_tokens",
     "process_weights",
     "sample",

@@ -1,5 +1,34 @@
-"""What single heads do: where they look."""
+"""What single heads do and what their weights say: attention, copying, OV / QK, composition."""
 
 from interp.heads.attention import attention_between
+from interp.heads.composition import composition_pairs, composition_scores, random_composition
+from interp.heads.copying import copy_scores, eigenvalue_scores, ov_ranks
+from interp.heads.positions import position_similarity, position_spectrum, sinusoidal
+from interp.heads.products import ov_directions, ov_matrices, qk_directions, qk_matrices
+from interp.heads.projection import attention_projection, correlation
+from interp.heads.scores import attention_scores, repeated_tokens
+from interp.heads.table import head_table, ranked, score_names
 
-__all__ = ["attention_between"]
+__all__ = [
+    "attention_between",
+    "attention_projection",
+    "attention_scores",
+    "composition_pairs",
+    "composition_scores",
+    "copy_scores",
+    "correlation",
+    "eigenvalue_scores",
+    "head_table",
+    "ov_directions",
+    "ov_matrices",
+    "ov_ranks",
+    "position_similarity",
+    "position_spectrum",
+    "qk_directions",
+    "qk_matrices",
+    "random_composition",
+    "ranked",
+    "repeated_tokens",
+    "score_names",
+    "sinusoidal",
+]

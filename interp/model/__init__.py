@@ -1,5 +1,6 @@
 """The hooked GPT-2: configuration, checkpoints, weights, text, generation, weight processing."""
 
+from interp.model.attention_only import AttentionWeights, load_attention
 from interp.model.config import GPT2Config
 from interp.model.generation import KeyValueCache, generate, sample, stream
 from interp.model.hooked_gpt2 import HookedGPT2
@@ -9,11 +10,13 @@ from interp.model.saving import save
 from interp.model.text import next_tokens
 
 __all__ = [
+    "AttentionWeights",
     "GPT2Config",
     "HookedGPT2",
     "KeyValueCache",
     "generate",
     "load",
+    "load_attention",
     "next_tokens",
     "process_weights",
     "sample",

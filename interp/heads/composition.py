@@ -1,0 +1,180 @@
+"""Which heads read what which earlier heads write, from the weights alone.
+
+A head writes through its W_OV = W_V W_O; a later one reads that into its queries, its keys or its
+values. How much of the write falls where the read looks is a ratio of Frobenius norms:
+
+    q:  ||W_OV W_QK||   / (||W_OV|| ||W_QK||)
+    k:  ||W_OV W_QK^T|| / (||W_OV|| ||W_QK||)       W_QK = W_Q W_K^T of the later head
+    v:  ||W_OV W_OV'||  / (||W_OV|| ||W_OV'||)      W_OV' of the later head
+
+Matrices that have nothing to do with each other do not score 0. If the earlier head's output is
+turned at random, the mean square of the score is 1 / d_model exactly, whatever the matrices; a
+score tells of composition by as much as it is above that.
+
+The outer factors enter the norms by their triangular parts alone, [d_head d_head].
+
+Source: Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits" (composition of
+heads), which subtracts the score of random matrices too.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import pandas as pd
+import torch
+import xarray as xr
+from einops import einsum
+from jaxtyping import Float
+from torch import Tensor
+
+from interp.heads.products import Weights, weights_of
+from interp.model import AttentionWeights
+from interp.results import labelled
+
+Kind = Literal["q", "k", "v"]
+KINDS: tuple[Kind, ...] = ("q", "k", "v")
+"""What the later head reads the earlier one's output into."""
+
+_PAIR = ("sender_layer", "sender_head", "layer", "head")
+
+
+@torch.inference_mode()
+def composition_scores(
+    model: Weights, *, kinds: Sequence[Kind] = KINDS, fold_layer_norm: bool = True
+) -> xr.DataArray:
+    """Composition score of every pair of heads.
+
+    Args:
+        model: a model, or the weights of `interp.load_attention`.
+        kinds: what the later head reads into.
+        fold_layer_norm: fold the layer norm into what reads the stream and center what writes to
+            it, so that only what passes the norm counts. False takes the weights as they are.
+
+    Returns:
+        Dims kind, sender_layer, sender_head, layer, head, from 0 to 1 as a fraction; NaN where the
+        sender is in no earlier layer.
+
+    Raises:
+        ValueError: for a kind that is not q, k or v.
+    """
+    _check(kinds)
+    weights = weights_of(model, fold_layer_norm)
+    return _result(model, kinds, _scores(weights, weights.W_O, kinds), "Composition of heads")
+
+
+@torch.inference_mode()
+def random_composition(
+    model: Weights,
+    *,
+    kinds: Sequence[Kind] = KINDS,
+    fold_layer_norm: bool = True,
+    samples: int = 1,
+    seed: int = 0,
+) -> xr.DataArray:
+    """The same scores where what the earlier heads write is turned at random.
+
+    A random rotation keeps every singular value and every relation among the earlier heads, and
+    leaves none to the later ones. All earlier heads are turned alike in a sample.
+
+    Args:
+        model: as for `composition_scores`.
+        kinds: as there.
+        fold_layer_norm: as there.
+        samples: number of rotations.
+        seed: of them.
+
+    Returns:
+        Dims sample, kind, sender_layer, sender_head, layer, head, as a fraction.
+
+    Raises:
+        ValueError: for a kind that is not q, k or v, or no sample.
+    """
+    _check(kinds)
+    if samples < 1:
+        raise ValueError(f"expected at least one sample, got {samples}")
+    weights = weights_of(model, fold_layer_norm)
+    generator = torch.Generator().manual_seed(seed)
+    drawn = []
+    for _ in range(samples):
+        noise = torch.randn(weights.d_model, weights.d_model, generator=generator)
+        turn, _ = torch.linalg.qr(noise)
+        drawn.append(_scores(weights, weights.W_O @ turn.to(weights.W_O), kinds))
+    title = "Composition with the senders' outputs turned at random"
+    return _result(model, kinds, torch.stack(drawn), title)
+
+
+def composition_pairs(
+    scores: xr.DataArray, *, random: xr.DataArray | None = None, n: int = 20
+) -> pd.DataFrame:
+    """The pairs of heads with the highest composition scores.
+
+    Args:
+        scores: of `composition_scores`.
+        random: of `random_composition`, to compare with.
+        n: how many pairs, over all kinds.
+
+    Returns:
+        One row a pair, strongest first: `kind`, `sender`, `receiver` ("4.11"), `score`; and with
+        `random` also `random` (mean of the kind's random scores) and `excess` (score minus that),
+        by which the rows are then sorted.
+    """
+    frame = scores.to_dataframe("score").reset_index().dropna(subset="score")
+    for side, columns in (("sender", _PAIR[:2]), ("receiver", _PAIR[2:])):
+        layer, head = (frame[column].astype(str) for column in columns)
+        frame[side] = layer + "." + head
+    frame = frame[["kind", "sender", "receiver", "score"]]
+    by = "score"
+    if random is not None:
+        typical = random.mean([dim for dim in random.dims if dim != "kind"]).to_series()
+        frame = frame.assign(random=frame["kind"].map(typical))
+        frame, by = frame.assign(excess=frame["score"] - frame["random"]), "excess"
+    return frame.sort_values(by, ascending=False, kind="stable").head(n).reset_index(drop=True)
+
+
+def _check(kinds: Sequence[str]) -> None:
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown or not kinds:
+        raise ValueError(f"expected kinds among {KINDS}, got {list(kinds)}")
+
+
+def _result(
+    model: Weights, kinds: Sequence[Kind], values: Float[Tensor, "..."], title: str
+) -> xr.DataArray:
+    return labelled(
+        values,
+        ("sample", "kind", *_PAIR)[-values.ndim :],
+        name="composition",
+        title=title,
+        unit="fraction",
+        model=model,
+        coords={"kind": list(kinds)},
+    )
+
+
+def _scores(
+    weights: AttentionWeights,
+    W_O: Float[Tensor, "layer head d_head d_model"],
+    kinds: Sequence[Kind],
+) -> Float[Tensor, "kind layer head layer head"]:
+    """Scores of all pairs, the senders writing through `W_O`."""
+    n_layers, n_heads = weights.n_layers, weights.n_heads
+    write = _root(weights.W_V) @ W_O  # l h k d, W_OV up to a rotation on its left
+    size = write.norm(dim=(-2, -1))  # l h
+    scores = torch.full((len(kinds), *(n_layers, n_heads) * 2), torch.nan, device=W_O.device)
+    for i, kind in enumerate(kinds):
+        near, far = {
+            "q": (weights.W_Q, weights.W_K),
+            "k": (weights.W_K, weights.W_Q),
+            "v": (weights.W_V, weights.W_O.transpose(-2, -1)),
+        }[kind]
+        read = near @ _root(far).transpose(-2, -1)  # l h d k
+        for layer in range(1, n_layers):
+            pair = einsum(write[:layer], read[layer], "l s i d, h d j -> l s h i j")
+            norms = size[:layer, :, None] * read[layer].norm(dim=(-2, -1))  # l s h
+            scores[i, :layer, :, layer] = pair.norm(dim=(-2, -1)) / norms
+    return scores
+
+
+def _root(factor: Float[Tensor, "l h d k"]) -> Float[Tensor, "l h k k"]:
+    """R with R^T R = factor^T factor, so that ||factor M|| = ||R M|| for every M."""
+    return torch.linalg.qr(factor, mode="r").R

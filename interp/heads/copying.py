@@ -1,0 +1,216 @@
+"""Whether a head writes for the very token that it reads.
+
+If the head attended to one position alone it would add that position's value. With x the stream
+there after the first block, before which a token is not yet fit to be read in GPT-2,
+
+    logits of head h   =  LN_final((LN1(x) W_V_h + b_V_h) W_O_h) W_U + b_U
+    copy score         =  fraction of tokens that are among the k highest of their own logits
+    anti-copy score    =  the same with the head's output negated
+
+`copy_scores` takes x from the prompts of a task, as the paper does; `ov_ranks` takes it of every
+token by itself, x = W_E[t] + MLP0(LN2(W_E[t])), without position and attention: the full OV
+circuit. The eigenvalues of the linear circuit W_E W_V W_O W_U say the same without any input:
+positive ones copy,
+
+    eigenvalue score   =  sum Re(lambda) / sum |lambda|           from -1 to 1.
+
+It has rank d_head, so its eigenvalues are those of W_O (W_U W_E) W_V, [d_head d_head].
+
+Source: Wang et al. 2022 (arXiv 2211.00593), section 3.1; each head's own LN1 is applied, the
+paper's code applies that of block 1 to all. Elhage et al. 2021, "A Mathematical Framework for
+Transformer Circuits", for the eigenvalues.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import xarray as xr
+from einops import einsum
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from interp.heads.roles import answer_roles
+from interp.model import AttentionWeights, HookedGPT2
+from interp.patching import Progress
+from interp.patching.runs import at, batches, run_side
+from interp.results import labelled
+from interp.tasks import Task
+
+_LOGITS = 1 << 24  # values of logits held at once
+_STATES = 1 << 24  # values of the stream held at once
+
+
+@torch.inference_mode()
+def copy_scores(
+    model: HookedGPT2,
+    task: Task,
+    *,
+    roles: Sequence[str] | None = None,
+    k: int = 5,
+    progress: Progress = iter,
+) -> xr.Dataset:
+    """Whether each head copies, or suppresses, the tokens of a task.
+
+    Args:
+        model: the model.
+        task: prompts with roles, of which the clean ones are run.
+        roles: where the tokens stand; by default the roles that hold the answer or the foil (IO,
+            S1, S2 for IOI, as in the paper).
+        k: how many of the highest logits count.
+        progress: wraps the layers, for a progress bar.
+
+    Returns:
+        `copy` and `anti_copy`, 1 or 0, dims layer, head, role, prompt; their means are the scores,
+        as fractions.
+
+    Raises:
+        ValueError: for roles that the task does not have, none that holds answer or foil, or k
+            outside 1 ... d_vocab.
+    """
+    if not 1 <= k <= model.config.d_vocab:
+        raise ValueError(f"k must be from 1 to {model.config.d_vocab} (d_vocab), got {k}")
+    roles = answer_roles(task, roles)
+    task = task.right_padded().to(model.device)
+    where = torch.stack([task.positions[role] for role in roles])  # role prompt
+    tokens = task.clean_tokens[torch.arange(len(task), device=where.device), where]
+    streams = []
+    for rows in batches(task):
+        _, kept = run_side(model, task, rows, "clean", [("resid_post", 0)])
+        streams.append(torch.stack([at(kept["resid_post", 0], one) for one in where[:, rows]]))
+    x = torch.cat(streams, 1).flatten(0, 1)  # role*prompt d
+    ranks = _own_ranks(model, x, tokens.flatten(), progress)  # sign layer head role*prompt
+    values = (ranks < k).float().unflatten(-1, where.shape)
+    titles = (f"Own token among the top {k} of the head's output", "The same, output negated")
+    return xr.Dataset(
+        {
+            name: labelled(
+                value,
+                ("layer", "head", "role", "prompt"),
+                name=name,
+                title=title,
+                unit="fraction",
+                model=model,
+                task=task,
+                coords={"role": roles},
+            )
+            for name, title, value in zip(("copy", "anti_copy"), titles, values, strict=True)
+        }
+    )
+
+
+@torch.inference_mode()
+def ov_ranks(
+    model: HookedGPT2,
+    *,
+    tokens: Sequence[int] | Int[Tensor, " token"] | None = None,
+    first_mlp: bool = True,
+    progress: Progress = iter,
+) -> xr.Dataset:
+    """Rank of every token in what each head writes when it attends to that token: full OV copying.
+
+    Args:
+        model: the model.
+        tokens: ids; by default the whole vocabulary, which takes minutes for GPT-2 on a CPU.
+        first_mlp: whether MLP 0 adds to the embedding what it makes of it, without which GPT-2's
+            heads recognize few tokens; False takes W_E alone.
+        progress: wraps the layers, for a progress bar.
+
+    Returns:
+        `rank` and `anti_rank` (output negated), dims layer, head, token: the number of other tokens
+        with at least as high a logit, so `(ranks["rank"] < 5).mean("token")` is the fraction that
+        is copied.
+
+    Raises:
+        ValueError: for an id outside the vocabulary.
+    """
+    given = range(model.config.d_vocab) if tokens is None else tokens
+    ids = torch.as_tensor(given, device=model.device)
+    if not ids.numel() or int(ids.min()) < 0 or int(ids.max()) >= model.config.d_vocab:
+        raise ValueError(
+            f"expected token ids from 0 to {model.config.d_vocab - 1} (d_vocab - 1), got "
+            f"{list(given)[:8]}"
+        )
+    block = model.blocks[0]
+    step = max(1, _STATES // model.config.d_mlp)
+    x = model.embed.W_E[ids]  # token d
+    if first_mlp:
+        x = torch.cat([e + block.mlp(block.ln2.unhooked(e)) for e in x.split(step)])
+    titles = ("Rank of a token in the head's output", "The same, output negated")
+    ranks = _own_ranks(model, x, ids, progress)
+    return xr.Dataset(
+        {
+            name: labelled(
+                value,
+                ("layer", "head", "token"),
+                name=name,
+                title=title,
+                unit="tokens",
+                model=model,
+                coords={"token": ids.cpu().numpy()},
+            )
+            for name, title, value in zip(("rank", "anti_rank"), titles, ranks, strict=True)
+        }
+    )
+
+
+@torch.inference_mode()
+def eigenvalue_scores(model: HookedGPT2) -> xr.DataArray:
+    """How far each head's OV circuit copies, by its eigenvalues.
+
+    Layer norms are folded and W_U is centered over the vocabulary, so the scores are those of the
+    processed model too.
+
+    Args:
+        model: the model.
+
+    Returns:
+        Sum of the eigenvalues over the sum of their absolute values, dims layer, head, from -1 to 1
+        as a fraction: 1 copies every direction, -1 suppresses every one. NaN for a head that
+        writes nothing.
+    """
+    weights = AttentionWeights.of(model).folded()
+    W_U = (model.unembed.weight - model.unembed.weight.mean(0)) * model.ln_final.w  # vocab d
+    around = W_U.T @ model.embed.W_E  # d d
+    square = einsum(
+        weights.W_O, around, weights.W_V, "l h i d, d e, l h e j -> l h i j"
+    )  # the same eigenvalues as W_E W_V W_O W_U
+    values = torch.linalg.eigvals(square.double())  # l h k
+    return labelled(
+        values.real.sum(-1) / values.abs().sum(-1),
+        ("layer", "head"),
+        name="eigenvalue",
+        title="Eigenvalues of the OV circuit: sum over sum of absolute values",
+        unit="fraction",
+        model=model,
+    )
+
+
+def _own_ranks(
+    model: HookedGPT2,
+    x: Float[Tensor, "n d_model"],
+    tokens: Int[Tensor, " n"],
+    progress: Progress,
+) -> Int[Tensor, "sign layer head n"]:
+    """Rank of each token in what each head writes from its stream, and in the negative of that."""
+    norm, W_U = model.ln_final, model.unembed.weight.T  # d vocab
+    bias = norm.b @ W_U + model.unembed.b_U  # vocab
+    chunk = max(1, _LOGITS // model.config.d_vocab)
+    layers = []
+    for i in progress(list(range(model.config.n_layers))):
+        block, heads = model.blocks[i], []
+        v = einsum(block.ln1.unhooked(x), block.attn.W_V, "n d, h d k -> h n k")
+        v = v + block.attn.b_V[:, None]
+        for value, W_O in zip(v, block.attn.W_O, strict=True):
+            W_O = W_O - W_O.mean(-1, keepdim=True)
+            scale = ((value @ W_O).pow(2).mean(-1, keepdim=True) + norm.eps).sqrt()  # n 1
+            to_logits = W_O * norm.w @ W_U  # k vocab: cheaper than n outputs through W_U
+            ranks = []
+            for start in range(0, len(x), chunk):
+                part = slice(start, start + chunk)
+                written = value[part] / scale[part] @ to_logits  # n vocab
+                own = tokens[part, None]
+                for logits in (bias + written, bias - written):
+                    ranks.append((logits >= logits.gather(1, own)).sum(-1) - 1)
+            heads.append(torch.stack([torch.cat(ranks[sign::2]) for sign in (0, 1)]))
+        layers.append(torch.stack(heads, 1))  # sign h n
+    return torch.stack(layers, 1)

@@ -1,0 +1,115 @@
+"""What the position embedding looks like: which positions are alike, and which waves it is made of.
+
+Every result has two parts, what the model `learned` and the fixed `sinusoidal` table of the same
+shape that the first transformer added instead:
+
+    P[pos, 2i] = sin(pos / 10000^(2i / d_model)),   P[pos, 2i + 1] = cos(the same)
+
+The spectrum is the discrete Fourier transform along positions, each dimension without its mean;
+the power of all dimensions at a frequency, as a fraction of that at all frequencies.
+
+Source: Vaswani et al. 2017 (arXiv 1706.03762), section 3.5.
+"""
+
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+
+from interp.heads.products import Weights
+from interp.model import AttentionWeights
+from interp.results import labelled
+
+
+def sinusoidal(n_ctx: int, d_model: int) -> Float[Tensor, "n_ctx d_model"]:
+    """The position embedding of Vaswani et al. 2017: sines and cosines by turns.
+
+    Args:
+        n_ctx: number of positions.
+        d_model: width, even.
+
+    Returns:
+        The table, values from -1 to 1.
+
+    Raises:
+        ValueError: for an odd width.
+
+    Example:
+        >>> sinusoidal(2, 2)
+        tensor([[0.0000, 1.0000],
+                [0.8415, 0.5403]])
+    """
+    if d_model % 2:
+        raise ValueError(f"d_model must be even, a sine and a cosine each; got {d_model}")
+    rates = 10000 ** -(torch.arange(0, d_model, 2) / d_model)
+    angles = torch.arange(n_ctx)[:, None] * rates  # pos d/2
+    return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)
+
+
+@torch.inference_mode()
+def position_similarity(model: Weights) -> xr.Dataset:
+    """Cosine between the embeddings of every two positions.
+
+    Args:
+        model: a model, or the weights of `interp.load_attention`.
+
+    Returns:
+        `learned` and `sinusoidal`, dims pos, other, from -1 to 1.
+    """
+
+    def cosines(table: Tensor) -> Tensor:
+        unit = table / table.norm(dim=-1, keepdim=True)
+        return unit @ unit.T
+
+    tables = _tables(model)
+    return xr.Dataset(
+        {
+            name: labelled(
+                cosines(table),
+                ("pos", "other"),
+                name=name,
+                title=f"Similarity of positions, {name}",
+                unit="cosine",
+                model=model,
+            )
+            for name, table in tables.items()
+        }
+    )
+
+
+@torch.inference_mode()
+def position_spectrum(model: Weights) -> xr.Dataset:
+    """Of which frequencies the position embedding is made.
+
+    Args:
+        model: a model, or the weights of `interp.load_attention`.
+
+    Returns:
+        `learned` and `sinusoidal`, dim frequency in whole cycles over the table from 1 to n_ctx / 2
+        with the coordinate `period` in tokens; fractions of the power, which sum to 1.
+    """
+    found = {}
+    for name, table in _tables(model).items():
+        waves = torch.fft.rfft(table - table.mean(0), dim=0)[1:]  # frequency d
+        power = waves.abs().pow(2).sum(-1)
+        if len(table) % 2 == 0:
+            power[-1] /= 2  # all others stand for two terms of the transform, themselves and back
+        frequency = range(1, len(power) + 1)
+        found[name] = labelled(
+            power / power.sum(),
+            ("frequency",),
+            name=name,
+            title="Waves in the position embedding",
+            unit="fraction",
+            model=model,
+            coords={
+                "frequency": list(frequency),
+                "period": ("frequency", [len(table) / f for f in frequency]),
+            },
+        )
+    return xr.Dataset(found)
+
+
+def _tables(model: Weights) -> dict[str, Float[Tensor, "n_ctx d_model"]]:
+    W_pos = AttentionWeights.of(model).W_pos.float()
+    return {"learned": W_pos, "sinusoidal": sinusoidal(*W_pos.shape).to(W_pos.device)}

@@ -1,0 +1,154 @@
+"""OV and QK: what a head moves and what it looks for, as products of two thin matrices.
+
+    W_OV = W_V W_O      what is written, for each direction that is read: x -> x W_OV
+    W_QK = W_Q W_K^T    the attention score of a reading and a read direction: x_q W_QK x_k^T
+
+Both are d_model x d_model of rank d_head, and are never multiplied out: a `FactoredMatrix` knows
+their singular values, eigenvalues and norms from the factors. Singular directions, read out as
+tokens, say what a head is about: those of W_OV through W_E on the left (what it reads) and W_U on
+the right (what it writes), those of W_QK through W_E on both sides (what looks for what).
+
+Source: Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits"; Millidge and Black
+2022, "The Singular Value Decompositions of Transformer Weight Matrices are Highly Interpretable".
+"""
+
+from collections.abc import Callable
+
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from interp.model import AttentionWeights, HookedGPT2
+from interp.model._lens import FactoredMatrix
+
+Weights = HookedGPT2 | AttentionWeights
+"""What the analyses of weights read: a model, or the weights of `interp.load_attention`."""
+
+
+def ov_matrices(model: Weights, *, fold_layer_norm: bool = True) -> FactoredMatrix:
+    """The OV matrix of every head.
+
+    Args:
+        model: a model or attention weights.
+        fold_layer_norm: fold the layer norm into what reads the stream and center what writes to
+            it; see `interp.model.attention_only`. False takes the weights as they are.
+
+    Returns:
+        W_V W_O [layer head d_model d_model], in factors of width d_head.
+
+    Example:
+        >>> import interp
+        >>> ov_matrices(interp.load("mini")).shape[-1] == interp.load("mini").config.d_model
+        True
+    """
+    weights = weights_of(model, fold_layer_norm)
+    return FactoredMatrix(weights.W_V, weights.W_O)
+
+
+def qk_matrices(model: Weights, *, fold_layer_norm: bool = True) -> FactoredMatrix:
+    """The QK matrix of every head.
+
+    Args:
+        model: a model or attention weights.
+        fold_layer_norm: as for `ov_matrices`.
+
+    Returns:
+        W_Q W_K^T [layer head d_model d_model], in factors of width d_head, not divided by
+        sqrt(d_head). Biases are no part of it.
+    """
+    weights = weights_of(model, fold_layer_norm)
+    return FactoredMatrix(weights.W_Q, weights.W_K.transpose(-2, -1))
+
+
+def ov_directions(
+    model: HookedGPT2, layer: int, head: int, *, n: int = 5, k: int = 8
+) -> pd.DataFrame:
+    """What a head reads and writes along its strongest OV directions, as tokens.
+
+    Args:
+        model: the model.
+        layer: of the head.
+        head: its index in the layer.
+        n: how many singular directions, strongest first.
+        k: how many tokens at each end.
+
+    Returns:
+        Two rows a direction, as its sign is arbitrary: `direction`, `singular_value`, `sign`, and
+        the tokens that lie farthest along it, `reads` (in the embedding) and `writes` (in the
+        unembedding). Reading the tokens of one row makes the head write those of the same row.
+
+    Raises:
+        ValueError: the model has no such head, or n or k is out of range.
+    """
+    unembed = (model.unembed.weight - model.unembed.weight.mean(0)) * model.ln_final.w
+    sides = {"reads": model.embed.W_E, "writes": unembed}
+    return _directions(model, layer, head, n, k, ov_matrices, sides)
+
+
+def qk_directions(
+    model: HookedGPT2, layer: int, head: int, *, n: int = 5, k: int = 8
+) -> pd.DataFrame:
+    """What looks for what along a head's strongest QK directions, as tokens.
+
+    Args:
+        model: the model.
+        layer: of the head.
+        head: its index in the layer.
+        n: how many singular directions, strongest first.
+        k: how many tokens at each end.
+
+    Returns:
+        As `ov_directions`, with `query` (tokens that attend) and `key` (tokens attended to) in
+        place of `reads` and `writes`. Tokens of one row raise each other's score.
+
+    Raises:
+        ValueError: the model has no such head, or n or k is out of range.
+    """
+    sides = {"query": model.embed.W_E, "key": model.embed.W_E}
+    return _directions(model, layer, head, n, k, qk_matrices, sides)
+
+
+def weights_of(model: Weights, fold_layer_norm: bool) -> AttentionWeights:
+    """The attention weights, with the layer norm folded in or as they are."""
+    weights = AttentionWeights.of(model)
+    return weights.folded() if fold_layer_norm else weights
+
+
+@torch.inference_mode()
+def _directions(
+    model: HookedGPT2,
+    layer: int,
+    head: int,
+    n: int,
+    k: int,
+    matrices: Callable[[Weights], FactoredMatrix],
+    sides: dict[str, Float[Tensor, "d_vocab d_model"]],
+) -> pd.DataFrame:
+    config = model.config
+    if not (0 <= layer < config.n_layers and 0 <= head < config.n_heads):
+        raise ValueError(
+            f"no head {layer}.{head}: {model.name} has {config.n_layers} layers of "
+            f"{config.n_heads} heads, counted from 0"
+        )
+    if not (1 <= n <= config.d_head and 1 <= k <= config.d_vocab):
+        raise ValueError(
+            f"expected n from 1 to {config.d_head} (d_head) and k from 1 to {config.d_vocab} "
+            f"(d_vocab), got n={n}, k={k}"
+        )
+    U, S, V = matrices(model)[layer, head].svd()  # d k, k, d k
+    rows = []
+    for i in range(n):
+        along = [table @ end[:, i] for table, end in zip(sides.values(), (U, V), strict=True)]
+        for sign in (1, -1):
+            ends = {
+                side: _tokens(model, (sign * scores).topk(k).indices)
+                for side, scores in zip(sides, along, strict=True)
+            }
+            rows.append({"direction": i, "singular_value": float(S[i]), "sign": sign, **ends})
+    return pd.DataFrame(rows)
+
+
+def _tokens(model: HookedGPT2, ids: Tensor) -> list[str]:
+    """The tokens as text, or their ids where the model has no tokenizer."""
+    return [str(i) if model.tokenizer is None else repr(model.to_string(i)) for i in ids.tolist()]
