@@ -1,8 +1,11 @@
 """Figures: each a pure function of a result."""
 
+from interp.plots.agreement import agreement_scatter
 from interp.plots.diagram import EXAMPLE, Example, circuit_html, circuit_mermaid, circuit_svg
-from interp.plots.heatmap import head_heatmap
+from interp.plots.heatmap import effect_heatmap, head_heatmap
+from interp.plots.labels import position_labels
 from interp.plots.palette import DIVERGING, KIND_COLORS, KIND_SYMBOLS
+from interp.plots.ranking import effect_ranking
 from interp.plots.scatter import attention_scatter
 
 __all__ = [
@@ -11,9 +14,13 @@ __all__ = [
     "KIND_COLORS",
     "KIND_SYMBOLS",
     "Example",
+    "agreement_scatter",
     "attention_scatter",
     "circuit_html",
     "circuit_mermaid",
     "circuit_svg",
+    "effect_heatmap",
+    "effect_ranking",
     "head_heatmap",
+    "position_labels",
 ]

@@ -1,0 +1,169 @@
+"""Activation patching: where does the model keep what the answer depends on?
+
+Every activation of the clean run is put into the corrupted one (denoising), or the other way round
+(noising): the residual stream and the outputs of attention and MLPs by layer and role; heads, and
+what their queries, keys, values and patterns are good for; and, on prompts of one template, layers
+by tokens, and the strongest head's pattern entry by entry.
+
+    interp activation-patching --model mini --n 100 --corruption flip --out out/activation_patching
+
+Source: Meng et al. 2022 (arXiv 2202.05262); Heimersheim and Nanda 2024 (arXiv 2404.15255).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import interp
+from analyses.shell import Device, Model, N, Out, Prompts, Seed, bar, plain_errors, show
+from analyses.study import Study, among, begin, behavior, effects_table, names, strongest, words
+from interp.patching import METRICS, normalized, patch
+from interp.plots import effect_heatmap, position_labels
+from interp.report import Figure, Report, Section
+from interp.tasks import ioi
+
+STREAMS = {
+    "resid_pre": "The residual stream before each layer",
+    "attn_out": "What attention adds in each layer",
+    "mlp_out": "What the MLP adds in each layer",
+}
+HEADS = {
+    "z": "What each head writes",
+    "q": "The queries of each head",
+    "k": "The keys of each head",
+    "v": "The values of each head",
+    "pattern": "The attention pattern of each head",
+}
+SITES = {**STREAMS, **HEADS}
+
+
+def run(
+    model: str | Path | interp.HookedGPT2 = "mini",
+    *,
+    n: int = 100,
+    seed: int = 0,
+    out: str | Path | None = None,
+    sites: Sequence[str] | None = None,
+    direction: str = "denoising",
+    metric: str = "logit_diff",
+    corruption: str = "flip",
+    prompts: str | Path | None = None,
+    device: str | None = None,
+) -> Report:
+    """Run the analysis.
+
+    Args:
+        model: a name or directory for `interp.load`, or a loaded model.
+        n: number of prompts, at least 2.
+        seed: of the prompts.
+        out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing.
+        sites: activations among `SITES`; None for all.
+        direction: "denoising" or "noising".
+        metric: a name of `METRICS`.
+        corruption: what the partner is changed in: "flip", "abc" or "random"; see
+            `interp.tasks.ioi`.
+        prompts: a JSON file of templates, names and nouns; None for interp's own.
+        device: where to run; None for where the model is.
+
+    Returns:
+        The report.
+
+    Raises:
+        ValueError: for an unknown site, direction, metric or corruption, or fewer than 2 prompts.
+        OSError: when `out` cannot be written to; asked before any work.
+    """
+    chosen = list(SITES) if sites is None else list(sites)
+    among("site", chosen, SITES)
+    among("direction", [direction], ("denoising", "noising"))
+    study = begin(
+        model, n, seed, metric, out, corruption=corruption, prompts=prompts, device=device,
+        direction=direction, sites=", ".join(chosen),
+    )  # fmt: skip
+    sections = [_section(study, site, direction, prompts) for site in chosen]
+    first = next(iter(study.results.values()))
+    into, of = ("corrupted", "clean") if direction == "denoising" else ("clean", "corrupted")
+    partner = study.task.corrupted[0]
+    about = Section(
+        "What was done",
+        f"In turn, each activation of the {into} run is replaced by that of the {of} run, and "
+        f"everything after it computed anew. An effect is what this changes in {metric} "
+        f"({METRICS[metric]}). For example, “{study.task.clean[0]} …” is the clean prompt of "
+        f"“{partner} …”.",
+        [behavior(study, first)],
+    )
+    lead = f"{direction.capitalize()} on {n} prompts of IOI in {study.model.name}."
+    if "z" in chosen:
+        best = strongest(study.estimate(study.results["z"]), 3)
+        lead += f" The heads whose output matters most: {names(best)}."
+    return study.report(f"Activation patching in {study.model.name}", lead, [about, *sections])
+
+
+def _section(study: Study, site: str, direction: str, prompts: str | Path | None) -> Section:
+    """One site: over all prompts by role or head, and over one template by token."""
+    over = ("layer", "role") if site in STREAMS else ("layer", "head")
+    options = {"direction": direction, "metrics": study.metric}
+    result = patch(study.model, study.task, site, over=over, progress=bar(site), **options)
+    effects = study.keep(site, result)
+    items = [
+        Figure(
+            effect_heatmap(effects),
+            "Blue: the metric rises. Red: it falls. White: no effect. Point at a cell for its 95 % "
+            "interval.",
+        ),
+        effects_table(effects, normalized(result, study.metric)),
+    ]
+    if site in HEADS and site != "pattern":
+        return Section(SITES[site], "", items)
+
+    # A position means the same only in prompts of one template.
+    task, model = study.task, study.model
+    same = ioi(
+        model.tokenizer, min(len(task), 30), seed=study.seed, prompts=prompts,
+        corruption=study.options["corruption"], templates=[task.template[0]],
+        order=task.order[0].lower(),
+    )  # fmt: skip
+    tokens = position_labels(same, model.tokenizer)
+    name = f"{site} by position"
+    if site == "pattern":
+        ((layer, head),) = strongest(effects, 1)
+        result = patch(
+            model, same, site, over=("position", "source"), layers=[layer], heads=[head],
+            progress=bar(name), **options,
+        )  # fmt: skip
+        what = (
+            f"Entries of the pattern of head {layer}.{head}: rows attend, columns are attended to"
+        )
+    else:
+        result = patch(model, same, site, progress=bar(name), **options)
+        what = "The same by token"
+    study.tasks[name] = same
+    figure = effect_heatmap(study.keep(name, result), labels={"position": tokens, "source": tokens})
+    caption = f"{what}, in {len(same)} prompts of one template. Bold: roles. …: tokens that differ."
+    return Section(SITES[site], "", [*items, Figure(figure, caption)])
+
+
+def main(
+    model: Model = "mini",
+    n: N = 100,
+    seed: Seed = 0,
+    out: Out = Path("out/activation_patching"),
+    site: Annotated[str | None, typer.Option(help=f"Some of {', '.join(SITES)}.")] = None,
+    direction: Annotated[str, typer.Option(help="denoising or noising.")] = "denoising",
+    metric: Annotated[str, typer.Option(help=f"One of {', '.join(METRICS)}.")] = "logit_diff",
+    corruption: Annotated[str, typer.Option(help="flip, abc or random.")] = "flip",
+    prompts: Prompts = None,
+    device: Device = None,
+) -> None:
+    """Activation patching: every activation by layer, role, head and token."""
+    with plain_errors():
+        report = run(
+            model, n=n, seed=seed, out=out, sites=words(site), direction=direction, metric=metric,
+            corruption=corruption, prompts=prompts, device=device,
+        )  # fmt: skip
+    show(report, out)
+
+
+if __name__ == "__main__":
+    typer.run(main)

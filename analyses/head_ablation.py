@@ -1,0 +1,225 @@
+"""Head ablation: what does the model lose without a head, without two, and who takes over?
+
+Every head is ablated alone; then every pair of the strongest, which shows whether two do the same
+work; then every head again in a model that has already lost those that write the answer. A head
+that only then matters is a backup.
+
+    interp head-ablation --model mini --n 100 --value mean --out out/head_ablation
+
+Source: Wang et al. 2022 (arXiv 2211.00593), sections 2.2 and 3.4; McGrath et al. 2023 (arXiv
+2307.15771), for the repair of what was knocked out.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import numpy as np
+import typer
+import xarray as xr
+
+import interp
+from analyses.shell import Device, Model, N, Out, Prompts, Seed, bar, plain_errors, show
+from analyses.study import (
+    Head,
+    Study,
+    among,
+    begin,
+    behavior,
+    effects_table,
+    heads,
+    names,
+    strongest,
+    words,
+)
+from interp.patching import METRICS, Ablation, ablate, ablate_sets, effect, pairs, path_patch
+from interp.patching.ablation import Value
+from interp.plots import effect_heatmap, effect_ranking
+from interp.report import Figure, Report, Section
+
+
+def run(
+    model: str | Path | interp.HookedGPT2 = "mini",
+    *,
+    n: int = 100,
+    seed: int = 0,
+    out: str | Path | None = None,
+    value: str = "mean",
+    knocked_out: Sequence[str] | None = None,
+    top: int = 5,
+    metric: str = "logit_diff",
+    corruption: str = "abc",
+    prompts: str | Path | None = None,
+    device: str | None = None,
+) -> Report:
+    """Run the analysis.
+
+    Args:
+        model: a name or directory for `interp.load`, or a loaded model.
+        n: number of prompts, at least 2.
+        seed: of the prompts.
+        out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing.
+        value: what a head says instead: "zero", "mean", "group mean" or "resample"; the reference
+            are the corrupted prompts.
+        knocked_out: heads as "9.9" that backups are looked for without; None for the three with
+            the largest direct effects on the logits, as the paper does.
+        top: of how many of the strongest heads to ablate every pair, at least 2.
+        metric: a name of `METRICS`.
+        corruption: of `interp.tasks.ioi`.
+        prompts: a JSON file of templates, names and nouns; None for interp's own.
+        device: where to run; None for where the model is.
+
+    Returns:
+        The report.
+
+    Raises:
+        ValueError: for a value, head or option that there is not.
+        OSError: when `out` cannot be written to; asked before any work.
+    """
+    among("value", [value], get_args(Value))
+    if top < 2:
+        raise ValueError(f"top must be at least 2 heads, which make one pair; got {top}")
+    study = begin(
+        model, n, seed, metric, out, corruption=corruption, prompts=prompts, device=device,
+        value=value,
+    )  # fmt: skip
+    chosen = None if knocked_out is None else heads(knocked_out, study.model)
+    options = {"value": value, "metrics": metric}
+    single = ablate(study.model, study.task, progress=bar("heads"), **options)
+    effects = study.keep("heads", single)
+    movers = strongest(effects, top)
+    writers = path_patch(study.model, study.task, metrics=metric, progress=bar("direct"))
+    gone = chosen or strongest(study.keep("direct effects", writers), 3)
+    sections = [
+        _alone(study, single, effects, value),
+        _pairs(study, single, movers, options),
+        _backups(study, single, gone, options),
+    ]
+    lead = (
+        f"On {n} prompts of IOI in {study.model.name}, {value} ablation of single heads changes "
+        f"{metric} most at {names(movers)}."
+    )
+    return study.report(f"Head ablation in {study.model.name}", lead, sections)
+
+
+def _alone(study: Study, single: xr.Dataset, effects: xr.Dataset, value: str) -> Section:
+    """Each head by itself."""
+    return Section(
+        "One head at a time",
+        f"Each head's output is replaced by its {value} ablation at every position, in the clean "
+        f"run. An effect is what this changes in {study.metric}. Red: the metric falls without "
+        "the head. Blue: it rises.",
+        [
+            behavior(study, single),
+            Figure(effect_heatmap(effects), "Point at a cell for its 95 % interval."),
+            Figure(effect_ranking(effects), "The strongest, with 95 % bootstrap intervals."),
+        ],
+    )
+
+
+def _pairs(
+    study: Study, single: xr.Dataset, movers: list[Head], options: dict[str, Any]
+) -> Section:
+    """Two heads at once, less what each does alone."""
+    sets = pairs(movers)
+    both = ablate_sets(study.model, study.task, sets, progress=bar("pairs"), **options)
+    effects = study.keep("pairs", both)
+    alone, together = effect(single, study.metric), effect(both, study.metric)
+    beyond = xr.concat(
+        [
+            together.sel(set=name)
+            - sum(alone.sel(layer=layer, head=head, drop=True) for layer, head in sets[name])
+            for name in sets
+        ],
+        "set",
+    ).assign_coords(set=list(sets))
+    title = "Pairs, less the sum of the two alone"
+    beyond = beyond.rename("interaction").assign_attrs(together.attrs | {"title": title})
+    estimate = study.keep("interaction of pairs", beyond)
+    matrix = np.full((len(movers), len(movers)), np.nan)
+    for name, value in zip(sets, estimate["mean"].values, strict=True):
+        i, j = (movers.index(head) for head in sets[name])
+        matrix[i, j] = matrix[j, i] = value
+    labels = [names([head]) for head in movers]
+    square = xr.DataArray(
+        matrix, {"one head": labels, "other head": labels}, ("one head", "other head"),
+        attrs=estimate.attrs,
+    )  # fmt: skip
+    return Section(
+        "Two heads at a time",
+        "What two heads do together, less what each does alone. Red: losing both costs more than "
+        "the two losses, as when one stands in for the other. Blue: it costs less, as when they "
+        "work one after the other.",
+        [
+            Figure(effect_heatmap(square, annotate=len(sets) * 2), f"{title}."),
+            Figure(effect_ranking({"together": effects, "beyond the sum": estimate}), "Each pair."),
+        ],
+    )
+
+
+def _backups(
+    study: Study, single: xr.Dataset, gone: list[Head], options: dict[str, Any]
+) -> Section:
+    """Each head again, in a model without some: by ablation, and by the direct path."""
+    model, task, without = study.model, study.task, f"without {names(gone)}"
+    ablation = Ablation(heads=gone, value=options["value"])
+    again = ablate(model, task, ablation=ablation, progress=bar("backups"), **options)
+    direct = path_patch(
+        model, task, ablation=ablation, metrics=study.metric, progress=bar("direct"),
+    )  # fmt: skip
+    after, before = study.keep(f"heads {without}", again), study.estimate(single)
+    direct_after = study.keep(f"direct effects {without}", direct)
+    direct_before = study.estimate(study.results["direct effects"])
+    change = effect(again, study.metric) - effect(single, study.metric)
+    for layer, head in gone:  # nothing is left of them that could change
+        change.loc[{"layer": layer, "head": head}] = np.nan
+    about = {"title": f"Effects {without}, less those in the whole model"}
+    change = change.rename("change").assign_attrs(again[study.metric].attrs | about)
+    gained = study.keep("change of heads", change)
+    return Section(
+        f"Backups of {names(gone)}",
+        f"{names(gone)} are ablated throughout, and every other head is ablated in what is left. "
+        "Red: the metric falls more than in the whole model when the head is lost, as without a "
+        "backup. Blue: it falls less, as without a head that worked through those that are gone.",
+        [
+            Figure(effect_heatmap(gained), "Gray: ablated already. Point for the interval."),
+            effects_table(gained),
+            Figure(
+                effect_ranking({"whole model": before, without: after}),
+                "Ablation of each head, in the whole model and in what is left of it.",
+            ),
+            Figure(
+                effect_ranking({"whole model": direct_before, without: direct_after}),
+                "The same by the direct path alone: the head's path to the logits carries what it "
+                "says in the corrupted run. A backup name mover lies further left than before.",
+            ),
+        ],
+    )
+
+
+def main(
+    model: Model = "mini",
+    n: N = 100,
+    seed: Seed = 0,
+    out: Out = Path("out/head_ablation"),
+    value: Annotated[str, typer.Option(help=f"One of {', '.join(get_args(Value))}.")] = "mean",
+    knocked_out: Annotated[
+        str | None, typer.Option(help="Heads such as 9.9,9.6; by default three that write.")
+    ] = None,
+    top: Annotated[int, typer.Option(help="Heads to ablate every pair of.", min=2)] = 5,
+    metric: Annotated[str, typer.Option(help=f"One of {', '.join(METRICS)}.")] = "logit_diff",
+    corruption: Annotated[str, typer.Option(help="abc, flip or random.")] = "abc",
+    prompts: Prompts = None,
+    device: Device = None,
+) -> None:
+    """Head ablation: every head, pairs of the strongest, and the backups of the strongest."""
+    with plain_errors():
+        report = run(
+            model, n=n, seed=seed, out=out, value=value, knocked_out=words(knocked_out), top=top,
+            metric=metric, corruption=corruption, prompts=prompts, device=device,
+        )  # fmt: skip
+    show(report, out)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,318 @@
+"""What the analyses of interventions share: prompts, results by name, estimates, files.
+
+A study keeps each result under a name and writes three files beside the report: results.json, the
+means with intervals; results.csv, every value of every prompt; prompts.csv, the prompts.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+import interp
+from analyses.ioi_files import prepare
+from interp.patching import METRICS, mean_effect, normalized
+from interp.plots.labels import cell_labels
+from interp.report import Download, Report, Section, Table
+from interp.results import versions
+from interp.statistics import Estimate, bootstrap_mean
+from interp.tasks import Task, ioi
+
+Head = tuple[int, int]
+
+DOWNLOADS = (
+    Download("results.json", "Means of every effect on this page, with 95 % intervals."),
+    Download("results.csv", "The metric of every run of every prompt, one row each."),
+    Download("prompts.csv", "The prompts and their partners, with the positions of roles."),
+)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Interventions on one model, on the IOI task, read with one metric.
+
+    Args:
+        model: the model.
+        task: the prompts.
+        seed: they were drawn with.
+        metric: a name of `METRICS`.
+        folder: where files go; None for nowhere.
+        options: what else the caller chose, for the report.
+        results: by name: datasets of metrics, or arrays of effects, per prompt.
+        tasks: the prompts of results on others than `task`, by the result's name.
+    """
+
+    model: interp.HookedGPT2
+    task: Task
+    seed: int
+    metric: str
+    folder: Path | None
+    options: Mapping[str, object]
+    results: dict[str, xr.Dataset | xr.DataArray] = field(default_factory=dict)
+    tasks: dict[str, Task] = field(default_factory=dict)
+
+    def keep(self, name: str, result: xr.Dataset | xr.DataArray) -> xr.Dataset:
+        """Keep a result for the files; its mean effect with interval is returned."""
+        self.results[name] = result
+        return self.estimate(result)
+
+    def estimate(self, result: xr.Dataset | xr.DataArray) -> xr.Dataset:
+        """Mean effect over prompts with its interval; of an array, the mean of its values."""
+        if isinstance(result, xr.Dataset):
+            return mean_effect(result, self.metric)
+        nothing = xr.zeros_like(result["prompt"], dtype=float)
+        return mean_effect(xr.Dataset({"value": result, "value_clean": nothing}), "value")
+
+    def report(self, title: str, lead: str, sections: Sequence[Section]) -> Report:
+        """Make the page and write it and its files, if there is a folder."""
+        origin = {"model": self.model.name, "prompts": len(self.task), "seed": self.seed}
+        page = Report(
+            title,
+            lead,
+            sections,
+            DOWNLOADS if self.folder else (),
+            {**origin, "metric": self.metric, **self.options, **versions()},
+        )
+        if self.folder is not None:
+            page.save(self.folder / "report.html")
+            text = json.dumps(self._numbers(), indent=1, allow_nan=False)
+            (self.folder / "results.json").write_text(text + "\n", encoding="utf-8")
+            self._values().to_csv(self.folder / "results.csv", index=False)
+            self._prompts().to_csv(self.folder / "prompts.csv", index=False)
+        return page
+
+    def _numbers(self) -> dict[str, Any]:
+        """For each result its dims, their values, and nested lists of mean, low and high."""
+        found = {}
+        for name, result in self.results.items():
+            means = self.estimate(result)
+            one: dict[str, Any] = {key: means.attrs[key] for key in ("title", "unit")}
+            one["dims"] = list(means["mean"].dims)
+            one |= {dim: means[dim].values.tolist() for dim in one["dims"]}
+            one |= _lists(means)
+            if isinstance(result, xr.Dataset) and f"{self.metric}_corrupted" in result:
+                one["normalized"] = _lists(normalized(result, self.metric))
+            found[name] = one
+        return {
+            "model": self.model.name,
+            "n": len(self.task),
+            "seed": self.seed,
+            "metric": self.metric,
+            "options": {key: str(value) for key, value in self.options.items()},
+            "versions": versions(),
+            "results": found,
+        }
+
+    def _values(self) -> pd.DataFrame:
+        """One row a value: the result, the metric, where, which prompt, how much."""
+        tables = []
+        for name, result in self.results.items():
+            arrays = result.data_vars.values() if isinstance(result, xr.Dataset) else [result]
+            for array in arrays:
+                table = array.to_dataframe(name="value").reset_index()
+                table.insert(0, "metric", array.name)
+                table.insert(0, "result", name)
+                tables.append(table.dropna(subset="value"))
+        joined = pd.concat(tables, ignore_index=True)
+        where = [c for c in joined if c not in ("result", "metric", "prompt", "value")]
+        whole = {c: "Int64" for c in where if pd.api.types.is_numeric_dtype(joined[c])}
+        return joined.astype(whole)[["result", "metric", *where, "prompt", "value"]]
+
+    def _prompts(self) -> pd.DataFrame:
+        """The prompts of every result; an empty name stands for those that have none of their own.
+
+        Returns:
+            Columns `result`, `prompt` and those of `Task.to_dataframe`.
+        """
+        tokenizer = self.model.tokenizer
+        return pd.concat(
+            [
+                task.to_dataframe(tokenizer).rename_axis("prompt").reset_index().assign(result=name)
+                for name, task in {"": self.task, **self.tasks}.items()
+            ],
+            ignore_index=True,
+        )
+
+
+def begin(
+    model: str | Path | interp.HookedGPT2,
+    n: int,
+    seed: int,
+    metric: str,
+    out: str | Path | None,
+    *,
+    corruption: str,
+    prompts: str | Path | None,
+    device: str | None,
+    **options: object,
+) -> Study:
+    """Check what was asked for, load the model and make the prompts.
+
+    Args:
+        model: a name or directory for `interp.load`, or a loaded model.
+        n: number of prompts, at least 2.
+        seed: of the prompts.
+        metric: a name of `METRICS`.
+        out: folder for the files; None for none.
+        corruption: of `interp.tasks.ioi`.
+        prompts: a JSON file of templates, names and nouns; None for interp's own.
+        device: where to run; None for where the model is.
+        options: what else the caller chose.
+
+    Returns:
+        The study, without results.
+
+    Raises:
+        ValueError: for fewer than 2 prompts, an unknown metric or corruption, or prompts that the
+            model does not fit.
+        OSError: when `out` cannot be written to.
+    """
+    if n < 2:
+        raise ValueError(f"n must be at least 2 for an interval, got {n}")
+    among("metric", [metric], METRICS)
+    folder = None if out is None else prepare(out)
+    loaded = model if isinstance(model, interp.HookedGPT2) else interp.load(model)
+    if device is not None:
+        loaded.to(device)
+    task = ioi(loaded.tokenizer, n, seed=seed, corruption=corruption, prompts=prompts)
+    return Study(loaded, task, seed, metric, folder, {"corruption": corruption, **options})
+
+
+def among(what: str, given: Iterable[str], choices: Iterable[str]) -> None:
+    """Refuse what is none of the choices.
+
+    Raises:
+        ValueError: with the first that is not.
+    """
+    known = list(choices)
+    for one in given:
+        if one not in known:
+            raise ValueError(f"unknown {what} {one!r}; expected one of {', '.join(known)}")
+
+
+def words(text: str | None) -> list[str] | None:
+    """The words of an option that takes several, such as `--site z,q`."""
+    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
+
+
+def heads(labels: Sequence[str], model: interp.HookedGPT2) -> list[Head]:
+    """Layer and head of labels such as "9.6".
+
+    Args:
+        labels: the heads as they are written in figures.
+        model: that they must be in.
+
+    Returns:
+        (layer, head) pairs.
+
+    Raises:
+        ValueError: for a label that is not layer.head, or not in the model.
+    """
+    found = []
+    for label in labels:
+        layer, dot, head = label.partition(".")
+        if not (dot and layer.isdecimal() and head.isdecimal()):
+            raise ValueError(f"expected heads as layer.head, such as 9.6,9.9; got {label!r}")
+        c = model.config
+        if not (int(layer) < c.n_layers and int(head) < c.n_heads):
+            raise ValueError(
+                f"the model has no head {label}: it has {c.n_layers} layers of {c.n_heads} heads, "
+                "from 0"
+            )
+        found.append((int(layer), int(head)))
+    return found
+
+
+def strongest(effects: xr.Dataset, n: int) -> list[Head]:
+    """The heads with the largest absolute mean effects, the largest first.
+
+    Args:
+        effects: with `mean`, dims layer, head.
+        n: how many.
+
+    Returns:
+        (layer, head) pairs.
+    """
+    mean = effects["mean"].transpose("layer", "head")
+    order = np.argsort(-np.abs(mean.values), axis=None, kind="stable")[:n]
+    rows, columns = np.unravel_index(order, mean.shape)
+    layers, units = mean["layer"].values[rows], mean["head"].values[columns]
+    return [(int(layer), int(head)) for layer, head in zip(layers, units, strict=True)]
+
+
+def names(chosen: Sequence[Head]) -> str:
+    """Heads as text.
+
+    >>> names([(9, 9), (9, 6)])
+    '9.9, 9.6'
+    """
+    return ", ".join(f"{layer}.{head}" for layer, head in chosen)
+
+
+def behavior(study: Study, result: xr.Dataset) -> Table:
+    """The metric of the runs that nothing was done to.
+
+    Args:
+        study: for its metric.
+        result: any of its results.
+
+    Returns:
+        One row a run, with intervals.
+    """
+    unit = METRICS[study.metric]
+    rows = [
+        {"run": side, f"{study.metric} ({unit})": _text(bootstrap_mean(result[name].values))}
+        for side in ("clean", "corrupted")
+        if (name := f"{study.metric}_{side}") in result
+    ]
+    return Table(rows, "Means over prompts with 95 % bootstrap intervals.")
+
+
+def effects_table(effects: xr.Dataset, fractions: xr.Dataset | None = None, *, n: int = 6) -> Table:
+    """The strongest cells of a sweep with their intervals.
+
+    Args:
+        effects: of `mean_effect`.
+        fractions: of `normalized`, for a second column.
+        n: how many.
+
+    Returns:
+        One row a cell, the strongest first.
+    """
+    labels, mean = cell_labels(effects["mean"]), effects["mean"].values.ravel()
+    order = np.argsort(-np.nan_to_num(np.abs(mean), nan=-1.0), kind="stable")[:n]
+    columns = {f"effect ({effects.attrs['unit']})": effects}
+    if fractions is not None:
+        columns["normalized"] = fractions
+    rows = [
+        {"where": labels[i], **{name: _interval(one, int(i)) for name, one in columns.items()}}
+        for i in order
+    ]
+    about = " Normalized: 0 is the corrupted run, 1 the clean one." if fractions is not None else ""
+    return Table(rows, f"The {len(rows)} strongest, with 95 % bootstrap intervals.{about}")
+
+
+def _interval(estimate: xr.Dataset, cell: int) -> str:
+    ends = (float(estimate[key].values.ravel()[cell]) for key in ("mean", "low", "high"))
+    return _text(Estimate(*ends))
+
+
+def _text(estimate: Estimate) -> str:
+    return f"{estimate:.3f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _lists(estimate: xr.Dataset) -> dict[str, Any]:
+    """The three arrays as nested lists; JSON knows neither NaN nor infinity."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, list):
+            return [plain(one) for one in value]
+        return value if isfinite(value) else None
+
+    return {key: plain(estimate[key].values.tolist()) for key in ("mean", "low", "high")}

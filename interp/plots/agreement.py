@@ -1,0 +1,83 @@
+"""How far estimated effects are from exact ones."""
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+
+from interp.plots.labels import cell_labels
+from interp.plots.palette import DIVERGING, FONT, INK, MUTED
+
+_MISSED = DIVERGING[1][1]
+
+
+def agreement_scatter(
+    estimated: xr.DataArray, exact: xr.DataArray, *, annotate: int = 6
+) -> go.Figure:
+    """Draw a point for each cell of a sweep: exact effect across, estimate up.
+
+    On the dashed diagonal the two are the same. A point nearer to zero than the diagonal is an
+    effect that was underestimated; one on the horizontal axis was missed. The cells farthest from
+    the diagonal are red and carry their name.
+
+    Args:
+        estimated: effects of `attribution_patch`, any dims, without prompts (`mean_effect`'s
+            `mean`); attrs `title` and `unit` label the figure, if present.
+        exact: effects of `patch` with the same dims, in the same unit.
+        annotate: number of cells to name.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: the two have other cells, or no cell has a value in both.
+
+    Source: Kramar et al. 2024 (arXiv 2403.00745), for comparing the two cell by cell.
+    """
+    names = cell_labels(exact)
+    if cell_labels(estimated) != names:
+        raise ValueError(
+            f"estimates and exact effects need the same dims with the same values; they have "
+            f"{dict(estimated.sizes)} and {dict(exact.sizes)}"
+        )
+    x, y = (array.values.astype(float).ravel() for array in (exact, estimated))
+    both = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
+    if not len(both):
+        raise ValueError("no cell has both an estimate and an exact effect")
+    missed = both[np.argsort(-np.abs(y - x)[both], kind="stable")[:annotate]]
+    rest = np.setdiff1d(both, missed)
+    ends = [float(min(x[both].min(), y[both].min())), float(max(x[both].max(), y[both].max()))]
+    unit = str(exact.attrs.get("unit", ""))
+
+    figure = go.Figure(
+        go.Scatter(
+            x=ends,
+            y=ends,
+            mode="lines",
+            line={"color": MUTED, "dash": "dash", "width": 1},
+            hoverinfo="skip",
+        )
+    )
+    for cells, mode, color in ((rest, "markers", INK), (missed, "markers+text", _MISSED)):
+        figure.add_trace(
+            go.Scatter(
+                x=x[cells],
+                y=y[cells],
+                mode=mode,
+                text=[names[i] for i in cells],
+                textposition=["middle left" if y[i] > x[i] else "middle right" for i in cells],
+                marker={"color": color, "size": 8, "opacity": 0.8},
+                hovertemplate=f"<b>%{{text}}</b><br>exact %{{x:+.3f}} {unit}<br>"
+                f"estimate %{{y:+.3f}} {unit}<extra></extra>",
+            )
+        )
+    figure.update_layout(
+        template="plotly_white",
+        title={"text": str(estimated.attrs.get("title", "")), "x": 0.02, "font": {"size": 15}},
+        font={"family": FONT, "color": INK, "size": 12},
+        xaxis={"title": f"exact ({unit})", "zerolinecolor": INK},
+        yaxis={"title": f"estimate ({unit})", "zerolinecolor": INK},
+        showlegend=False,
+        height=460,
+        margin={"l": 60, "r": 20, "t": 50, "b": 60},
+    )
+    return figure

@@ -1,0 +1,103 @@
+"""What is written on the axes of figures and beside their cells."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from html import escape
+from itertools import product
+
+import xarray as xr
+from transformers import PreTrainedTokenizerBase
+
+from interp.tasks import Side, Task
+
+AXES: Mapping[str, str] = {
+    "source": "position attended to",
+    "source_role": "role attended to",
+}
+"""Titles of axes that are not the name of their dim."""
+
+VARIES = "\N{HORIZONTAL ELLIPSIS}"
+
+
+def position_labels(
+    task: Task, tokenizer: PreTrainedTokenizerBase, *, side: Side = "clean"
+) -> list[str]:
+    """The token at each position, with the roles that stand there in bold.
+
+    A position at which the prompts differ shows its roles alone, or an ellipsis where it has none.
+    The space that a token begins with is not shown.
+
+    Args:
+        task: prompts whose roles stand at the same positions: one prompt, or one group.
+        tokenizer: the model's.
+        side: which text of each pair.
+
+    Returns:
+        One label a position of the text, as plotly writes it.
+
+    Raises:
+        ValueError: the prompts differ in length or in the positions of their roles.
+
+    Example:
+        One prompt's labels are like `["Then", "Mary <b>IO</b>", "and", ...]`.
+    """
+    task = task.right_padded()
+    lengths, roles = task.mask(side).sum(-1), task.roles(side)
+    for name, at in (("number of tokens", lengths), *roles.items()):
+        if not bool((at == at[0]).all()):
+            raise ValueError(
+                f"the prompts differ in {name!r}, so that a position does not mean the same in "
+                "all; take the prompts of one group, or sweep over 'role'"
+            )
+    labels = []
+    for pos, ids in enumerate(task.tokens(side).T[: int(lengths[0])]):
+        here = " ".join(role for role, at in roles.items() if int(at[0]) == pos)
+        same = bool((ids == ids[0]).all())
+        token = _visible(tokenizer.decode([int(ids[0])])) if same else "" if here else VARIES
+        labels.append(f"{token} <b>{here}</b>".strip() if here else token)
+    return labels
+
+
+def cell_label(dims: Sequence[Hashable], labels: Sequence[str]) -> str:
+    """The name of one cell of a sweep.
+
+    Args:
+        dims: the parts swept over.
+        labels: the value of each.
+
+    Returns:
+        Heads as "9.6", before everything else; a layer without head as "layer 9".
+
+    Example:
+        >>> cell_label(("role", "layer", "head"), ("S2", "9", "6"))
+        '9.6 S2'
+        >>> cell_label(("layer", "role"), ("9", "S2"))
+        'layer 9, S2'
+    """
+    rest = dict(zip(map(str, dims), labels, strict=True))
+    name = []
+    for unit in ("head", "neuron"):
+        if unit in rest and "layer" in rest:
+            return " ".join([f"{rest.pop('layer')}.{rest.pop(unit)}", *rest.values()])
+    for dim in ("layer", "head", "neuron", "position"):
+        if dim in rest:
+            name.append(f"{dim} {rest.pop(dim)}")
+    return ", ".join([*name, *rest.values()])
+
+
+def cell_labels(effects: xr.DataArray) -> list[str]:
+    """The names of all cells of a sweep, the last dim fastest.
+
+    Args:
+        effects: any dims.
+
+    Returns:
+        One name a value of `effects.values.ravel()`.
+    """
+    values = [map(str, effects[dim].values) for dim in effects.dims]
+    return [cell_label(effects.dims, labels) for labels in product(*values)]
+
+
+def _visible(token: str) -> str:
+    """A token as text that plotly does not read as markup, with white space that can be seen."""
+    text = token.replace("\n", "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}").removeprefix(" ")
+    return escape(text, quote=False) or "\N{OPEN BOX}"
