@@ -18,7 +18,6 @@ heads), which subtracts the score of random matrices too.
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import pandas as pd
 import torch
@@ -31,8 +30,7 @@ from interp.heads.products import Weights, weights_of
 from interp.model import AttentionWeights
 from interp.results import labelled
 
-Kind = Literal["q", "k", "v"]
-KINDS: tuple[Kind, ...] = ("q", "k", "v")
+KINDS = ("q", "k", "v")
 """What the later head reads the earlier one's output into."""
 
 _PAIR = ("sender_layer", "sender_head", "layer", "head")
@@ -40,7 +38,7 @@ _PAIR = ("sender_layer", "sender_head", "layer", "head")
 
 @torch.inference_mode()
 def composition_scores(
-    model: Weights, *, kinds: Sequence[Kind] = KINDS, fold_layer_norm: bool = True
+    model: Weights, *, kinds: Sequence[str] = KINDS, fold_layer_norm: bool = True
 ) -> xr.DataArray:
     """Composition score of every pair of heads.
 
@@ -66,7 +64,7 @@ def composition_scores(
 def random_composition(
     model: Weights,
     *,
-    kinds: Sequence[Kind] = KINDS,
+    kinds: Sequence[str] = KINDS,
     fold_layer_norm: bool = True,
     samples: int = 1,
     seed: int = 0,
@@ -138,7 +136,7 @@ def _check(kinds: Sequence[str]) -> None:
 
 
 def _result(
-    model: Weights, kinds: Sequence[Kind], values: Float[Tensor, "..."], title: str
+    model: Weights, kinds: Sequence[str], values: Float[Tensor, "..."], title: str
 ) -> xr.DataArray:
     return labelled(
         values,
@@ -154,7 +152,7 @@ def _result(
 def _scores(
     weights: AttentionWeights,
     W_O: Float[Tensor, "layer head d_head d_model"],
-    kinds: Sequence[Kind],
+    kinds: Sequence[str],
 ) -> Float[Tensor, "kind layer head layer head"]:
     """Scores of all pairs, the senders writing through `W_O`."""
     n_layers, n_heads = weights.n_layers, weights.n_heads

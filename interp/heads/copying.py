@@ -9,8 +9,9 @@ there after the first block, before which a token is not yet fit to be read in G
 
 `copy_scores` takes x from the prompts of a task, as the paper does; `ov_ranks` takes it of every
 token by itself, x = W_E[t] + MLP0(LN2(W_E[t])), without position and attention: the full OV
-circuit. The eigenvalues of the linear circuit W_E W_V W_O W_U say the same without any input:
-positive ones copy,
+circuit. Both take b_V for a part of what the head says of a token, so a model whose value biases
+are folded into b_O scores otherwise. The eigenvalues of the linear circuit W_E W_V W_O W_U say the
+same without any input: positive ones copy,
 
     eigenvalue score   =  sum Re(lambda) / sum |lambda|           from -1 to 1.
 

@@ -1,0 +1,47 @@
+"""The head table joins the scores of the functions it calls."""
+
+import numpy as np
+import pytest
+
+from interp.heads import (
+    attention_scores,
+    copy_scores,
+    head_table,
+    ranked,
+    repeated_tokens,
+    score_names,
+)
+from tests.helpers import random_model, random_task
+
+
+def test_it_joins_the_scores():
+    model, task = random_model(), random_task()
+    table = head_table(model, task, roles=["S2"], seed=4)
+    scores = attention_scores(model, repeated_tokens(model, seed=4))
+    np.testing.assert_allclose(table["induction"], scores["induction"].mean("prompt"), rtol=1e-5)
+    copies = copy_scores(model, task, roles=["S2"])["copy"].mean(("role", "prompt"))
+    np.testing.assert_allclose(table["copy"], copies, rtol=1e-5)
+    expected = {"attention_to_S2", "correlation", "eigenvalue", "entropy", "anti_copy"}
+    assert expected <= set(score_names(table))
+    for name in ("induction", "attention_to_S2", "copy"):
+        assert bool((table[f"{name}_low"] <= table[name] + 1e-6).all())
+        assert bool((table[name] <= table[f"{name}_high"] + 1e-6).all())
+    assert (table["induction_low"] < table["induction_high"]).all()
+    assert len(table.to_dataframe()) == 12
+
+
+def test_without_a_task():
+    table = head_table(random_model())
+    assert "copy" not in table and "eigenvalue" in table
+    assert "task" not in table.attrs
+
+
+def test_ranked():
+    table = head_table(random_model())
+    frame = ranked(table, "induction", n=5)
+    assert len(frame) == 5 and frame["induction"].is_monotonic_decreasing
+    best = table["induction"].argmax(("layer", "head"))
+    assert frame["head"][0] == f"{int(best['layer'])}.{int(best['head'])}"
+    assert len(ranked(table, "entropy")) == 12
+    with pytest.raises(ValueError, match="no score 'love'; it has previous_token"):
+        ranked(table, "love")
