@@ -8,6 +8,15 @@ from typer.core import TyperGroup
 
 COMMANDS = {
     "ioi": ("ioi", "Indirect object identification: behavior, circuit, faithfulness."),
+    "activation-patching": ("activation_patching", "Patch every layer, role, head and token."),
+    "path-patching": ("path_patching", "Paths from heads to the logits and to other heads."),
+    "head-ablation": ("head_ablation", "Ablate heads and pairs of them; find backups."),
+    "attribution-patching": (
+        "attribution_patching",
+        "Estimates of patching by the gradient, and how well they agree.",
+    ),
+    "head-scores": ("head_scores", "Where every head looks and what it copies."),
+    "composition": ("composition", "Which heads read which, from the weights alone."),
     "verify": ("verify", "Compare a model with transformers' own GPT-2."),
 }
 """Command -> its module in `analyses`, and what the list of commands says of it."""

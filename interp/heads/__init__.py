@@ -1,7 +1,12 @@
 """What single heads do and what their weights say: attention, copying, OV / QK, composition."""
 
 from interp.heads.attention import attention_between
-from interp.heads.composition import composition_pairs, composition_scores, random_composition
+from interp.heads.composition import (
+    composition_pairs,
+    composition_scores,
+    random_composition,
+    strongest_senders,
+)
 from interp.heads.copying import copy_scores, eigenvalue_scores, ov_ranks
 from interp.heads.positions import position_similarity, position_spectrum, sinusoidal
 from interp.heads.products import ov_directions, ov_matrices, qk_directions, qk_matrices
@@ -31,4 +36,5 @@ __all__ = [
     "repeated_tokens",
     "score_names",
     "sinusoidal",
+    "strongest_senders",
 ]

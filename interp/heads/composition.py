@@ -19,6 +19,7 @@ heads), which subtracts the score of random matrices too.
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
@@ -127,6 +128,35 @@ def composition_pairs(
         frame = frame.assign(random=frame["kind"].map(typical))
         frame, by = frame.assign(excess=frame["score"] - frame["random"]), "excess"
     return frame.sort_values(by, ascending=False, kind="stable").head(n).reset_index(drop=True)
+
+
+def strongest_senders(scores: xr.DataArray) -> pd.DataFrame:
+    """Which earlier head each head reads most.
+
+    Args:
+        scores: of `composition_scores`.
+
+    Returns:
+        One row for each kind and each head that has an earlier one: `kind`, `receiver`, `sender`,
+        `score`, and of the second strongest `runner_up`, `runner_up_score` (missing where there is
+        but one).
+    """
+    stacked = scores.stack(sender=_PAIR[:2], receiver=_PAIR[2:]).dropna("receiver", how="all")
+    senders, receivers = (
+        [f"{i}.{h}" for i, h in stacked[x].values] for x in ("sender", "receiver")
+    )
+    rows = []
+    for kind in stacked["kind"].values:
+        values = stacked.sel(kind=kind).transpose("receiver", "sender").fillna(-np.inf).values
+        order = np.argsort(-values, axis=1, kind="stable")
+        for row, (first, *others), receiver in zip(values, order, receivers, strict=True):
+            found = {"kind": kind, "receiver": receiver}
+            found |= {"sender": senders[first], "score": row[first]}
+            if others and np.isfinite(row[others[0]]):
+                second = others[0]
+                found |= {"runner_up": senders[second], "runner_up_score": row[second]}
+            rows.append(found)
+    return pd.DataFrame(rows)
 
 
 def _check(kinds: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ from interp.plots.labels import position_labels
 from interp.plots.palette import DIVERGING, KIND_COLORS, KIND_SYMBOLS
 from interp.plots.ranking import effect_ranking
 from interp.plots.scatter import attention_scatter
+from interp.plots.weights import composition_heatmap, similarity_heatmap, spectrum_lines
 
 __all__ = [
     "DIVERGING",
@@ -19,8 +20,11 @@ __all__ = [
     "circuit_html",
     "circuit_mermaid",
     "circuit_svg",
+    "composition_heatmap",
     "effect_heatmap",
     "effect_ranking",
     "head_heatmap",
     "position_labels",
+    "similarity_heatmap",
+    "spectrum_lines",
 ]

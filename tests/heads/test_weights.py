@@ -17,12 +17,13 @@ from interp.heads import (
     qk_matrices,
     random_composition,
     sinusoidal,
+    strongest_senders,
 )
 from tests.heads.hand import INDUCTION, PREVIOUS, hand_set_model
 from tests.helpers import pair, random_model
 from tests.naive.heads import composition
 
-INDUCTION_HEADS = ((5, 1), (5, 5), (6, 9), (7, 2), (7, 10))
+INDUCTION_HEADS = ["5.1", "5.5", "6.9", "7.2", "7.10"]
 
 
 @pytest.fixture(scope="module")
@@ -31,23 +32,26 @@ def gpt2(shared):
     return interp.load_attention(shared / "gpt2-attention")
 
 
-def strongest_sender(weights, layer, head, **options):
-    scores = composition_scores(weights, kinds=["k"], **options).sel(kind="k")
-    into = scores.sel(layer=layer, head=head).fillna(0).values
-    return divmod(int(into.argmax()), into.shape[1])
-
-
 @pytest.fixture(scope="module")
 def into_keys(gpt2):
-    return composition_scores(gpt2, kinds=["k"]).sel(kind="k")
+    return composition_scores(gpt2, kinds=["k"])
 
 
-@pytest.mark.parametrize(("layer", "head"), INDUCTION_HEADS)
-def test_gpt2s_previous_token_head_feeds_its_induction_heads(into_keys, layer, head):
+def test_gpt2s_previous_token_head_feeds_its_induction_heads(into_keys):
     """4.11 is the strongest sender into their keys, with the layer norm folded."""
-    into = into_keys.sel(layer=layer, head=head).fillna(0).values
-    assert divmod(int(into.argmax()), 12) == (4, 11)
-    assert np.isnan(into_keys.sel(layer=layer, head=head).values[layer:]).all()
+    senders = strongest_senders(into_keys).set_index("receiver")["sender"]
+    assert {head: senders[head] for head in INDUCTION_HEADS} == dict.fromkeys(
+        INDUCTION_HEADS, "4.11"
+    )
+
+
+def test_without_the_layer_norm_gpt2s_4_7_comes_before_it_into_7_2(gpt2):
+    """The two are close; only what the layer norm lets through decides for 4.11."""
+    raw = strongest_senders(composition_scores(gpt2, kinds=["k"], fold_layer_norm=False))
+    raw = raw.set_index("receiver")
+    assert raw["sender"]["7.2"] == "4.7"
+    assert raw["runner_up"]["7.2"] == "4.11"
+    assert set(raw["sender"][[head for head in INDUCTION_HEADS if head != "7.2"]]) == {"4.11"}
 
 
 def test_gpt2s_position_embedding_is_smooth_and_slow(gpt2):
@@ -134,6 +138,20 @@ def test_pairs_are_ordered_by_what_is_above_chance():
     assert first["score"] == float(scores.sel(kind=first["kind"], **cell))
     alone = composition_pairs(scores, n=3)
     assert alone["score"][0] == float(scores.max())
+
+
+def test_strongest_senders():
+    scores = composition_scores(random_model(n_layers=2))
+    table = strongest_senders(scores)
+    assert len(table) == 3 * 4  # kinds, and the heads of the second layer
+    for _, row in table.iterrows():
+        layer, head = map(int, row["receiver"].split("."))
+        into = scores.sel(kind=row["kind"], layer=layer, head=head, sender_layer=0).values
+        assert row["sender"] == f"0.{into.argmax()}" and row["score"] == into.max()
+        assert row["runner_up"] == f"0.{into.argsort()[-2]}"
+        assert row["runner_up_score"] == np.sort(into)[-2]
+    lonely = strongest_senders(composition_scores(random_model(n_layers=2, n_heads=1)))
+    assert lonely["sender"].tolist() == ["0.0"] * 3 and "runner_up" not in lonely
 
 
 def test_products_are_the_models():

@@ -1,0 +1,179 @@
+"""Composition: which heads of a GPT-2 read each other, and how does it tell positions apart?
+
+From the weights alone: how far what an earlier head writes lies where a later one reads, into its
+queries, keys or values, beyond what matrices turned at random score; and of which waves the
+position embedding is made. It needs no token embedding and no MLP, so a checkpoint that holds the
+attention alone will do:
+
+    interp composition --attention-only DIRECTORY --receivers 5.5,6.9 --out out/composition
+
+Source: Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits"; Vaswani et al. 2017
+(arXiv 1706.03762), section 3.5, for the sinusoids.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import xarray as xr
+
+import interp
+from analyses.ioi_files import prepare
+from analyses.shell import Model, Out, plain_errors, show
+from interp.heads import (
+    composition_pairs,
+    composition_scores,
+    position_similarity,
+    position_spectrum,
+    random_composition,
+    strongest_senders,
+)
+from interp.plots import composition_heatmap, similarity_heatmap, spectrum_lines
+from interp.report import Download, Figure, Report, Section, Table
+from interp.results import versions
+
+KINDS = {"q": "queries", "k": "keys", "v": "values"}
+TOP = 15
+"""How many pairs the page shows."""
+
+DOWNLOADS = (
+    Download("results.json", "The strongest pairs, the random baseline, the spectrum."),
+    Download("composition.csv", "The score of every pair of heads, one row each."),
+    Download("senders.csv", "The strongest sender into every head, and the runner-up."),
+)
+
+
+def run(
+    model: str | Path | interp.HookedGPT2 | interp.AttentionWeights = "mini",
+    *,
+    attention_only: str | Path | None = None,
+    receivers: Sequence[str] | None = None,
+    samples: int = 2,
+    seed: int = 0,
+    out: str | Path | None = None,
+) -> Report:
+    """Run the analysis.
+
+    Args:
+        model: a name or directory for `interp.load_attention`, a model, or attention weights.
+        attention_only: a directory to open in place of `model`, which needs nothing but attention
+            weights, layer norms and position embedding.
+        receivers: heads as "5.5" to show the strongest senders of; None for those of the strongest
+            pairs.
+        samples: random rotations for the baseline.
+        seed: of them.
+        out: folder for report.html, results.json and two tables; None writes nothing.
+
+    Returns:
+        The report.
+
+    Raises:
+        ValueError: for a checkpoint that cannot be read, or receivers that have no earlier head.
+        OSError: when `out` cannot be written to; asked before any work.
+    """
+    folder = None if out is None else prepare(out)
+    given = attention_only or model
+    weights = interp.load_attention(given) if isinstance(given, str | Path) else given
+    scores = composition_scores(weights)
+    random = random_composition(weights, samples=samples, seed=seed)
+    pairs, senders = composition_pairs(scores, random=random, n=TOP), strongest_senders(scores)
+    shown = list(receivers or dict.fromkeys(pairs["receiver"]))
+    unknown = [head for head in shown if head not in set(senders["receiver"])]
+    if unknown:
+        raise ValueError(
+            f"{', '.join(unknown)}: no head of {weights.name} with earlier ones; receivers are "
+            "written layer.head, such as 5.5, from layer 1 on"
+        )
+    other_dims = [dim for dim in random.dims if dim != "kind"]
+    typical, highest = random.mean(other_dims), random.max(other_dims)
+    excess = (scores - typical).assign_attrs(scores.attrs)
+    above = ((scores > highest).sum() / scores.notnull().sum()).item()
+    first = pairs.iloc[0]
+    lead = (
+        f"In the weights of {weights.name} {above:.1%} of all pairs of heads compose more than any "
+        f"pair turned at random; most {first['receiver']}, whose {KINDS[first['kind']]} read "
+        f"{first['sender']} (score {first['score']:.2f}, at random {first['random']:.2f})."
+    )
+    similarity, spectrum = position_similarity(weights), position_spectrum(weights)
+    sections = [
+        Section(
+            "Who reads whom",
+            "Each cell is a pair: what the earlier head (down) writes, read by the later head "
+            "(across). Scores are ratios of Frobenius norms, less their mean with the earlier "
+            "heads' outputs turned at random. Blue: more than at random. Red: less, as where a "
+            "head avoids what was written.",
+            [
+                Figure(composition_heatmap(_titled(excess, kind)), f"Into {what}, above chance.")
+                for kind, what in KINDS.items()
+            ]
+            + [Table(pairs, "The strongest pairs by their excess over the random mean.")],
+        ),
+        Section(
+            "Strongest senders",
+            "For single heads the earlier head that they read most, and the second. The layer norm "
+            "is folded into the weights.",
+            [Table(senders[senders["receiver"].isin(shown)], "Scores, nothing subtracted.")],
+        ),
+        Section(
+            "Positions",
+            "The position embedding that the model learned, beside the sinusoids of the first "
+            "transformer in the same shape.",
+            [
+                *(
+                    Figure(similarity_heatmap(x), "Cosine of positions.")
+                    for x in similarity.values()
+                ),
+                Figure(spectrum_lines(spectrum), "Power at each period. Slow waves on the left."),
+            ],
+        ),
+    ]
+    origin = {"model": weights.name, "samples": samples, "seed": seed, **versions()}
+    downloads = DOWNLOADS if folder is not None else ()
+    report = Report(f"Composition in {weights.name}", lead, sections, downloads, origin)
+    if folder is not None:
+        scores.to_series().dropna().to_csv(folder / "composition.csv")
+        senders.to_csv(folder / "senders.csv", index=False)
+        found = {
+            "pairs": pairs.to_dict("records"),
+            "random": dict(zip(KINDS, typical.values.tolist(), strict=True)),
+            "above_random": above,
+            "spectrum": {str(name): line.values.tolist() for name, line in spectrum.items()},
+        }
+        text = json.dumps(origin | found, indent=1, allow_nan=False)
+        (folder / "results.json").write_text(text + "\n", encoding="utf-8")
+        report.save(folder / "report.html")
+    return report
+
+
+def _titled(excess: xr.DataArray, kind: str) -> xr.DataArray:
+    title = f"Composition of earlier heads' outputs with {KINDS[kind]}"
+    return excess.sel(kind=kind).assign_attrs(title=title)
+
+
+def main(
+    model: Model = "mini",
+    attention_only: Annotated[
+        Path | None,
+        typer.Option(help="Directory with attention weights alone, in place of the model."),
+    ] = None,
+    receivers: Annotated[
+        str | None, typer.Option(help="Heads to show the senders of, such as 5.5,6.9.")
+    ] = None,
+    samples: Annotated[int, typer.Option(help="Random rotations of the baseline.", min=1)] = 2,
+    seed: Annotated[int, typer.Option(help="Of the rotations.")] = 0,
+    out: Out = Path("out/composition"),
+) -> None:
+    """Which heads read which, and the position embedding, from the weights alone."""
+    with plain_errors():
+        heads = None if receivers is None else [x.strip() for x in receivers.split(",")]
+        report = run(
+            model, attention_only=attention_only, receivers=heads, samples=samples, seed=seed,
+            out=out,
+        )  # fmt: skip
+    show(report, out)
+
+
+if __name__ == "__main__":
+    typer.run(main)
