@@ -2,21 +2,27 @@
 
 from interp.patching.ablation import Ablation, Keep, Prepared, kept_outputs
 from interp.patching.activation import patch
+from interp.patching.attribution import attribution_patch
+from interp.patching.comparison import Agreement, agreement
 from interp.patching.effects import effect, mean_effect, normalized
 from interp.patching.knockout import ablate, ablate_sets, pairs
 from interp.patching.path import Receivers, path_patch
 from interp.patching.readout import METRICS, run_task
 from interp.patching.runs import Progress
+from interp.patching.screening import screen
 
 __all__ = [
     "METRICS",
     "Ablation",
+    "Agreement",
     "Keep",
     "Prepared",
     "Progress",
     "Receivers",
     "ablate",
     "ablate_sets",
+    "agreement",
+    "attribution_patch",
     "effect",
     "kept_outputs",
     "mean_effect",
@@ -25,4 +31,5 @@ __all__ = [
     "patch",
     "path_patch",
     "run_task",
+    "screen",
 ]

@@ -52,6 +52,11 @@ class Grid:
     where: list[Sequence[Position] | None]
     sources: list[Sequence[Position] | None] | None
 
+    @property
+    def in_order(self) -> list[str]:
+        """The dims as cells, and then places, run through them."""
+        return [dim for dim in _ORDER if dim in self.dims]
+
     def places(self, side: Side) -> Places:
         """Masks of the positions in some prompts, for `sweep`."""
         every = list(product(self.where, self.sources or [None]))
@@ -78,7 +83,7 @@ class Grid:
         Returns:
             For each metric, an array with the grid's dims and prompt.
         """
-        own = [dim for dim in _ORDER if dim in self.dims]  # as cells and places were made
+        own = self.in_order
         shape = [len(self.coords[dim]) for dim in own]
         return xr.Dataset(
             {

@@ -1,0 +1,131 @@
+"""How well estimated effects agree with exact ones: the check of attribution patching.
+
+    rank_correlation   Spearman's: the correlation of the ranks of the mean effects
+    correlation        Pearson's, of the mean effects themselves
+    relative_error     mean |estimate - exact| / mean |exact|
+
+A relative error of 0 is perfect; 1 is as wrong as saying that nothing has any effect. Ranks of
+equal effects are averaged. Means are over prompts, so that the comparison is cell by cell.
+
+Source: Kramar et al. 2024 (arXiv 2403.00745), who report instead how many nodes have to be patched,
+in the order of the estimates, until the largest effects are found.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import pandas as pd
+import xarray as xr
+
+from interp.patching.effects import effect
+
+Estimated = Literal["effect", "grad_drop"]
+"""What is compared: effects with their sign, or their sizes, of which "grad_drop" estimates one."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Agreement of estimates with exact effects.
+
+    Args:
+        rank_correlation: from -1 to 1; NaN where all effects are equal.
+        correlation: from -1 to 1; NaN where all effects are equal.
+        relative_error: a fraction, 0 or more; NaN or infinite where no exact effect is not zero.
+        n_cells: how many cells were compared.
+        unit: of the effects.
+        worst: the cells of the largest absolute difference, largest first: their labels, and
+            `estimate`, `exact` and `difference` (estimate minus exact), in `unit`.
+    """
+
+    rank_correlation: float
+    correlation: float
+    relative_error: float
+    n_cells: int
+    unit: str
+    worst: pd.DataFrame = field(compare=False)
+
+    def __str__(self) -> str:
+        """Two lines on the whole, and the worst misses as a table."""
+        table = self.worst.to_string(index=False, float_format="{:+.3f}".format)
+        return (
+            f"{self.n_cells} cells: rank correlation {self.rank_correlation:.3f}, "
+            f"correlation {self.correlation:.3f}, relative error {self.relative_error:.1%}\n"
+            f"worst misses ({self.unit or 'unit of the metric'}):\n{table}"
+        )
+
+
+def agreement(
+    estimated: xr.Dataset,
+    exact: xr.Dataset,
+    metric: str = "logit_diff",
+    *,
+    by: Estimated = "effect",
+    worst: int = 5,
+) -> Agreement:
+    """Compare estimated mean effects with exact ones, cell by cell.
+
+    Args:
+        estimated: of `attribution_patch`.
+        exact: of `patch`, or of `screen`, at the same site, in the same direction, over the same
+            parts of the same task. Cells without a value (NaN) are left out.
+        metric: a metric that both have.
+        by: "effect" compares mean effects; "grad_drop" the mean over prompts of their absolute
+            values, as GradDrop estimates it.
+        worst: how many of the worst misses to list.
+
+    Returns:
+        The agreement over all cells, whatever parts they are of.
+
+    Raises:
+        ValueError: the two differ in site, direction or parts, one lacks the metric or, by
+            "grad_drop", its sizes, or there are not two cells to compare.
+    """
+    if by not in get_args(Estimated):
+        raise ValueError(f"expected by 'effect' or 'grad_drop', got {by!r}")
+    guess, truth = effect(estimated, metric), effect(exact, metric)
+    if by == "grad_drop":
+        sizes = f"{metric}_grad_drop"
+        if sizes not in estimated:
+            raise ValueError(f"the estimates have no {sizes}; make them with fixes=['grad_drop']")
+        guess, truth = estimated[sizes], abs(truth)
+    _require_same_question(estimated.attrs | guess.attrs, exact.attrs | truth.attrs)
+    _require_same_cells(guess, truth)
+    means = {"estimate": guess.mean("prompt"), "exact": truth.mean("prompt")}
+    table = xr.Dataset(means).to_dataframe(means["exact"].dims).dropna().reset_index()
+    if len(table) < 2:
+        raise ValueError(f"agreement is over cells, at least two; there are {len(table)}")
+    estimates, effects = table["estimate"], table["exact"]
+    table["difference"] = estimates - effects
+    error = table["difference"].abs()
+    missed = error.sort_values(ascending=False, kind="stable").index[:worst]
+    return Agreement(
+        rank_correlation=float(estimates.rank().corr(effects.rank())),
+        correlation=float(estimates.corr(effects)),
+        relative_error=float(error.mean() / effects.abs().mean()),
+        n_cells=len(table),
+        unit=str(truth.attrs.get("unit", "")),
+        worst=table.loc[missed].reset_index(drop=True),
+    )
+
+
+def _require_same_question(estimated: dict, exact: dict) -> None:
+    """Refuse results of other activations, prompts or models."""
+    for name in ("model", "task", "site", "direction"):
+        if estimated.get(name) != exact.get(name):
+            raise ValueError(
+                f"the estimates are of {name} {estimated.get(name)!r}, the exact effects of "
+                f"{exact.get(name)!r}; compare two answers to the same question"
+            )
+
+
+def _require_same_cells(guess: xr.DataArray, truth: xr.DataArray) -> None:
+    """Refuse results over other parts."""
+    ours, theirs = ({str(d): x[d].values.tolist() for d in x.dims} for x in (guess, truth))
+    if len(ours) < 2:
+        raise ValueError("agreement is over cells; sweep over a part, for instance 'layer'")
+    if ours != theirs:
+        wrong = [d for d in {**ours, **theirs} if ours.get(d) != theirs.get(d)]
+        raise ValueError(
+            f"the estimates are over {list(ours)} and the exact effects over {list(theirs)}, with "
+            f"other values of {', '.join(wrong)}; ask both for the same parts"
+        )
