@@ -12,17 +12,17 @@ Source: Meng et al. 2022 (arXiv 2202.05262); Heimersheim and Nanda 2024 (arXiv 2
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import interp
+from analyses.choices import Head, among, names, strongest, words
 from analyses.shell import Device, Model, N, Out, Prompts, Seed, bar, plain_errors, show
-from analyses.study import Study, among, begin, behavior, effects_table, names, strongest, words
+from analyses.study import Study, begin, behavior, effects_table
 from interp.patching import METRICS, normalized, patch
 from interp.plots import effect_heatmap, position_labels
-from interp.report import Figure, Report, Section
-from interp.tasks import ioi
+from interp.report import Figure, Item, Report, Section
 
 STREAMS = {
     "resid_pre": "The residual stream before each layer",
@@ -37,6 +37,9 @@ HEADS = {
     "pattern": "The attention pattern of each head",
 }
 SITES = {**STREAMS, **HEADS}
+
+ONE_TEMPLATE = 30
+"""How many prompts of one template are patched token by token, at most."""
 
 
 def run(
@@ -74,39 +77,37 @@ def run(
         ValueError: for an unknown site, direction, metric or corruption, or fewer than 2 prompts.
         OSError: when `out` cannot be written to; asked before any work.
     """
-    chosen = list(SITES) if sites is None else list(sites)
+    chosen = list(sites or SITES)
     among("site", chosen, SITES)
     among("direction", [direction], ("denoising", "noising"))
     study = begin(
         model, n, seed, metric, out, corruption=corruption, prompts=prompts, device=device,
         direction=direction, sites=", ".join(chosen),
     )  # fmt: skip
-    sections = [_section(study, site, direction, prompts) for site in chosen]
-    first = next(iter(study.results.values()))
+    sections = [_section(study, site, direction) for site in chosen]
     into, of = ("corrupted", "clean") if direction == "denoising" else ("clean", "corrupted")
-    partner = study.task.corrupted[0]
     about = Section(
         "What was done",
         f"In turn, each activation of the {into} run is replaced by that of the {of} run, and "
         f"everything after it computed anew. An effect is what this changes in {metric} "
-        f"({METRICS[metric]}). For example, “{study.task.clean[0]} …” is the clean prompt of "
-        f"“{partner} …”.",
-        [behavior(study, first)],
+        f"({METRICS[metric]}). For example, the clean prompt “{study.task.clean[0]} …” has the "
+        f"corrupted partner “{study.task.corrupted[0]} …”.",
+        [behavior(study)],
     )
     lead = f"{direction.capitalize()} on {n} prompts of IOI in {study.model.name}."
     if "z" in chosen:
-        best = strongest(study.estimate(study.results["z"]), 3)
+        best = strongest(study.estimates["z"], 3)
         lead += f" The heads whose output matters most: {names(best)}."
     return study.report(f"Activation patching in {study.model.name}", lead, [about, *sections])
 
 
-def _section(study: Study, site: str, direction: str, prompts: str | Path | None) -> Section:
-    """One site: over all prompts by role or head, and over one template by token."""
+def _section(study: Study, site: str, direction: str) -> Section:
+    """One site: over all prompts by role or head, and by token over those of one template."""
     over = ("layer", "role") if site in STREAMS else ("layer", "head")
-    options = {"direction": direction, "metrics": study.metric}
+    options: dict[str, Any] = {"direction": direction, "metrics": study.metric}
     result = patch(study.model, study.task, site, over=over, progress=bar(site), **options)
     effects = study.keep(site, result)
-    items = [
+    items: list[Item] = [
         Figure(
             effect_heatmap(effects),
             "Blue: the metric rises. Red: it falls. White: no effect. Point at a cell for its 95 % "
@@ -114,34 +115,33 @@ def _section(study: Study, site: str, direction: str, prompts: str | Path | None
         ),
         effects_table(effects, normalized(result, study.metric)),
     ]
-    if site in HEADS and site != "pattern":
-        return Section(SITES[site], "", items)
-
-    # A position means the same only in prompts of one template.
-    task, model = study.task, study.model
-    same = ioi(
-        model.tokenizer, min(len(task), 30), seed=study.seed, prompts=prompts,
-        corruption=study.options["corruption"], templates=[task.template[0]],
-        order=task.order[0].lower(),
-    )  # fmt: skip
-    tokens = position_labels(same, model.tokenizer)
-    name = f"{site} by position"
-    if site == "pattern":
-        ((layer, head),) = strongest(effects, 1)
-        result = patch(
-            model, same, site, over=("position", "source"), layers=[layer], heads=[head],
-            progress=bar(name), **options,
-        )  # fmt: skip
-        what = (
-            f"Entries of the pattern of head {layer}.{head}: rows attend, columns are attended to"
+    if site in STREAMS or site == "pattern":
+        items.append(
+            _by_token(study, site, strongest(effects, 1) if site == "pattern" else [], options)
         )
-    else:
-        result = patch(model, same, site, progress=bar(name), **options)
-        what = "The same by token"
-    study.tasks[name] = same
-    figure = effect_heatmap(study.keep(name, result), labels={"position": tokens, "source": tokens})
-    caption = f"{what}, in {len(same)} prompts of one template. Bold: roles. …: tokens that differ."
-    return Section(SITES[site], "", [*items, Figure(figure, caption)])
+    return Section(SITES[site], "", items)
+
+
+def _by_token(study: Study, site: str, head: Sequence[Head], options: dict[str, Any]) -> Figure:
+    """Layers by tokens, or the entries of one head's pattern, where a position means the same."""
+    of, name = study.task, f"{site} by position"
+    task = study.draw(
+        min(len(of), ONE_TEMPLATE), templates=[of.template[0]], order=of.order[0].lower()
+    )
+    what = "The same by token"
+    for layer, unit in head:
+        what = f"Entries of the pattern of head {layer}.{unit}: rows attend to columns"
+        options = {
+            **options, "over": ("position", "source"), "layers": [layer], "heads": [unit],
+        }  # fmt: skip
+    study.tasks[name] = task
+    effects = study.keep(name, patch(study.model, task, site, progress=bar(name), **options))
+    tokens = position_labels(task, study.model.tokenizer)
+    return Figure(
+        effect_heatmap(effects, labels={"position": tokens, "source": tokens}),
+        f"{what}, in {len(task)} prompts of one template. Bold: roles. \N{HORIZONTAL ELLIPSIS}: "
+        "tokens that differ.",
+    )
 
 
 def main(

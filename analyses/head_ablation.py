@@ -19,19 +19,9 @@ import typer
 import xarray as xr
 
 import interp
+from analyses.choices import Head, among, heads, names, strongest, words
 from analyses.shell import Device, Model, N, Out, Prompts, Seed, bar, plain_errors, show
-from analyses.study import (
-    Head,
-    Study,
-    among,
-    begin,
-    behavior,
-    effects_table,
-    heads,
-    names,
-    strongest,
-    words,
-)
+from analyses.study import Study, begin, behavior, effects_table
 from interp.patching import METRICS, Ablation, ablate, ablate_sets, effect, pairs, path_patch
 from interp.patching.ablation import Value
 from interp.plots import effect_heatmap, effect_ranking
@@ -84,12 +74,13 @@ def run(
         value=value,
     )  # fmt: skip
     chosen = None if knocked_out is None else heads(knocked_out, study.model)
-    options = {"value": value, "metrics": metric}
+    options: dict[str, Any] = {"value": value, "metrics": metric}
     single = ablate(study.model, study.task, progress=bar("heads"), **options)
     effects = study.keep("heads", single)
     movers = strongest(effects, top)
     writers = path_patch(study.model, study.task, metrics=metric, progress=bar("direct"))
-    gone = chosen or strongest(study.keep("direct effects", writers), 3)
+    writing = study.keep("direct effects", writers)
+    gone = chosen or strongest(writing, 3)
     sections = [
         _alone(study, single, effects, value),
         _pairs(study, single, movers, options),
@@ -110,7 +101,7 @@ def _alone(study: Study, single: xr.Dataset, effects: xr.Dataset, value: str) ->
         f"run. An effect is what this changes in {study.metric}. Red: the metric falls without "
         "the head. Blue: it rises.",
         [
-            behavior(study, single),
+            behavior(study),
             Figure(effect_heatmap(effects), "Point at a cell for its 95 % interval."),
             Figure(effect_ranking(effects), "The strongest, with 95 % bootstrap intervals."),
         ],
@@ -167,9 +158,9 @@ def _backups(
     direct = path_patch(
         model, task, ablation=ablation, metrics=study.metric, progress=bar("direct"),
     )  # fmt: skip
-    after, before = study.keep(f"heads {without}", again), study.estimate(single)
+    after, before = study.keep(f"heads {without}", again), study.estimates["heads"]
     direct_after = study.keep(f"direct effects {without}", direct)
-    direct_before = study.estimate(study.results["direct effects"])
+    direct_before = study.estimates["direct effects"]
     change = effect(again, study.metric) - effect(single, study.metric)
     for layer, head in gone:  # nothing is left of them that could change
         change.loc[{"layer": layer, "head": head}] = np.nan
@@ -179,8 +170,8 @@ def _backups(
     return Section(
         f"Backups of {names(gone)}",
         f"{names(gone)} are ablated throughout, and every other head is ablated in what is left. "
-        "Red: the metric falls more than in the whole model when the head is lost, as without a "
-        "backup. Blue: it falls less, as without a head that worked through those that are gone.",
+        "Red: losing the head costs more than in the whole model; it stands in for those that are "
+        "gone. Blue: it costs less; it worked with them, or through them.",
         [
             Figure(effect_heatmap(gained), "Gray: ablated already. Point for the interval."),
             effects_table(gained),

@@ -17,18 +17,9 @@ from typing import Annotated, Any
 import typer
 
 import interp
+from analyses.choices import among, heads, names, strongest, words
 from analyses.shell import Device, Model, N, Out, Prompts, Seed, bar, plain_errors, show
-from analyses.study import (
-    Study,
-    among,
-    begin,
-    behavior,
-    effects_table,
-    heads,
-    names,
-    strongest,
-    words,
-)
+from analyses.study import Study, begin, behavior, effects_table
 from interp.patching import METRICS, Receivers, path_patch
 from interp.plots import effect_heatmap, effect_ranking
 from interp.report import Figure, Report, Section
@@ -92,7 +83,7 @@ def run(
     among("role", positions or (), study.task.positions)
     options = {"mlps": mlps, "direction": direction, "metrics": metric}
     sections = [_to_logits(study, options)]
-    movers = strongest(study.estimate(study.results["heads to logits"]), top)
+    movers = strongest(study.estimates["heads to logits"], top)
     source = "chosen by the caller" if chosen else "those with the largest effects on the logits"
     chosen = chosen or movers
     for site in inputs:
@@ -123,7 +114,7 @@ def _to_logits(study: Study, options: dict[str, Any]) -> Section:
         f"writes in the {base} run; MLPs on the way are {options['mlps']}. An effect is what this "
         f"changes in {study.metric}. Red: the metric falls, so {red}.",
         [
-            behavior(study, from_heads),
+            behavior(study),
             Figure(effect_heatmap(direct), "From each head. Point at a cell for its interval."),
             Figure(effect_ranking(direct), "The strongest heads, with 95 % bootstrap intervals."),
             Figure(effect_ranking(study.keep("MLPs to logits", mlps)), "From each MLP."),

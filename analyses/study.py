@@ -5,17 +5,19 @@ means with intervals; results.csv, every value of every prompt; prompts.csv, the
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 import interp
+from analyses.choices import among
 from analyses.ioi_files import prepare
 from interp.patching import METRICS, mean_effect, normalized
 from interp.plots.labels import cell_labels
@@ -23,8 +25,7 @@ from interp.report import Download, Report, Section, Table
 from interp.results import versions
 from interp.statistics import Estimate, bootstrap_mean
 from interp.tasks import Task, ioi
-
-Head = tuple[int, int]
+from interp.tasks.ioi import Corruption
 
 DOWNLOADS = (
     Download("results.json", "Means of every effect on this page, with 95 % intervals."),
@@ -44,7 +45,9 @@ class Study:
         metric: a name of `METRICS`.
         folder: where files go; None for nowhere.
         options: what else the caller chose, for the report.
+        draw: makes other prompts with the same seed, corruption and file; arguments of `ioi`.
         results: by name: datasets of metrics, or arrays of effects, per prompt.
+        estimates: their mean effects with intervals, by the same names.
         tasks: the prompts of results on others than `task`, by the result's name.
     """
 
@@ -54,20 +57,29 @@ class Study:
     metric: str
     folder: Path | None
     options: Mapping[str, object]
+    draw: Callable[..., Task]
     results: dict[str, xr.Dataset | xr.DataArray] = field(default_factory=dict)
+    estimates: dict[str, xr.Dataset] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
 
     def keep(self, name: str, result: xr.Dataset | xr.DataArray) -> xr.Dataset:
-        """Keep a result for the files; its mean effect with interval is returned."""
-        self.results[name] = result
-        return self.estimate(result)
+        """Keep a result for the files.
 
-    def estimate(self, result: xr.Dataset | xr.DataArray) -> xr.Dataset:
-        """Mean effect over prompts with its interval; of an array, the mean of its values."""
+        Args:
+            name: what it is called there.
+            result: metrics of runs, or values of prompts that are effects already.
+
+        Returns:
+            Its mean effect with the interval.
+        """
+        metric = self.metric
         if isinstance(result, xr.Dataset):
-            return mean_effect(result, self.metric)
-        nothing = xr.zeros_like(result["prompt"], dtype=float)
-        return mean_effect(xr.Dataset({"value": result, "value_clean": nothing}), "value")
+            estimate = mean_effect(result, metric)
+        else:  # effects are changes of nothing
+            nothing = xr.zeros_like(result["prompt"], dtype=float)
+            estimate = mean_effect(xr.Dataset({metric: result, f"{metric}_clean": nothing}), metric)
+        self.results[name], self.estimates[name] = result, estimate
+        return estimate
 
     def report(self, title: str, lead: str, sections: Sequence[Section]) -> Report:
         """Make the page and write it and its files, if there is a folder."""
@@ -91,7 +103,7 @@ class Study:
         """For each result its dims, their values, and nested lists of mean, low and high."""
         found = {}
         for name, result in self.results.items():
-            means = self.estimate(result)
+            means = self.estimates[name]
             one: dict[str, Any] = {key: means.attrs[key] for key in ("title", "unit")}
             one["dims"] = list(means["mean"].dims)
             one |= {dim: means[dim].values.tolist() for dim in one["dims"]}
@@ -116,7 +128,7 @@ class Study:
             arrays = result.data_vars.values() if isinstance(result, xr.Dataset) else [result]
             for array in arrays:
                 table = array.to_dataframe(name="value").reset_index()
-                table.insert(0, "metric", array.name)
+                table.insert(0, "metric", str(array.name))
                 table.insert(0, "result", name)
                 tables.append(table.dropna(subset="value"))
         joined = pd.concat(tables, ignore_index=True)
@@ -176,95 +188,27 @@ def begin(
     if n < 2:
         raise ValueError(f"n must be at least 2 for an interval, got {n}")
     among("metric", [metric], METRICS)
+    among("corruption", [corruption], get_args(Corruption))
     folder = None if out is None else prepare(out)
     loaded = model if isinstance(model, interp.HookedGPT2) else interp.load(model)
     if device is not None:
         loaded.to(device)
-    task = ioi(loaded.tokenizer, n, seed=seed, corruption=corruption, prompts=prompts)
-    return Study(loaded, task, seed, metric, folder, {"corruption": corruption, **options})
+    draw: Callable[..., Task] = partial(ioi, loaded.tokenizer, seed=seed, prompts=prompts)
+    draw = partial(draw, corruption=corruption)
+    chosen = {"corruption": corruption, **options}
+    return Study(loaded, draw(n), seed, metric, folder, chosen, draw)
 
 
-def among(what: str, given: Iterable[str], choices: Iterable[str]) -> None:
-    """Refuse what is none of the choices.
-
-    Raises:
-        ValueError: with the first that is not.
-    """
-    known = list(choices)
-    for one in given:
-        if one not in known:
-            raise ValueError(f"unknown {what} {one!r}; expected one of {', '.join(known)}")
-
-
-def words(text: str | None) -> list[str] | None:
-    """The words of an option that takes several, such as `--site z,q`."""
-    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
-
-
-def heads(labels: Sequence[str], model: interp.HookedGPT2) -> list[Head]:
-    """Layer and head of labels such as "9.6".
-
-    Args:
-        labels: the heads as they are written in figures.
-        model: that they must be in.
-
-    Returns:
-        (layer, head) pairs.
-
-    Raises:
-        ValueError: for a label that is not layer.head, or not in the model.
-    """
-    found = []
-    for label in labels:
-        layer, dot, head = label.partition(".")
-        if not (dot and layer.isdecimal() and head.isdecimal()):
-            raise ValueError(f"expected heads as layer.head, such as 9.6,9.9; got {label!r}")
-        c = model.config
-        if not (int(layer) < c.n_layers and int(head) < c.n_heads):
-            raise ValueError(
-                f"the model has no head {label}: it has {c.n_layers} layers of {c.n_heads} heads, "
-                "from 0"
-            )
-        found.append((int(layer), int(head)))
-    return found
-
-
-def strongest(effects: xr.Dataset, n: int) -> list[Head]:
-    """The heads with the largest absolute mean effects, the largest first.
-
-    Args:
-        effects: with `mean`, dims layer, head.
-        n: how many.
-
-    Returns:
-        (layer, head) pairs.
-    """
-    mean = effects["mean"].transpose("layer", "head")
-    order = np.argsort(-np.abs(mean.values), axis=None, kind="stable")[:n]
-    rows, columns = np.unravel_index(order, mean.shape)
-    layers, units = mean["layer"].values[rows], mean["head"].values[columns]
-    return [(int(layer), int(head)) for layer, head in zip(layers, units, strict=True)]
-
-
-def names(chosen: Sequence[Head]) -> str:
-    """Heads as text.
-
-    >>> names([(9, 9), (9, 6)])
-    '9.9, 9.6'
-    """
-    return ", ".join(f"{layer}.{head}" for layer, head in chosen)
-
-
-def behavior(study: Study, result: xr.Dataset) -> Table:
+def behavior(study: Study) -> Table:
     """The metric of the runs that nothing was done to.
 
     Args:
-        study: for its metric.
-        result: any of its results.
+        study: with at least one result.
 
     Returns:
         One row a run, with intervals.
     """
+    result = next(iter(study.results.values()))
     unit = METRICS[study.metric]
     rows = [
         {"run": side, f"{study.metric} ({unit})": _text(bootstrap_mean(result[name].values))}

@@ -1,5 +1,7 @@
 """How far estimated effects are from exact ones."""
 
+from itertools import cycle, islice
+
 import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
@@ -8,6 +10,7 @@ from interp.plots.labels import cell_labels
 from interp.plots.palette import DIVERGING, FONT, INK, MUTED
 
 _MISSED = DIVERGING[1][1]
+_SIDES = ("top left", "bottom right", "middle left", "middle right")
 
 
 def agreement_scatter(
@@ -44,8 +47,10 @@ def agreement_scatter(
     if not len(both):
         raise ValueError("no cell has both an estimate and an exact effect")
     missed = both[np.argsort(-np.abs(y - x)[both], kind="stable")[:annotate]]
+    missed = missed[np.argsort(x[missed], kind="stable")]  # neighbors get labels on other sides
     rest = np.setdiff1d(both, missed)
     ends = [float(min(x[both].min(), y[both].min())), float(max(x[both].max(), y[both].max()))]
+    room = 0.12 * (ends[1] - ends[0])  # for the labels
     unit = str(exact.attrs.get("unit", ""))
 
     figure = go.Figure(
@@ -64,7 +69,7 @@ def agreement_scatter(
                 y=y[cells],
                 mode=mode,
                 text=[names[i] for i in cells],
-                textposition=["middle left" if y[i] > x[i] else "middle right" for i in cells],
+                textposition=list(islice(cycle(_SIDES), len(cells))),
                 marker={"color": color, "size": 8, "opacity": 0.8},
                 hovertemplate=f"<b>%{{text}}</b><br>exact %{{x:+.3f}} {unit}<br>"
                 f"estimate %{{y:+.3f}} {unit}<extra></extra>",
@@ -74,7 +79,11 @@ def agreement_scatter(
         template="plotly_white",
         title={"text": str(estimated.attrs.get("title", "")), "x": 0.02, "font": {"size": 15}},
         font={"family": FONT, "color": INK, "size": 12},
-        xaxis={"title": f"exact ({unit})", "zerolinecolor": INK},
+        xaxis={
+            "title": f"exact ({unit})",
+            "zerolinecolor": INK,
+            "range": [ends[0] - room, ends[1] + room] if room else None,
+        },
         yaxis={"title": f"estimate ({unit})", "zerolinecolor": INK},
         showlegend=False,
         height=460,

@@ -15,7 +15,8 @@ AXES: Mapping[str, str] = {
 }
 """Titles of axes that are not the name of their dim."""
 
-VARIES = "\N{HORIZONTAL ELLIPSIS}"
+_NUMBERED = ("layer", "head", "neuron")
+_VARIES = "\N{HORIZONTAL ELLIPSIS}"
 
 
 def position_labels(
@@ -52,7 +53,7 @@ def position_labels(
     for pos, ids in enumerate(task.tokens(side).T[: int(lengths[0])]):
         here = " ".join(role for role, at in roles.items() if int(at[0]) == pos)
         same = bool((ids == ids[0]).all())
-        token = _visible(tokenizer.decode([int(ids[0])])) if same else "" if here else VARIES
+        token = _visible(tokenizer.decode([int(ids[0])])) if same else "" if here else _VARIES
         labels.append(f"{token} <b>{here}</b>".strip() if here else token)
     return labels
 
@@ -65,7 +66,8 @@ def cell_label(dims: Sequence[Hashable], labels: Sequence[str]) -> str:
         labels: the value of each.
 
     Returns:
-        Heads as "9.6", before everything else; a layer without head as "layer 9".
+        Heads as "9.6", before everything else; a layer without head as "layer 9"; what is attended
+        to as "to IO".
 
     Example:
         >>> cell_label(("role", "layer", "head"), ("S2", "9", "6"))
@@ -74,14 +76,15 @@ def cell_label(dims: Sequence[Hashable], labels: Sequence[str]) -> str:
         'layer 9, S2'
     """
     rest = dict(zip(map(str, dims), labels, strict=True))
-    name = []
+    if rest.get("position", "").isdecimal():
+        rest["position"] = f"position {rest['position']}"
+    for dim in rest.keys() & AXES.keys():
+        rest[dim] = f"to {rest[dim]}"
     for unit in ("head", "neuron"):
         if unit in rest and "layer" in rest:
             return " ".join([f"{rest.pop('layer')}.{rest.pop(unit)}", *rest.values()])
-    for dim in ("layer", "head", "neuron", "position"):
-        if dim in rest:
-            name.append(f"{dim} {rest.pop(dim)}")
-    return ", ".join([*name, *rest.values()])
+    numbered = [f"{dim} {rest.pop(dim)}" for dim in _NUMBERED if dim in rest]
+    return ", ".join([*numbered, *rest.values()])
 
 
 def cell_labels(effects: xr.DataArray) -> list[str]:

@@ -1,0 +1,173 @@
+"""Attribution patching: how good is the gradient's estimate of what patching does?
+
+Every activation is patched exactly and estimated from two forwards and one backward. Points off the
+diagonal are effects that the estimate gets wrong. Queries and keys are estimated twice, along the
+gradient and with the softmax computed (the first fix of AtP*); sizes with GradDrop (the second)
+are compared with the mean size of the exact effects.
+
+    interp attribution-patching --model mini --n 50 --out out/attribution_patching
+
+Source: Nanda 2023, "Attribution Patching: Activation Patching At Industrial Scale"; Kramar et al.
+2024 (arXiv 2403.00745).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import interp
+from analyses.choices import among, words
+from analyses.shell import Device, Model, N, Out, Prompts, Seed, bar, plain_errors, show
+from analyses.study import Study, begin, behavior
+from interp.patching import Agreement, agreement, attribution_patch, patch
+from interp.patching.attribution import Fix
+from interp.plots import agreement_scatter
+from interp.report import Figure, Item, Report, Section, Table
+
+SITES = {
+    "resid_pre": "The residual stream by layer and role",
+    "attn_out": "Attention outputs by layer and role",
+    "mlp_out": "MLP outputs by layer and role",
+    "z": "Heads",
+    "q": "Queries",
+    "k": "Keys",
+    "v": "Values",
+}
+METRICS = ("logit_diff", "probability", "probability_diff", "kl_divergence")
+
+
+def run(
+    model: str | Path | interp.HookedGPT2 = "mini",
+    *,
+    n: int = 50,
+    seed: int = 0,
+    out: str | Path | None = None,
+    sites: Sequence[str] | None = None,
+    direction: str = "denoising",
+    metric: str = "logit_diff",
+    corruption: str = "flip",
+    prompts: str | Path | None = None,
+    device: str | None = None,
+) -> Report:
+    """Run the analysis.
+
+    Args:
+        model: a name or directory for `interp.load`, or a loaded model.
+        n: number of prompts, at least 2.
+        seed: of the prompts.
+        out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing.
+        sites: activations among `SITES`; None for all.
+        direction: "denoising" or "noising".
+        metric: one of `METRICS`, which have gradients.
+        corruption: of `interp.tasks.ioi`.
+        prompts: a JSON file of templates, names and nouns; None for interp's own.
+        device: where to run; None for where the model is.
+
+    Returns:
+        The report.
+
+    Raises:
+        ValueError: for an unknown site, direction, metric or corruption, or fewer than 2 prompts.
+        OSError: when `out` cannot be written to; asked before any work.
+    """
+    chosen = list(sites or SITES)
+    among("site", chosen, SITES)
+    among("direction", [direction], ("denoising", "noising"))
+    among("metric with a gradient", [metric], METRICS)
+    study = begin(
+        model, n, seed, metric, out, corruption=corruption, prompts=prompts, device=device,
+        direction=direction, sites=", ".join(chosen),
+    )  # fmt: skip
+    found: list[dict[str, Any]] = []
+    sections = [_compare(study, site, direction, found) for site in chosen]
+    summary = Section(
+        "How well the estimates agree",
+        "Mean effects over prompts, estimate against exact, cell by cell. Rank correlation is "
+        "Spearman's. Relative error: mean |estimate \N{MINUS SIGN} exact| over mean |exact|; 0 is "
+        "perfect, 1 is as wrong as saying that nothing has any effect. GradDrop estimates sizes, "
+        "and is compared with the mean absolute effects.",
+        [
+            behavior(study),
+            Table(found, f"{direction.capitalize()}, {metric}.", {"relative error": ".1%"}),
+        ],
+    )
+    plain = [row for row in found if row["estimate"] == "gradient"]
+    best = max(plain, key=lambda row: row["rank correlation"])
+    worst = min(plain, key=lambda row: row["rank correlation"])
+    lead = (
+        f"On {n} prompts of IOI in {study.model.name}, the gradient ranks effects best at "
+        f"{best['site']} (rank correlation with exact patching {best['rank correlation']:.2f}) and "
+        f"worst at {worst['site']} ({worst['rank correlation']:.2f})."
+    )
+    return study.report(f"Attribution patching in {study.model.name}", lead, [summary, *sections])
+
+
+def _compare(study: Study, site: str, direction: str, found: list[dict[str, Any]]) -> Section:
+    """Estimates of one site and its exact effects; a row of `found` for each estimate."""
+    model, task, metric = study.model, study.task, study.metric
+    over = ("layer", "head") if site in ("z", "q", "k", "v") else ("layer", "role")
+    options: dict[str, Any] = {"over": over, "direction": direction}
+    exact = patch(model, task, site, metrics=metric, progress=bar(f"{site}, exact"), **options)
+    truth = study.keep(f"{site}, exact", exact)
+    estimates: dict[str, Fix] = {"gradient": "grad_drop"}
+    if site in ("q", "k"):
+        estimates["softmax computed"] = "qk"
+    items: list[Item] = []
+    for name, fix in estimates.items():
+        estimated = attribution_patch(
+            model, task, site, metric=metric, fixes=[fix], progress=bar(f"{site}, {name}"),
+            **options,
+        )  # fmt: skip
+        guess = study.keep(f"{site}, {name}", estimated)
+        agrees = agreement(estimated, exact, metric)
+        found.append(_row(site, name, agrees))
+        if fix == "grad_drop":
+            sizes = agreement(estimated, exact, metric, by="grad_drop")
+            found.append(_row(site, "GradDrop, sizes", sizes))
+        items += [
+            Figure(
+                agreement_scatter(guess["mean"], truth["mean"]),
+                f"Estimate ({name}) against exact effect. On the dashed line both are the same.",
+            ),
+            Table(agrees.worst, f"The worst misses ({name}), in {agrees.unit}."),
+        ]
+    return Section(SITES[site], "", items)
+
+
+def _row(site: str, estimate: str, agrees: Agreement) -> dict[str, Any]:
+    """One line of the summary."""
+    return {
+        "site": site,
+        "estimate": estimate,
+        "cells": agrees.n_cells,
+        "rank correlation": agrees.rank_correlation,
+        "correlation": agrees.correlation,
+        "relative error": agrees.relative_error,
+    }
+
+
+def main(
+    model: Model = "mini",
+    n: N = 50,
+    seed: Seed = 0,
+    out: Out = Path("out/attribution_patching"),
+    site: Annotated[str | None, typer.Option(help=f"Some of {', '.join(SITES)}.")] = None,
+    direction: Annotated[str, typer.Option(help="denoising or noising.")] = "denoising",
+    metric: Annotated[str, typer.Option(help=f"One of {', '.join(METRICS)}.")] = "logit_diff",
+    corruption: Annotated[str, typer.Option(help="flip, abc or random.")] = "flip",
+    prompts: Prompts = None,
+    device: Device = None,
+) -> None:
+    """Attribution patching: estimates by the gradient against exact patching, with AtP* fixes."""
+    with plain_errors():
+        report = run(
+            model, n=n, seed=seed, out=out, sites=words(site), direction=direction, metric=metric,
+            corruption=corruption, prompts=prompts, device=device,
+        )  # fmt: skip
+    show(report, out)
+
+
+if __name__ == "__main__":
+    typer.run(main)
