@@ -87,7 +87,8 @@ def attribution_patch(
             takes a backward more for each layer.
         ablation: what is knocked out of the model in every run.
         dtype: `torch.bfloat16` for matrix products in half precision, None for the model's own.
-            Weights, sums over the stream and the metric keep their own.
+            Sums over the stream and the metric keep their own. It pays on devices with
+            instructions for it, most GPUs; on a CPU without, it is many times slower.
         progress: wraps the batches of prompts, for a progress bar.
 
     Returns:
@@ -115,9 +116,10 @@ def attribution_patch(
         require_alignment(task, site, parts)
         readout = ExactReadout(model, task, metric)
         ((name, function),) = readout.chosen.items()
-        _require_gradient(parts, name if function is None else "", direction, dtype)
+        _require_gradient(parts, name if function is None else "", direction, dtype, model.dtype)
         other = OtherRun(model, task, site, base, parts, readout, ablation)
-        runs = Runs(model, task, readout, other.ablation, dtype)
+        reduced = None if dtype == model.dtype else dtype
+        runs = Runs(model, task, readout, other.ablation, reduced)
         held = (*GRAPH, "pattern") if site == "pattern" or "qk" in fixes else GRAPH
         graph = [(each, layer) for layer in range(model.config.n_layers) for each in held]
         by_length = batches_within(model, task, base, graph)
@@ -145,7 +147,7 @@ def attribution_patch(
 
 
 def _require_gradient(
-    parts: Grid, name: str, direction: Direction, dtype: torch.dtype | None
+    parts: Grid, name: str, direction: Direction, dtype: torch.dtype | None, own: torch.dtype
 ) -> None:
     """Refuse what no gradient can be taken of, or only zero."""
     if any(len(cell) > 1 for cell in parts.cells):
@@ -165,8 +167,8 @@ def _require_gradient(
             "and with it every estimate, is zero; use direction='denoising', another metric, or "
             "`patch`"
         )
-    if dtype not in (None, torch.bfloat16):
-        raise ValueError(f"expected dtype None or torch.bfloat16, got {dtype}")
+    if dtype not in (None, own, torch.bfloat16):
+        raise ValueError(f"expected dtype torch.bfloat16 or the model's own, {own}, got {dtype}")
 
 
 def _require_fixes(model: HookedGPT2, site: str, fixes: Sequence[Fix]) -> None:

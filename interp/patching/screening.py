@@ -1,8 +1,9 @@
 """Screening: estimate every node cheaply, measure exactly only those that seem to matter.
 
-Attribution patching in half precision ranks all cells of a sweep by the absolute value of their
-mean effect, or by their GradDrop size; the first `top` are then patched, in the model's own
-precision. What the estimate misses is not found: see `agreement`, and the fixes of AtP*.
+Attribution patching, in half precision where that is faster, ranks all cells of a sweep by the
+absolute value of their mean effect, or by their GradDrop size; the first `top` are then patched, in
+the model's own precision. What the estimate misses is not found: see `agreement`, and the fixes of
+AtP*.
 
 Source: Kramar et al. 2024 (arXiv 2403.00745), where estimates set the order in which nodes are
 verified by patching.
@@ -45,7 +46,7 @@ def screen(
     metric: str | MetricFunction = "logit_diff",
     fixes: Sequence[Fix] = (),
     ablation: Ablation | None = None,
-    dtype: torch.dtype | None = torch.bfloat16,
+    dtype: torch.dtype | None = None,
     progress: Progress = iter,
 ) -> xr.Dataset:
     """Estimate the effect of every cell of a sweep and patch the largest.
@@ -65,7 +66,8 @@ def screen(
         metric: as in `attribution_patch`.
         fixes: as in `attribution_patch`; with "grad_drop", cells are chosen by its sizes.
         ablation: what is knocked out of the model in every run.
-        dtype: of the estimates, as in `attribution_patch`.
+        dtype: of the estimates, as in `attribution_patch`; by default `torch.bfloat16`, but on a
+            CPU the model's own.
         progress: wraps the batches of the estimates and then the steps of the patching.
 
     Returns:
@@ -93,7 +95,7 @@ def screen(
         metric=metric,
         fixes=fixes,
         ablation=ablation,
-        dtype=dtype,
+        dtype=dtype or (model.dtype if model.device.type == "cpu" else torch.bfloat16),
         progress=progress,
     )
     name = str(next(iter(estimated.data_vars)))
@@ -107,7 +109,7 @@ def screen(
     result[f"{name}_estimate"] = estimate
     if by_size:
         result[sizes] = estimated[sizes]
-    return result.assign_attrs(estimated.attrs)
+    return result.assign_attrs(estimated.attrs | {"method": "screening"})
 
 
 def _largest(parts: Grid, size: xr.DataArray, top: int) -> dict[int, list[int]]:

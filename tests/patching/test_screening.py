@@ -24,7 +24,7 @@ from tests.helpers import random_model, random_task
 def test_the_largest_estimates_are_measured_and_nothing_else(site, options):
     model, task, top = random_model(), random_task(5, (6, 4)), 4
     name = options.get("metric", "logit_diff")
-    found = screen(model, task, site, top=top, **options)
+    found = screen(model, task, site, top=top, dtype=torch.bfloat16, **options)
     estimate = effect(attribution_patch(model, task, site, dtype=torch.bfloat16, **options), name)
     np.testing.assert_array_equal(found[f"{name}_estimate"], estimate)
     exact = patch(
@@ -48,9 +48,10 @@ def test_the_largest_estimates_are_measured_and_nothing_else(site, options):
 
 def test_grad_drop_chooses_by_its_sizes():
     model, task = random_model(), random_task(5, (6, 4))
-    found = screen(model, task, "z", top=4, fixes=["grad_drop"], dtype=None)
+    found = screen(model, task, "z", top=4, fixes=["grad_drop"])
     sizes = found.logit_diff_grad_drop.mean("prompt").values
     chosen = np.isfinite(found.logit_diff.values).any(-1)
+    assert found.attrs["dtype"] == "float32"  # on a CPU
     assert chosen.sum() == 4 and sizes[chosen].min() >= sizes[~chosen].max()
     signed = np.abs(found.logit_diff_estimate.mean("prompt").values)
     assert signed[chosen].min() < signed[~chosen].max()  # another choice than by effect
