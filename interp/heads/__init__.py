@@ -8,6 +8,8 @@ from interp.heads.composition import (
     strongest_senders,
 )
 from interp.heads.copying import copy_scores, eigenvalue_scores, ov_ranks
+from interp.heads.flow import attention_flow, attention_rollout
+from interp.heads.patterns import attention_patterns, sharpest_heads, value_weighted
 from interp.heads.positions import position_similarity, position_spectrum, sinusoidal
 from interp.heads.products import ov_directions, ov_matrices, qk_directions, qk_matrices
 from interp.heads.projection import attention_projection, correlation
@@ -16,7 +18,10 @@ from interp.heads.table import head_table, ranked, score_names
 
 __all__ = [
     "attention_between",
+    "attention_flow",
+    "attention_patterns",
     "attention_projection",
+    "attention_rollout",
     "attention_scores",
     "composition_pairs",
     "composition_scores",
@@ -35,6 +40,8 @@ __all__ = [
     "ranked",
     "repeated_tokens",
     "score_names",
+    "sharpest_heads",
     "sinusoidal",
     "strongest_senders",
+    "value_weighted",
 ]
