@@ -12,7 +12,6 @@ whose effect passes a threshold, as `interp.circuits.prune_heads` says.
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 import xarray as xr
 
@@ -20,11 +19,10 @@ import interp
 from analyses import ioi_files
 from analyses.ioi_report import Findings, write_report
 from analyses.shell import Device, Model, N, Out, Prompts, Seed, bar, plain_errors, show
-from interp import metrics
 from interp.circuits import Circuit, classify, faithfulness, prune_heads, published
 from interp.heads import attention_between
 from interp.lens import head_attribution
-from interp.patching import effect, path_patch, run_task
+from interp.patching import effect, measure, path_patch
 from interp.report import Report
 from interp.tasks import Task, ioi
 
@@ -72,8 +70,7 @@ def run(
         loaded.to(device)
     task = ioi(loaded.tokenizer, n, seed=seed, corruption="abc", prompts=prompts)
 
-    logits = run_task(loaded, task, progress=bar("behavior"))
-    behavior = _behavior(logits.cpu(), task)
+    behavior = _behavior(loaded, task)
     direct = effect(path_patch(loaded, task, "logits", progress=bar("direct effects")))
     attention = attention_between(loaded, task, progress=bar("attention"))
     attribution = head_attribution(loaded, task, progress=bar("attribution"))
@@ -90,17 +87,12 @@ def run(
     return report
 
 
-def _behavior(logits: torch.Tensor, task: Task) -> xr.Dataset:
+def _behavior(model: interp.HookedGPT2, task: Task) -> xr.Dataset:
     """What the whole model does, prompt by prompt."""
-    values = {
-        "logit_diff": metrics.logit_diff(logits, task.answer, task.foil),
-        "accuracy": metrics.accuracy(logits, task.answer, task.foil),
-        "io_probability": metrics.probability(logits, task.answer),
-    }
-    return xr.Dataset(
-        {name: ("prompt", value.double().numpy()) for name, value in values.items()},
-        coords={"order": ("prompt", list(task.order))},
-    )
+    metrics = ("logit_diff", "accuracy", "probability")
+    found = measure(model, task, metrics, progress=bar("behavior"))
+    found = found.rename(probability="io_probability")
+    return found.assign_coords(order=("prompt", list(task.order)))
 
 
 def _circuit(

@@ -9,10 +9,8 @@ Source: Wang et al. 2022 (arXiv 2211.00593), section 4; ablation as in section 2
 import xarray as xr
 
 from interp.circuits.circuit import Circuit
-from interp.metrics import logit_diff
 from interp.model import HookedGPT2
-from interp.patching import Ablation, Progress, run_task
-from interp.results import labelled
+from interp.patching import Ablation, Progress, measure
 from interp.tasks import Task
 
 
@@ -37,21 +35,13 @@ def faithfulness(
     keep = [(head.layer, head.head, head.position) for head in circuit.heads]
     others = Ablation(heads="all", keep=keep, value="group mean")
     runs = {
-        "full": run_task(model, task, progress=progress),
-        "circuit": run_task(model, task, ablation=others, progress=progress),
+        "full": measure(model, task, progress=progress),
+        "circuit": measure(model, task, ablation=others, progress=progress),
     }
     titles = {"full": "Whole model", "circuit": "Circuit alone"}
     return xr.Dataset(
         {
-            name: labelled(
-                logit_diff(logits, task.answer, task.foil),
-                ("prompt",),
-                name=name,
-                title=titles[name],
-                unit="logits",
-                model=model,
-                task=task,
-            )
-            for name, logits in runs.items()
+            name: found.logit_diff.rename(name).assign_attrs(title=titles[name])
+            for name, found in runs.items()
         }
     )

@@ -7,7 +7,7 @@ from interp.patching.comparison import Agreement, agreement
 from interp.patching.effects import effect, mean_effect, normalized
 from interp.patching.knockout import ablate, ablate_sets, pairs
 from interp.patching.path import Receivers, path_patch
-from interp.patching.readout import METRICS, run_task
+from interp.patching.readout import METRICS, measure, run_task
 from interp.patching.runs import Progress
 from interp.patching.screening import screen
 
@@ -26,6 +26,7 @@ __all__ = [
     "effect",
     "kept_outputs",
     "mean_effect",
+    "measure",
     "normalized",
     "pairs",
     "patch",

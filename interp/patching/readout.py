@@ -5,16 +5,18 @@ belong to. The logit difference needs two columns of the unembedding; it alone i
 the others.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
+import xarray as xr
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from interp import metrics
 from interp.model import HookedGPT2
 from interp.patching.ablation import Ablation
-from interp.patching.runs import Progress, batches, run_side
+from interp.patching.runs import Progress, Prompts, batches, run_to_end
+from interp.results import labelled
 from interp.tasks import Side, Task
 
 MetricFunction = Callable[[Float[Tensor, "run d_vocab"], Task], Float[Tensor, " run"]]
@@ -161,13 +163,68 @@ def run_task(
         Logits [prompt d_vocab].
     """
     task = task.right_padded().to(model.device)
-    prepared = ablation.prepare(model, task) if ablation else None
-    logits = []
+    streams = _streams(model, task, side, ablation, progress)
+    return torch.cat([model.unembed(model.ln_final.unhooked(stream)) for _, stream in streams])
+
+
+@torch.inference_mode()
+def measure(
+    model: HookedGPT2,
+    task: Task,
+    metrics: Metrics = "logit_diff",
+    *,
+    side: Side = "clean",
+    ablation: Ablation | None = None,
+    progress: Progress = iter,
+) -> xr.Dataset:
+    """Metrics of every prompt.
+
+    Args:
+        model: the model.
+        task: the prompts.
+        metrics: as in `patch`.
+        side: which of each pair of prompts to run.
+        ablation: what is knocked out of the model.
+        progress: wraps the batches, for a progress bar.
+
+    Returns:
+        For each metric an array of dim prompt.
+
+    Raises:
+        ValueError: for an unknown metric, or as `Ablation.prepare` does.
+    """
+    task = task.right_padded().to(model.device)
+    readout = Readout(model, task, metrics)
+    if "kl_divergence" in readout.chosen:
+        for rows, stream in _streams(model, task, "clean", None, iter):
+            readout.clean[rows] = stream
+    parts = [
+        readout(stream, rows) for rows, stream in _streams(model, task, side, ablation, progress)
+    ]
+    return xr.Dataset(
+        {
+            name: labelled(
+                torch.cat([part[name] for part in parts]),
+                ("prompt",),
+                name=name,
+                title=f"{side.capitalize()} run",
+                unit=METRICS.get(name, ""),
+                model=model,
+                task=task,
+            )
+            for name in readout.chosen
+        }
+    )
+
+
+def _streams(
+    model: HookedGPT2, task: Task, side: Side, ablation: Ablation | None, progress: Progress
+) -> Iterator[tuple[Prompts, Float[Tensor, "batch d_model"]]]:
+    """The prompts of each batch, and the stream after the last block at their END."""
+    edits = ablation.prepare(model, task).edits if ablation else None
+    every = torch.arange(len(task), device=model.device)
     for rows in batches(task, progress):
-        hooks = prepared.hooks(rows) if prepared else ()
-        last, _ = run_side(model, task, rows, side, hooks=hooks)
-        logits.append(model.unembed(model.ln_final.unhooked(last)))
-    return torch.cat(logits)
+        yield every[rows], run_to_end(model, task, every[rows], side, edits)
 
 
 def logit_diff_of(

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp.model import HookedGPT2
-from interp.patching.engine import HOOKS
+from interp.patching.engine import HOOKS, Edits, Jobs, resume
 from interp.tasks import Side, Task
 
 ROWS = 64
@@ -77,6 +77,34 @@ def run_side(
         if key[0] == "pattern":
             kept[key] = kept[key].transpose(1, 2)
     return at(resid, task.roles(side)["END"][rows]), kept
+
+
+def run_to_end(
+    model: HookedGPT2,
+    task: Task,
+    rows: Prompts,
+    side: Side,
+    edits: Callable[[Prompts, int], Edits] | None = None,
+) -> Float[Tensor, "batch d_model"]:
+    """One run of some prompts without hooks, of which END alone is carried through the last layer.
+
+    Args:
+        model: the model.
+        task: the prompts, of `Task.right_padded`, on the model's device.
+        rows: which of them.
+        side: which text of each pair.
+        edits: (prompts, positions) -> what is changed on the way, as `Prepared.edits`.
+
+    Returns:
+        The stream after the last block at END.
+    """
+    end = task.roles(side)["END"][rows]
+    length = int(end.max()) + 1
+    tokens = task.tokens(side)[rows, :length]
+    stream = model.embed(tokens) + model.pos_embed.W_pos[:length]  # b p d
+    jobs = Jobs(torch.arange(len(end), device=end.device), torch.zeros_like(end), end, length)
+    changes = edits(rows, length) if edits else {}
+    return resume(model, {}, jobs, 0, {"resid_pre": stream.flatten(0, 1)}, changes)
 
 
 def positions_mask(

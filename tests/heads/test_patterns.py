@@ -25,12 +25,7 @@ def test_patterns_are_those_of_the_run():
     assert (
         found.query_token.values.tolist()
         == found.key_token.values.tolist()
-        == [*"733"]
-        + [
-            "11",
-            "0",
-            "5",
-        ]
+        == [*"733", "11", "0", "5"]
     )
 
 
