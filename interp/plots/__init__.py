@@ -1,6 +1,12 @@
 """Figures: each a pure function of a result."""
 
 from interp.plots.agreement import agreement_scatter
+from interp.plots.attention import (
+    AttentionView,
+    attention_arcs,
+    attention_grid,
+    attention_heatmap,
+)
 from interp.plots.diagram import EXAMPLE, Example, circuit_html, circuit_mermaid, circuit_svg
 from interp.plots.heatmap import effect_heatmap, head_heatmap
 from interp.plots.labels import position_labels
@@ -14,8 +20,12 @@ __all__ = [
     "EXAMPLE",
     "KIND_COLORS",
     "KIND_SYMBOLS",
+    "AttentionView",
     "Example",
     "agreement_scatter",
+    "attention_arcs",
+    "attention_grid",
+    "attention_heatmap",
     "attention_scatter",
     "circuit_html",
     "circuit_mermaid",

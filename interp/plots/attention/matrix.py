@@ -1,0 +1,94 @@
+"""One head, or rollout or flow, as a heat map between tokens."""
+
+from html import escape
+
+import plotly.graph_objects as go
+import xarray as xr
+
+from interp.plots.attention.style import (
+    WEIGHT,
+    colorbar,
+    dress,
+    labels_of,
+    places_of,
+    require_dims,
+    token_label,
+)
+from interp.plots.palette import FONT
+
+
+def attention_heatmap(weights: xr.DataArray, *, largest: float | None = None) -> go.Figure:
+    """Draw the weight from each row to each token as a cell.
+
+    Rows are the tokens that look, or layers; columns are the tokens looked at. White is 0, dark
+    blue the largest weight.
+
+    Args:
+        weights: Dims `query`, `key`, such as one head of `attention_patterns` or one layer of
+            `attention_rollout`; or `layer`, `key`, what one token looks at. Coords `query_token`
+            and `key_token` label the axes, attrs `title` and `unit` the figure, if present.
+        largest: Weight at the dark end of the scale; by default the largest there is.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: The dims are others, or a weight is negative or missing.
+    """
+    rows = "layer" if "layer" in weights.dims and "query" not in weights.dims else "query"
+    values = require_dims(weights, (rows, "key"), "attention_heatmap")
+    names = {dim: _escaped(labels_of(weights, dim)) for dim in (rows, "key")}
+    unit = str(weights.attrs.get("unit", ""))
+    looking = [f"layer {row}" if rows == "layer" else row for row in places_of(weights, rows)]
+    looked = places_of(weights, "key")
+    hover = [_escaped([f"{row} \u2192 {key}" for key in looked]) for row in looking]
+    figure = go.Figure(
+        go.Heatmap(
+            z=values,
+            text=hover,
+            hovertemplate="%{text}<br><b>%{z:.3f}</b> " + unit + "<extra></extra>",
+            colorscale=list(zip((0.0, 0.5, 1.0), WEIGHT, strict=True)),
+            zmin=0,
+            zmax=largest or float(values.max()) or 1.0,
+            xgap=1,
+            ygap=1,
+            colorbar=colorbar(unit),
+        )
+    )
+    side = max(14, min(26, 640 // len(names["key"])))
+    dress(figure, escape(_title(weights), quote=False), 190 + side * max(len(names[rows]), 6))
+    ticks = {"tickmode": "array", "showgrid": False, "zeroline": False, "automargin": True}
+    font = {"family": FONT, "size": min(12, side - 3)}
+    x, y = (
+        {"tickvals": [*range(len(names[dim]))], "ticktext": names[dim]} for dim in ("key", rows)
+    )
+    figure.update_xaxes(**ticks, **x, title="attended to", tickangle=-50, tickfont=font)
+    figure.update_yaxes(
+        **ticks, **y, title="layer" if rows == "layer" else "attends", tickfont=font,
+        autorange="reversed",
+    )  # fmt: skip
+    return figure
+
+
+def _escaped(names: list[str]) -> list[str]:
+    """Names that plotly does not read as markup."""
+    return [escape(name, quote=False) for name in names]
+
+
+def _title(weights: xr.DataArray) -> str:
+    """The title, with the head or layer or token that was selected."""
+    title = str(weights.attrs.get("title", ""))
+    one = {dim: weights[dim].item() for dim in ("layer", "head") if _is_selected(weights, dim)}
+    if len(one) == 2:
+        return f"{title}, head {one['layer']}.{one['head']}"
+    after = f"{title}, layer {one['layer']}" if "layer" in one else title
+    if not _is_selected(weights, "query"):
+        return after
+    start = weights["query_token"].item() if "query_token" in weights.coords else ""
+    position = weights["query"].item()
+    named = f"\u201c{token_label(start)}\u201d ({position})" if start else str(position)
+    return f"{after}, from {named}"
+
+
+def _is_selected(weights: xr.DataArray, dim: str) -> bool:
+    return dim in weights.coords and weights[dim].ndim == 0

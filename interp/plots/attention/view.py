@@ -1,0 +1,159 @@
+"""All heads of one prompt as an interactive page that needs no network.
+
+The page holds the weights once, as bytes: round(255 weight) of each query and the keys up to it, in
+base64, and for value weighting the length of every value vector in the same way. It draws them on
+canvases. Choose a head in the grid (or with the arrow keys), then point at a token, in the text or
+in the picture, to see what it attends to.
+"""
+
+import json
+from base64 import b64encode
+from dataclasses import dataclass
+from functools import lru_cache
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from jinja2 import Environment, StrictUndefined, Template
+from jinja2.loaders import PackageLoader
+from markupsafe import Markup
+
+from interp.plots.attention.style import labels_of, require_dims
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class AttentionView:
+    """The attention of every head in one prompt, to look around in.
+
+    In a notebook it shows itself; `save` writes it as a file.
+
+    Args:
+        patterns: dims `layer`, `head`, `query`, `key`, weights from 0 to 1, none on later tokens,
+            such as of `interp.heads.attention_patterns`; its coord `value_norm`, if there, lets the
+            reader switch to value-weighted attention.
+        title: heading of the page.
+        head: (layer, head) that is shown first; by default the first there is.
+
+    Raises:
+        ValueError: the dims or weights are others, queries and keys are not the same positions, or
+            the head is not among them.
+
+    Example:
+        >>> import interp
+        >>> from interp.heads import attention_patterns
+        >>> view = AttentionView(attention_patterns(interp.load("mini"), "Mary gave John a book"))
+        >>> view.html().startswith("<!doctype html>")
+        True
+    """
+
+    patterns: xr.DataArray
+    title: str = "Attention"
+    head: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        """Check that the page can show the weights as they are."""
+        values = require_dims(self.patterns, ("layer", "head", "query", "key"), "AttentionView")
+        if not np.array_equal(self.patterns["query"], self.patterns["key"]):
+            raise ValueError("AttentionView needs queries and keys of the same positions.")
+        if values.max() > 1 + 1e-5 or np.triu(values, 1).any():
+            raise ValueError(
+                "AttentionView needs weights of at most 1, and none from a token to a later one; "
+                f"the largest is {values.max():.3g}."
+            )
+        if self.head is not None:
+            self._place_of(self.head)
+
+    def html(self) -> str:
+        """The page.
+
+        Returns:
+            A complete HTML document; the same patterns give the same text.
+        """
+        payload = json.dumps(self.payload(), separators=(",", ":"))
+        # Inside <script> only "<" could end the data or open a comment.
+        data = Markup(payload.replace("<", "\\u003c"))
+        return _template().render(title=self.title, data=data, **_parts())
+
+    def payload(self) -> dict[str, object]:
+        """What the page's script reads.
+
+        Returns:
+            `tokens`, `positions`, `layers`, `heads`: labels; `first`: index of the first head
+            shown; `unit`; `pattern`: base64 of bytes, round(255 weight), layer by layer, head by
+            head, query by query, keys up to the query; `share`: base64 of round(255 |f(x_j)| /
+            max), layer by layer, head by head, key by key, or null.
+        """
+        patterns = self.patterns.transpose("layer", "head", "query", "key")
+        rows, columns = np.tril_indices(patterns.sizes["key"])
+        share = None
+        if "value_norm" in patterns.coords and set(patterns.value_norm.dims) == {
+            "layer",
+            "head",
+            "key",
+        }:
+            norms = patterns.value_norm.transpose("layer", "head", "key").values
+            share = _packed(norms / np.maximum(norms.max(-1, keepdims=True), 1e-30))
+        return {
+            "tokens": labels_of(patterns, "key"),
+            "positions": [int(place) for place in patterns["key"].values],
+            "layers": [str(layer) for layer in patterns["layer"].values],
+            "heads": [str(head) for head in patterns["head"].values],
+            "first": 0 if self.head is None else self._place_of(self.head),
+            "unit": str(patterns.attrs.get("unit", "")),
+            "pattern": _packed(patterns.values[..., rows, columns]),
+            "share": share,
+        }
+
+    def save(self, path: str | Path) -> Path:
+        """Write the page to a file.
+
+        Args:
+            path: the file; folders that are missing are made.
+
+        Returns:
+            The path.
+        """
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.html(), encoding="utf-8")
+        return path
+
+    def _repr_html_(self) -> str:
+        """The page inside a notebook, in a frame so that neither changes the other's style."""
+        return (
+            f'<iframe srcdoc="{escape(self.html())}" title="{escape(self.title)}" '
+            'sandbox="allow-scripts" '
+            'style="width:100%;height:820px;border:1px solid #8888;border-radius:6px"></iframe>'
+        )
+
+    def _place_of(self, head: tuple[int, int]) -> int:
+        layers, heads = (self.patterns[dim].values.tolist() for dim in ("layer", "head"))
+        if head[0] not in layers or head[1] not in heads:
+            raise ValueError(f"There is no head {head[0]}.{head[1]} in the patterns.")
+        return layers.index(head[0]) * len(heads) + heads.index(head[1])
+
+
+def _packed(shares: np.ndarray) -> str:
+    """Numbers from 0 to 1 as bytes, in base64."""
+    return b64encode(np.rint(255 * np.clip(shares, 0, 1)).astype(np.uint8).tobytes()).decode()
+
+
+def _parts() -> dict[str, Markup]:
+    """The style and the script, which are no templates."""
+    folder = files("interp.plots.attention")
+    return {
+        name: Markup((folder / f"view.{suffix}").read_text(encoding="utf-8"))
+        for name, suffix in (("style", "css"), ("script", "js"))
+    }
+
+
+@lru_cache(maxsize=1)
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("interp.plots.attention", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+    )
+    return environment.get_template("view.html.jinja")
