@@ -98,7 +98,8 @@ def value_weighted(patterns: xr.DataArray) -> xr.DataArray:
         patterns: of `attention_patterns`, all keys of it.
 
     Returns:
-        The same dims, a fraction from 0 to the attention; the module has the formula.
+        The same dims, a fraction from 0 to the attention, without the coordinate `value_norm`; the
+        module has the formula.
 
     Raises:
         ValueError: for an array without the coordinate `value_norm` along its keys.
@@ -112,6 +113,7 @@ def value_weighted(patterns: xr.DataArray) -> xr.DataArray:
     largest = norms.max("key")
     share = (norms / largest).where(largest > 0, 0.0)
     weighted = (patterns * share).transpose(*patterns.dims).rename("value_weighted")
+    weighted = weighted.drop_vars("value_norm")  # no second weighting
     return weighted.assign_attrs(
         patterns.attrs | {"title": "Value-weighted attention", "unit": "fraction"}
     )

@@ -25,21 +25,31 @@
 
   // ---- colors -----------------------------------------------------------------------------
 
-  let theme, colors, packed;
+  let theme, colors, inks, packed;
   const css = (key) => theme[key];
+  const channels = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+  function luminance(rgb) {
+    const [r, g, b] = rgb.map((c) => c / 255).map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  }
+  function contrast(one, two) {
+    const [dark, light] = [luminance(one), luminance(two)].sort((a, b) => a - b);
+    return (light + 0.05) / (dark + 0.05);
+  }
   function readColors() {
     const style = getComputedStyle(document.documentElement);
     const keys = ["--ink", "--line", "--accent", "--low", "--mid", "--high", "--on-high"];
     theme = Object.fromEntries(keys.map((key) => [key, style.getPropertyValue(key).trim()]));
-    const stops = ["--low", "--mid", "--high"].map((key) => {
-      const hex = css(key).slice(1);
-      return [0, 2, 4].map((at) => parseInt(hex.slice(at, at + 2), 16));
-    });
+    const stops = ["--low", "--mid", "--high"].map((key) => channels(css(key)));
     const rgb = Array.from({ length: 256 }, (_, i) => {
       const at = i / 127.5, low = Math.min(Math.floor(at), 1);
       return stops[low].map((from, c) => Math.round(from + (stops[low + 1][c] - from) * (at - low)));
     });
     colors = rgb.map((one) => `rgb(${one})`);
+    inks = rgb.map((one) => {  // whichever of the two contrasts more (WCAG 2)
+      const [dark, light] = [css("--ink"), css("--on-high")].map((hex) => contrast(channels(hex), one));
+      return css(dark >= light ? "--ink" : "--on-high");
+    });
     packed = Uint32Array.from(rgb, ([r, g, b]) => (255 << 24 | b << 16 | g << 8 | r) >>> 0);
   }
   const shade = (value) => Math.round(255 * ($("lift").checked ? Math.sqrt(value) : value));
@@ -134,7 +144,7 @@
     words.forEach((button, i) => {
       const level = shade(values[i]);
       button.style.background = colors[level];
-      button.style.color = css(level > 140 ? "--on-high" : "--ink");
+      button.style.color = inks[level];
       button.setAttribute("aria-pressed", i === one);
       button.tabIndex = i === state.token ? 0 : -1;
     });
@@ -175,18 +185,26 @@
     pen.restore();
   }
 
+  function widest() {
+    pen.font = `700 12px ${FONT}`;
+    return Math.ceil(Math.max(...tokens.map((_, i) => pen.measureText(short(i)).width)));
+  }
+
   let geometry = {};
   function measure() {
-    const room = Math.max(300, sheet.parentElement.clientWidth);
-    pen.font = `700 12px ${FONT}`;
-    const widest = Math.max(...tokens.map((_, i) => pen.measureText(short(i)).width)) + 10;
-    const cell = Math.max(9, Math.min(30, Math.floor((room - 1.6 * widest - 4) / n)));
-    geometry = { room, widest, cell, px: Math.max(9, Math.min(12, cell - 1)) };
+    const room = Math.max(300, sheet.parentElement.clientWidth), wide = widest();
+    const fit = (px, slant) => {  // the margin of labels, and the side of a cell beside it
+      const side = Math.ceil(wide * px / 12) + 10;
+      return { room, px, slant, side, cell: Math.min(30, Math.floor((room - (slant ? 1.6 : 1) * side - 4) / n)) };
+    };
+    geometry = fit(12, true);
+    if (geometry.cell < 14) geometry = fit(10, false);  // upright labels stand closer
+    if (geometry.cell < 11) geometry = { ...fit(9, false), cell: Math.max(9, fit(9, false).cell) };
   }
 
   function drawMatrix() {
-    const { widest: side, cell, px } = geometry, one = token();
-    size(side + n * cell + 4 + side * 0.6, side + n * cell + 4);
+    const { side, cell, px, slant } = geometry, one = token();
+    size(side * (slant ? 1.6 : 1) + n * cell + 4, side + n * cell + 4);
     for (let query = 0; query < n; query++)
       for (let key = 0; key <= query; key++) {
         pen.fillStyle = colors[shade(weight(state.head, query, key))];
@@ -198,7 +216,7 @@
     tokens.forEach((_, i) => {
       const middle = side + (i + 0.5) * cell, mark = (on) => ({ color: on ? "--accent" : "--ink", bold: on, px });
       write(short(i), side - 6, middle, { align: "right", ...mark(i === rowOn) });
-      write(short(i), middle, side - 6, { turn: -Math.PI / 3, ...mark(i === columnOn) });
+      write(short(i), middle, side - 6, { turn: slant ? -Math.PI / 3 : -Math.PI / 2, ...mark(i === columnOn) });
     });
     pen.strokeStyle = css("--accent");
     pen.lineWidth = 1.5;
@@ -209,9 +227,10 @@
 
   const ROW = 21;
   function drawArcs() {
-    const { room, widest } = geometry, width = Math.min(room, 620), one = token();
-    const right = width - widest - 30, least = Number($("threshold").value), to = $("direction").value === "to";
-    size(width, n * ROW + 16);
+    const room = Math.min(geometry.room, 620) - widest() - 30, one = token();
+    const reach = Math.min(room, (n - 1) * ROW), right = reach + 10;
+    const least = Number($("threshold").value), to = $("direction").value === "to";
+    size(right + 12 + widest() + 8, n * ROW + 16);
     const y = (i) => 8 + (i + 0.5) * ROW, arcs = [];
     for (let query = 0; query < n; query++)
       for (let key = 0; key <= query; key++) {
@@ -220,14 +239,14 @@
       }
     arcs.sort((a, b) => a.on - b.on || a.value - b.value);
     const longest = Math.max(1, ...arcs.map(({ query, key }) => query - key));
-    const reach = Math.min(right - 12, longest * ROW);
+    const out = Math.min(reach, longest * ROW);
     for (const { value, query, key, on } of arcs) {
       pen.strokeStyle = pen.fillStyle = css(on ? "--accent" : "--mid");
-      pen.globalAlpha = on ? 0.35 + 0.65 * value : 0.1 + 0.6 * value;
+      pen.globalAlpha = on ? 0.35 + 0.65 * value : 0.2 + 0.6 * value;
       pen.lineWidth = 0.8 + 5 * value;
       pen.beginPath();
       if (query === key) pen.arc(right, y(key), 1.5 + 4.5 * value, 0, 2 * Math.PI), pen.fill();
-      else pen.ellipse(right, (y(query) + y(key)) / 2, reach * (query - key) / longest, (y(query) - y(key)) / 2, 0, Math.PI / 2, 3 * Math.PI / 2), pen.stroke();
+      else pen.ellipse(right, (y(query) + y(key)) / 2, out * (query - key) / longest, (y(query) - y(key)) / 2, 0, Math.PI / 2, 3 * Math.PI / 2), pen.stroke();
     }
     pen.globalAlpha = 1;
     pen.lineWidth = 1;
@@ -239,7 +258,7 @@
       const row = Math.floor((event.offsetY - 8) / ROW);
       return point(row >= 0 && row < n ? row : null);
     }
-    const { widest: side, cell } = geometry;
+    const { side, cell } = geometry;
     const [key, query] = [event.offsetX, event.offsetY].map((at) => Math.floor((at - side) / cell));
     const inside = query >= 0 && query < n && key >= 0 && key <= query;
     const cellAt = inside ? [query, key] : null;

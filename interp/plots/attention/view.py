@@ -71,40 +71,10 @@ class AttentionView:
         Returns:
             A complete HTML document; the same patterns give the same text.
         """
-        payload = json.dumps(self.payload(), separators=(",", ":"))
+        payload = json.dumps(self._payload(), separators=(",", ":"))
         # Inside <script> only "<" could end the data or open a comment.
         data = Markup(payload.replace("<", "\\u003c"))
         return _template().render(title=self.title, data=data, **_parts())
-
-    def payload(self) -> dict[str, object]:
-        """What the page's script reads.
-
-        Returns:
-            `tokens`, `positions`, `layers`, `heads`: labels; `first`: index of the first head
-            shown; `unit`; `pattern`: base64 of bytes, round(255 weight), layer by layer, head by
-            head, query by query, keys up to the query; `share`: base64 of round(255 |f(x_j)| /
-            max), layer by layer, head by head, key by key, or null.
-        """
-        patterns = self.patterns.transpose("layer", "head", "query", "key")
-        rows, columns = np.tril_indices(patterns.sizes["key"])
-        share = None
-        if "value_norm" in patterns.coords and set(patterns.value_norm.dims) == {
-            "layer",
-            "head",
-            "key",
-        }:
-            norms = patterns.value_norm.transpose("layer", "head", "key").values
-            share = _packed(norms / np.maximum(norms.max(-1, keepdims=True), 1e-30))
-        return {
-            "tokens": labels_of(patterns, "key"),
-            "positions": [int(place) for place in patterns["key"].values],
-            "layers": [str(layer) for layer in patterns["layer"].values],
-            "heads": [str(head) for head in patterns["head"].values],
-            "first": 0 if self.head is None else self._place_of(self.head),
-            "unit": str(patterns.attrs.get("unit", "")),
-            "pattern": _packed(patterns.values[..., rows, columns]),
-            "share": share,
-        }
 
     def save(self, path: str | Path) -> Path:
         """Write the page to a file.
@@ -127,6 +97,31 @@ class AttentionView:
             'sandbox="allow-scripts" '
             'style="width:100%;height:820px;border:1px solid #8888;border-radius:6px"></iframe>'
         )
+
+    def _payload(self) -> dict[str, object]:
+        """What the page's script reads.
+
+        Returns:
+            `tokens`, `positions`, `layers`, `heads`: labels; `first`: index of the head shown
+            first; `pattern`: base64 of bytes, round(255 weight), layer by layer, head by head,
+            query by query, keys up to the query; `share`: base64 of round(255 |f(x_j)| / max),
+            layer by layer, head by head, key by key, or None without `value_norm`.
+        """
+        patterns = self.patterns.transpose("layer", "head", "query", "key")
+        rows, columns = np.tril_indices(patterns.sizes["key"])
+        share = None
+        if "value_norm" in patterns.coords:
+            norms = patterns.value_norm.transpose("layer", "head", "key").values
+            share = _packed(norms / np.maximum(norms.max(-1, keepdims=True), 1e-30))
+        return {
+            "tokens": labels_of(patterns, "key"),
+            "positions": [int(place) for place in patterns["key"].values],
+            "layers": [str(layer) for layer in patterns["layer"].values],
+            "heads": [str(head) for head in patterns["head"].values],
+            "first": 0 if self.head is None else self._place_of(self.head),
+            "pattern": _packed(patterns.values[..., rows, columns]),
+            "share": share,
+        }
 
     def _place_of(self, head: tuple[int, int]) -> int:
         layers, heads = (self.patterns[dim].values.tolist() for dim in ("layer", "head"))

@@ -145,6 +145,8 @@ def test_other_dims_and_weights_below_zero_are_refused(patterns, draw):
         draw(-fits)
     with pytest.raises(ValueError, match="finite and not negative"):
         draw(fits.where(fits > 0))
+    with pytest.raises(ValueError, match="finite and not negative"):
+        draw(fits.where(fits > 0, np.inf))
 
 
 def test_arcs_need_one_set_of_positions(patterns):
