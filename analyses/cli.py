@@ -15,6 +15,7 @@ COMMANDS = {
         "attribution_patching",
         "Estimates of patching by the gradient, and how well they agree.",
     ),
+    "attention": ("attention", "Where every head looks in a text, as pages to look around in."),
     "head-scores": ("head_scores", "Where every head looks and what it copies."),
     "composition": ("composition", "Which heads read which, from the weights alone."),
     "verify": ("verify", "Compare a model with transformers' own GPT-2."),

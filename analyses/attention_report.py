@@ -1,0 +1,93 @@
+"""The parts of the report on attention: all heads, single heads, all layers, roles."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from analyses.choices import Head
+from interp.plots import attention_arcs, attention_grid, attention_heatmap
+from interp.report import Drawing, Figure, Item, Section, Table
+from interp.statistics import bootstrap_mean
+
+
+def all_heads(patterns: xr.DataArray, weighted: xr.DataArray) -> Section:
+    """Every head's pattern, as it is and value-weighted."""
+    return Section(
+        "All heads",
+        "Rows are the tokens that attend, columns those attended to. A diagonal is a head that "
+        "looks at a fixed distance; a column one that looks at the same token from everywhere, "
+        "often the first, where heads rest.",
+        [
+            Figure(attention_grid(patterns), "Attention; each row of a tile sums to 1."),
+            Figure(
+                attention_grid(weighted),
+                "The same times the length of what is read, as a fraction of the head's longest "
+                "value vector. What pales here was attention to little.",
+            ),
+        ],
+    )
+
+
+def detail(patterns: xr.DataArray, shown: Sequence[Head]) -> Section:
+    """Each chosen head as a heat map and as arcs."""
+    items: list[Item] = []
+    for layer, head in shown:
+        one = patterns.sel(layer=layer, head=head)
+        name = f"Head {layer}.{head}"
+        items += [
+            Figure(attention_heatmap(one, largest=1.0), f"{name}, token by token."),
+            Drawing(
+                attention_arcs(one),
+                f"{name}: an arc from each token back to those that it gives at least 0.1 of its "
+                "attention. A disc is attention to itself.",
+            ),
+        ]
+    return Section("Single heads", "", items)
+
+
+def through_layers(rollout: xr.DataArray, flow: xr.DataArray) -> Section:
+    """Rollout and flow from the last token, layer by layer."""
+    return Section(
+        "Through all layers",
+        "Which tokens the last position can have drawn on after each layer, if half of each "
+        "position's stream stays and half is the mean of the heads. Neither knows what values "
+        "hold or what MLPs do.",
+        [
+            Figure(attention_heatmap(rollout), "Rollout adds all ways; each row sums to 1."),
+            Figure(attention_heatmap(flow), "Flow: how much fits through the narrowest places."),
+        ],
+    )
+
+
+def by_role(
+    between: xr.DataArray, shown: Sequence[Head], rows: Sequence[dict[str, Any]]
+) -> Section:
+    """Mean attention from role to role, of all heads and of the chosen ones."""
+    mean = between.mean("prompt", keep_attrs=True)
+    roles = ", ".join(mean["key"].values)
+    return Section(
+        "From role to role",
+        f"Means over {between.sizes['prompt']} prompts of IOI, for reading circuits by the roles "
+        "of their tokens. Roles are a few of the tokens: rows do not sum to 1.",
+        [
+            Figure(attention_grid(mean), f"Rows, downward, and columns, rightward: {roles}."),
+            *(
+                Figure(attention_heatmap(mean.sel(layer=layer, head=head)), f"{layer}.{head}.")
+                for layer, head in shown
+            ),
+            Table(rows, "From END to each role: the head that looks most; 95 % intervals."),
+        ],
+    )
+
+
+def looked_at_most(between: xr.DataArray) -> list[dict[str, Any]]:
+    """For each role the head that attends to it most from END."""
+    rows: list[dict[str, Any]] = []
+    for role in between["key"].values:
+        at = between.sel(query="END", key=role).transpose("layer", "head", "prompt")
+        layer, head = np.unravel_index(at.values.mean(-1).argmax(), at.shape[:2])
+        attention = bootstrap_mean(at.values[layer, head])
+        rows.append({"role": str(role), "head": f"{layer}.{head}", "attention": attention})
+    return rows
