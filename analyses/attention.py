@@ -111,8 +111,8 @@ def run(
         numbers["END"] = [{**row, "attention": asdict(row["attention"])} for row in rows]
         most = max(rows, key=lambda row: row["attention"].mean)
         lead += (
-            f" In IOI the strongest look from END is at {most['role']}, of {most['head']}: "
-            f"{most['attention'].mean:.0%} of its attention."
+            f" On prompts of IOI the look from END that is strongest is {most['head']}'s at "
+            f"{most['role']}, {most['attention'].mean:.0%} of its attention."
         )
     origin = {"model": loaded.name, "text": text, "prompts": n, "seed": seed, **versions()}
     files = [file for file in DOWNLOADS if n or file.path != "roles.csv"]

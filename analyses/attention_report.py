@@ -70,11 +70,15 @@ def by_role(
     return Section(
         "From role to role",
         f"Means over {between.sizes['prompt']} prompts of IOI, for reading circuits by the roles "
-        "of their tokens. Roles are a few of the tokens: rows do not sum to 1.",
+        "of their tokens. Roles are a few of the tokens, so rows do not sum to 1. IO and S1 come "
+        "in either order, so that each may look at the other.",
         [
             Figure(attention_grid(mean), f"Rows, downward, and columns, rightward: {roles}."),
             *(
-                Figure(attention_heatmap(mean.sel(layer=layer, head=head)), f"{layer}.{head}.")
+                Figure(
+                    attention_heatmap(mean.sel(layer=layer, head=head)),
+                    f"Head {layer}.{head}, rows to columns.",
+                )
                 for layer, head in shown
             ),
             Table(rows, "From END to each role: the head that looks most; 95 % intervals."),

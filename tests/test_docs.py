@@ -1,6 +1,6 @@
 """The Python of the pages on techniques runs as written.
 
-Their commands are run, and their files checked, in tests/analyses/test_interventions.py.
+Their commands are run, and their files checked, in tests/analyses/.
 """
 
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ["activation_patching", "path_patching", "ablation", "attribution_patching"]
+PAGES = ["activation_patching", "path_patching", "ablation", "attribution_patching", "attention"]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -6,7 +6,7 @@ from itertools import accumulate
 import numpy as np
 import xarray as xr
 
-from interp.plots.attention.style import WEIGHT, labels_of, places_of, require_dims
+from interp.plots.attention.style import WEIGHT, labels_of, places_of, require_dims, title_of
 from interp.plots.diagram.marks import text
 from interp.plots.diagram.shapes import text_width
 from interp.plots.palette import FONT, INK, MUTED
@@ -78,8 +78,7 @@ def attention_arcs(
         if spoken[j] != names[j]
     ]
     width, height = ends[-1] + _MARGIN, base + 52
-    title = escape(f"{weights.attrs.get('title', 'Attention')}, {len(shown)} arcs of at least "
-                   f"{threshold:g}")  # fmt: skip
+    title = escape(f"{title_of(weights)}, {len(shown)} arcs of at least {threshold:g}")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
         f'viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{title}" '

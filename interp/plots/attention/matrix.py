@@ -12,7 +12,7 @@ from interp.plots.attention.style import (
     labels_of,
     places_of,
     require_dims,
-    token_label,
+    title_of,
 )
 from interp.plots.palette import FONT
 
@@ -56,7 +56,7 @@ def attention_heatmap(weights: xr.DataArray, *, largest: float | None = None) ->
         )
     )
     side = max(14, min(26, 640 // len(names["key"])))
-    dress(figure, escape(_title(weights), quote=False), 190 + side * max(len(names[rows]), 6))
+    dress(figure, escape(title_of(weights), quote=False), 190 + side * max(len(names[rows]), 6))
     ticks = {"tickmode": "array", "showgrid": False, "zeroline": False, "automargin": True}
     font = {"family": FONT, "size": min(12, side - 3)}
     x, y = (
@@ -73,22 +73,3 @@ def attention_heatmap(weights: xr.DataArray, *, largest: float | None = None) ->
 def _escaped(names: list[str]) -> list[str]:
     """Names that plotly does not read as markup."""
     return [escape(name, quote=False) for name in names]
-
-
-def _title(weights: xr.DataArray) -> str:
-    """The title, with the head or layer or token that was selected."""
-    title = str(weights.attrs.get("title", ""))
-    one = {dim: weights[dim].item() for dim in ("layer", "head") if _is_selected(weights, dim)}
-    if len(one) == 2:
-        return f"{title}, head {one['layer']}.{one['head']}"
-    after = f"{title}, layer {one['layer']}" if "layer" in one else title
-    if not _is_selected(weights, "query"):
-        return after
-    start = weights["query_token"].item() if "query_token" in weights.coords else ""
-    position = weights["query"].item()
-    named = f"\u201c{token_label(start)}\u201d ({position})" if start else str(position)
-    return f"{after}, from {named}"
-
-
-def _is_selected(weights: xr.DataArray, dim: str) -> bool:
-    return dim in weights.coords and weights[dim].ndim == 0

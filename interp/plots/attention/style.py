@@ -60,6 +60,25 @@ def require_dims(array: xr.DataArray, dims: Sequence[str], name: str) -> np.ndar
     return values
 
 
+def title_of(weights: xr.DataArray) -> str:
+    """The title, with the head or layer or token that was selected."""
+    title = str(weights.attrs.get("title", ""))
+    one = {dim: weights[dim].item() for dim in ("layer", "head") if _is_selected(weights, dim)}
+    if len(one) == 2:
+        return f"{title}, head {one['layer']}.{one['head']}"
+    after = f"{title}, layer {one['layer']}" if "layer" in one else title
+    if not _is_selected(weights, "query"):
+        return after
+    start = weights["query_token"].item() if "query_token" in weights.coords else ""
+    position = weights["query"].item()
+    named = f"\u201c{token_label(start)}\u201d ({position})" if start else str(position)
+    return f"{after}, from {named}"
+
+
+def _is_selected(weights: xr.DataArray, dim: str) -> bool:
+    return dim in weights.coords and weights[dim].ndim == 0
+
+
 def dress(figure: go.Figure, title: str, height: int) -> go.Figure:
     """Give a figure its title, fonts and margins, in place."""
     return figure.update_layout(

@@ -115,7 +115,7 @@ def test_arcs_are_the_weights_that_are_large_enough(patterns):
     assert float(itself.get("cx")) == words["."]
     for name in ("stroke-width", "stroke-opacity"):
         assert float(thick.get(name)) > float(thin.get(name))
-    assert root.get("aria-label") == "Attention, 3 arcs of at least 0.1"
+    assert root.get("aria-label") == "Attention, head 0.0, 3 arcs of at least 0.1"
 
 
 def test_no_arc_leaves_the_drawing(patterns):
