@@ -62,7 +62,8 @@ def attention_heatmap(weights: xr.DataArray, *, largest: float | None = None) ->
     x, y = (
         {"tickvals": [*range(len(names[dim]))], "ticktext": names[dim]} for dim in ("key", rows)
     )
-    figure.update_xaxes(**ticks, **x, title="attended to", tickangle=-50, tickfont=font)
+    tilt = -50 if side > 16 else -90  # upright where labels stand close
+    figure.update_xaxes(**ticks, **x, title="attended to", tickangle=tilt, tickfont=font)
     figure.update_yaxes(
         **ticks, **y, title="layer" if rows == "layer" else "attends", tickfont=font,
         autorange="reversed",
