@@ -1,0 +1,164 @@
+"""Tuned lens: an affine translator for each layer, so that its stream can be read as the last one.
+
+    lens_l(x) = logits(x + x A_l + b_l)    for the stream x before layer l, A_l and b_l from zero,
+
+so that the logit lens is where training starts. `interp.lens.tuning` trains it.
+
+Source: Belrose et al. 2023, "Eliciting Latent Predictions from Transformers with the Tuned Lens"
+(arXiv 2303.08112), section 3; the residual form is that of the authors' own code.
+"""
+
+import hashlib
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from os import PathLike
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from interp.model import HookedGPT2
+
+
+@dataclass(frozen=True, eq=False)
+class TunedLens:
+    """One translator for the stream before each layer; the last stream needs none.
+
+    Args:
+        weight: A, such that x A is added to x.
+        bias: b, added too.
+        metadata: where it comes from: `model` (a name), `unembedding` (a fingerprint of the
+            unembedding matrix it was trained for) and how it was trained.
+
+    Example:
+        >>> import interp
+        >>> lens = TunedLens.identity(interp.load("mini"))
+        >>> tuple(lens.weight.shape)
+        (6, 128, 128)
+    """
+
+    weight: Float[Tensor, "layer d_model d_model"]
+    bias: Float[Tensor, "layer d_model"]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def identity(cls, model: HookedGPT2) -> "TunedLens":
+        """The logit lens as a tuned one: translators that change nothing."""
+        c = model.config
+        return cls(
+            torch.zeros(c.n_layers, c.d_model, c.d_model, device=model.device),
+            torch.zeros(c.n_layers, c.d_model, device=model.device),
+            {"model": model.name, "unembedding": fingerprint(model)},
+        )
+
+    def __call__(self, x: Float[Tensor, "... d_model"], layer: int) -> Float[Tensor, "... d_model"]:
+        """Translate the stream before a layer; after the last one, leave it as it is."""
+        if layer == len(self.weight):
+            return x
+        return translated(x, self.weight[layer], self.bias[layer])
+
+    def to(self, device: str | torch.device) -> "TunedLens":
+        """The same lens on a device."""
+        return replace(self, weight=self.weight.to(device), bias=self.bias.to(device))
+
+    def require(self, model: HookedGPT2) -> None:
+        """Raise a ValueError if the lens is another model's."""
+        c = model.config
+        if tuple(self.bias.shape) != (c.n_layers, c.d_model):
+            raise ValueError(
+                f"the tuned lens has {self.bias.shape[0]} translators of {self.bias.shape[1]} "
+                f"dimensions; {model.name} has {c.n_layers} layers of {c.d_model}"
+            )
+        trained_for = self.metadata.get("unembedding")
+        if trained_for is not None and trained_for != fingerprint(model):
+            raise ValueError(
+                f"the tuned lens was trained for other weights (of {self.metadata.get('model')!r}) "
+                f"than those of {model.name!r}; train one for this model with interp.lens.tune"
+            )
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the lens as one safetensors file, metadata in its header.
+
+        Args:
+            path: the file.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        tensors = {name: getattr(self, name).cpu().contiguous() for name in ("weight", "bias")}
+        try:
+            save_file(tensors, Path(path), metadata={"format": "pt", **self.metadata})
+        except SafetensorError as error:
+            raise OSError(f"could not write the tuned lens to {path}: {error}") from error
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> "TunedLens":
+        """Read a lens.
+
+        Args:
+            path: a file of `save`, or a directory in the format of the authors' `tuned-lens`
+                package (config.json and params.pt, which is read with tensors alone allowed).
+
+        Returns:
+            The lens, on the CPU.
+
+        Raises:
+            FileNotFoundError: there is no such file or directory.
+            ValueError: it holds something else.
+        """
+        path = Path(path)
+        if path.is_dir():
+            return cls(*_published(path))
+        if not path.exists():
+            raise FileNotFoundError(f"there is no tuned lens at {path}")
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = {k: v for k, v in (file.metadata() or {}).items() if k != "format"}
+                return cls(file.get_tensor("weight"), file.get_tensor("bias"), metadata)
+        except SafetensorError as error:
+            raise ValueError(f"{path} is not a tuned lens as TunedLens.save writes it") from error
+
+
+def translated(
+    x: Float[Tensor, "... d_model"],
+    weight: Float[Tensor, "d_model d_model"],
+    bias: Float[Tensor, " d_model"],
+) -> Float[Tensor, "... d_model"]:
+    """The stream x + x A + b."""
+    return x + x @ weight.to(x.dtype) + bias.to(x.dtype)
+
+
+def fingerprint(model: HookedGPT2) -> str:
+    """The SHA-256 of the unembedding matrix in float32: what a lens was trained to be read with."""
+    weight = model.unembed.weight.detach().float().cpu().contiguous()
+    return hashlib.sha256(memoryview(weight.numpy()).cast("B")).hexdigest()
+
+
+def _published(directory: Path) -> tuple[Tensor, Tensor, dict[str, str]]:
+    """A lens of the package `tuned-lens`: a state dict of one torch Linear a layer."""
+    try:
+        config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+        state = torch.load(directory / "params.pt", map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{directory / 'params.pt'} holds more than tensors and is not opened: a pickle can "
+            "run any code"
+        ) from error
+    n_layers, d_model = config["num_hidden_layers"], config["d_model"]
+    bias = {f"{i}.bias": (d_model,) for i in range(n_layers)} if config.get("bias", True) else {}
+    expected = bias | {f"{i}.weight": (d_model, d_model) for i in range(n_layers)}
+    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    if found != expected:
+        raise ValueError(
+            f"{directory} does not hold the {n_layers} translators of {d_model} dimensions that "
+            f"its config.json names; it has {sorted(found)[:4]} ..."
+        )
+    weight = torch.stack([state[f"{i}.weight"].T for i in range(n_layers)]).float()
+    zero = torch.zeros(d_model)
+    biases = torch.stack([state.get(f"{i}.bias", zero) for i in range(n_layers)]).float()
+    return weight, biases, {"model": str(config["base_model_name_or_path"])}
