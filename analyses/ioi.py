@@ -21,7 +21,7 @@ from analyses.ioi_report import Findings, write_report
 from analyses.shell import Device, Model, N, Out, Prompts, Seed, bar, plain_errors, show
 from interp.circuits import Circuit, classify, faithfulness, prune_heads, published
 from interp.heads import attention_between
-from interp.lens import head_attribution
+from interp.lens import direct_logit_attribution
 from interp.patching import effect, measure, path_patch
 from interp.report import Report
 from interp.tasks import Task, ioi
@@ -73,7 +73,7 @@ def run(
     behavior = _behavior(loaded, task)
     direct = effect(path_patch(loaded, task, "logits", progress=bar("direct effects")))
     attention = attention_between(loaded, task, progress=bar("attention"))
-    attribution = head_attribution(loaded, task, progress=bar("attribution"))
+    attribution = direct_logit_attribution(loaded, task, by="head", progress=bar("attribution"))
     if circuit is None:
         circuit = _circuit(loaded, task, behavior, direct, attention, threshold)
     alone = faithfulness(loaded, task, circuit, progress=bar("faithfulness"))

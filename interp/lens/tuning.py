@@ -158,7 +158,7 @@ def text_batches(
     n = len(ids) // length
     if n < 20:
         raise ValueError(
-            f"the text has {len(ids)} tokens; at least {20 * length} are needed, 20 rows of {length}"
+            f"the text has {len(ids)} tokens; 20 rows of {length} need at least {20 * length}"
         )
     data = torch.tensor(ids[: n * length]).view(n, length)
     train, held_out = data[: n - n // 10], data[n - n // 10 :]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from interp.model import HookedGPT2
@@ -146,8 +146,8 @@ def positions_mask(
 
 
 def at(
-    activation: Float[Tensor, "batch pos ..."], positions: Int[Tensor, " batch"]
-) -> Float[Tensor, "batch ..."]:
+    activation: Shaped[Tensor, "batch pos ..."], positions: Int[Tensor, " batch"]
+) -> Shaped[Tensor, "batch ..."]:
     """The activation at one position of each prompt."""
     rows = torch.arange(len(activation), device=activation.device)
     return activation[rows, positions.to(activation.device)]
