@@ -126,7 +126,8 @@ def logit_lens(
         raise ValueError("a foil is what an answer is compared with; pass an answer too")
     task = as_task(model, prompt, ablation)
     where = positions_of(task, position)
-    given = {n: None if t is None else token_id(model, t) for n, t in _pair(answer, foil).items()}
+    named = {"answer": answer, "foil": foil}
+    given = {name: token_id(model, token) for name, token in named.items() if token is not None}
     tuned = tuned.to(model.device) if tuned else None
     prepared = ablation.prepare(model, task) if ablation else None
     last = ("resid_post", model.config.n_layers - 1)
@@ -138,19 +139,13 @@ def logit_lens(
         kept = {key: at(x, where[rows]) if is_task else x[0] for key, x in kept.items()}
         final = kept[last]  # row d
         if is_task:
-            targets = _pair(task.answer[rows], task.foil[rows])
+            targets = {"answer": task.answer[rows], "foil": task.foil[rows]}
         else:
-            targets = {
-                n: where.new_full((len(final),), t) for n, t in given.items() if t is not None
-            }
+            targets = {name: where.new_full((len(final),), one) for name, one in given.items()}
         vectors = _Vectors(model, kept, site, layers, tuned)
         parts.append(_read(model, vectors, final, scale, targets, k))
     found = {name: torch.cat([part[name] for part in parts], 1) for name in parts[0]}
     return _dataset(model, task, found, layers, site, scale, tuned, is_task)
-
-
-def _pair(answer: Any, foil: Any) -> dict[str, Any]:
-    return {"answer": answer, "foil": foil}
 
 
 def _check(

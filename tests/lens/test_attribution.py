@@ -41,6 +41,14 @@ def test_components_make_the_logit_difference(model, task, ablation):
     assert abs(found).max() > 0.5
 
 
+def test_the_bias_of_a_folded_unembedding_counts(model, task):
+    folded = interp.process_weights(model)
+    found = direct_logit_attribution(folded, task)
+    assert float(abs(found.sel(component="b_U")).min()) > 0.01
+    expected = measure(model, task, "logit_diff").logit_diff
+    np.testing.assert_allclose(found.sum("component"), expected, **CLOSE)
+
+
 @pytest.mark.parametrize("position", ["END", 3])
 def test_components_make_the_logits_of_a_text_at_any_position(model, position):
     tokens = torch.tensor([4, 9, 2, 30, 17])
