@@ -22,7 +22,8 @@ Source: nostalgebraist 2020, "interpreting GPT: the logit lens"; Belrose et al. 
 2303.08112) for the tuned lens, which corrects each layer's stream before it is read.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -142,8 +143,8 @@ def logit_lens(
             targets = {"answer": task.answer[rows], "foil": task.foil[rows]}
         else:
             targets = {name: where.new_full((len(final),), one) for name, one in given.items()}
-        vectors = _Vectors(model, kept, site, layers, tuned)
-        parts.append(_read(model, vectors, final, scale, targets, k))
+        vectors = partial(_vectors, model, kept, site, layers, tuned)
+        parts.append(_read(model, vectors, final, scale, site in STREAMS, targets, k))
     found = {name: torch.cat([part[name] for part in parts], 1) for name in parts[0]}
     return _dataset(model, task, found, layers, site, scale, tuned, is_task)
 
@@ -178,37 +179,32 @@ def _check(
     return chosen
 
 
-class _Vectors:
+def _vectors(
+    model: HookedGPT2,
+    kept: Mapping[Key, Float[Tensor, "row ..."]],
+    site: str,
+    layers: Sequence[int],
+    tuned: TunedLens | None,
+    rows: slice,
+) -> Iterator[Float[Tensor, "row d_model"]]:
     """The vectors to read, one after the other: of every layer, and of every head at z."""
-
-    def __init__(
-        self,
-        model: HookedGPT2,
-        kept: Mapping[Key, Float[Tensor, "row ..."]],
-        site: str,
-        layers: Sequence[int],
-        tuned: TunedLens | None,
-    ) -> None:
-        self.model, self.kept, self.site = model, kept, site
-        self.layers, self.tuned = layers, tuned
-
-    def of(self, rows: slice) -> Iterator[Float[Tensor, "row d_model"]]:
-        for layer in self.layers:
-            x = self.kept[self.site, layer][rows]
-            if self.site == "z":
-                W_O = self.model.blocks[layer].attn.W_O
-                yield from (x[:, head] @ W_O[head] for head in range(len(W_O)))
-            elif self.tuned is not None:
-                yield self.tuned(x, layer + (self.site == "resid_post"))
-            else:
-                yield x
+    for layer in layers:
+        x = kept[site, layer][rows]
+        if site == "z":
+            W_O = model.blocks[layer].attn.W_O
+            yield from (x[:, head] @ W_O[head] for head in range(len(W_O)))
+        elif tuned is not None:
+            yield tuned(x, layer + (site == "resid_post"))
+        else:
+            yield x
 
 
 def _read(
     model: HookedGPT2,
-    vectors: _Vectors,
+    vectors: Callable[[slice], Iterator[Float[Tensor, "row d_model"]]],
     final: Float[Tensor, "row d_model"],
     scale: Scale,
+    bias: bool,
     targets: Mapping[str, Int[Tensor, " row"]],
     k: int,
 ) -> dict[str, Tensor]:
@@ -219,10 +215,8 @@ def _read(
         shared = None if scale == "own" else final_scale(model, final[rows])
         some = {name: ids[rows] for name, ids in targets.items()}
         read = [
-            _values(
-                logits_of(model, x, scale=shared, bias=vectors.site in STREAMS), reference, some, k
-            )
-            for x in vectors.of(rows)
+            _values(logits_of(model, x, scale=shared, bias=bias), reference, some, k)
+            for x in vectors(rows)
         ]
         chunks.append({name: torch.stack([one[name] for one in read]) for name in read[0]})
     return {name: torch.cat([chunk[name] for chunk in chunks], 1) for name in chunks[0]}

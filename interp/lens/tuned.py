@@ -69,9 +69,9 @@ class TunedLens:
     def require(self, model: HookedGPT2) -> None:
         """Raise a ValueError if the lens is another model's."""
         c = model.config
-        if tuple(self.bias.shape) != (c.n_layers, c.d_model):
+        if tuple(self.weight.shape) != (c.n_layers, c.d_model, c.d_model):
             raise ValueError(
-                f"the tuned lens has {self.bias.shape[0]} translators of {self.bias.shape[1]} "
+                f"the tuned lens has {self.weight.shape[0]} translators of {self.weight.shape[-1]} "
                 f"dimensions; {model.name} has {c.n_layers} layers of {c.d_model}"
             )
         trained_for = self.metadata.get("unembedding")
@@ -105,7 +105,8 @@ class TunedLens:
                 package (config.json and params.pt, which is read with tensors alone allowed).
 
         Returns:
-            The lens, on the CPU.
+            The lens, on the CPU. A published one does not say which weights it was trained for in a
+            form that is checked here: read with it the unprocessed model that it names.
 
         Raises:
             FileNotFoundError: there is no such file or directory.
@@ -143,16 +144,24 @@ def _published(directory: Path) -> tuple[Tensor, Tensor, dict[str, str]]:
     """A lens of the package `tuned-lens`: a state dict of one torch Linear a layer."""
     try:
         config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-        state = torch.load(directory / "params.pt", map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+        n_layers, d_model = int(config["num_hidden_layers"]), int(config["d_model"])
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{directory / 'params.pt'} holds more than tensors and is not opened: a pickle can "
-            "run any code"
+            f"{directory / 'config.json'} is not that of a lens: it must be JSON with "
+            "num_hidden_layers and d_model"
         ) from error
-    n_layers, d_model = config["num_hidden_layers"], config["d_model"]
+    try:
+        state = torch.load(directory / "params.pt", map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(
+            f"{directory / 'params.pt'} is no file of tensors alone and is not opened: a pickle "
+            "of anything else can run any code"
+        ) from error
     bias = {f"{i}.bias": (d_model,) for i in range(n_layers)} if config.get("bias", True) else {}
     expected = bias | {f"{i}.weight": (d_model, d_model) for i in range(n_layers)}
-    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    found = {}
+    if isinstance(state, dict):
+        found = {name: tuple(x.shape) for name, x in state.items() if isinstance(x, Tensor)}
     if found != expected:
         raise ValueError(
             f"{directory} does not hold the {n_layers} translators of {d_model} dimensions that "
@@ -161,4 +170,4 @@ def _published(directory: Path) -> tuple[Tensor, Tensor, dict[str, str]]:
     weight = torch.stack([state[f"{i}.weight"].T for i in range(n_layers)]).float()
     zero = torch.zeros(d_model)
     biases = torch.stack([state.get(f"{i}.bias", zero) for i in range(n_layers)]).float()
-    return weight, biases, {"model": str(config["base_model_name_or_path"])}
+    return weight, biases, {"model": str(config.get("base_model_name_or_path", ""))}

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 import xarray as xr
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -67,14 +68,14 @@ def tune(
         optimizer.param_groups[0]["lr"] = learning_rate * (1 - step / steps)
         optimizer.zero_grad()
         for streams, final in _chunks(model, tokens):
-            reference = logits_of(model, final)
+            p_final = logits_of(model, final).softmax(-1)
             for (weight, bias), x in zip(layers, streams, strict=True):
                 logits = logits_of(model, translated(x, weight, bias))
-                loss = metrics.kl_divergence(logits, reference).sum() / tokens.numel()
+                # The divergence plus the entropy of the final distribution, a constant.
+                loss = F.cross_entropy(logits, p_final, reduction="sum") / tokens.numel()
                 # Not backward(), which would leave gradients in the frozen model.
-                for p, gradient in zip(
-                    (weight, bias), torch.autograd.grad(loss, (weight, bias)), strict=True
-                ):
+                gradients = torch.autograd.grad(loss, (weight, bias))
+                for p, gradient in zip((weight, bias), gradients, strict=True):
                     p.grad = gradient if p.grad is None else p.grad + gradient
         optimizer.step()
     trained = {"steps": str(steps), "learning_rate": str(learning_rate)}
