@@ -15,6 +15,12 @@ COMMANDS = {
         "attribution_patching",
         "Estimates of patching by the gradient, and how well they agree.",
     ),
+    "logit-lens": ("logit_lens", "What the model would say at each layer."),
+    "tuned-lens": ("tuned_lens", "Translators for each layer, against the plain logit lens."),
+    "direct-logit-attribution": (
+        "direct_logit_attribution",
+        "Which component, head, token and neuron writes the answer.",
+    ),
     "attention": ("attention", "Where every head looks in a text, as pages to look around in."),
     "head-scores": ("head_scores", "Where every head looks and what it copies."),
     "composition": ("composition", "Which heads read which, from the weights alone."),

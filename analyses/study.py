@@ -19,7 +19,7 @@ import xarray as xr
 import interp
 from analyses.choices import among
 from analyses.ioi_files import prepare
-from interp.patching import METRICS, mean_effect, normalized
+from interp.patching import METRICS, mean_effect, mean_over_prompts, normalized
 from interp.plots.labels import cell_labels
 from interp.report import Download, Report, Section, Table
 from interp.results import versions
@@ -72,12 +72,10 @@ class Study:
         Returns:
             Its mean effect with the interval.
         """
-        metric = self.metric
         if isinstance(result, xr.Dataset):
-            estimate = mean_effect(result, metric)
-        else:  # effects are changes of nothing
-            nothing = xr.zeros_like(result["prompt"], dtype=float)
-            estimate = mean_effect(xr.Dataset({metric: result, f"{metric}_clean": nothing}), metric)
+            estimate = mean_effect(result, self.metric)
+        else:
+            estimate = mean_over_prompts(result)
         self.results[name], self.estimates[name] = result, estimate
         return estimate
 

@@ -268,7 +268,7 @@ def _dataset(
             value.cpu().numpy(),
             (*dims, "top") if name.startswith("top_") else dims,
             name=name,
-            title=f"{kind} at {site}: {name.replace('_', ' ')}",
+            title=f"{kind} at {site}: {name.replace('_', ' ').replace('kl ', 'KL ')}",
             unit=UNITS[name],
             model=model,
             task=task,

@@ -4,7 +4,7 @@ from interp.patching.ablation import Ablation, Keep, Prepared, kept_outputs
 from interp.patching.activation import patch
 from interp.patching.attribution import attribution_patch
 from interp.patching.comparison import Agreement, agreement
-from interp.patching.effects import effect, mean_effect, normalized
+from interp.patching.effects import effect, mean_effect, mean_over_prompts, normalized
 from interp.patching.knockout import ablate, ablate_sets, pairs
 from interp.patching.path import Receivers, path_patch
 from interp.patching.readout import METRICS, measure, run_task
@@ -26,6 +26,7 @@ __all__ = [
     "effect",
     "kept_outputs",
     "mean_effect",
+    "mean_over_prompts",
     "measure",
     "normalized",
     "pairs",

@@ -51,8 +51,22 @@ def mean_effect(
         `mean`, `low`, `high`, in the metric's unit, without the dim prompt. NaN where no prompt has
         the position.
     """
-    change = effect(result, metric)
-    return _estimate(change, xr.ones_like(change), level, seed, change.attrs)
+    return mean_over_prompts(effect(result, metric), level=level, seed=seed)
+
+
+def mean_over_prompts(values: xr.DataArray, *, level: float = 0.95, seed: int = 0) -> xr.Dataset:
+    """Mean over the prompts with its bootstrap interval.
+
+    Args:
+        values: any dims and prompt, such as `effect` or `direct_logit_attribution`.
+        level: probability that each interval should cover, a fraction.
+        seed: of the bootstrap.
+
+    Returns:
+        `mean`, `low`, `high`, without the dim prompt. NaN where no prompt has a value.
+    """
+    values = values.transpose(..., "prompt")
+    return _estimate(values, xr.ones_like(values, dtype=float), level, seed, values.attrs)
 
 
 def normalized(

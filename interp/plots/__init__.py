@@ -10,6 +10,7 @@ from interp.plots.attention import (
 from interp.plots.diagram import EXAMPLE, Example, circuit_html, circuit_mermaid, circuit_svg
 from interp.plots.heatmap import effect_heatmap, head_heatmap
 from interp.plots.labels import position_labels
+from interp.plots.lens import attribution_bars, lens_heatmap, lens_lines
 from interp.plots.palette import DIVERGING, KIND_COLORS, KIND_SYMBOLS
 from interp.plots.ranking import effect_ranking
 from interp.plots.scatter import attention_scatter
@@ -27,6 +28,7 @@ __all__ = [
     "attention_grid",
     "attention_heatmap",
     "attention_scatter",
+    "attribution_bars",
     "circuit_html",
     "circuit_mermaid",
     "circuit_svg",
@@ -34,6 +36,8 @@ __all__ = [
     "effect_heatmap",
     "effect_ranking",
     "head_heatmap",
+    "lens_heatmap",
+    "lens_lines",
     "position_labels",
     "similarity_heatmap",
     "spectrum_lines",

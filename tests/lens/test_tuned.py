@@ -1,4 +1,4 @@
-"""The tuned lens: its training, its files, the published format, and that it beats the logit lens."""
+"""The tuned lens: training, files, the published format; it reads mini better than without."""
 
 import json
 
@@ -100,7 +100,7 @@ def test_it_is_at_or_below_the_logit_lens_on_held_out_text_of_mini():
     def stream(name):
         return Batches(mini.tokenizer, 128, 256, seed=0, stream=name, repeated=0.0)
 
-    lens = tune(mini, stream("lens"), steps=20, learning_rate=2e-3)
+    lens = tune(mini, stream("lens"), steps=15, learning_rate=4e-3)
     nats = compare_lenses(mini, stream("lens, held out")(0), lens).mean("prompt")
     assert bool((nats.tuned_lens <= nats.logit_lens).all())
     assert float(nats.tuned_lens[0]) < 0.8 * float(nats.logit_lens[0])

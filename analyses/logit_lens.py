@@ -1,0 +1,249 @@
+"""Logit lens: what would a GPT-2 say next if it stopped after each of its layers?
+
+A text is read at every layer and token: which word would come next, and how sure the model already
+is. On prompts of IOI, the lens at the last token shows in which layer the answer overtakes the
+other name, and what attention and MLPs add on the way.
+
+    interp logit-lens --text "Mary and John met at the market" --out out/logit_lens
+
+Source: nostalgebraist 2020, "interpreting GPT: the logit lens"; Belrose et al. 2023 (arXiv
+2303.08112) for the tuned lens, which `--tuned` takes.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+import xarray as xr
+
+import interp
+from analyses.choices import among
+from analyses.ioi_files import prepare
+from analyses.shell import Device, Model, Out, Prompts, Seed, bar, plain_errors, show
+from interp.lens import STREAMS, TunedLens, logit_lens
+from interp.patching import mean_over_prompts
+from interp.plots import lens_heatmap, lens_lines
+from interp.report import Download, Figure, Report, Section, Table
+from interp.results import versions
+from interp.tasks import Task, ioi
+
+TEXT = "Yesterday Mary and John met at the market, and John handed a book to"
+READ = ("resid_mid", "resid_post", "attn_out", "mlp_out")
+MEASURES = ("logit_diff", "probability", "rank", "entropy", "kl_divergence")
+DOWNLOADS = (
+    Download("text.csv", "The first choices at every layer and token of the text."),
+    Download("ioi.csv", "What the lens reads at the last token, one row a layer and prompt."),
+    Download("results.json", "Means over prompts with 95 % intervals, layer by layer."),
+)
+
+
+def run(
+    model: str | Path | interp.HookedGPT2 = "mini",
+    text: str = TEXT,
+    *,
+    site: str = "resid_post",
+    tuned: str | Path | None = None,
+    k: int = 5,
+    n: int = 50,
+    seed: int = 0,
+    out: str | Path | None = None,
+    prompts: str | Path | None = None,
+    device: str | None = None,
+) -> Report:
+    """Run the analysis.
+
+    Args:
+        model: a name or directory for `interp.load`, or a loaded model.
+        text: what the model reads.
+        site: "resid_pre", "resid_mid" or "resid_post": where the text is read in each layer.
+        tuned: a tuned lens for `TunedLens.load`, to read the text with as well.
+        k: first choices to keep at each token.
+        n: number of prompts of IOI, at least 2; 0 leaves them out.
+        seed: of the prompts.
+        out: folder for report.html and the files beside it; None writes nothing.
+        prompts: a JSON file of templates, names and nouns; None for interp's own.
+        device: where to run; None for where the model is.
+
+    Returns:
+        The report.
+
+    Raises:
+        ValueError: for a site that is no stream, a lens of another model, a text or prompts that
+            the model does not fit, or a single prompt.
+        OSError: when `out` cannot be written to; asked before any work.
+    """
+    among("site", [site], STREAMS)
+    if n < 0 or n == 1:
+        raise ValueError(f"n must be at least 2 for an interval, or 0 for no prompts; got {n}")
+    folder = None if out is None else prepare(out)
+    loaded = model if isinstance(model, interp.HookedGPT2) else interp.load(model)
+    if device is not None:
+        loaded.to(device)
+    lens = None if tuned is None else TunedLens.load(tuned)
+    task = ioi(loaded.tokenizer, n, seed=seed, prompts=prompts) if n else None
+    readings = {"Logit lens": logit_lens(loaded, text, site=site, k=k)}
+    if lens is not None:
+        readings["Tuned lens"] = logit_lens(loaded, text, site=site, k=k, tuned=lens)
+    lead = _settled(loaded, readings["Logit lens"])
+    sections = [_text(name, reading) for name, reading in readings.items()]
+    numbers: dict[str, Any] = {}
+    if task is not None:
+        found = {
+            where: logit_lens(loaded, task, site=where, k=1, progress=bar(where)) for where in READ
+        }
+        means = {
+            where: {name: mean_over_prompts(reading[name]) for name in MEASURES}
+            for where, reading in found.items()
+        }
+        sections.append(_answers(task, means))
+        numbers = {where: _plain(of) for where, of in means.items()}
+        diff = means["resid_post"]["logit_diff"]
+        sure = diff.layer.values[(diff["low"] > 0).values]
+        lead += (
+            f" On {n} prompts of IOI the last layer prefers the answer by "
+            f"{float(diff['mean'][-1]):+.2f} logits; the first after which it does so, beyond the "
+            f"interval, is {sure[0]}."
+            if len(sure)
+            else ""
+        )
+    origin = {"model": loaded.name, "text": text, "site": site, "prompts": n, "seed": seed}
+    files = [file for file in DOWNLOADS if n or file.path == "text.csv"]
+    title = f"What {loaded.name} would say at each layer"
+    report = Report(title, lead, sections, files if folder else (), origin | versions())
+    if folder is not None:
+        tables = [_rows(reading).assign(lens=name) for name, reading in readings.items()]
+        pd.concat(tables).to_csv(folder / "text.csv", index=False)
+        if task is not None:
+            every = [
+                reading[[*MEASURES]].to_dataframe().reset_index().assign(site=where)
+                for where, reading in found.items()
+            ]
+            pd.concat(every).to_csv(folder / "ioi.csv", index=False)
+            document = json.dumps(origin | versions() | {"ioi": numbers}, indent=1)
+            (folder / "results.json").write_text(document + "\n", encoding="utf-8")
+        report.save(folder / "report.html")
+    return report
+
+
+def _settled(model: interp.HookedGPT2, reading: xr.Dataset) -> str:
+    """From which layer on the first choice is the model's own, in words."""
+    first = reading.top_id.isel(top=0)
+    differs = first != first.isel(layer=-1)
+    settled = first.sizes["layer"] - differs[::-1].cumsum("layer").astype(bool).argmax("layer")
+    settled = settled.where(differs.any("layer"), 0)
+    layer = int(settled.median())
+    return (
+        f"At half of the {first.sizes['position']} tokens of the text, the first choice of "
+        f"{model.name} is its final one from layer {layer} on."
+    )
+
+
+def _text(name: str, reading: xr.Dataset) -> Section:
+    """The text at every layer."""
+    return Section(
+        f"{name} of the text",
+        "Under each column the token read; in its cells, from below upward, the word that would "
+        "come next if the model stopped there. Point at a cell for the runners-up.",
+        [
+            Figure(lens_heatmap(reading), "Dark: the first choice is nearly certain."),
+            Figure(
+                lens_heatmap(reading, color="kl_divergence"),
+                "Dark: far from the final prediction, KL(final || layer) in nats. White: as good "
+                "as the final prediction.",
+            ),
+        ],
+    )
+
+
+def _answers(task: Task, means: dict[str, dict[str, xr.Dataset]]) -> Section:
+    """The lens at the last token of prompts with an answer."""
+
+    def lines(title: str, **shown: xr.Dataset) -> Any:
+        return lens_lines({name.replace("_", " "): of for name, of in shown.items()}).update_layout(
+            title_text=title
+        )
+
+    post, mid = means["resid_post"], means["resid_mid"]
+    rows = [
+        {
+            "after layer": int(layer),
+            **{
+                f"{name.replace('_', ' ')} ({post[name].attrs['unit']})": float(
+                    post[name]["mean"].sel(layer=layer)
+                )
+                for name in MEASURES
+            },
+        }
+        for layer in post["logit_diff"].layer.values
+    ]
+    return Section(
+        "Prompts of IOI, at the last token",
+        f"Means over {len(task)} prompts with 95 % intervals; for example \u201c{task.clean[0]} "
+        "\u2026\u201d. The logit difference is the answer's logit minus the other name's.",
+        [
+            Figure(
+                lines(
+                    "Answer over foil, read in the stream",
+                    after_attention=mid["logit_diff"],
+                    after_the_MLP=post["logit_diff"],
+                ),
+                "Above zero: stopped there, the model would rather say the answer.",
+            ),
+            Figure(
+                lines(
+                    "Answer over foil, written by each layer",
+                    attention=means["attn_out"]["logit_diff"],
+                    MLP=means["mlp_out"]["logit_diff"],
+                ),
+                "Each layer's own output at the final scale: its direct share in the result.",
+            ),
+            Figure(
+                lines(
+                    "How sure, and how far from the end",
+                    entropy=post["entropy"],
+                    KL_to_the_final_prediction=post["kl_divergence"],
+                ),
+                "Read after each layer. A layer can be sure and wrong: little entropy, far off.",
+            ),
+            Table(rows, "Means at resid_post. Rank 0: the answer is the first choice of all."),
+        ],
+    )
+
+
+def _rows(reading: xr.Dataset) -> pd.DataFrame:
+    """One row for each choice at each layer and token."""
+    return reading.to_dataframe().reset_index()
+
+
+def _plain(means: dict[str, xr.Dataset]) -> dict[str, dict[str, list[float]]]:
+    return {
+        name: {bound: of[bound].values.tolist() for bound in ("mean", "low", "high")}
+        for name, of in means.items()
+    }
+
+
+def main(
+    model: Model = "mini",
+    text: Annotated[str, typer.Option(help="What the model reads.")] = TEXT,
+    site: Annotated[str, typer.Option(help=f"One of {', '.join(STREAMS)}.")] = "resid_post",
+    tuned: Annotated[Path | None, typer.Option(help="A tuned lens, as saved.")] = None,
+    k: Annotated[int, typer.Option(help="First choices to keep.", min=1)] = 5,
+    n: Annotated[int, typer.Option(help="Prompts of IOI; 0: none.", min=0)] = 50,
+    seed: Seed = 0,
+    out: Out = Path("out/logit_lens"),
+    prompts: Prompts = None,
+    device: Device = None,
+) -> None:
+    """What the model would say at each layer: of a text, and of prompts with an answer."""
+    with plain_errors():
+        report = run(
+            model, text, site=site, tuned=tuned, k=k, n=n, seed=seed, out=out, prompts=prompts,
+            device=device,
+        )  # fmt: skip
+    show(report, out)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,189 @@
+"""Tuned lens: how early does a GPT-2 know, once each layer's stream is translated for the reader?
+
+An affine translator for each layer is trained so that its stream, read with the model's own
+unembedding, predicts what the model will say in the end. On text held out of the training, the
+distance to the final prediction is compared with that of the plain logit lens, in nats a token.
+
+    interp tuned-lens --steps 250 --out out/tuned_lens
+
+Source: Belrose et al. 2023 (arXiv 2303.08112).
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+import xarray as xr
+from torch import Tensor
+
+import interp
+from analyses.ioi_files import prepare
+from analyses.logit_lens import TEXT
+from analyses.shell import Device, Model, Out, bar, plain_errors, show
+from interp.lens import TunedLens, compare_lenses, logit_lens, text_batches, tune
+from interp.patching import mean_over_prompts
+from interp.plots import lens_heatmap, lens_lines
+from interp.report import Download, Figure, Report, Section, Table
+from interp.results import versions
+from interp.training import Batches
+
+ROWS, LENGTH = 8, 128  # of a batch
+DOWNLOADS = (
+    Download("lens.safetensors", "The lens, for TunedLens.load and interp logit-lens --tuned."),
+    Download("results.csv", "Nats of both lenses, one row a layer and a row of the text."),
+    Download("results.json", "Their means with 95 % intervals, layer by layer."),
+)
+
+
+def run(
+    model: str | Path | interp.HookedGPT2 = "mini",
+    *,
+    text: str | Path | None = None,
+    lens: str | Path | None = None,
+    steps: int = 250,
+    learning_rate: float = 2e-3,
+    seed: int = 0,
+    out: str | Path | None = None,
+    device: str | None = None,
+) -> Report:
+    """Run the analysis.
+
+    Args:
+        model: a name or directory for `interp.load`, or a loaded model.
+        text: a text file to train on, of which the last tenth is held out; None for text of the
+            language that `mini` was trained on, for `mini` alone.
+        lens: a trained lens for `TunedLens.load` to evaluate; None to train one.
+        steps: of training, each on up to 1,024 tokens.
+        learning_rate: of the first step.
+        seed: of the text that is generated, or of the order of the file's rows.
+        out: folder for report.html and the files beside it; None writes nothing.
+        device: where to run; None for where the model is.
+
+    Returns:
+        The report.
+
+    Raises:
+        ValueError: for a model other than `mini` without a text, a text that is too short, a lens
+            of another model, or options out of range.
+        OSError: a file cannot be read, or `out` cannot be written to; asked before any work.
+    """
+    folder = None if out is None else prepare(out)
+    loaded = model if isinstance(model, interp.HookedGPT2) else interp.load(model)
+    if device is not None:
+        loaded.to(device)
+    batches, held_out = _text(loaded, text, seed)
+    if lens is None:
+        tuned = tune(
+            loaded, batches, steps=steps, learning_rate=learning_rate, progress=bar("training")
+        )
+    else:
+        tuned = TunedLens.load(lens)
+    found = compare_lenses(loaded, held_out, tuned)
+    means = {name: mean_over_prompts(found[name]) for name in ("logit_lens", "tuned_lens")}
+    nats = {name: of["mean"] for name, of in means.items()}
+    better = int((nats["tuned_lens"] <= nats["logit_lens"]).sum())
+    lead = (
+        f"On {held_out.numel():,} held-out tokens the tuned lens of {loaded.name} is on average "
+        f"{float(nats['tuned_lens'].mean()):.2f} nats from the final prediction, the logit lens "
+        f"{float(nats['logit_lens'].mean()):.2f}; it is as near or nearer in {better} of "
+        f"{len(nats['tuned_lens'])} layers."
+    )
+    origin = {"model": loaded.name, "text": str(text or "generated"), "seed": seed}
+    origin |= {"steps": steps, "learning rate": learning_rate} if lens is None else {"lens": lens}
+    title = f"Tuned lens of {loaded.name}"
+    sections = [_nats(means), *_readings(loaded, tuned)]
+    report = Report(title, lead, sections, DOWNLOADS if folder else (), {**origin, **versions()})
+    if folder is not None:
+        tuned.save(folder / "lens.safetensors")
+        found.to_dataframe().to_csv(folder / "results.csv")
+        numbers = {
+            name: {bound: of[bound].values.tolist() for bound in ("mean", "low", "high")}
+            for name, of in means.items()
+        }
+        document = {**{k: str(v) for k, v in origin.items()}, **versions(), "nats": numbers}
+        (folder / "results.json").write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+        report.save(folder / "report.html")
+    return report
+
+
+def _text(
+    model: interp.HookedGPT2, text: str | Path | None, seed: int
+) -> tuple[Callable[[int], Tensor], Tensor]:
+    """Batches to train on, and rows that are in none of them."""
+    length = min(LENGTH, model.config.n_ctx)
+    if text is not None:
+        return text_batches(
+            model, Path(text).read_text(encoding="utf-8"), length=length, rows=ROWS, seed=seed
+        )
+    if model.name != "mini":
+        raise ValueError(
+            f"there is no language to generate text of for {model.name!r}; pass a text file, of "
+            "the kind that the model was trained on"
+        )
+    streams = [
+        Batches(model.tokenizer, length, ROWS * length, seed=seed, stream=name, repeated=0.0)
+        for name in ("tuned lens", "tuned lens, held out")
+    ]
+    # Every fourth batch has the long rows.
+    return streams[0], torch.cat([streams[1](step) for step in (3, 7, 11, 15)])
+
+
+def _nats(means: dict[str, xr.Dataset]) -> Section:
+    """Both lenses, layer by layer."""
+    lines = {name.replace("_", " "): of for name, of in means.items()}
+    figure = lens_lines(lines, log=True).update_layout(title_text="KL to the final prediction")
+    rows = [
+        {"layer": int(layer)}
+        | {f"{name} (nats)": of.sel(layer=layer)["mean"].item() for name, of in lines.items()}
+        for layer in means["logit_lens"].layer.values
+    ]
+    return Section(
+        "Nats a token",
+        "KL(final || lens) of the stream before each layer, mean over the held-out text with 95 % "
+        "intervals over its rows. Zero would be a layer that already says what the last one says.",
+        [Figure(figure, "The axis is logarithmic: a step of the same height is the same ratio."),
+         Table(rows, "Means.")],
+    )  # fmt: skip
+
+
+def _readings(model: interp.HookedGPT2, tuned: TunedLens) -> list[Section]:
+    """One text through both, if the model has the words for it."""
+    plain = logit_lens(model, TEXT, site="resid_pre")
+    through = logit_lens(model, TEXT, site="resid_pre", tuned=tuned)
+    about = "Read before each layer, so that both have been trained for all that is shown."
+    return [
+        Section(
+            "One text",
+            about,
+            [
+                Figure(lens_heatmap(plain), "The logit lens."),
+                Figure(lens_heatmap(through), "The tuned lens."),
+            ],
+        )
+    ]
+
+
+def main(
+    model: Model = "mini",
+    text: Annotated[Path | None, typer.Option(help="Text file; mini needs none.")] = None,
+    lens: Annotated[Path | None, typer.Option(help="A saved lens to evaluate.")] = None,
+    steps: Annotated[int, typer.Option(help="Steps of training.", min=1)] = 250,
+    learning_rate: Annotated[float, typer.Option(help="Of the first step.")] = 2e-3,
+    seed: Annotated[int, typer.Option(help="Of the text.")] = 0,
+    out: Out = Path("out/tuned_lens"),
+    device: Device = None,
+) -> None:
+    """Train a tuned lens and compare it with the logit lens on held-out text."""
+    with plain_errors():
+        report = run(
+            model, text=text, lens=lens, steps=steps, learning_rate=learning_rate, seed=seed,
+            out=out, device=device,
+        )  # fmt: skip
+    show(report, out)
+
+
+if __name__ == "__main__":
+    typer.run(main)
