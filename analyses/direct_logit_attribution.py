@@ -5,7 +5,7 @@ MLP and the biases wrote. The analysis takes it apart: by component, by head, by
 strongest heads read from, and by neuron; and by head once more in a model without some heads, to
 see who writes more when they are gone.
 
-    interp direct-logit-attribution --model mini --n 100 --without 4.1 --out out/dla
+    interp direct-logit-attribution --n 100 --without 4.1 --out out/direct_logit_attribution
 
 Source: Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits"; Wang et al. 2022
 (arXiv 2211.00593), section 3.
@@ -22,7 +22,7 @@ import xarray as xr
 import interp
 from analyses.choices import Head, heads, names, strongest, words
 from analyses.shell import Device, Model, N, Out, Prompts, Seed, bar, plain_errors, show
-from analyses.study import Study, begin, behavior, effects_table
+from analyses.study import Study, begin, effects_table
 from interp.lens import cumulative, direct_logit_attribution
 from interp.patching import Ablation, measure
 from interp.plots import (
@@ -98,7 +98,6 @@ def _components(study: Study) -> Section:
         "ln_final.b and b_U: those of the final layer norm and of the unembedding. They add up to "
         f"the logit difference of every prompt, here to within {off:.0e}.",
         [
-            behavior(study),
             Figure(attribution_bars(estimate), "Blue: toward the answer. Red: toward the foil."),
             Figure(
                 lens_lines(running),

@@ -31,7 +31,14 @@ from interp.tasks import Task, ioi
 
 TEXT = "Yesterday Mary and John met at the market, and John handed a book to"
 READ = ("resid_mid", "resid_post", "attn_out", "mlp_out")
-MEASURES = ("logit_diff", "probability", "rank", "entropy", "kl_divergence")
+HEADINGS = {
+    "logit_diff": "answer over foil (logits)",
+    "probability": "probability of the answer",
+    "rank": "its rank",
+    "entropy": "entropy (nats)",
+    "kl_divergence": "KL to the final prediction (nats)",
+}
+MEASURES = tuple(HEADINGS)
 DOWNLOADS = (
     Download("text.csv", "The first choices at every layer and token of the text."),
     Download("ioi.csv", "What the lens reads at the last token, one row a layer and prompt."),
@@ -99,21 +106,16 @@ def run(
         }
         sections.append(_answers(task, means))
         numbers = {where: _plain(of) for where, of in means.items()}
-        diff = means["resid_post"]["logit_diff"]
-        sure = diff.layer.values[(diff["low"] > 0).values]
-        lead += (
-            f" On {n} prompts of IOI the last layer prefers the answer by "
-            f"{float(diff['mean'][-1]):+.2f} logits; the first after which it does so, beyond the "
-            f"interval, is {sure[0]}."
-            if len(sure)
-            else ""
-        )
+        lead += _overtakes(means["resid_post"]["logit_diff"])
     origin = {"model": loaded.name, "text": text, "site": site, "prompts": n, "seed": seed}
     files = [file for file in DOWNLOADS if n or file.path == "text.csv"]
     title = f"What {loaded.name} would say at each layer"
     report = Report(title, lead, sections, files if folder else (), origin | versions())
     if folder is not None:
-        tables = [_rows(reading).assign(lens=name) for name, reading in readings.items()]
+        tables = [
+            reading.to_dataframe().reset_index().assign(lens=name)
+            for name, reading in readings.items()
+        ]
         pd.concat(tables).to_csv(folder / "text.csv", index=False)
         if task is not None:
             every = [
@@ -138,6 +140,15 @@ def _settled(model: interp.HookedGPT2, reading: xr.Dataset) -> str:
         f"At half of the {first.sizes['position']} tokens of the text, the first choice of "
         f"{model.name} is its final one from layer {layer} on."
     )
+
+
+def _overtakes(diff: xr.Dataset) -> str:
+    """How the answer fares against the foil, in words."""
+    end = f" On prompts of IOI the answer ends {float(diff['mean'][-1]):+.2f} logits from the foil"
+    above = diff.layer.values[(diff["low"] > 0).values]
+    if not len(above):
+        return f"{end}; the interval lies above zero after no layer."
+    return f"{end}; the first layer after which the interval lies above zero is {above[0]}."
 
 
 def _text(name: str, reading: xr.Dataset) -> Section:
@@ -167,15 +178,8 @@ def _answers(task: Task, means: dict[str, dict[str, xr.Dataset]]) -> Section:
 
     post, mid = means["resid_post"], means["resid_mid"]
     rows = [
-        {
-            "after layer": int(layer),
-            **{
-                f"{name.replace('_', ' ')} ({post[name].attrs['unit']})": float(
-                    post[name]["mean"].sel(layer=layer)
-                )
-                for name in MEASURES
-            },
-        }
+        {"after layer": int(layer)}
+        | {HEADINGS[name]: float(post[name]["mean"].sel(layer=layer)) for name in MEASURES}
         for layer in post["logit_diff"].layer.values
     ]
     return Section(
@@ -210,11 +214,6 @@ def _answers(task: Task, means: dict[str, dict[str, xr.Dataset]]) -> Section:
             Table(rows, "Means at resid_post. Rank 0: the answer is the first choice of all."),
         ],
     )
-
-
-def _rows(reading: xr.Dataset) -> pd.DataFrame:
-    """One row for each choice at each layer and token."""
-    return reading.to_dataframe().reset_index()
 
 
 def _plain(means: dict[str, xr.Dataset]) -> dict[str, dict[str, list[float]]]:

@@ -94,7 +94,7 @@ def run(
     origin = {"model": loaded.name, "text": str(text or "generated"), "seed": seed}
     origin |= {"steps": steps, "learning rate": learning_rate} if lens is None else {"lens": lens}
     title = f"Tuned lens of {loaded.name}"
-    sections = [_nats(means), *_readings(loaded, tuned)]
+    sections = [_nats(means), _reading(loaded, tuned)]
     report = Report(title, lead, sections, DOWNLOADS if folder else (), {**origin, **versions()})
     if folder is not None:
         tuned.save(folder / "lens.safetensors")
@@ -149,21 +149,19 @@ def _nats(means: dict[str, xr.Dataset]) -> Section:
     )  # fmt: skip
 
 
-def _readings(model: interp.HookedGPT2, tuned: TunedLens) -> list[Section]:
-    """One text through both, if the model has the words for it."""
+def _reading(model: interp.HookedGPT2, tuned: TunedLens) -> Section:
+    """One text through both lenses."""
     plain = logit_lens(model, TEXT, site="resid_pre")
     through = logit_lens(model, TEXT, site="resid_pre", tuned=tuned)
-    about = "Read before each layer, so that both have been trained for all that is shown."
-    return [
-        Section(
-            "One text",
-            about,
-            [
-                Figure(lens_heatmap(plain), "The logit lens."),
-                Figure(lens_heatmap(through), "The tuned lens."),
-            ],
-        )
-    ]
+    return Section(
+        "One text",
+        "The first choices before each layer, in words: the tuned lens should come to the model's "
+        "own earlier, and be less sure where the model is not.",
+        [
+            Figure(lens_heatmap(plain), "The logit lens."),
+            Figure(lens_heatmap(through), "The tuned lens."),
+        ],
+    )
 
 
 def main(

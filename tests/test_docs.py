@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ["activation_patching", "path_patching", "ablation", "attribution_patching", "attention"]
+PAGES = [
+    "activation_patching",
+    "path_patching",
+    "ablation",
+    "attribution_patching",
+    "attention",
+    "logit_lens",
+    "tuned_lens",
+    "direct_logit_attribution",
+]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -7,10 +7,11 @@ from interp.plots.attention import (
     attention_grid,
     attention_heatmap,
 )
+from interp.plots.attribution import attribution_bars
 from interp.plots.diagram import EXAMPLE, Example, circuit_html, circuit_mermaid, circuit_svg
 from interp.plots.heatmap import effect_heatmap, head_heatmap
 from interp.plots.labels import position_labels
-from interp.plots.lens import attribution_bars, lens_heatmap, lens_lines
+from interp.plots.lens import lens_heatmap, lens_lines
 from interp.plots.palette import DIVERGING, KIND_COLORS, KIND_SYMBOLS
 from interp.plots.ranking import effect_ranking
 from interp.plots.scatter import attention_scatter

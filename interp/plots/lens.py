@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 import xarray as xr
 from plotly.subplots import make_subplots
 
-from interp.plots.attention.style import WEIGHT, token_label
-from interp.plots.palette import DIVERGING, FONT, INK, KIND_COLORS, ink_on, mix
+from interp.plots.attention.style import WEIGHT, dress, token_label
+from interp.plots.palette import FONT, INK, KIND_COLORS, ink_on, mix
 
 _ACROSS = 12  # tokens side by side, so that words fit into cells at the width of a notebook
 _LETTERS = 9
@@ -107,7 +107,7 @@ def lens_heatmap(reading: xr.Dataset, *, color: str = "top_probability") -> go.F
     title = str(reading.attrs.get("title", ""))
     told = "probability" if color == "top_probability" else color.replace("_", " ")
     told = told.replace("kl ", "KL ")
-    return _dress(figure, f"{title}: first choices, colored by {told}", height + 110)
+    return dress(figure, f"{title}: first choices, colored by {told}", height + 110)
 
 
 def lens_lines(
@@ -187,69 +187,12 @@ def lens_lines(
     )
     figure.update_yaxes(title=str(attrs.get("unit", "")), zerolinecolor=INK)
     if log:
-        figure.update_yaxes(type="log", dtick=1, exponentformat="power")
+        figure.update_yaxes(type="log", dtick="D2", exponentformat="power")
     figure.update_layout(
         showlegend=len(lines) > 1,
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"},
     )
-    return _dress(figure, str(attrs.get("title", "")), 400)
-
-
-def attribution_bars(parts: xr.Dataset | xr.DataArray) -> go.Figure:
-    """Draw what each component writes toward the answer, in the order of the model.
-
-    A bar above the line, blue, is toward the answer; below it, red, against. A line at its end is
-    the interval of the mean.
-
-    Args:
-        parts: the dim component: of `mean_over_prompts` of `direct_logit_attribution`, or one
-            prompt's or token's attribution.
-
-    Returns:
-        The figure.
-
-    Raises:
-        ValueError: the dims are others.
-    """
-    mean = parts["mean"] if isinstance(parts, xr.Dataset) else parts
-    if mean.dims != ("component",):
-        raise ValueError(
-            f"the bars need the dim component alone, not {mean.dims}; take the mean over prompts "
-            "(interp.patching.mean_over_prompts) or select one"
-        )
-    unit = str(mean.attrs.get("unit", ""))
-    error = None
-    if isinstance(parts, xr.Dataset):
-        up, down = (parts["high"] - mean).values, (mean - parts["low"]).values
-        error = {
-            "type": "data",
-            "symmetric": False,
-            "array": up,
-            "arrayminus": down,
-            "color": INK,
-            "thickness": 1.2,
-            "width": 2,
-        }
-    shades = [DIVERGING[-3][1] if value >= 0 else DIVERGING[2][1] for value in mean.values]
-    figure = go.Figure(
-        go.Bar(
-            x=mean.component.values,
-            y=mean.values,
-            marker={"color": shades},
-            error_y=error,
-            hovertemplate="<b>%{x}</b>  %{y:+.3f} " + unit + "<extra></extra>",
-        )
-    )
-    crowded = mean.sizes["component"] > 40
-    figure.update_xaxes(
-        title="component",
-        type="category",
-        tickangle=-60,
-        tickmode="linear",
-        tickfont={"size": 9 if crowded else 11},
-    )
-    figure.update_yaxes(title=unit, zeroline=True, zerolinecolor=INK)
-    return _dress(figure, str(mean.attrs.get("title", "")), 420)
+    return dress(figure, str(attrs.get("title", "")), 400)
 
 
 def _is_result(values: object) -> bool:
@@ -305,13 +248,3 @@ def _short(token: str) -> str:
     label = token_label(token)
     cut = label if len(label) <= _LETTERS else label[: _LETTERS - 1] + "\N{HORIZONTAL ELLIPSIS}"
     return escape(cut, quote=False)
-
-
-def _dress(figure: go.Figure, title: str, height: int) -> go.Figure:
-    return figure.update_layout(
-        template="plotly_white",
-        title={"text": escape(title, quote=False), "x": 0.02, "font": {"size": 15}},
-        font={"family": FONT, "color": INK, "size": 12},
-        height=height,
-        margin={"l": 60, "r": 20, "t": 60, "b": 50},
-    )
