@@ -105,9 +105,8 @@ def lens_heatmap(reading: xr.Dataset, *, color: str = "top_probability") -> go.F
         },
     )
     title = str(reading.attrs.get("title", ""))
-    told = "probability" if color == "top_probability" else color.replace("_", " ")
-    told = told.replace("kl ", "KL ")
-    return dress(figure, f"{title}: first choices, colored by {told}", height + 110)
+    title = f"{title}: first choices, colored by {_told(color)}"
+    return dress(figure, title, height + 110)
 
 
 def lens_lines(
@@ -223,7 +222,7 @@ def _choices(reading: xr.Dataset, color: str, values: np.ndarray) -> list[list[s
     words = reading.top_token.transpose("layer", "position", "top").values
     chances = reading.top_probability.transpose("layer", "position", "top").values
     tokens = [_escaped(str(token)) for token in reading.token.values]
-    rest = "" if color == "top_probability" else color.replace("_", " ")
+    rest = "" if color == "top_probability" else _told(color)
     unit = reading[color].attrs.get("unit", "")
     return [
         [
@@ -237,6 +236,10 @@ def _choices(reading: xr.Dataset, color: str, values: np.ndarray) -> list[list[s
         ]
         for row, layer in enumerate(reading.layer.values)
     ]
+
+
+def _told(color: str) -> str:
+    return {"top_probability": "probability", "kl_divergence": "KL divergence"}.get(color, color)
 
 
 def _escaped(token: str) -> str:

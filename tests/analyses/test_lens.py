@@ -108,7 +108,7 @@ def test_tuned_lens(tmp_path_factory, model):
     out, said, page = documented("tuned_lens", tmp_path_factory)
     trained = lens.TunedLens.load(out / "lens.safetensors")
     trained.require(model)
-    assert trained.metadata["steps"] == "10"
+    assert trained.metadata["steps"] == "8"
     nats = json.loads((out / "results.json").read_text())["nats"]
     tuned, plain = (np.array(nats[name]["mean"]) for name in ("tuned_lens", "logit_lens"))
     assert (tuned <= plain).all()

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 from interp.lens import cumulative, direct_logit_attribution, logit_lens
@@ -18,12 +19,10 @@ def model():
 
 @pytest.fixture(scope="module")
 def reading(model):
-    return logit_lens(model, list_of(30), k=3, answer=7)
+    return logit_lens(model, ids(30), k=3, answer=7)
 
 
-def list_of(n):
-    import torch
-
+def ids(n):
     return torch.arange(n) % 50
 
 
@@ -68,7 +67,7 @@ def test_words_are_dark_on_light_and_light_on_dark(reading):
 
 
 def test_few_tokens_stand_in_one_band_and_words_are_no_markup(model):
-    one = logit_lens(model, list_of(5), k=1)
+    one = logit_lens(model, ids(5), k=1)
     one["top_token"] = one.top_token.copy(data=np.full(one.top_token.shape, " <b>immeasurable"))
     figure = lens_heatmap(one.assign_coords(token=("position", ["\n", " a", "b&c", " ", "d"])))
     assert len(figure.data) == 2
@@ -111,7 +110,7 @@ def test_attribution_figures(model):
 
 
 def test_mean_over_prompts_leaves_missing_values_out():
-    values = xr.DataArray([[1.0, np.nan, 3.0], [np.nan] * 3], dims=("role", "prompt"))
+    values = xr.DataArray([[1.0, np.nan, 3.0] * 5, [np.nan] * 15], dims=("role", "prompt"))
     found = mean_over_prompts(values)
     assert float(found["mean"][0]) == 2 and np.isnan(found["mean"][1])
     assert 1 <= float(found["low"][0]) <= 2 <= float(found["high"][0]) <= 3
@@ -123,7 +122,7 @@ def test_wrong_results(model, reading):
     with pytest.raises(ValueError, match=r"dims \(layer, position\).*'prompt'"):
         lens_heatmap(logit_lens(model, task))
     with pytest.raises(ValueError, match=r"select one head"):
-        lens_heatmap(logit_lens(model, list_of(4), site="z"))
+        lens_heatmap(logit_lens(model, ids(4), site="z"))
     with pytest.raises(ValueError, match="no 'logit_diff'; it has"):
         lens_heatmap(reading, color="logit_diff")
     with pytest.raises(ValueError, match=r"has one dim, and this result has \('layer', 'prompt'\)"):
