@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from html import escape
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -129,11 +130,13 @@ def lens_lines(
     Raises:
         ValueError: there is another dim, or not one to four lines.
     """
-    lines = dict(values) if isinstance(values, Mapping) and not _is_result(values) else {"": values}
+    one = isinstance(values, xr.Dataset | xr.DataArray)
+    lines: dict[str, Any] = {"": values} if one else dict(values)
     if not 0 < len(lines) <= len(_LINES):
         raise ValueError(f"the figure shows 1 to {len(_LINES)} lines, got {len(lines)}")
     figure = go.Figure()
-    attrs, dim, places = {}, "layer", []
+    attrs: dict[str, Any] = {}
+    dim, places = "layer", []
     for (name, line), (shade, dash, symbol) in zip(lines.items(), _LINES, strict=False):
         mean = line["mean"] if isinstance(line, xr.Dataset) else line
         if mean.ndim != 1:
@@ -192,10 +195,6 @@ def lens_lines(
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"},
     )
     return dress(figure, str(attrs.get("title", "")), 400)
-
-
-def _is_result(values: object) -> bool:
-    return isinstance(values, xr.Dataset | xr.DataArray)
 
 
 def _words(words: np.ndarray, values: np.ndarray, top: float) -> go.Scatter:
