@@ -14,6 +14,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import pandas as pd
 import typer
 import xarray as xr
@@ -130,15 +131,14 @@ def run(
 
 
 def _settled(model: interp.HookedGPT2, reading: xr.Dataset) -> str:
-    """From which layer on the first choice is the model's own, in words."""
-    first = reading.top_id.isel(top=0)
-    differs = first != first.isel(layer=-1)
-    settled = first.sizes["layer"] - differs[::-1].cumsum("layer").astype(bool).argmax("layer")
-    settled = settled.where(differs.any("layer"), 0)
-    layer = int(settled.median())
+    """From which layer on the first choice stays what it is, in words."""
+    first = reading.top_id.isel(top=0).transpose("layer", "position").values
+    changes = first[1:] != first[:-1]  # layer position
+    settled = [layers.nonzero()[0].max(initial=-1) + 1 for layers in changes.T]
+    layer = reading.layer.values[int(np.ceil(np.median(settled)))]
     return (
-        f"At half of the {first.sizes['position']} tokens of the text, the first choice of "
-        f"{model.name} is its final one from layer {layer} on."
+        f"At half or more of the {len(settled)} tokens of the text, the first choice of "
+        f"{model.name} stays the same from layer {layer} on."
     )
 
 

@@ -130,8 +130,8 @@ def lens_lines(
     Raises:
         ValueError: there is another dim, or not one to four lines.
     """
-    one = isinstance(values, xr.Dataset | xr.DataArray)
-    lines: dict[str, Any] = {"": values} if one else dict(values)
+    lines: dict[str, Any]
+    lines = {"": values} if isinstance(values, xr.Dataset | xr.DataArray) else dict(values)
     if not 0 < len(lines) <= len(_LINES):
         raise ValueError(f"the figure shows 1 to {len(_LINES)} lines, got {len(lines)}")
     figure = go.Figure()
