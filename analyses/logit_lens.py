@@ -14,7 +14,6 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import pandas as pd
 import typer
 import xarray as xr
@@ -22,23 +21,16 @@ import xarray as xr
 import interp
 from analyses.choices import among
 from analyses.ioi_files import prepare
+from analyses.logit_lens_report import HEADINGS, of_task, of_text, overtakes, settled
 from analyses.shell import Device, Model, Out, Prompts, Seed, bar, plain_errors, show
 from interp.lens import STREAMS, TunedLens, logit_lens
 from interp.patching import mean_over_prompts
-from interp.plots import lens_heatmap, lens_lines
-from interp.report import Download, Figure, Report, Section, Table
+from interp.report import Download, Report
 from interp.results import versions
-from interp.tasks import Task, ioi
+from interp.tasks import ioi
 
 TEXT = "Yesterday Mary and John met at the market, and John handed a book to"
 READ = ("resid_mid", "resid_post", "attn_out", "mlp_out")
-HEADINGS = {
-    "logit_diff": "answer over foil (logits)",
-    "probability": "probability of the answer",
-    "rank": "its rank",
-    "entropy": "entropy (nats)",
-    "kl_divergence": "KL to the final prediction (nats)",
-}
 MEASURES = tuple(HEADINGS)
 DOWNLOADS = (
     Download("text.csv", "The first choices at every layer and token of the text."),
@@ -94,8 +86,8 @@ def run(
     readings = {"Logit lens": logit_lens(loaded, text, site=site, k=k)}
     if lens is not None:
         readings["Tuned lens"] = logit_lens(loaded, text, site=site, k=k, tuned=lens)
-    lead = _settled(loaded, readings["Logit lens"])
-    sections = [_text(name, reading) for name, reading in readings.items()]
+    lead = settled(loaded, readings["Logit lens"])
+    sections = [of_text(name, reading) for name, reading in readings.items()]
     numbers: dict[str, Any] = {}
     if task is not None:
         found = {
@@ -105,9 +97,9 @@ def run(
             where: {name: mean_over_prompts(reading[name]) for name in MEASURES}
             for where, reading in found.items()
         }
-        sections.append(_answers(task, means))
+        sections.append(of_task(task, means))
         numbers = {where: _plain(of) for where, of in means.items()}
-        lead += _overtakes(means["resid_post"]["logit_diff"])
+        lead += overtakes(means["resid_post"]["logit_diff"])
     origin = {"model": loaded.name, "text": text, "site": site, "prompts": n, "seed": seed}
     files = [file for file in DOWNLOADS if n or file.path == "text.csv"]
     title = f"What {loaded.name} would say at each layer"
@@ -128,92 +120,6 @@ def run(
             (folder / "results.json").write_text(document + "\n", encoding="utf-8")
         report.save(folder / "report.html")
     return report
-
-
-def _settled(model: interp.HookedGPT2, reading: xr.Dataset) -> str:
-    """From which layer on the first choice stays what it is, in words."""
-    first = reading.top_id.isel(top=0).transpose("layer", "position").values
-    changes = first[1:] != first[:-1]  # layer position
-    settled = [layers.nonzero()[0].max(initial=-1) + 1 for layers in changes.T]
-    layer = reading.layer.values[int(np.ceil(np.median(settled)))]
-    return (
-        f"At half or more of the {len(settled)} tokens of the text, the first choice of "
-        f"{model.name} stays the same from layer {layer} on."
-    )
-
-
-def _overtakes(diff: xr.Dataset) -> str:
-    """How the answer fares against the foil, in words."""
-    end = f" On prompts of IOI the answer ends {float(diff['mean'][-1]):+.2f} logits from the foil"
-    above = diff.layer.values[(diff["low"] > 0).values]
-    if not len(above):
-        return f"{end}; the interval lies above zero after no layer."
-    return f"{end}; the first layer after which the interval lies above zero is {above[0]}."
-
-
-def _text(name: str, reading: xr.Dataset) -> Section:
-    """The text at every layer."""
-    return Section(
-        f"{name} of the text",
-        "Under each column the token read; in its cells, from below upward, the word that would "
-        "come next if the model stopped there. Point at a cell for the runners-up.",
-        [
-            Figure(lens_heatmap(reading), "Dark: the first choice is nearly certain."),
-            Figure(
-                lens_heatmap(reading, color="kl_divergence"),
-                "Dark: far from the final prediction, KL(final || layer) in nats. White: as good "
-                "as the final prediction.",
-            ),
-        ],
-    )
-
-
-def _answers(task: Task, means: dict[str, dict[str, xr.Dataset]]) -> Section:
-    """The lens at the last token of prompts with an answer."""
-
-    def lines(title: str, **shown: xr.Dataset) -> Any:
-        return lens_lines({name.replace("_", " "): of for name, of in shown.items()}).update_layout(
-            title_text=title
-        )
-
-    post, mid = means["resid_post"], means["resid_mid"]
-    rows = [
-        {"after layer": int(layer)}
-        | {HEADINGS[name]: float(post[name]["mean"].sel(layer=layer)) for name in MEASURES}
-        for layer in post["logit_diff"].layer.values
-    ]
-    return Section(
-        "Prompts of IOI, at the last token",
-        f"Means over {len(task)} prompts with 95 % intervals; for example \u201c{task.clean[0]} "
-        "\u2026\u201d. The logit difference is the answer's logit minus the other name's.",
-        [
-            Figure(
-                lines(
-                    "Answer over foil, read in the stream",
-                    after_attention=mid["logit_diff"],
-                    after_the_MLP=post["logit_diff"],
-                ),
-                "Above zero: stopped there, the model would rather say the answer.",
-            ),
-            Figure(
-                lines(
-                    "Answer over foil, written by each layer",
-                    attention=means["attn_out"]["logit_diff"],
-                    MLP=means["mlp_out"]["logit_diff"],
-                ),
-                "Each layer's own output at the final scale: its direct share in the result.",
-            ),
-            Figure(
-                lines(
-                    "How sure, and how far from the end",
-                    entropy=post["entropy"],
-                    KL_to_the_final_prediction=post["kl_divergence"],
-                ),
-                "Read after each layer. A layer can be sure and wrong: little entropy, far off.",
-            ),
-            Table(rows, "Means at resid_post. Rank 0: the answer is the first choice of all."),
-        ],
-    )
 
 
 def _plain(means: dict[str, xr.Dataset]) -> dict[str, dict[str, list[float]]]:

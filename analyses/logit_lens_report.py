@@ -1,0 +1,105 @@
+"""The parts of the report on the logit lens: a text, prompts with an answer, and the lead."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+import interp
+from interp.plots import lens_heatmap, lens_lines
+from interp.report import Figure, Section, Table
+from interp.tasks import Task
+
+HEADINGS = {
+    "logit_diff": "answer over foil (logits)",
+    "probability": "probability of the answer",
+    "rank": "its rank",
+    "entropy": "entropy (nats)",
+    "kl_divergence": "KL to the final prediction (nats)",
+}
+
+
+def settled(model: interp.HookedGPT2, reading: xr.Dataset) -> str:
+    """From which layer on the first choice stays what it is, in words."""
+    first = reading.top_id.isel(top=0).transpose("layer", "position").values
+    changes = first[1:] != first[:-1]  # layer position
+    settled = [layers.nonzero()[0].max(initial=-1) + 1 for layers in changes.T]
+    layer = reading.layer.values[int(np.ceil(np.median(settled)))]
+    return (
+        f"At half or more of the {len(settled)} tokens of the text, the first choice of "
+        f"{model.name} stays the same from layer {layer} on."
+    )
+
+
+def overtakes(diff: xr.Dataset) -> str:
+    """How the answer fares against the foil, in words."""
+    end = f" On prompts of IOI the answer ends {float(diff['mean'][-1]):+.2f} logits from the foil"
+    above = diff.layer.values[(diff["low"] > 0).values]
+    if not len(above):
+        return f"{end}; the interval lies above zero after no layer."
+    return f"{end}; the first layer after which the interval lies above zero is {above[0]}."
+
+
+def of_text(name: str, reading: xr.Dataset) -> Section:
+    """The text at every layer."""
+    return Section(
+        f"{name} of the text",
+        "Under each column the token read; in its cells, from below upward, the word that would "
+        "come next if the model stopped there. Point at a cell for the runners-up.",
+        [
+            Figure(lens_heatmap(reading), "Dark: the first choice is nearly certain."),
+            Figure(
+                lens_heatmap(reading, color="kl_divergence"),
+                "Dark: far from the final prediction, KL(final || layer) in nats. White: as good "
+                "as the final prediction.",
+            ),
+        ],
+    )
+
+
+def of_task(task: Task, means: dict[str, dict[str, xr.Dataset]]) -> Section:
+    """The lens at the last token of prompts with an answer."""
+
+    def lines(title: str, **shown: xr.Dataset) -> Any:
+        return lens_lines({name.replace("_", " "): of for name, of in shown.items()}).update_layout(
+            title_text=title
+        )
+
+    post, mid = means["resid_post"], means["resid_mid"]
+    rows = [
+        {"after layer": int(layer)}
+        | {HEADINGS[name]: float(post[name]["mean"].sel(layer=layer)) for name in HEADINGS}
+        for layer in post["logit_diff"].layer.values
+    ]
+    return Section(
+        "Prompts of IOI, at the last token",
+        f"Means over {len(task)} prompts with 95 % intervals; for example \u201c{task.clean[0]} "
+        "\u2026\u201d. The logit difference is the answer's logit minus the other name's.",
+        [
+            Figure(
+                lines(
+                    "Answer over foil, read in the stream",
+                    after_attention=mid["logit_diff"],
+                    after_the_MLP=post["logit_diff"],
+                ),
+                "Above zero: stopped there, the model would rather say the answer.",
+            ),
+            Figure(
+                lines(
+                    "Answer over foil, written by each layer",
+                    attention=means["attn_out"]["logit_diff"],
+                    MLP=means["mlp_out"]["logit_diff"],
+                ),
+                "Each layer's own output at the final scale: its direct share in the result.",
+            ),
+            Figure(
+                lines(
+                    "How sure, and how far from the end",
+                    entropy=post["entropy"],
+                    KL_to_the_final_prediction=post["kl_divergence"],
+                ),
+                "Read after each layer. A layer can be sure and wrong: little entropy, far off.",
+            ),
+            Table(rows, "Means at resid_post. Rank 0: the answer is the first choice of all."),
+        ],
+    )
