@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install ioi test check format clean
+.PHONY: install ioi test check bench format clean
 
 install: $(INSTALLED)
 
@@ -25,6 +25,9 @@ check: $(INSTALLED)  ## everything a change must pass
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
+
+bench: $(INSTALLED)  ## how fast the interventions are, beside TransformerLens; about 20 minutes
+	$(BIN)/python -m tests.benchmarks
 
 format: $(INSTALLED)
 	$(BIN)/ruff format .

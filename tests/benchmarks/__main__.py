@@ -121,5 +121,8 @@ def main(
         console.print(growth_table(tiny=tiny))
 
 
+app = typer.Typer()
+app.command()(main)
+
 if __name__ == "__main__":
-    typer.run(main)
+    app()

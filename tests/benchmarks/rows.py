@@ -57,6 +57,8 @@ def random_gpt2(config: interp.GPT2Config = SMALL, seed: int = 0) -> interp.Hook
         for parameter in model.parameters():
             if parameter.ndim == 1:
                 parameter += 0.05 * torch.randn(parameter.shape, generator=generator)
+            else:
+                parameter *= (768 / config.d_model) ** 0.5  # activations of GPT-2 small's size
         for block in model.blocks:  # attention that tells positions apart
             block.attn.W_Q.mul_(4)
             block.attn.W_K.mul_(4)
