@@ -23,10 +23,10 @@ def settled(model: interp.HookedGPT2, reading: xr.Dataset) -> str:
     """From which layer on the first choice stays what it is, in words."""
     first = reading.top_id.isel(top=0).transpose("layer", "position").values
     changes = first[1:] != first[:-1]  # layer position
-    settled = [layers.nonzero()[0].max(initial=-1) + 1 for layers in changes.T]
-    layer = reading.layer.values[int(np.ceil(np.median(settled)))]
+    starts = [layers.nonzero()[0].max(initial=-1) + 1 for layers in changes.T]
+    layer = reading.layer.values[int(np.ceil(np.median(starts)))]
     return (
-        f"At half or more of the {len(settled)} tokens of the text, the first choice of "
+        f"At half or more of the {len(starts)} tokens of the text, the first choice of "
         f"{model.name} stays the same from layer {layer} on."
     )
 
