@@ -85,11 +85,12 @@ def run(
     means = {name: mean_over_prompts(found[name]) for name in ("logit_lens", "tuned_lens")}
     nats = {name: of["mean"] for name, of in means.items()}
     better = int((nats["tuned_lens"] <= nats["logit_lens"]).sum())
+    pairs = zip(nats["tuned_lens"].values, nats["logit_lens"].values, strict=True)
     lead = (
-        f"On {held_out.numel():,} held-out tokens the tuned lens of {loaded.name} is on average "
-        f"{float(nats['tuned_lens'].mean()):.2f} nats from the final prediction, the logit lens "
-        f"{float(nats['logit_lens'].mean()):.2f}; it is as near or nearer in {better} of "
-        f"{len(nats['tuned_lens'])} layers."
+        f"On {held_out.numel():,} held-out tokens the tuned lens of {loaded.name} is as near to the "
+        f"final prediction as the logit lens, or nearer, in {better} of {nats['tuned_lens'].size} layers. "
+        "Nats a token, tuned lens (logit lens), from layer 0 on: "
+        f"{', '.join(f'{ours:.2f} ({theirs:.2f})' for ours, theirs in pairs)}."
     )
     origin = {"model": loaded.name, "text": str(text or "generated"), "seed": seed}
     origin |= {"steps": steps, "learning rate": learning_rate} if lens is None else {"lens": lens}

@@ -116,7 +116,8 @@ def test_tuned_lens(tmp_path_factory, model):
     nats = json.loads((out / "results.json").read_text())["nats"]
     tuned, plain = (np.array(nats[name]["mean"]) for name in ("tuned_lens", "logit_lens"))
     assert (tuned <= plain).all()
-    assert "nearer in 6 of 6 layers" in said
+    assert "or nearer, in 6 of 6 layers" in said
+    assert f"from layer 0 on: {tuned[0]:.2f} ({plain[0]:.2f}), {tuned[1]:.2f}" in said
     rows = pd.read_csv(out / "results.csv").groupby("layer").mean()
     np.testing.assert_allclose(rows["tuned_lens"], tuned, rtol=1e-4)
     assert page.count("first choices, colored by") == 2
@@ -128,7 +129,7 @@ def test_tuned_lens_of_a_text_file_and_of_a_saved_lens(model, tmp_path):
     first = (tmp_path / "results.json").read_text()
     again = tuned_lens.run(model, text=tmp_path / "text", lens=tmp_path / "lens.safetensors")
     nats = json.loads(first)["nats"]["tuned_lens"]["mean"]
-    assert f"{np.mean(nats):.2f} nats" in again.lead and not again.downloads
+    assert f"layer 0 on: {nats[0]:.2f} (" in again.lead and not again.downloads
 
 
 @pytest.mark.parametrize(
