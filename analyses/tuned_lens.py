@@ -87,8 +87,9 @@ def run(
     better = int((nats["tuned_lens"] <= nats["logit_lens"]).sum())
     pairs = zip(nats["tuned_lens"].values, nats["logit_lens"].values, strict=True)
     lead = (
-        f"On {held_out.numel():,} held-out tokens the tuned lens of {loaded.name} is as near to the "
-        f"final prediction as the logit lens, or nearer, in {better} of {nats['tuned_lens'].size} layers. "
+        f"On {held_out.numel():,} held-out tokens the tuned lens of {loaded.name} is as near to "
+        "the final prediction as the logit lens, or nearer, in "
+        f"{better} of {nats['tuned_lens'].size} layers. "
         "Nats a token, tuned lens (logit lens), from layer 0 on: "
         f"{', '.join(f'{ours:.2f} ({theirs:.2f})' for ours, theirs in pairs)}."
     )
