@@ -15,6 +15,7 @@ from einops import einsum
 
 from interp.model import HookedGPT2
 from interp.patching import Ablation, Progress
+from interp.patching.readout import answer_direction
 from interp.patching.runs import at, batches, run_side
 from interp.results import labelled
 from interp.tasks import Task
@@ -49,8 +50,8 @@ def head_attribution(
         keys = [("z", layer) for layer in range(n_layers)]
         last, kept = run_side(model, task, rows, "clean", keys, hooks=hooks)
         scale = (last.var(-1, unbiased=False) + model.config.eps).sqrt()  # b
-        answer, foil = task.answer[rows], task.foil[rows]
-        direction = (model.unembed.weight[answer] - model.unembed.weight[foil]) * model.ln_final.w
+        direction, _ = answer_direction(model, task.answer[rows], task.foil[rows])
+        direction = direction * model.ln_final.w
         direction = (direction - direction.mean(-1, keepdim=True)) / scale[:, None]  # b d
         written = [
             einsum(at(kept["z", i], end), model.blocks[i].attn.W_O, direction,
