@@ -15,8 +15,8 @@ Of a set, the logit is the mean over its tokens (so that the logit difference st
 logits), the probability the sum, and the model's choice the highest.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 2.1, for the logit difference; Hanna et al.
-2023 (arXiv 2305.00586), section 2, for the probability difference and the cutoff sharpness; Conmy et al. 2023 (arXiv
-2304.14997), section 3, for the divergence.
+2023 (arXiv 2305.00586), section 2, for the probability difference and the cutoff sharpness; Conmy
+et al. 2023 (arXiv 2304.14997), section 3, for the divergence.
 """
 
 import torch

@@ -2,13 +2,16 @@
 
 from interp.circuits.circuit import (
     KINDS,
+    MLP,
     MOVERS,
     PAPER_ROLES,
     ROLES,
     Circuit,
     CircuitHead,
+    CircuitMLP,
     Edge,
     Group,
+    Node,
 )
 from interp.circuits.discovery import classify, prune_heads
 from interp.circuits.evaluation import faithfulness
@@ -17,13 +20,16 @@ from interp.circuits.published import IOI_FIGURES, PublishedFigure, published
 __all__ = [
     "IOI_FIGURES",
     "KINDS",
+    "MLP",
     "MOVERS",
     "PAPER_ROLES",
     "ROLES",
     "Circuit",
     "CircuitHead",
+    "CircuitMLP",
     "Edge",
     "Group",
+    "Node",
     "PublishedFigure",
     "classify",
     "faithfulness",

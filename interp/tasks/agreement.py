@@ -23,10 +23,11 @@ from interp.tasks.words import draw_evenly, require_count
 NOUNS: tuple[tuple[str, str], ...] = tuple(
     (word, f"{word}s")
     for word in (
-        "cabinet chair table door window dog cat horse bird boy girl teacher doctor farmer student "
-        "house tree car boat road stone clock bell wheel king soldier river garden key book letter"
-    ).split()
-)
+        "cabinet", "chair", "table", "door", "window", "dog", "cat", "horse", "bird", "boy", "girl",
+        "teacher", "doctor", "farmer", "student", "house", "tree", "car", "boat", "road", "stone",
+        "clock", "bell", "wheel", "king", "soldier", "river", "garden", "key", "book", "letter",
+    )
+)  # fmt: skip
 """Singular and plural."""
 
 PREPOSITIONS = ("near", "behind", "beside", "by", "next to", "close to")

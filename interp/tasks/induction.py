@@ -22,7 +22,8 @@ from interp.tasks.task import Task
 from interp.tasks.tokens import encode, encode_pairs
 from interp.tasks.words import require_count
 
-_WORD = re.compile("\N{LATIN CAPITAL LETTER G WITH DOT ABOVE}[A-Za-z]+")  # GPT-2 writes a space so
+_SPACE = "\N{LATIN CAPITAL LETTER G WITH DOT ABOVE}"  # as byte-level vocabularies write it
+_WORD = re.compile(f"{_SPACE}[A-Za-z]+")
 
 
 def induction(
@@ -31,7 +32,7 @@ def induction(
     *,
     seed: int = 0,
     length: int = 16,
-    repeated: int = 4,
+    repeated: int = 8,
 ) -> Task:
     """Make induction prompts.
 

@@ -5,7 +5,9 @@ of tokens, so that a position means the same in both; where they have not, `corr
 `corrupted_positions` say what stands where, and the two can be compared by role.
 
 The answer is the token that should follow the clean text, the foil the token that it is measured
-against; either may be a set of tokens, such as all later years. A role ("IO", "S2", ...) names one token position in each prompt; "END" is always there:
+against; either may be a set of tokens, such as all later years.
+
+A role ("IO", "S2", ...) names one token position in each prompt; "END" is always there:
 the last token, where the answer is predicted. Prompts of one group share template, order and
 length, the unit over which Wang et al. 2022 (arXiv 2211.00593, section 2.2) take the means of their
 mean ablation.
@@ -224,9 +226,9 @@ class Task:
                 texts stand one after the other.
 
         Returns:
-            Columns `clean`, `corrupted`, `answer_id`, `foil_id` (a token id, or the ids of a set with
-            spaces between them), one column a role (its
-            position), `group`, `template`, `order`; then `answer` and `foil` if asked for.
+            Columns `clean`, `corrupted`, `answer_id`, `foil_id` (a token id, or the ids of a set
+            with spaces between them), one column a role (its position), `group`, `template`,
+            `order`; then `answer` and `foil` if asked for.
         """
         table: dict[str, Sequence[str] | Sequence[int]] = {
             "clean": self.clean,
