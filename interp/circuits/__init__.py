@@ -13,6 +13,7 @@ from interp.circuits.circuit import (
     Group,
     Node,
 )
+from interp.circuits.classes import classify_roles
 from interp.circuits.discovery import classify, prune_heads
 from interp.circuits.evaluation import faithfulness
 from interp.circuits.published import IOI_FIGURES, PublishedFigure, published
@@ -32,6 +33,7 @@ __all__ = [
     "Node",
     "PublishedFigure",
     "classify",
+    "classify_roles",
     "faithfulness",
     "prune_heads",
     "published",

@@ -7,7 +7,18 @@ from interp.plots.attention import (
     attention_grid,
     attention_heatmap,
 )
-from interp.plots.diagram import EXAMPLE, Example, circuit_html, circuit_mermaid, circuit_svg
+from interp.plots.diagram import (
+    EXAMPLE,
+    Example,
+    circuit_dot,
+    circuit_graphml,
+    circuit_html,
+    circuit_mermaid,
+    circuit_png,
+    circuit_svg,
+    example_of,
+    to_networkx,
+)
 from interp.plots.heatmap import effect_heatmap, head_heatmap
 from interp.plots.labels import position_labels
 from interp.plots.palette import DIVERGING, KIND_COLORS, KIND_SYMBOLS
@@ -27,14 +38,19 @@ __all__ = [
     "attention_grid",
     "attention_heatmap",
     "attention_scatter",
+    "circuit_dot",
+    "circuit_graphml",
     "circuit_html",
     "circuit_mermaid",
+    "circuit_png",
     "circuit_svg",
     "composition_heatmap",
     "effect_heatmap",
     "effect_ranking",
+    "example_of",
     "head_heatmap",
     "position_labels",
     "similarity_heatmap",
     "spectrum_lines",
+    "to_networkx",
 ]

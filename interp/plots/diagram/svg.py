@@ -1,4 +1,4 @@
-"""The circuit diagram as SVG and as a page of its own.
+"""The circuit diagram as SVG.
 
 Source: the figure follows Wang et al. 2022, Figure 2.
 """
@@ -84,40 +84,6 @@ def circuit_svg(
         f"<title>{escape(name)}</title>\n<desc>{escape(_description(circuit))}</desc>\n"
         + "\n".join(marks)
         + "\n</svg>\n"
-    )
-
-
-def circuit_html(
-    circuit: Circuit,
-    *,
-    effects: xr.DataArray | None = None,
-    example: Example = EXAMPLE,
-) -> str:
-    """Draw a circuit as a page that opens without a network.
-
-    Args:
-        circuit: As for `circuit_svg`.
-        effects: As for `circuit_svg`.
-        example: As for `circuit_svg`.
-
-    Returns:
-        A complete HTML document.
-
-    Raises:
-        ValueError: As for `circuit_svg`.
-        KeyError: As for `circuit_svg`.
-    """
-    drawing = circuit_svg(circuit, effects=effects, example=example)
-    title = escape(f"Circuit of {circuit.model}")
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>\n"
-        "body { margin: 0; background: #fff; color-scheme: light; overflow-x: auto; }\n"
-        "svg { display: block; margin: 1rem auto; max-width: calc(100vw - 2rem); height: auto; "
-        "min-width: 760px; }\n"
-        "@media print { svg { min-width: 0; max-width: 100%; } @page { size: landscape; } }\n"
-        f"</style>\n</head>\n<body>\n{drawing}</body>\n</html>\n"
     )
 
 
