@@ -10,6 +10,7 @@ import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = ["activation_patching", "path_patching", "ablation", "attribution_patching", "attention"]
+PAGES += ["tasks", "diagrams"]
 
 
 @pytest.mark.parametrize("page", PAGES)
