@@ -128,8 +128,8 @@ def probability_diff(
 
 def cutoff_sharpness(
     logits: Float[Tensor, "prompt d_vocab"],
-    answer: Int[Tensor, "prompt option"],
-    foil: Int[Tensor, "prompt option"],
+    answer: Int[Tensor, "prompt _"],
+    foil: Int[Tensor, "prompt _"],
 ) -> Float[Tensor, " prompt"]:
     """How sharply the probability rises from the foils to the answers, one step to either side.
 

@@ -218,7 +218,8 @@ class Circuit:
     def __post_init__(self) -> None:
         object.__setattr__(self, "heads", tuple(self.heads))
         object.__setattr__(self, "mlps", tuple(self.mlps))
-        counts = Counter((node.label, node.position) for node in (*self.heads, *self.mlps))
+        nodes: tuple[Node, ...] = (*self.heads, *self.mlps)
+        counts = Counter((node.label, node.position) for node in nodes)
         repeated = [f"{head} at {where}" for (head, where), n in counts.items() if n > 1]
         if repeated:
             raise ValueError(

@@ -116,7 +116,8 @@ def _years(tokenizer: PreTrainedTokenizerBase) -> tuple[dict[tuple[int, int], st
             if len(row) == 2 and row == [*first[year[0]], *endings[year[1]]]
         }
         years = {year: text for year, text in found.items() if (year[0], _PARTNER) in found}
-        if years and all(len(row) == 1 for row in endings):
+        single = {row[0] for row in endings if len(row) == 1}
+        if years and len(single) == len(endings):  # words unknown to a vocabulary would be one
             return years, [row[0] for row in endings]
     raise ValueError(
         "the tokenizer writes no year as a token for the century and one for the year in it, "

@@ -30,7 +30,7 @@ SHE = (
 HE = (
     "John", "David", "Paul", "Mark", "James", "Peter", "Robert", "Henry", "George", "Thomas",
     "William", "Charles", "Daniel", "Michael", "Richard", "Edward", "Frank", "Simon", "Martin",
-    "Andrew", "Steven", "Kevin", "Brian", "Jack",
+    "Andrew", "Stephen", "Kevin", "Brian", "Jack",
 )  # fmt: skip
 TEMPLATES = (
     "Yesterday {name} lost the key because",

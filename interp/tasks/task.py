@@ -24,7 +24,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 Side = Literal["clean", "corrupted"]
-Choice = Int[Tensor, " prompt"] | Int[Tensor, "prompt option"]
+Choice = Int[Tensor, " prompt"] | Int[Tensor, "prompt _"]
 """One token id a prompt, or a set of them, filled up with -1 at its end."""
 
 SIDES: tuple[Side, Side] = ("clean", "corrupted")

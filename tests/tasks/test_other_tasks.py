@@ -1,5 +1,6 @@
 """Greater-than, induction, pronoun, agreement: laws of their prompts, under both vocabularies."""
 
+import inspect
 from collections import Counter
 
 import pytest
@@ -8,6 +9,9 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 import interp
 from interp.tasks import Task, agreement, greater_than, induction, pronoun
+from interp.tasks.agreement import NOUNS, PREPOSITIONS, VERBS
+from interp.tasks.greater_than import SPANS
+from interp.tasks.pronoun import HE, SHE
 from interp.training import lexicon
 from tests.checkpoints import write_tokenizer
 from tests.tasks.conftest import GPT2
@@ -87,7 +91,7 @@ def test_greater_than_partner_starts_in_the_year_01(tokenizer):
 
 def test_greater_than_needs_years_in_two_tokens(tmp_path):
     write_tokenizer(tmp_path, ["<|endoftext|>", "The", "war", "lasted", "from", "to"])
-    with pytest.raises(ValueError, match="needs such years|single tokens"):
+    with pytest.raises(ValueError, match="needs such years"):
         greater_than(AutoTokenizer.from_pretrained(tmp_path), 3)
 
 
@@ -140,7 +144,7 @@ def test_induction_needs_words(tmp_path):
 def test_pronouns_follow_the_name(tokenizer):
     task = pronoun(tokenizer, 28)
     she, he = ids(tokenizer, " she", " he")
-    names = {t: name for name in pronoun.__globals__["SHE"] for t in ids(tokenizer, f" {name}")}
+    names = {t: name for name in SHE for t in ids(tokenizer, f" {name}")}
     for i in range(len(task)):
         is_she = int(token(task, "NAME")[i]) in names
         assert (int(token(task, "NAME", "corrupted")[i]) in names) is not is_she
@@ -165,7 +169,7 @@ def test_agreement_is_with_the_subject(distractor, orders, tokenizer):
         ids(tokenizer, " is", " was", " has"),
         ids(tokenizer, " are", " were", " have"),
     )
-    nouns = dict(agreement.__globals__["NOUNS"])
+    nouns = dict(NOUNS)
     for i, order in enumerate(task.order):
         words = task.clean[i].split()
         assert (words[1] in nouns) == (order[0] == "S")
@@ -179,14 +183,13 @@ def test_agreement_is_with_the_subject(distractor, orders, tokenizer):
 
 def test_agreement_knows_its_distractors(tokenizer):
     with pytest.raises(ValueError, match="distractor must be one of .*'none'"):
-        agreement(tokenizer, 3, distractor="none")  # type: ignore[arg-type]
+        inspect.unwrap(agreement)(tokenizer, 3, distractor="none")
 
 
 def test_prompts_are_in_the_language_of_the_bundled_model():
-    spans = greater_than.__globals__["SPANS"]
-    assert set(spans) <= set(lexicon.SPANS)
-    assert set(agreement.__globals__["NOUNS"]) <= set(lexicon.NOUNS)
-    assert set(agreement.__globals__["PREPOSITIONS"]) <= set(lexicon.PREPOSITIONS)
-    assert set(agreement.__globals__["VERBS"]) == set(lexicon.VERB_PAIRS)
-    women, men = (set(pronoun.__globals__[names]) for names in ("SHE", "HE"))
+    assert set(SPANS) <= set(lexicon.SPANS)
+    assert set(NOUNS) <= set(lexicon.NOUNS)
+    assert set(PREPOSITIONS) <= set(lexicon.PREPOSITIONS)
+    assert set(VERBS) == set(lexicon.VERB_PAIRS)
+    women, men = set(SHE), set(HE)
     assert women <= lexicon.WOMEN and men <= set(lexicon.NAMES) - lexicon.WOMEN

@@ -42,8 +42,8 @@ def test_without_a_browser_the_error_says_so(tmp_path, monkeypatch):
 
 
 def test_a_scale_is_above_zero(tmp_path):
-    with pytest.raises(ValueError, match="scale must be above 0, not 0"):
-        circuit_png(IOI, tmp_path / "circuit.png", scale=0)
+    with pytest.raises(ValueError, match=r"scale must be above 0, not 0\.0"):
+        circuit_png(IOI, tmp_path / "circuit.png", scale=0.0)
 
 
 @pytest.mark.skipif(find_spec("kaleido") is None, reason="needs kaleido, which is not installed")
