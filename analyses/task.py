@@ -84,7 +84,7 @@ def run(
 
     readings = [metric, *(m for m in task_report.READINGS if m != metric)]
     readings += ["cutoff_sharpness"] if name == "greater-than" else []
-    sides = {side: measure(loaded, study.task, readings, side=side) for side in tasks.SIDES}
+    sides = {str(side): measure(loaded, study.task, readings, side=side) for side in tasks.SIDES}
     direct = path_patch(loaded, study.task, metrics=metric, progress=bar("direct effects"))
     study.keep("direct effects", direct)
     options: dict[str, Any] = {"value": "group mean", "metrics": metric}
@@ -111,9 +111,15 @@ def run(
     whole, kept = (study.figures[f"{key}, found here"] for key in ("F_M", "ratio"))
     lead = (
         f"On {n} prompts of {name} {loaded.name} reaches a mean {metric} of {whole.mean:.2f}. The "
-        f"heads with the largest direct effects are {names(best)}; the {len(found.heads)} head "
-        f"outputs found here alone keep {kept.mean:.0%} of it."
+        f"heads with the largest direct effects are {names(best)}. "
     )
+    if found.heads:
+        lead += f"The {len(found.heads)} head outputs found here alone keep {kept.mean:.0%} of it."
+    else:
+        lead += (
+            "With all other positions ablated, no head output at the task\u2019s roles makes a "
+            "difference above the threshold: the model works by way of other positions."
+        )
     more = task_report.downloads(circuits)
     return study.report(f"{name.capitalize()} in {loaded.name}", lead, sections, more)
 

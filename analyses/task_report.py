@@ -68,7 +68,7 @@ def sections(
 
 def _behavior(study: Study, name: str, sides: Mapping[str, xr.Dataset]) -> Section:
     rows = [
-        {"run": side, **{f"{m} ({METRICS[m]})": _text(values) for m, values in found.items()}}
+        {"run": side, **{f"{m} ({METRICS[str(m)]})": _text(found[m]) for m in found}}
         for side, found in sides.items()
     ]
     example = (

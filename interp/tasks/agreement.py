@@ -72,7 +72,7 @@ def agreement(
         for column in zip(*VERBS, strict=True)
     ]
     rng = random.Random(f"agreement {seed}")
-    kinds = {"other": (True,), "same": (False,), "mixed": (True, False)}[distractor]
+    kinds = {"other": (1,), "same": (0,), "mixed": (1, 0)}[distractor]
     cells = draw_evenly(rng, n, range(len(PREPOSITIONS)), (0, 1), kinds)
     drawn = [(p, number, other, *rng.sample(nouns, 2)) for p, number, other in cells]
 

@@ -110,8 +110,9 @@ def _select(array: xr.DataArray, head: CircuitHead, what: str) -> xr.DataArray:
 
 def _number(score: Score, head: CircuitHead) -> str:
     """A score with its interval and unit, as text."""
-    parts = [score[key] for key in ("mean", "low", "high")] if isinstance(score, xr.Dataset) else []
-    value, *ends = (float(_select(part, head, "a score")) for part in parts or [score])
+    is_estimate = isinstance(score, xr.Dataset)
+    parts = [score[key] for key in ("mean", "low", "high")] if is_estimate else [score]
+    value, *ends = (float(_select(part, head, "a score")) for part in parts)
     if not np.isfinite(value):
         return "\N{EN DASH}"
     text = f"{value:+.3f}" + (f" [{ends[0]:+.3f}, {ends[1]:+.3f}]" if ends else "")

@@ -9,7 +9,7 @@ from html import escape
 import numpy as np
 import xarray as xr
 
-from interp.circuits import MLP, Circuit, CircuitHead, Group, Node
+from interp.circuits import MLP, Circuit, Group, Node
 from interp.plots.diagram.grid import LOGITS
 from interp.plots.diagram.layout import layout
 from interp.plots.diagram.legend import NAMES, legend
@@ -87,7 +87,7 @@ def circuit_svg(
     )
 
 
-def _values(effects: xr.DataArray, circuit: Circuit) -> dict[CircuitHead, float]:
+def _values(effects: xr.DataArray, circuit: Circuit) -> dict[Node, float]:
     if set(effects.dims) != {"layer", "head"}:
         raise ValueError(
             f"effects needs the dims (layer, head), not {effects.dims}; "
