@@ -10,7 +10,7 @@ analysis in GPT-2. No head list is published for GPT-2 small. The sentences are 
 """
 
 import random
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from transformers import PreTrainedTokenizerBase
@@ -33,6 +33,16 @@ NOUNS: tuple[tuple[str, str], ...] = tuple(
 PREPOSITIONS = ("near", "behind", "beside", "by", "next to", "close to")
 VERBS: tuple[tuple[str, str], ...] = (("is", "are"), ("was", "were"), ("has", "have"))
 Distractor = Literal["other", "same", "mixed"]
+
+
+class _Prompt(NamedTuple):
+    """Which preposition; the subject's number, 1 for plural; whether the distractor's is other."""
+
+    preposition: int
+    number: int
+    other: int
+    subject: tuple[str, str]
+    distractor: tuple[str, str]
 
 
 def agreement(
@@ -73,13 +83,16 @@ def agreement(
     ]
     rng = random.Random(f"agreement {seed}")
     kinds = {"other": (1,), "same": (0,), "mixed": (1, 0)}[distractor]
-    cells = draw_evenly(rng, n, range(len(PREPOSITIONS)), (0, 1), kinds)
-    drawn = [(p, number, other, *rng.sample(nouns, 2)) for p, number, other in cells]
+    drawn = [
+        _Prompt(*cell, *rng.sample(nouns, 2))
+        for cell in draw_evenly(rng, n, range(len(PREPOSITIONS)), (0, 1), kinds)
+    ]
 
     def write(flipped: bool) -> list[str]:
         return [
-            f"The {noun[number ^ flipped]} {PREPOSITIONS[p]} the {between[number ^ other]}"
-            for p, number, other, noun, between in drawn
+            f"The {p.subject[p.number ^ flipped]} {PREPOSITIONS[p.preposition]} the "
+            f"{p.distractor[p.number ^ p.other]}"
+            for p in drawn
         ]
 
     clean, corrupted = write(False), write(True)
@@ -93,10 +106,12 @@ def agreement(
         clean_tokens=tokens,
         corrupted_tokens=partners,
         attention_mask=mask,
-        answer=torch.tensor([verbs[number] for _, number, *_ in drawn]),
-        foil=torch.tensor([verbs[1 - number] for _, number, *_ in drawn]),
+        answer=torch.tensor([verbs[p.number] for p in drawn]),
+        foil=torch.tensor([verbs[1 - p.number] for p in drawn]),
         positions={"SUBJECT": subject, "SUBJECT+1": subject + 1, "END": end},
-        group=tuple(PREPOSITIONS[p] for p, *_ in drawn),
-        template=tuple(f"The [SUBJECT] {PREPOSITIONS[p]} the [DISTRACTOR]" for p, *_ in drawn),
-        order=tuple("SP"[number] + "SP"[number ^ other] for _, number, other, *_ in drawn),
+        group=tuple(PREPOSITIONS[p.preposition] for p in drawn),
+        template=tuple(
+            f"The [SUBJECT] {PREPOSITIONS[p.preposition]} the [DISTRACTOR]" for p in drawn
+        ),
+        order=tuple("SP"[p.number] + "SP"[p.number ^ p.other] for p in drawn),
     )

@@ -110,8 +110,10 @@ def _select(array: xr.DataArray, head: CircuitHead, what: str) -> xr.DataArray:
 
 def _number(score: Score, head: CircuitHead) -> str:
     """A score with its interval and unit, as text."""
-    is_estimate = isinstance(score, xr.Dataset)
-    parts = [score[key] for key in ("mean", "low", "high")] if is_estimate else [score]
+    if isinstance(score, xr.Dataset):
+        parts = [score[key] for key in ("mean", "low", "high")]
+    else:
+        parts = [score]
     value, *ends = (float(_select(part, head, "a score")) for part in parts)
     if not np.isfinite(value):
         return "\N{EN DASH}"
