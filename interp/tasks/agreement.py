@@ -84,8 +84,10 @@ def agreement(
     rng = random.Random(f"agreement {seed}")
     kinds = {"other": (1,), "same": (0,), "mixed": (1, 0)}[distractor]
     drawn = [
-        _Prompt(*cell, *rng.sample(nouns, 2))
-        for cell in draw_evenly(rng, n, range(len(PREPOSITIONS)), (0, 1), kinds)
+        _Prompt(preposition, number, other, *rng.sample(nouns, 2))
+        for preposition, number, other in draw_evenly(
+            rng, n, range(len(PREPOSITIONS)), (0, 1), kinds
+        )
     ]
 
     def write(flipped: bool) -> list[str]:
