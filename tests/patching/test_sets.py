@@ -114,6 +114,9 @@ def test_attribution_to_a_set_is_the_mean_over_its_pairs():
 
 
 def test_a_cutoff_is_asked_for_before_any_work():
+    def work(steps):
+        raise RuntimeError("work began")
+
     model, task = random_model(), random_task()
     with pytest.raises(ValueError, match="needs sets of answers and foils in order"):
-        patch(model, task, "z", metrics="cutoff_sharpness")
+        patch(model, task, "z", metrics="cutoff_sharpness", progress=work)
