@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 
 COMMANDS = {
     "ioi": ("ioi", "Indirect object identification: behavior, circuit, faithfulness."),
+    "task": ("task", "Other tasks: greater-than, induction, pronoun, agreement."),
     "activation-patching": ("activation_patching", "Patch every layer, role, head and token."),
     "path-patching": ("path_patching", "Paths from heads to the logits and to other heads."),
     "head-ablation": ("head_ablation", "Ablate heads and pairs of them; find backups."),

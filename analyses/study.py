@@ -6,7 +6,7 @@ means with intervals; results.csv, every value of every prompt; prompts.csv, the
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from math import isfinite
 from pathlib import Path
@@ -49,6 +49,7 @@ class Study:
         results: by name: datasets of metrics, or arrays of effects, per prompt.
         estimates: their mean effects with intervals, by the same names.
         tasks: the prompts of results on others than `task`, by the result's name.
+        figures: other numbers with their intervals, by name.
     """
 
     model: interp.HookedGPT2
@@ -61,6 +62,7 @@ class Study:
     results: dict[str, xr.Dataset | xr.DataArray] = field(default_factory=dict)
     estimates: dict[str, xr.Dataset] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
+    figures: dict[str, Estimate] = field(default_factory=dict)
 
     def keep(self, name: str, result: xr.Dataset | xr.DataArray) -> xr.Dataset:
         """Keep a result for the files.
@@ -79,14 +81,16 @@ class Study:
         self.results[name], self.estimates[name] = result, estimate
         return estimate
 
-    def report(self, title: str, lead: str, sections: Sequence[Section]) -> Report:
-        """Make the page and write it and its files, if there is a folder."""
+    def report(
+        self, title: str, lead: str, sections: Sequence[Section], more: Sequence[Download] = ()
+    ) -> Report:
+        """Make the page and write it and its files, if there is a folder; `more` lists others."""
         origin = {"model": self.model.name, "prompts": len(self.task), "seed": self.seed}
         page = Report(
             title,
             lead,
             sections,
-            DOWNLOADS if self.folder else (),
+            (*DOWNLOADS, *more) if self.folder else (),
             {**origin, "metric": self.metric, **self.options, **versions()},
         )
         if self.folder is not None:
@@ -109,6 +113,10 @@ class Study:
             if isinstance(result, xr.Dataset) and f"{self.metric}_corrupted" in result:
                 one["normalized"] = _lists(normalized(result, self.metric))
             found[name] = one
+        figures = {
+            name: {key: end if isfinite(end) else None for key, end in asdict(figure).items()}
+            for name, figure in self.figures.items()
+        }
         return {
             "model": self.model.name,
             "n": len(self.task),
@@ -117,6 +125,7 @@ class Study:
             "options": {key: str(value) for key, value in self.options.items()},
             "versions": versions(),
             "results": found,
+            **({"figures": figures} if figures else {}),
         }
 
     def _values(self) -> pd.DataFrame:

@@ -3,22 +3,27 @@
     logit_diff        logit(answer) - logit(foil)                      logits
     probability       sum of softmax(logits) over the answer tokens    probability
     probability_diff  probability(answer) - probability(foil)          probability
+    cutoff_sharpness  p(first answer) - p(second foil)                 probability
     kl_divergence     sum of p_ref (log p_ref - log p)                 nats
     accuracy          1 if the answer's logit is above the others'     fraction
     rank              how many tokens have a logit as high             count, 0 is the best
 
 All but the last two can be differentiated. Probabilities are computed in float32 at least.
 
+Answers and foils are token ids, one a prompt or a set of them [prompt option], filled up with -1.
+Of a set, the logit is the mean over its tokens (so that the logit difference stays linear in the
+logits), the probability the sum, and the model's choice the highest.
+
 Source: Wang et al. 2022 (arXiv 2211.00593), section 2.1, for the logit difference; Hanna et al.
-2023 (arXiv 2305.00586), section 2, for the probability difference; Conmy et al. 2023 (arXiv
-2304.14997), section 3, for the divergence.
+2023 (arXiv 2305.00586), section 2, for the probability difference and the cutoff sharpness; Conmy
+et al. 2023 (arXiv 2304.14997), section 3, for the divergence.
 """
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from interp.tasks import Task
+from interp.tasks import Choice, Task
 
 
 def end_logits(
@@ -47,8 +52,8 @@ def end_logits(
 
 def logit_diff(
     logits: Float[Tensor, "prompt d_vocab"],
-    answer: Int[Tensor, " prompt"],
-    foil: Int[Tensor, " prompt"],
+    answer: Choice,
+    foil: Choice,
 ) -> Float[Tensor, " prompt"]:
     """Logit of the answer minus logit of the foil.
 
@@ -68,18 +73,19 @@ def logit_diff(
         tensor([2.])
     """
     logits = _at_least_float32(logits)
-    return _take(logits, answer) - _take(logits, foil)
+    return _mean(logits, answer) - _mean(logits, foil)
 
 
 def probability(
     logits: Float[Tensor, "prompt d_vocab"],
-    answer: Int[Tensor, " prompt"] | Bool[Tensor, "prompt d_vocab"],
+    answer: Choice | Bool[Tensor, "prompt d_vocab"],
 ) -> Float[Tensor, " prompt"]:
     """Probability of the answer, or of a set of answers.
 
     Args:
         logits: logits at END.
-        answer: token ids, or a mask that is True at every token that counts as an answer.
+        answer: token ids, one or a set a prompt, or a mask that is True at every token that counts
+            as an answer.
 
     Returns:
         The probability, from 0 to 1.
@@ -89,7 +95,8 @@ def probability(
     """
     probs = _at_least_float32(logits).softmax(-1)
     if answer.dtype != torch.bool:
-        return _take(probs, answer)
+        taken, real = _take(probs, answer)
+        return taken.masked_fill(~real, 0).sum(-1)
     if answer.shape != probs.shape:
         raise ValueError(
             f"a mask of answers must have the shape of the logits, {tuple(probs.shape)}; it has "
@@ -100,8 +107,8 @@ def probability(
 
 def probability_diff(
     logits: Float[Tensor, "prompt d_vocab"],
-    answer: Int[Tensor, " prompt"] | Bool[Tensor, "prompt d_vocab"],
-    foil: Int[Tensor, " prompt"] | Bool[Tensor, "prompt d_vocab"],
+    answer: Choice | Bool[Tensor, "prompt d_vocab"],
+    foil: Choice | Bool[Tensor, "prompt d_vocab"],
 ) -> Float[Tensor, " prompt"]:
     """Probability of the answers minus probability of the foils.
 
@@ -117,6 +124,48 @@ def probability_diff(
         ValueError: shapes differ, or an id is outside the vocabulary.
     """
     return probability(logits, answer) - probability(logits, foil)
+
+
+def cutoff_sharpness(
+    logits: Float[Tensor, "prompt d_vocab"],
+    answer: Int[Tensor, "prompt _"],
+    foil: Int[Tensor, "prompt _"],
+) -> Float[Tensor, " prompt"]:
+    """How sharply the probability rises from the foils to the answers, one step to either side.
+
+    For greater-than: the probability of the year after the start, less that of the year before it.
+
+    Args:
+        logits: logits at END.
+        answer: sets of token ids, the nearest to the cutoff first (the start + 1, + 2, ...).
+        foil: likewise (the start itself, then the start - 1, ...); the second one counts.
+
+    Returns:
+        The difference, from -1 to 1; positive where the step is upward.
+
+    Raises:
+        ValueError: answers or foils are no sets, a prompt has only one foil, or as for
+            `probability`.
+    """
+    require_cutoff(answer, foil)
+    return probability_diff(logits, answer[:, 0], foil[:, 1])
+
+
+def require_cutoff(answer: Choice, foil: Choice) -> None:
+    """Check that answers and foils have a cutoff between them.
+
+    Args:
+        answer: token ids of the answers.
+        foil: token ids of the foils.
+
+    Raises:
+        ValueError: they are no sets, or a prompt has only one foil.
+    """
+    if answer.ndim != 2 or foil.ndim != 2 or foil.shape[1] < 2 or bool((foil[:, 1] < 0).any()):
+        raise ValueError(
+            "the cutoff sharpness needs sets of answers and foils in order, the nearest to the "
+            "cutoff first, and two foils a prompt; interp.tasks.greater_than makes such a task"
+        )
 
 
 def kl_divergence(
@@ -148,8 +197,8 @@ def kl_divergence(
 
 def accuracy(
     logits: Float[Tensor, "prompt d_vocab"],
-    answer: Int[Tensor, " prompt"],
-    foil: Int[Tensor, " prompt"] | None = None,
+    answer: Choice,
+    foil: Choice | None = None,
 ) -> Float[Tensor, " prompt"]:
     """Whether the model's choice is the answer.
 
@@ -159,19 +208,19 @@ def accuracy(
         foil: token ids of the foils; None for every other token.
 
     Returns:
-        1 where the answer's logit is above the foil's (above all others'), else 0. A tie is 0.
+        1 where the answer's logit is above the foil's (above all others'), else 0. A tie is 0. Of
+        a set the highest logit counts.
 
     Raises:
         ValueError: shapes differ, or an id is outside the vocabulary.
     """
-    right = rank(logits, answer) == 0 if foil is None else logit_diff(logits, answer, foil) > 0
-    return right.float()
+    if foil is None:
+        return (rank(logits, answer) == 0).float()
+    return (_highest(logits, answer) > _highest(logits, foil)).float()
 
 
-def rank(
-    logits: Float[Tensor, "prompt d_vocab"], answer: Int[Tensor, " prompt"]
-) -> Int[Tensor, " prompt"]:
-    """Rank of the answer among all tokens.
+def rank(logits: Float[Tensor, "prompt d_vocab"], answer: Choice) -> Int[Tensor, " prompt"]:
+    """Rank of the answer, or of the best of a set of answers, among all tokens.
 
     Args:
         logits: logits at END.
@@ -183,24 +232,39 @@ def rank(
     Raises:
         ValueError: shapes differ, or an id is outside the vocabulary.
     """
-    return (logits >= _take(logits, answer)[:, None]).sum(-1) - 1
+    return (logits >= _highest(logits, answer)[:, None]).sum(-1) - 1
 
 
 def _at_least_float32(logits: Float[Tensor, "prompt d_vocab"]) -> Float[Tensor, "prompt d_vocab"]:
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
-def _take(values: Tensor, tokens: Tensor) -> Float[Tensor, " prompt"]:
-    """Take each prompt's value at its token."""
-    if values.ndim != 2 or tokens.shape != values.shape[:1]:
+def _mean(values: Tensor, tokens: Choice) -> Float[Tensor, " prompt"]:
+    taken, real = _take(values, tokens)
+    return taken.masked_fill(~real, 0).sum(-1) / real.sum(-1)
+
+
+def _highest(values: Tensor, tokens: Choice) -> Float[Tensor, " prompt"]:
+    taken, real = _take(values, tokens)
+    return taken.masked_fill(~real, -torch.inf).amax(-1)
+
+
+def _take(
+    values: Tensor, tokens: Choice
+) -> tuple[Float[Tensor, "prompt option"], Bool[Tensor, "prompt option"]]:
+    """Take each prompt's values at its tokens, and which of them are tokens."""
+    if values.ndim != 2 or tokens.ndim not in (1, 2) or tokens.shape[0] != values.shape[0]:
         raise ValueError(
-            f"expected logits [prompt d_vocab] and token ids [prompt]; got {tuple(values.shape)} "
-            f"and {tuple(tokens.shape)}; end_logits takes the logits at END out of all positions"
+            "expected logits [prompt d_vocab] and token ids [prompt] or [prompt option]; got "
+            f"{tuple(values.shape)} and {tuple(tokens.shape)}; end_logits takes the logits at END "
+            "out of all positions"
         )
-    outside = (tokens < 0) | (tokens >= values.shape[1])
+    single = tokens.ndim == 1
+    tokens = tokens.long().to(values.device).view(len(tokens), -1)
+    outside = (tokens < (0 if single else -1)) | (tokens >= values.shape[1])
     if bool(outside.any()):
         raise ValueError(
             f"token id {int(tokens[outside][0])} is outside a vocabulary of {values.shape[1]}; "
             "tokenize the task with the model's own tokenizer"
         )
-    return values.gather(1, tokens.long().to(values.device)[:, None])[:, 0]
+    return values.gather(1, tokens.clamp(min=0)), tokens >= 0

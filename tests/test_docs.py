@@ -18,6 +18,8 @@ PAGES = [
     "logit_lens",
     "tuned_lens",
     "direct_logit_attribution",
+    "tasks",
+    "diagrams",
 ]
 
 

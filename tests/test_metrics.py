@@ -152,3 +152,29 @@ def test_shapes_that_do_not_fit() -> None:
 def test_ids_outside_the_vocabulary(token: int) -> None:
     with pytest.raises(ValueError, match=f"token id {token} is outside a vocabulary of 3"):
         metrics.logit_diff(torch.zeros(2, 3), ids(0, token), ids(1, 1))
+
+
+def test_sets_by_hand() -> None:
+    logits = torch.tensor([[1.0, 3.0, 2.0, 0.0], [0.0, 1.0, 5.0, 4.0]])
+    answer, foil = torch.tensor([[1, 2], [3, -1]]), torch.tensor([[0, 3], [1, 2]])
+    assert metrics.logit_diff(logits, answer, foil).tolist() == [2.5 - 0.5, 4.0 - 3.0]
+    p = logits.softmax(-1)
+    expected = torch.stack([p[0, 1] + p[0, 2], p[1, 3]])
+    torch.testing.assert_close(metrics.probability(logits, answer), expected)
+    assert metrics.accuracy(logits, answer, foil).tolist() == [1.0, 0.0]
+    assert metrics.accuracy(logits, answer).tolist() == [1.0, 0.0]
+    assert metrics.rank(logits, answer).tolist() == [0, 1]
+    sharp = metrics.cutoff_sharpness(logits, answer, foil)
+    torch.testing.assert_close(sharp, torch.stack([p[0, 1] - p[0, 3], p[1, 3] - p[1, 2]]))
+
+
+def test_a_cutoff_needs_two_foils_in_order() -> None:
+    logits, answer = torch.zeros(2, 4), torch.tensor([[1, 2], [3, 0]])
+    for foil in (torch.tensor([0, 1]), torch.tensor([[0], [1]]), torch.tensor([[0, 3], [1, -1]])):
+        with pytest.raises(ValueError, match=r"needs sets.*two foils"):
+            inspect.unwrap(metrics.cutoff_sharpness)(logits, answer, foil)
+
+
+def test_an_id_of_a_set_outside_the_vocabulary() -> None:
+    with pytest.raises(ValueError, match="token id 9 is outside a vocabulary of 4"):
+        metrics.probability(torch.zeros(1, 4), torch.tensor([[0, 9]]))

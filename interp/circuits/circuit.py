@@ -11,7 +11,7 @@ Source: Wang et al. 2022 (arXiv 2211.00593), section 3 and Figure 2.
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -24,10 +24,16 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "name mover": "attend to IO and copy it",
         "backup name mover": "step in for name movers",
         "negative name mover": "write against IO",
+        "mover": "carry what a token says",
+        "negative mover": "write against the answer",
         "other": "connections not determined",
     }
 )
-"""Every class of heads, from the tokens to the logits, with what its heads do."""
+"""Every class of heads, from the tokens to the logits, with what its heads do. The movers that move
+no names are those of other tasks than the paper's."""
+
+MLP = "MLP"
+"""The kind of the MLPs of a circuit."""
 
 ROLES: tuple[str, ...] = ("IO", "IO+1", "S1", "S1+1", "S2", "S2+1", "S2+2", "END")
 """The positions of the task, in the order of the ABBA template."""
@@ -38,7 +44,7 @@ PAPER_ROLES: tuple[str, ...] = ("IO", "S1", "S1+1", "S2", "END")
 MOVERS: tuple[str, ...] = ("name mover", "backup name mover", "negative name mover")
 """The classes that write to the logits."""
 
-_STEPS = ("S2+1", "S2+2")
+_STEPS = ("S2+1", "S2+2", "YY")  # what is written here is read at END
 _STEP_KINDS = ("name mover", "S-inhibition")
 # (sender class, its position or "" for any, receiver class, inputs of the receiver): "qkv" letters,
 # "" for the logits. Of IO+1, S2+1 and S2+2 the paper knows nothing: a model that copies as
@@ -47,11 +53,17 @@ _STEP_KINDS = ("name mover", "S-inhibition")
 _CLASS_CONNECTIONS: tuple[tuple[str, str, str, str], ...] = (
     ("previous token", "S1+1", "induction", "kv"),
     *(("previous token", "IO+1", mover, "kv") for mover in MOVERS),
-    *((kind, at, mover, "kv") for kind in _STEP_KINDS for at in _STEPS for mover in MOVERS),
+    *((kind, at, mover, "kv") for kind in _STEP_KINDS for at in _STEPS[:2] for mover in MOVERS),
     ("duplicate token", "", "S-inhibition", "kv"),
     ("induction", "", "S-inhibition", "kv"),
     *(("S-inhibition", "", mover, "q") for mover in MOVERS),
     *((mover, "", "logits", "") for mover in MOVERS),
+    # Greater-than (Hanna et al. 2023) and induction on random tokens (Olsson et al. 2022).
+    ("mover", "YY", MLP, ""),
+    (MLP, "YY", "mover", "v"),
+    ("mover", "END", MLP, ""),
+    *((kind, "END", "logits", "") for kind in ("mover", "negative mover", "induction", MLP)),
+    ("previous token", "FIRST+1", "induction", "kv"),
 )
 # (receiver class and position, role of the token that is read, inputs of the receiver).
 _TOKEN_CONNECTIONS: tuple[tuple[str, str, str, str], ...] = (
@@ -64,13 +76,19 @@ _TOKEN_CONNECTIONS: tuple[tuple[str, str, str, str], ...] = (
     ("S-inhibition", "END", "END", "q"),
     *((mover, "END", "IO", "kv") for mover in MOVERS),
     *(("name mover", step, "IO", "kv") for step in ("S2+1", "S2+2")),
+    ("mover", "YY", "YY", "qkv"),
+    (MLP, "YY", "YY", ""),
+    ("previous token", "FIRST+1", "FIRST", "kv"),
+    ("previous token", "FIRST+1", "FIRST+1", "q"),
+    ("induction", "END", "END", "q"),
+    ("induction", "END", "FIRST+1", "kv"),
 )
 
 
 class Group(NamedTuple):
     """A node of the class-level graph: a class at a position.
 
-    `kind` is a class of heads, "input" (the token embedding) or "logits".
+    `kind` is a class of heads, "MLP", "input" (the token embedding) or "logits".
     """
 
     kind: str
@@ -80,7 +98,7 @@ class Group(NamedTuple):
 class Edge(NamedTuple):
     """A connection: `receiver` reads what `sender` writes.
 
-    `inputs` names what is read into: some of the letters of "qkv", or "" for the logits.
+    `inputs` names what is read into: some of the letters of "qkv", or "" for the logits and MLPs.
     """
 
     sender: Group
@@ -134,26 +152,74 @@ class CircuitHead:
         return Group(self.kind, self.position)
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class CircuitMLP:
+    """The MLP of one layer, at the position where it works for the circuit.
+
+    Args:
+        layer: Index of the block, from 0.
+        position: Role of the token position, such as "END".
+
+    Raises:
+        ValueError: The layer is not a whole number from 0, or the position is empty.
+
+    >>> CircuitMLP(9, "END").label
+    'm9'
+    """
+
+    layer: int
+    position: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.layer, int) or isinstance(self.layer, bool) or self.layer < 0:
+            raise ValueError(f"layer must be a whole number from 0, not {self.layer!r}.")
+        if not self.position:
+            raise ValueError(f"{self.label} needs a position: a role such as 'END'.")
+
+    @property
+    def label(self) -> str:
+        """The MLP as the field writes it, `m` and the layer."""
+        return f"m{self.layer}"
+
+    @property
+    def kind(self) -> str:
+        """`MLP`, in the place of a head's class."""
+        return MLP
+
+    @property
+    def group(self) -> Group:
+        """Its node in the class-level graph."""
+        return Group(MLP, self.position)
+
+
+Node = CircuitHead | CircuitMLP
+"""What a circuit is made of."""
+
+
 @dataclass(frozen=True, slots=True)
 class Circuit:
-    """A set of attention heads that does one task in one model.
+    """A set of attention heads, and maybe MLPs, that does one task in one model.
 
     Args:
         model: Name of the model.
         heads: The heads; one that matters at several positions is there once for each.
         source: Where the circuit comes from, for whoever reads the file.
+        mlps: The MLPs that the literature counts in. Ablations of the circuit leave all MLPs alone.
 
     Raises:
-        ValueError: A head occurs twice at a position.
+        ValueError: A head or an MLP occurs twice at a position.
     """
 
     model: str
     heads: tuple[CircuitHead, ...]
     source: str = ""
+    mlps: tuple[CircuitMLP, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "heads", tuple(self.heads))
-        counts = Counter((head.label, head.position) for head in self.heads)
+        object.__setattr__(self, "mlps", tuple(self.mlps))
+        nodes: tuple[Node, ...] = (*self.heads, *self.mlps)
+        counts = Counter((node.label, node.position) for node in nodes)
         repeated = [f"{head} at {where}" for (head, where), n in counts.items() if n > 1]
         if repeated:
             raise ValueError(
@@ -187,6 +253,15 @@ class Circuit:
         found = sorted({h.group: None for h in self.heads}, key=lambda g: order.index(g.kind))
         return {group: tuple(h for h in self.heads if h.group == group) for group in found}
 
+    def nodes(self) -> dict[Group, tuple[Node, ...]]:
+        """The heads by class and position, and after them the MLPs by position.
+
+        Returns:
+            Group to its heads or MLPs.
+        """
+        at = dict.fromkeys(mlp.group for mlp in self.mlps)
+        return {**self.groups(), **{g: tuple(m for m in self.mlps if m.group == g) for g in at}}
+
     def edges(self) -> tuple[Edge, ...]:
         """The published connections, between the classes that the circuit has.
 
@@ -200,12 +275,15 @@ class Circuit:
 
         Source: Wang et al. 2022, Figure 2 and appendix A.
         """
-        groups = self.groups()
+        groups = self.nodes()
+        positions = {position for _, position in groups}
         stepwise = any(kind in _STEP_KINDS and position in _STEPS for kind, position in groups)
         edges = [
             Edge(Group("input", role), Group(kind, position), inputs)
             for kind, position, role, inputs in _TOKEN_CONNECTIONS
-            if (kind, position) in groups and not (stepwise and (role, position) == ("IO", "END"))
+            if (kind, position) in groups
+            and not (stepwise and (role, position) == ("IO", "END"))
+            and (role in ROLES or position not in ROLES or role in positions)
         ]
         receivers = [*groups, Group("logits", "END")]
         edges += [
@@ -215,7 +293,7 @@ class Circuit:
             for receiver in receivers
             if (sender.kind, receiver.kind) == (sender_kind, receiver_kind)
             and position in ("", sender.position)
-            and (receiver.position == "END" or position not in _STEPS)
+            and (receiver.position == "END" or position not in _STEPS or not inputs)
         ]
         return tuple(edge for edge in edges if _can_flow(edge))
 
@@ -231,9 +309,11 @@ class Circuit:
         ]
 
     def to_json(self) -> str:
-        """The circuit as JSON text: `model`, `source` and `heads`, which are its `records`."""
-        meta = {"model": self.model, "source": self.source}
-        return json.dumps({**meta, "heads": self.records()}, indent=2) + "\n"
+        """The circuit as JSON text: `model`, `source`, `heads` (its `records`) and any `mlps`."""
+        found = {"model": self.model, "source": self.source, "heads": self.records()}
+        if self.mlps:
+            found["mlps"] = [{"layer": m.layer, "position": m.position} for m in self.mlps]
+        return json.dumps(found, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Circuit":
@@ -261,6 +341,7 @@ class Circuit:
             model=data["model"],
             heads=tuple(_head(number, row) for number, row in enumerate(data["heads"])),
             source=data.get("source", ""),
+            mlps=tuple(_mlp(number, row) for number, row in enumerate(data.get("mlps", ()))),
         )
 
 
@@ -270,6 +351,12 @@ def _head(number: int, row: Any) -> CircuitHead:
     if missing:
         raise ValueError(f"Entry {number} of heads lacks {', '.join(missing)}: {row!r}.")
     return CircuitHead(*(row[key] for key in wanted))
+
+
+def _mlp(number: int, row: Any) -> CircuitMLP:
+    if not isinstance(row, dict) or not {"layer", "position"} <= row.keys():
+        raise ValueError(f"Entry {number} of mlps needs layer and position: {row!r}.")
+    return CircuitMLP(row["layer"], row["position"])
 
 
 def _can_flow(edge: Edge) -> bool:

@@ -2,12 +2,14 @@
 
 Source: Wang et al. 2022, *Interpretability in the Wild* (arXiv 2211.00593), section 3, Figure 2 and
 appendix B for the heads; sections 2, 3 and 4 for the figures; the authors' shipped run (100
-prompts) where the paper prints none.
+prompts) where the paper prints none. Hanna et al. 2023 (arXiv 2305.00586) and its authors' code for
+greater-than. Induction is no paper's circuit: its heads are those with the highest scores on
+repeated random tokens, and the previous-token head that their weights read most.
 """
 
 from dataclasses import dataclass
 
-from interp.circuits.circuit import Circuit, CircuitHead
+from interp.circuits.circuit import Circuit, CircuitHead, CircuitMLP
 
 _IOI_GPT2: tuple[tuple[str, str, str], ...] = (
     ("previous token", "S1+1", "2.2 4.11"),
@@ -18,7 +20,24 @@ _IOI_GPT2: tuple[tuple[str, str, str], ...] = (
     ("backup name mover", "END", "9.0 9.7 10.1 10.2 10.6 10.10 11.2 11.9"),
     ("negative name mover", "END", "10.7 11.10"),
 )
-_PUBLISHED = {("ioi", "gpt2"): (_IOI_GPT2, "Wang et al. 2022, arXiv 2211.00593")}
+_GREATER_THAN_GPT2: tuple[tuple[str, str, str], ...] = (
+    ("mover", "YY", "0.1 0.3 0.5"),
+    ("mover", "END", "5.1 5.5 6.9 7.10 8.8 8.11 9.1"),
+)
+_INDUCTION_GPT2: tuple[tuple[str, str, str], ...] = (
+    ("previous token", "FIRST+1", "4.11"),
+    ("induction", "END", "5.1 5.5 6.9 7.2 7.10"),
+)
+_PUBLISHED = {
+    ("ioi", "gpt2"): (_IOI_GPT2, "Wang et al. 2022, arXiv 2211.00593"),
+    ("greater_than", "gpt2"): (_GREATER_THAN_GPT2, "Hanna et al. 2023, arXiv 2305.00586"),
+    ("induction", "gpt2"): (
+        _INDUCTION_GPT2,
+        "scores on repeated random tokens; 4.11 by the composition of weights",
+    ),
+}
+_MLPS = {("greater_than", "gpt2"): (("YY", (0, 1, 2, 3)), ("END", (8, 9, 10, 11)))}
+_NOT_ESTABLISHED = ("pronoun", "agreement")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +85,30 @@ def published(task: str, model: str) -> Circuit:
         The circuit, heads from the tokens to the logits.
 
     Raises:
-        KeyError: No circuit is stored for the pair; the message lists those that are.
+        KeyError: No circuit is stored for the pair; the message lists those that are. For pronouns
+            and agreement no list of heads is established in the literature.
 
     >>> len(published("ioi", "gpt2").heads)
     26
     """
     if (task, model) not in _PUBLISHED:
         known = ", ".join(f"({t!r}, {m!r})" for t, m in _PUBLISHED)
-        raise KeyError(f"No published circuit for ({task!r}, {model!r}); there is {known}.")
+        why = (
+            f" No list of heads for {task!r} is established in the literature."
+            if task in _NOT_ESTABLISHED
+            else ""
+        )
+        raise KeyError(f"No published circuit for ({task!r}, {model!r}); there is {known}.{why}")
     rows, source = _PUBLISHED[task, model]
     heads = tuple(
         CircuitHead(int(layer), int(head), kind, position)
         for kind, position, labels in rows
         for layer, head in (label.split(".") for label in labels.split())
     )
-    return Circuit(model, heads, source)
+    mlps = tuple(
+        CircuitMLP(layer, at) for at, layers in _MLPS.get((task, model), ()) for layer in layers
+    )
+    return Circuit(model, heads, source, mlps=mlps)
 
 
 IOI_FIGURES: tuple[PublishedFigure, ...] = (

@@ -35,7 +35,6 @@ from interp.lens.reading import (
     Prompt,
     Token,
     as_task,
-    direction,
     final_scale,
     positions_of,
     token_id,
@@ -43,6 +42,7 @@ from interp.lens.reading import (
 )
 from interp.model import HookedGPT2
 from interp.patching import Ablation, Progress
+from interp.patching.readout import answer_direction
 from interp.patching.runs import Key, at, batches, run_side
 from interp.results import labelled
 from interp.tasks import Task
@@ -128,13 +128,14 @@ def direct_logit_attribution(
     for rows in batches(task, progress):
         hooks = prepared.hooks(rows) if prepared else ()
         _, kept = run_side(model, task, rows, "clean", keys, hooks=hooks)
-        u = direction(model, task.answer[rows], task.foil[rows] if has_foil else None)
+        foils = task.foil[rows] if has_foil else None
+        u, b_U = answer_direction(model, task.answer[rows], foils)
         scale = final_scale(model, at(kept[last], where[rows]))  # b 1
         toward = u * model.ln_final.w
         toward = (toward - toward.mean(-1, keepdim=True)) / scale  # b d
         masks = {key: mask[rows] for key, mask in prepared.masks.items()} if prepared else {}
         some = task.subset(range(len(task))[rows])
-        run = _Run(model, some, kept, where[rows], u, toward, masks, has_foil)
+        run = _Run(model, some, kept, where[rows], u, b_U, toward, masks)
         parts.append(_PARTS[by](run))  # part ... b
     return labelled(
         torch.cat(parts, -1),
@@ -213,9 +214,9 @@ class _Run:
     kept: Mapping[Key, Float[Tensor, "b p ..."]]
     where: Int[Tensor, " b"]
     u: Float[Tensor, "b d"]
+    b_U: Float[Tensor, " b"]
     toward: Float[Tensor, "b d"]
     masks: Mapping[Key, Bool[Tensor, "b p unit"]]
-    has_foil: bool
 
     def at(self, site: str, layer: int) -> Float[Tensor, "b ..."]:
         return at(self.kept[site, layer], self.where)
@@ -240,10 +241,7 @@ def _components(run: _Run) -> Float[Tensor, "component b"]:
     for i, block in enumerate(model.blocks):
         for out, bias in (("attn_out", block.attn.b_O), ("mlp_out", block.mlp.b_out)):
             parts += [of(run.at(out, i) - bias), of(bias)]
-    b_U = model.unembed.b_U[run.task.answer]
-    if run.has_foil:
-        b_U = b_U - model.unembed.b_U[run.task.foil]
-    return torch.stack([*parts, run.u @ model.ln_final.b, b_U])
+    return torch.stack([*parts, run.u @ model.ln_final.b, run.b_U])
 
 
 def _heads(run: _Run) -> Float[Tensor, "layer head b"]:

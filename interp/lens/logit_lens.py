@@ -29,7 +29,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import xarray as xr
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from interp import metrics
@@ -49,7 +49,7 @@ from interp.model import HookedGPT2
 from interp.patching import Ablation, Progress
 from interp.patching.runs import Key, at, batches, run_side
 from interp.results import labelled
-from interp.tasks import Task
+from interp.tasks import Choice, Task
 
 STREAMS = ("resid_pre", "resid_mid", "resid_post")
 LENS_SITES = (*STREAMS, "attn_out", "mlp_out", "z")
@@ -205,7 +205,7 @@ def _read(
     final: Float[Tensor, "row d_model"],
     scale: Scale,
     bias: bool,
-    targets: Mapping[str, Int[Tensor, " row"]],
+    targets: Mapping[str, Choice],
     k: int,
 ) -> dict[str, Tensor]:
     """Every reading, [vector row ...]; logits exist for a few rows of one vector at a time."""
@@ -225,7 +225,7 @@ def _read(
 def _values(
     logits: Float[Tensor, "row d_vocab"],
     reference: Float[Tensor, "row d_vocab"],
-    targets: Mapping[str, Int[Tensor, " row"]],
+    targets: Mapping[str, Choice],
     k: int,
 ) -> dict[str, Tensor]:
     log_p = logits.log_softmax(-1)

@@ -68,14 +68,6 @@ def logits_of(
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
-def direction(
-    model: HookedGPT2, answer: Int[Tensor, " row"], foil: Int[Tensor, " row"] | None
-) -> Float[Tensor, "row d_model"]:
-    """Columns of the unembedding: the answer's, minus the foil's if there is one."""
-    toward = model.unembed.weight[answer]
-    return toward if foil is None else toward - model.unembed.weight[foil]
-
-
 def as_task(model: HookedGPT2, prompt: Prompt, ablation: Ablation | None) -> Task:
     """The prompts to read, padded on the right, on the model's device.
 
@@ -182,4 +174,4 @@ def positions_of(task: Task, position: str | int) -> Int[Tensor, " prompt"]:
             f"position {position} is not in every prompt; the shortest has {shortest} tokens, "
             "counted from 0"
         )
-    return torch.full_like(task.answer, position)
+    return torch.full_like(task.positions["END"], position)

@@ -1,8 +1,8 @@
 """What is read off a run at its end: metrics, one value a run.
 
 A metric is a name of `METRICS` or a function of the logits at END and the task's prompts they
-belong to. The logit difference needs two columns of the unembedding; it alone is computed without
-the others.
+belong to. The logit difference needs one direction a prompt, the answer's column of the unembedding
+less the foil's (the mean of the columns of a set); it alone is computed without all logits.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from interp.model import HookedGPT2
 from interp.patching.ablation import Ablation
 from interp.patching.runs import Progress, Prompts, batches, run_to_end
 from interp.results import labelled
-from interp.tasks import Side, Task
+from interp.tasks import Choice, Side, Task
 
 MetricFunction = Callable[[Float[Tensor, "run d_vocab"], Task], Float[Tensor, " run"]]
 Metrics = str | MetricFunction | Sequence[str | MetricFunction] | Mapping[str, MetricFunction]
@@ -27,6 +27,7 @@ METRICS: dict[str, str] = {
     "logit_diff": "logits",
     "probability": "probability",
     "probability_diff": "probability",
+    "cutoff_sharpness": "probability",
     "kl_divergence": "nats",
     "accuracy": "fraction",
     "rank": "tokens",
@@ -65,13 +66,20 @@ class Readout:
         chosen: the metrics.
 
     Raises:
-        ValueError: for a name that is none of `METRICS`, or no metric at all.
+        ValueError: for a name that is none of `METRICS`, no metric at all, or a cutoff sharpness of
+            answers that are no sets.
     """
 
     def __init__(self, model: HookedGPT2, task: Task, chosen: Metrics) -> None:
         self.model, self.task, self.chosen = model, task, _by_name(chosen)
         self.clean = torch.zeros(len(task), model.config.d_model, device=model.device)
         """The clean run's last stream at END, which the divergence is measured from."""
+        named = {name for name, function in self.chosen.items() if function is None}
+        if "cutoff_sharpness" in named:
+            metrics.require_cutoff(task.answer, task.foil)
+        self.direction = (
+            answer_direction(model, task.answer, task.foil) if "logit_diff" in named else None
+        )
 
     def __call__(
         self, stream: Float[Tensor, "run d_model"], prompt: Int[Tensor, " run"]
@@ -89,10 +97,10 @@ class Readout:
             ValueError: a user's function did not return one number a run.
         """
         found = {}
-        if "logit_diff" in self.chosen and self.chosen["logit_diff"] is None:
-            found["logit_diff"] = logit_diff_of(
-                self.model, stream, self.task.answer[prompt], self.task.foil[prompt]
-            )
+        if self.direction is not None:
+            direction, bias = (part[prompt] for part in self.direction)
+            final = self.model.ln_final.unhooked(stream)
+            found["logit_diff"] = (final * direction).sum(-1) + bias
         rest = {name: f for name, f in self.chosen.items() if name not in found}
         if rest:
             step = max(1, _LOGITS // self.model.config.d_vocab)
@@ -133,6 +141,7 @@ class Readout:
         function = {
             "logit_diff": metrics.logit_diff,
             "probability_diff": metrics.probability_diff,
+            "cutoff_sharpness": metrics.cutoff_sharpness,
             "accuracy": metrics.accuracy,
         }[name]
         return function(logits, task.answer, task.foil)
@@ -227,19 +236,51 @@ def _streams(
         yield every[rows], run_to_end(model, task, every[rows], side, edits)
 
 
+def answer_direction(
+    model: HookedGPT2, answer: Choice, foil: Choice | None
+) -> tuple[Float[Tensor, "prompt d_model"], Float[Tensor, " prompt"]]:
+    """The direction in the stream, after the last layer norm, that the logit difference reads.
+
+    Args:
+        model: the model.
+        answer: token ids of the answers, one or a set a prompt.
+        foil: the same of the foils; None for the logit of the answer alone.
+
+    Returns:
+        The answer's column of the unembedding less the foil's, and the same of its bias; of a set,
+        the means over its tokens.
+    """
+    weight, bias = model.unembed.weight, model.unembed.b_U
+
+    def of(tokens: Tensor) -> tuple[Tensor, Tensor]:
+        tokens = tokens.to(weight.device)
+        if tokens.ndim == 1:
+            return weight[tokens], bias[tokens]
+        share = (tokens >= 0).to(weight.dtype)
+        share = share / share.sum(-1, keepdim=True)  # prompt option
+        some = tokens.clamp(min=0)
+        columns = torch.nn.functional.embedding_bag(
+            some, weight, mode="sum", per_sample_weights=share
+        )
+        return columns, (bias[some] * share).sum(-1)
+
+    if foil is None:
+        return of(answer)
+    right, wrong = of(answer), of(foil)
+    return right[0] - wrong[0], right[1] - wrong[1]
+
+
 def logit_diff_of(
     model: HookedGPT2,
     resid: Float[Tensor, "batch ... d_model"],
-    answer: Int[Tensor, " batch"],
-    foil: Int[Tensor, " batch"],
+    answer: Choice,
+    foil: Choice,
 ) -> Float[Tensor, "batch ..."]:
     """Logit of the answer minus the foil's, read off the residual stream after the last block.
 
-    Only the two tokens are unembedded.
+    Only these tokens are unembedded.
     """
-    answer, foil = answer.to(resid.device), foil.to(resid.device)
-    direction = model.unembed.weight[answer] - model.unembed.weight[foil]  # batch d_model
-    bias = model.unembed.b_U[answer] - model.unembed.b_U[foil]  # batch
+    direction, bias = answer_direction(model, answer, foil)
     extra = (1,) * (resid.ndim - 2)
     direction = direction.view(len(direction), *extra, -1)
     bias = bias.view(len(bias), *extra)

@@ -8,7 +8,18 @@ from interp.plots.attention import (
     attention_heatmap,
 )
 from interp.plots.attribution import attribution_bars
-from interp.plots.diagram import EXAMPLE, Example, circuit_html, circuit_mermaid, circuit_svg
+from interp.plots.diagram import (
+    EXAMPLE,
+    Example,
+    circuit_dot,
+    circuit_graphml,
+    circuit_html,
+    circuit_mermaid,
+    circuit_png,
+    circuit_svg,
+    example_of,
+    to_networkx,
+)
 from interp.plots.heatmap import effect_heatmap, head_heatmap
 from interp.plots.labels import position_labels
 from interp.plots.lens import lens_heatmap, lens_lines
@@ -30,16 +41,21 @@ __all__ = [
     "attention_heatmap",
     "attention_scatter",
     "attribution_bars",
+    "circuit_dot",
+    "circuit_graphml",
     "circuit_html",
     "circuit_mermaid",
+    "circuit_png",
     "circuit_svg",
     "composition_heatmap",
     "effect_heatmap",
     "effect_ranking",
+    "example_of",
     "head_heatmap",
     "lens_heatmap",
     "lens_lines",
     "position_labels",
     "similarity_heatmap",
     "spectrum_lines",
+    "to_networkx",
 ]

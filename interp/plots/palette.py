@@ -7,7 +7,7 @@ forms of color blindness; the diverging scale is ColorBrewer's RdBu, red below z
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from interp.circuits import KINDS
+from interp.circuits import KINDS, MLP
 
 KIND_COLORS: Mapping[str, str] = MappingProxyType(
     {
@@ -18,9 +18,14 @@ KIND_COLORS: Mapping[str, str] = MappingProxyType(
         "name mover": "#0072B2",
         "backup name mover": "#3FA0DB",
         "negative name mover": "#D55E00",
+        "mover": "#117F9C",
+        "negative mover": "#882255",
         "other": "#767676",
     }
 )
+NODE_COLORS: Mapping[str, str] = MappingProxyType({**KIND_COLORS, MLP: "#6B5B00"})
+"""The classes of heads, and MLPs."""
+
 KIND_SYMBOLS: Mapping[str, str] = MappingProxyType(
     dict(
         zip(
@@ -33,6 +38,8 @@ KIND_SYMBOLS: Mapping[str, str] = MappingProxyType(
                 "circle",
                 "circle-open",
                 "triangle-down",
+                "diamond",
+                "diamond-open",
                 "x",
             ),
             strict=True,

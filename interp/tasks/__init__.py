@@ -1,7 +1,22 @@
 """Tasks: clean and corrupted prompts in pairs, with the token positions the analyses speak of."""
 
+from interp.tasks.agreement import agreement
+from interp.tasks.greater_than import greater_than
+from interp.tasks.induction import induction
 from interp.tasks.ioi import ioi
+from interp.tasks.pronoun import pronoun
 from interp.tasks.table import from_table
-from interp.tasks.task import SIDES, Side, Task
+from interp.tasks.task import SIDES, Choice, Side, Task
 
-__all__ = ["SIDES", "Side", "Task", "from_table", "ioi"]
+__all__ = [
+    "SIDES",
+    "Choice",
+    "Side",
+    "Task",
+    "agreement",
+    "from_table",
+    "greater_than",
+    "induction",
+    "ioi",
+    "pronoun",
+]

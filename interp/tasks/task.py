@@ -5,7 +5,9 @@ of tokens, so that a position means the same in both; where they have not, `corr
 `corrupted_positions` say what stands where, and the two can be compared by role.
 
 The answer is the token that should follow the clean text, the foil the token that it is measured
-against. A role ("IO", "S2", ...) names one token position in each prompt; "END" is always there:
+against; either may be a set of tokens, such as all later years.
+
+A role ("IO", "S2", ...) names one token position in each prompt; "END" is always there:
 the last token, where the answer is predicted. Prompts of one group share template, order and
 length, the unit over which Wang et al. 2022 (arXiv 2211.00593, section 2.2) take the means of their
 mean ablation.
@@ -22,6 +24,9 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 Side = Literal["clean", "corrupted"]
+Choice = Int[Tensor, " prompt"] | Int[Tensor, "prompt _"]
+"""One token id a prompt, or a set of them, filled up with -1 at its end."""
+
 SIDES: tuple[Side, Side] = ("clean", "corrupted")
 
 
@@ -36,8 +41,9 @@ class Task:
         clean_tokens: token ids of the clean texts.
         corrupted_tokens: token ids of the corrupted texts, as long as the clean ones.
         attention_mask: True at real tokens, False at padding, which may be on either side.
-        answer: token id of the right next token.
-        foil: token id of the wrong next token it is compared with.
+        answer: token id of the right next token; or the ids of all right ones [prompt option], in
+            an order that the task chooses, filled up with -1 where a prompt has fewer.
+        foil: the same of the wrong next token, or tokens, it is compared with.
         positions: for each role, its index into the tokens of each prompt; "END" is the last token.
         group: label of the prompts that share template, order and length.
         template: the template of each prompt, "" where there is none.
@@ -65,8 +71,8 @@ class Task:
     clean_tokens: Int[Tensor, "prompt pos"]
     corrupted_tokens: Int[Tensor, "prompt pos"]
     attention_mask: Bool[Tensor, "prompt pos"]
-    answer: Int[Tensor, " prompt"]
-    foil: Int[Tensor, " prompt"]
+    answer: Choice
+    foil: Choice
     positions: dict[str, Int[Tensor, " prompt"]]
     group: tuple[str, ...]
     template: tuple[str, ...]
@@ -81,10 +87,12 @@ class Task:
         self._require((tokens >= 0).all(-1).all(0), "a token id is negative")
         lengths = self.lengths
         for field in ("answer", "foil"):
-            self._require(getattr(self, field) >= 0, f"the {field}'s token id is negative")
+            self._check_choice(field)
+        ids = torch.cat([_options(self.answer), _options(self.foil)], 1).sort(-1).values
         self._require(
-            self.answer != self.foil,
-            "answer and foil are the same token, so their difference is always zero",
+            ~((ids[:, 1:] == ids[:, :-1]) & (ids[:, 1:] >= 0)).any(-1),
+            "answer and foil have the same token, or one has it twice; a token can be only one of "
+            "them",
         )
         for side in SIDES:
             self._check_side(side)
@@ -111,7 +119,7 @@ class Task:
             f"{len(set(self.group))} groups; roles {', '.join(self.positions)}\n"
             f"  clean[0]      {self.clean[0]!r}\n"
             f"  corrupted[0]  {self.corrupted[0]!r}\n"
-            f"  answer[0]     {int(self.answer[0])}, foil[0] {int(self.foil[0])} (token ids)"
+            f"  answer[0]     {_shown(self.answer)}, foil[0] {_shown(self.foil)} (token ids)"
         )
 
     def tokens(self, side: Side) -> Int[Tensor, "prompt pos"]:
@@ -214,22 +222,25 @@ class Task:
 
         Args:
             tokenizer: if given, columns `answer` and `foil` hold the answer and the foil as text,
-                and `from_table` can read the table again.
+                and `from_table` can read the table again if they are one token each; of a set, the
+                texts stand one after the other.
 
         Returns:
-            Columns `clean`, `corrupted`, `answer_id`, `foil_id` (token ids), one column a role (its
-            position), `group`, `template`, `order`; then `answer` and `foil` if asked for.
+            Columns `clean`, `corrupted`, `answer_id`, `foil_id` (a token id, or the ids of a set
+            with spaces between them), one column a role (its position), `group`, `template`,
+            `order`; then `answer` and `foil` if asked for.
         """
         table: dict[str, Sequence[str] | Sequence[int]] = {
             "clean": self.clean,
             "corrupted": self.corrupted,
         }
-        table |= {"answer_id": self.answer.tolist(), "foil_id": self.foil.tolist()}
+        table |= {"answer_id": _ids(self.answer), "foil_id": _ids(self.foil)}
         table |= {role: at.tolist() for role, at in self.positions.items()}
         table |= {"group": self.group, "template": self.template, "order": self.order}
         if tokenizer is not None:
             for field in ("answer", "foil"):
-                table[field] = [tokenizer.decode([token]) for token in getattr(self, field)]
+                rows = _options(getattr(self, field)).tolist()
+                table[field] = [tokenizer.decode([t for t in row if t >= 0]) for row in rows]
         return pd.DataFrame(table)
 
     def _tensors(self) -> dict[str, Tensor]:
@@ -241,6 +252,16 @@ class Task:
         """The fields that hold positions of roles."""
         found = {field: getattr(self, field) for field in ("positions", "corrupted_positions")}
         return {field: roles for field, roles in found.items() if roles is not None}
+
+    def _check_choice(self, field: str) -> None:
+        """Token ids from 0, at least one a prompt, with -1 only after them."""
+        options = _options(getattr(self, field))
+        real = options >= 0
+        self._require(options[:, 0] >= 0, f"the {field}'s token id is negative")
+        self._require(
+            (real[:, 1:] <= real[:, :-1]).all(-1) & (options >= -1).all(-1),
+            f"the ids of the {field} set must be filled up with -1, and only at its end",
+        )
 
     def _check_side(self, side: Side) -> None:
         mask, roles = self.mask(side), self.roles(side)
@@ -286,6 +307,8 @@ class Task:
         for field, tensor in tensors.items():
             padded = field.endswith(("_tokens", "_mask"))
             shape = (n, width) if padded else (n,)
+            if field in ("answer", "foil") and tensor.ndim == 2 and tensor.shape[1]:
+                shape = (n, tensor.shape[1])
             dtype = torch.bool if field.endswith("_mask") else torch.int64
             if tuple(tensor.shape) != shape or tensor.dtype != dtype:
                 raise ValueError(
@@ -297,6 +320,24 @@ class Task:
         if not bool(ok.all()):
             i = int((~ok).nonzero()[0])
             raise ValueError(f"prompt {i} of task {self.name!r}: {complaint}: {self.clean[i]!r}")
+
+
+def _options(choice: Choice) -> Int[Tensor, "prompt option"]:
+    return choice[:, None] if choice.ndim == 1 else choice
+
+
+def _ids(choice: Choice) -> Sequence[int] | Sequence[str]:
+    """Token ids for a table."""
+    if choice.ndim == 1:
+        return choice.tolist()
+    return [" ".join(str(token) for token in row if token >= 0) for row in choice.tolist()]
+
+
+def _shown(choice: Choice) -> str:
+    """The first prompt's ids, a set of many cut short."""
+    ids = [str(token) for token in _options(choice)[0].tolist() if token >= 0]
+    more = f", ... {len(ids)} in all" if len(ids) > 4 else ""
+    return f"{{{', '.join(ids[:4])}{more}}}" if choice.ndim == 2 else ids[0]
 
 
 _TEXTS = ("clean", "corrupted", "group", "template", "order")

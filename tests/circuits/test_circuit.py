@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interp.circuits import KINDS, ROLES, Circuit, CircuitHead, Edge, Group
+from interp.circuits import KINDS, ROLES, Circuit, CircuitHead, CircuitMLP, Edge, Group
 
 HEADS = st.dictionaries(
     st.tuples(st.integers(0, 47), st.integers(0, 24), st.sampled_from(ROLES)),
@@ -115,3 +115,30 @@ def test_json_has_the_published_fields():
 def test_a_file_that_is_no_circuit(text, message):
     with pytest.raises(ValueError, match=message):
         Circuit.from_json(text)
+
+
+def test_mlps_are_nodes_after_the_heads():
+    mlps = (CircuitMLP(10, "END"), CircuitMLP(2, "S2"), CircuitMLP(11, "END"))
+    circuit = Circuit("gpt2", CHAIN.heads, mlps=mlps)
+    assert circuit.groups() == CHAIN.groups()
+    nodes = list(circuit.nodes().items())
+    assert nodes[-2:] == [
+        (Group("MLP", "END"), (mlps[0], mlps[2])),
+        (Group("MLP", "S2"), (mlps[1],)),
+    ]
+    assert [mlp.label for mlp in mlps] == ["m10", "m2", "m11"]
+    assert Circuit.from_json(circuit.to_json()) == circuit
+    assert "mlps" not in json.loads(CHAIN.to_json())
+
+
+def test_mlps_that_cannot_be():
+    with pytest.raises(ValueError, match="whole number from 0, not -1"):
+        CircuitMLP(-1, "END")
+    with pytest.raises(ValueError, match="m3 needs a position"):
+        CircuitMLP(3, "")
+    with pytest.raises(ValueError, match="more than once: m3 at END"):
+        Circuit("gpt2", (), mlps=(CircuitMLP(3, "END"), CircuitMLP(3, "END")))
+    with pytest.raises(ValueError, match="Entry 1 of mlps needs layer and position"):
+        Circuit.from_json(
+            '{"model": "m", "heads": [], "mlps": [{"layer": 1, "position": "END"}, {"layer": 2}]}'
+        )

@@ -60,3 +60,46 @@ def test_a_figure_agrees_with_itself_and_not_with_nonsense(figure):
     assert not figure.agrees(figure.low - 0.01)
     assert not figure.agrees(figure.high + 0.01)
     assert not figure.agrees(math.nan)
+
+
+@pytest.mark.skipif(not FACTS.exists(), reason=f"needs the published facts at {FACTS}")
+def test_greater_than_is_the_published_list():
+    (line,) = re.findall(r"Heads \(authors'\s+code\) (.*?)\. With 200", FACTS.read_text(), re.S)
+    late, early, mlps = re.match(r"(.*) at END, early (.*); MLPs (.*)", line, re.S).groups()
+    circuit = published("greater_than", "gpt2")
+    at = {"END": late, "YY": early}
+    for position, listed in at.items():
+        heads = {head.label for head in circuit.heads if head.position == position}
+        assert heads == set(re.split(r",\s*", listed))
+    ranges = re.findall(r"(\d+)-(\d+)", mlps)
+    layers = [layer for low, high in ranges for layer in range(int(low), int(high) + 1)]
+    assert [mlp.layer for mlp in circuit.mlps] == layers
+    assert {mlp.position for mlp in circuit.mlps if mlp.layer < 4} == {"YY"}
+
+
+def test_the_flow_of_greater_than():
+    edges = {tuple(edge) for edge in published("greater_than", "gpt2").edges()}
+    start, early, late = ("input", "YY"), ("mover", "YY"), ("mover", "END")
+    low, high, logits = ("MLP", "YY"), ("MLP", "END"), ("logits", "END")
+    assert edges == {
+        (start, early, "qkv"), (start, low, ""), (early, low, ""), (low, late, "v"),
+        (late, high, ""), (late, logits, ""), (high, logits, ""),
+    }  # fmt: skip
+
+
+@pytest.mark.skipif(not FACTS.exists(), reason=f"needs the published facts at {FACTS}")
+def test_induction_is_the_published_list():
+    (line,) = re.findall(r"Induction heads on repeated random tokens: (.*?)\.\s", FACTS.read_text())
+    heads = published("induction", "gpt2").heads_of("induction")
+    assert {head.label for head in heads} == set(line.split(", "))
+    previous = published("induction", "gpt2").heads_of("previous token")
+    assert [(head.label, head.position) for head in previous] == [("4.11", "FIRST+1")]
+
+
+@pytest.mark.parametrize("task", ["pronoun", "agreement"])
+def test_where_no_list_is_established_the_error_says_so(task):
+    with pytest.raises(KeyError, match=f"No list of heads for '{task}' is established"):
+        published(task, "gpt2")
+    with pytest.raises(KeyError) as error:
+        published("ioi", "mini")
+    assert "established" not in str(error.value)

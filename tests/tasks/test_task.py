@@ -81,6 +81,15 @@ def test_length() -> None:
         ),
         ({"answer": torch.tensor([2, 5, -7])}, "prompt 2.*answer's token id is negative"),
         ({"foil": torch.tensor([9, 5, 9])}, "prompt 1.*same token"),
+        ({"foil": torch.tensor([[9, 8], [9, 9], [1, -1]])}, "prompt 1.*has it twice"),
+        ({"foil": torch.tensor([[9, 8], [9, 5], [1, -1]])}, "prompt 1.*same token"),
+        (
+            {"foil": torch.tensor([[9, 8], [9, 8], [-1, 1]])},
+            "prompt 2.*foil's token id is negative",
+        ),
+        ({"foil": torch.tensor([[9, 8, 7], [9, -1, 8], [1, 2, 3]])}, "prompt 1.*only at its end"),
+        ({"foil": torch.tensor([[9, 8], [9, -2], [1, 2]])}, "prompt 1.*filled up with -1"),
+        ({"foil": torch.tensor([[9, 8]])}, r"foil must be torch.int64 of shape \(3, 2\)"),
         ({"positions": {}}, "no 'END'"),
         ({"positions": {"END": torch.tensor([2, 2])}}, r"positions\['END'\] must be"),
         (
@@ -191,3 +200,11 @@ def test_corrupted_texts_may_have_masks_and_roles_of_their_own() -> None:
     assert task.roles("clean")["END"].tolist() == [2, 2, 1]
     assert task.mask("corrupted").sum(-1).tolist() == [2, 3, 2]
     assert same(task.to("cpu"), task)
+
+
+def test_sets_of_answers_are_shown_and_written_whole() -> None:
+    answer = torch.tensor([[2, 9, -1], [5, 6, 8], [7, -1, -1]])
+    task = make(answer=answer, foil=torch.tensor([[3], [3], [3]]))
+    assert "answer[0]     {2, 9}, foil[0] {3} (token ids)" in repr(task)
+    assert task.to_dataframe()["answer_id"].tolist() == ["2 9", "5 6 8", "7"]
+    assert task[1].answer.tolist() == [[5, 6, 8]]

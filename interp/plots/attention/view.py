@@ -112,14 +112,14 @@ class AttentionView:
         share = None
         if "value_norm" in patterns.coords:
             norms = patterns.value_norm.transpose("layer", "head", "key").values
-            share = _packed(norms / np.maximum(norms.max(-1, keepdims=True), 1e-30))
+            share = packed(norms / np.maximum(norms.max(-1, keepdims=True), 1e-30))
         return {
             "tokens": labels_of(patterns, "key"),
             "positions": [int(place) for place in patterns["key"].values],
             "layers": [str(layer) for layer in patterns["layer"].values],
             "heads": [str(head) for head in patterns["head"].values],
             "first": 0 if self.head is None else self._place_of(self.head),
-            "pattern": _packed(patterns.values[..., rows, columns]),
+            "pattern": packed(patterns.values[..., rows, columns]),
             "share": share,
         }
 
@@ -130,8 +130,8 @@ class AttentionView:
         return layers.index(head[0]) * len(heads) + heads.index(head[1])
 
 
-def _packed(shares: np.ndarray) -> str:
-    """Numbers from 0 to 1 as bytes, in base64."""
+def packed(shares: np.ndarray) -> str:
+    """Numbers from 0 to 1 as bytes, round(255 x), in base64."""
     return b64encode(np.rint(255 * np.clip(shares, 0, 1)).astype(np.uint8).tobytes()).decode()
 
 

@@ -9,8 +9,16 @@ from dataclasses import dataclass
 from math import ceil, sqrt
 from statistics import fmean
 
-from interp.circuits import KINDS, Circuit, CircuitHead, Edge, Group
-from interp.plots.diagram.shapes import NOTE_SIZE, TITLE_SIZE, Example, Rect, text_width, title_of
+from interp.circuits import MLP, Circuit, Edge, Group, Node
+from interp.plots.diagram.shapes import (
+    NOTE_SIZE,
+    TITLE_SIZE,
+    Example,
+    Rect,
+    note_of,
+    text_width,
+    title_of,
+)
 
 MARGIN, GAP = 24.0, 16.0
 _GUTTER, _LANE, _PORT = 20.0, 12.0, 40.0  # token wire to boxes; between lanes; arrow tips
@@ -18,9 +26,10 @@ _LOGITS_W = 220.0
 _PILL_W, _PILL_H, _PILL_GAP = 46.0, 23.0, 5.0
 _BOX_PAD, _BOX_HEAD = 11.0, 46.0
 _STAGES = {"previous token": 0, "duplicate token": 0, "induction": 1, "S-inhibition": 2}
-_STEP_STAGE, _TOP_STAGE = 3, 4  # of movers on the way, and of those at END
+_STEP_STAGE, _TOP_STAGE = 3, 5  # of movers on the way, and of those at END; MLPs stand above them
 
-Heads = Mapping[Group, tuple[CircuitHead, ...]]
+LOGITS = Group("logits", "END")
+Nodes = Mapping[Group, tuple[Node, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +66,22 @@ class Grid:
         """X of the middle of a box."""
         return self.left[group] + self.sizes[group][0] / 2
 
+    @property
+    def top(self) -> int:
+        """The row of the logits, above all others."""
+        return max(self.rows.values(), default=-1) + 1
+
+    def row(self, group: Group) -> int:
+        """The row of a class or of the logits; -1 for tokens."""
+        return self.top if group.kind == LOGITS.kind else self.rows.get(group, -1)
+
     def skips_row(self, edge: Edge) -> bool:
-        """Whether a connection between classes passes by a row in between."""
-        rows = self.rows
-        between = edge.sender in rows and edge.receiver in rows
-        return between and rows[edge.receiver] > rows[edge.sender] + 1
+        """Whether what a class writes passes by a row in between."""
+        return edge.sender in self.rows and self.row(edge.receiver) > self.rows[edge.sender] + 1
+
+    def is_straight(self, edge: Edge) -> bool:
+        """Whether a connection runs straight up to the logits."""
+        return self.row(edge.receiver) == self.top and self.rows.get(edge.sender) == self.top - 1
 
 
 def make_grid(circuit: Circuit, example: Example, edges: tuple[Edge, ...]) -> Grid:
@@ -75,9 +95,9 @@ def make_grid(circuit: Circuit, example: Example, edges: tuple[Edge, ...]) -> Gr
     Returns:
         The grid.
     """
-    heads = circuit.groups()
-    sizes = {group: _box_size(group, len(heads[group]), edges) for group in heads}
-    grid = Grid(_rows(heads), {}, (), {}, sizes)
+    nodes = circuit.nodes()
+    sizes = {group: _box_size(group, len(nodes[group]), edges) for group in nodes}
+    grid = Grid(rows_of(circuit), {}, (), {}, sizes)
     columns: dict[str, Column] = {}
     pieces: list[tuple[float, float]] = []
     sentence_end = columns_end = MARGIN
@@ -93,7 +113,7 @@ def make_grid(circuit: Circuit, example: Example, edges: tuple[Edge, ...]) -> Gr
     return Grid(grid.rows, columns, tuple(pieces), _left_sides(grid, columns), sizes)
 
 
-def place_pills(heads: tuple[CircuitHead, ...], box: Rect) -> tuple[tuple[CircuitHead, Rect], ...]:
+def place_pills(heads: tuple[Node, ...], box: Rect) -> tuple[tuple[Node, Rect], ...]:
     """Put the heads of a box in lines, each line centered.
 
     Args:
@@ -113,27 +133,57 @@ def place_pills(heads: tuple[CircuitHead, ...], box: Rect) -> tuple[tuple[Circui
     return tuple(placed)
 
 
-def _rows(heads: Heads) -> dict[Group, int]:
+def rows_of(circuit: Circuit) -> dict[Group, int]:
     """The row of each group, 0 at the bottom, without empty rows.
 
-    Heads of class "other" join the stage whose heads are closest in depth.
+    The rows are the stages of the classes, and those of class "other" join the stage closest in
+    depth. If a connection would then not lead upward, as measured ones may, the rows are instead
+    the longest ways from the bottom along the connections that lead to deeper layers.
+
+    Args:
+        circuit: The heads and MLPs.
+
+    Returns:
+        Group to row.
     """
-    stage = {g: _stage(g) for g in heads if g.kind != "other"}
-    depth = {
-        s: fmean(h.layer for g in stage if stage[g] == s for h in heads[g])
+    nodes = circuit.nodes()
+    depth = {group: fmean(node.layer for node in nodes[group]) for group in nodes}
+    stage = _by_class(nodes, depth)
+    inner = [e for e in circuit.edges() if e.sender in nodes and e.receiver in nodes]
+    if any(stage[edge.sender] >= stage[edge.receiver] for edge in inner):
+        stage = _by_depth(inner, depth)
+    order = sorted(set(stage.values()))
+    return {group: order.index(stage[group]) for group in nodes}
+
+
+def _by_class(nodes: Nodes, depth: Mapping[Group, float]) -> dict[Group, int]:
+    stage = {group: _stage(group) for group in nodes if group.kind != "other"}
+    mean = {
+        s: fmean(node.layer for g in stage if stage[g] == s for node in nodes[g])
         for s in sorted(set(stage.values()))
     }
-    for group in heads:
+    for group in nodes:
         if group.kind == "other":
-            mean = fmean(h.layer for h in heads[group])
-            stage[group] = min(depth, key=lambda s: abs(depth[s] - mean), default=0)
-    order = sorted(set(stage.values()))
-    return {group: order.index(stage[group]) for group in heads}
+            stage[group] = min(mean, key=lambda s: abs(mean[s] - depth[group]), default=0)
+    return stage
+
+
+def _by_depth(edges: list[Edge], depth: Mapping[Group, float]) -> dict[Group, int]:
+    joined = {group for edge in edges for group in (edge.sender, edge.receiver)}
+    level: dict[Group, int] = {}
+    for group in sorted(depth, key=lambda g: depth[g]):
+        below = [e.sender for e in edges if e.receiver == group and depth[e.sender] < depth[group]]
+        level[group] = max((level[sender] + 1 for sender in below), default=0)
+    for group in depth:
+        if group not in joined and joined:
+            nearest = min(sorted(joined), key=lambda g: abs(depth[g] - depth[group]))
+            level[group] = level[nearest]
+    return level
 
 
 def _stage(group: Group) -> int:
     movers = _TOP_STAGE if group.position == "END" else _STEP_STAGE
-    return _STAGES.get(group.kind, movers)
+    return movers + 1 if group.kind == MLP else _STAGES.get(group.kind, movers)
 
 
 def _per_line(count: int) -> int:
@@ -150,7 +200,7 @@ def _box_size(group: Group, count: int, edges: tuple[Edge, ...]) -> tuple[float,
     inner = max(
         _line_width(_per_line(count)),
         text_width(title_of(group), TITLE_SIZE, bold=True),
-        text_width(KINDS[group.kind], NOTE_SIZE),
+        text_width(note_of(group), NOTE_SIZE),
     )
     tips = sum(edge.receiver == group for edge in edges)
     width = max(inner + 2 * _BOX_PAD, _PORT * (tips + 1))

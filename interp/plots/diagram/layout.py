@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from interp.circuits import PAPER_ROLES, ROLES, Circuit, Edge, Group
-from interp.plots.diagram.grid import MARGIN, Grid, make_grid, place_pills
+from interp.plots.diagram.grid import MARGIN, Grid, make_grid, place_pills, rows_of
 from interp.plots.diagram.shapes import EXAMPLE, Box, Example, Layout, Rect, Token, Wire
 
 _TIP, _STEP, _EXIT = 32.0, 12.0, 16.0  # of a channel: arrow tips, between tracks, below them
@@ -50,14 +50,15 @@ def layout(circuit: Circuit, *, example: Example = EXAMPLE) -> Layout:
     """
     example = _without_idle(circuit, example)
     _check_roles(circuit, example)
-    roles = {role for _, role in example}
-    edges = tuple(edge for edge in circuit.edges() if edge.sender.position in roles)
+    edges = _drawable(circuit, example)
     grid = make_grid(circuit, example, edges)
     routes = _route(grid, edges)
 
-    floors: dict[int, float] = {}  # y of the lower side of each row
-    y = _HEADING + _LOGITS_H + _LOGITS_GAP
-    for row in sorted(set(grid.rows.values()), reverse=True):
+    floors = {grid.top: _HEADING + _LOGITS_H}  # y of the lower side of each row
+    y = floors[grid.top] + _LOGITS_GAP
+    if grid.top in routes.tracks:
+        y += len(routes.tracks[grid.top]) * _STEP
+    for row in reversed(range(grid.top)):
         floors[row] = y + max(grid.sizes[g][1] for g, r in grid.rows.items() if r == row)
         y = floors[row] + _TIP + max(len(routes.tracks.get(row, ())) - 1, 0) * _STEP + _EXIT
     boxes = {
@@ -70,7 +71,7 @@ def layout(circuit: Circuit, *, example: Example = EXAMPLE) -> Layout:
         Token(text, role, Rect(x, y, width, _TOKEN_H))
         for (text, role), (x, width) in zip(example, grid.pieces, strict=True)
     )
-    heads = circuit.groups()
+    nodes = circuit.nodes()
     ends = [token.rect.right for token in tokens] + [c.right for c in grid.columns.values()]
     return Layout(
         width=max(ends) + MARGIN,
@@ -80,15 +81,15 @@ def layout(circuit: Circuit, *, example: Example = EXAMPLE) -> Layout:
             for c in grid.columns.values()
         ),
         tokens=tokens,
-        boxes=tuple(Box(g, boxes[g], place_pills(heads[g], boxes[g])) for g in boxes),
-        wires=tuple(_wire(edge, grid, routes, boxes, floors, (y, logits.bottom)) for edge in edges),
+        boxes=tuple(Box(g, boxes[g], place_pills(nodes[g], boxes[g])) for g in boxes),
+        wires=tuple(_wire(edge, grid, routes, boxes, floors, y) for edge in edges),
         logits=logits,
     )
 
 
 def _without_idle(circuit: Circuit, example: Example) -> Example:
     """The sentence without the roles that neither the paper has nor a head of the circuit."""
-    shown = {*PAPER_ROLES, *(group.position for group in circuit.groups())}
+    shown = {*PAPER_ROLES, *(group.position for group in circuit.nodes())}
     idle = {role for role in ROLES if role not in shown}
     return tuple((text, "" if role in idle else role) for text, role in example)
 
@@ -97,12 +98,24 @@ def _check_roles(circuit: Circuit, example: Example) -> None:
     roles = [role for _, role in example if role]
     if len(set(roles)) < len(roles):
         raise ValueError(f"The example sentence has a role twice: {', '.join(roles)}.")
-    missing = sorted(({h.position for h in circuit.heads} | {"END"}) - set(roles))
+    missing = sorted(({group.position for group in circuit.nodes()} | {"END"}) - set(roles))
     if missing:
         raise ValueError(
             f"The example sentence has the roles {', '.join(roles) or 'none'} and lacks "
             f"{', '.join(missing)}; pass example=[(text, role), ...] with every position."
         )
+
+
+def _drawable(circuit: Circuit, example: Example) -> tuple[Edge, ...]:
+    """The connections from the roles of the sentence that lead upward."""
+    roles, rows = {role for _, role in example}, rows_of(circuit)
+    top = len(rows)
+    return tuple(
+        edge
+        for edge in circuit.edges()
+        if edge.sender.position in roles
+        and rows.get(edge.sender, -1) < rows.get(edge.receiver, top)
+    )
 
 
 def _route(grid: Grid, edges: tuple[Edge, ...]) -> _Routes:
@@ -114,9 +127,9 @@ def _route(grid: Grid, edges: tuple[Edge, ...]) -> _Routes:
     channels: dict[int, dict[Group, float]] = {}  # channel -> sender -> x where it comes up
     for edge in edges:
         sender = edge.sender
-        if edge.receiver.kind == "logits":
+        if grid.is_straight(edge):
             continue
-        column, target = grid.columns[sender.position], grid.rows[edge.receiver]
+        column, target = grid.columns[sender.position], grid.row(edge.receiver)
         if sender.kind == "input":
             channels.setdefault(target, {})[sender] = column.rail
             continue
@@ -133,12 +146,34 @@ def _route(grid: Grid, edges: tuple[Edge, ...]) -> _Routes:
 
     exits: dict[Group, float] = {}
     for group, row in grid.rows.items():
-        above = [x for edge, x in ports.items() if grid.rows[edge.receiver] == row + 1]
+        above = [x for edge, x in ports.items() if grid.row(edge.receiver) == row + 1]
         exits[group] = grid.center(group)
         while any(abs(exits[group] - x) < 9 for x in above):
             exits[group] += 7  # an exit in line with an arrow tip would read as one wire
+    ports |= _at_logits(grid, edges, exits, channels.get(grid.top, {}))
     tracks = {row: sorted(found, key=lambda g: found[g]) for row, found in channels.items()}
     return _Routes(ports, exits, tracks)
+
+
+def _at_logits(
+    grid: Grid,
+    edges: tuple[Edge, ...],
+    exits: Mapping[Group, float],
+    senders: Mapping[Group, float],
+) -> dict[Edge, float]:
+    """An arrow tip at the logits for each connection that comes by a track, clear of the others."""
+    end = grid.columns["END"]
+    taken = [exits[edge.sender] for edge in edges if grid.is_straight(edge)]
+    places = [end.boxes + 14 + i * 9 for i in range(int((end.boxes_w - 28) // 9) + 1)]
+    coming = [e for e in edges if grid.row(e.receiver) == grid.top and not grid.is_straight(e)]
+    ports: dict[Edge, float] = {}
+    for edge in sorted(coming, key=lambda e: senders[e.sender], reverse=True):
+        x = max(
+            places, key=lambda place: (min((abs(place - t) for t in taken), default=99) > 20, place)
+        )
+        ports[edge] = x
+        taken.append(x)
+    return ports
 
 
 def _wire(
@@ -147,22 +182,22 @@ def _wire(
     routes: _Routes,
     boxes: Mapping[Group, Rect],
     floors: Mapping[int, float],
-    ends: tuple[float, float],
+    tokens: float,
 ) -> Wire:
-    """The corners of one connection; `ends` are y of the tokens and of the logits."""
+    """The corners of one connection; `tokens` is the y of the tokens."""
     sender = edge.sender
 
     def track(row: int) -> float:
         return floors[row] + _TIP + routes.tracks[row].index(sender) * _STEP
 
     if sender.kind == "input":
-        x, y = grid.columns[sender.position].rail, ends[0]
+        x, y = grid.columns[sender.position].rail, tokens
     else:
         x, y = routes.exits[sender], boxes[sender].y
     points = [(x, y)]
-    if edge.receiver.kind == "logits":
-        return Wire(edge, (*points, (x, ends[1])))
-    row = grid.rows[edge.receiver]
+    row = grid.row(edge.receiver)
+    if grid.is_straight(edge):
+        return Wire(edge, (*points, (x, floors[row])))
     if grid.skips_row(edge):
         first, lane = track(grid.rows[sender] + 1), grid.columns[sender.position].lanes[sender]
         points += [(x, first), (lane, first)]

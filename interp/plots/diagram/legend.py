@@ -2,11 +2,14 @@
 
 import xarray as xr
 
+from interp.plots.diagram.grid import LOGITS
 from interp.plots.diagram.marks import rect, sign, text
 from interp.plots.diagram.shapes import Layout, Rect, text_width
 from interp.plots.palette import DIVERGING, MUTED
 
 _SIZE, _LEFT, _GAP, _LINE = 12.5, 24.0, 26.0, 26.0
+
+NAMES = {"q": "queries", "k": "keys", "v": "values"}
 
 Entry = tuple[float, list[str]]  # its width, and its marks from (0, 0)
 
@@ -22,16 +25,19 @@ def legend(placed: Layout, effects: xr.DataArray | None, limit: float) -> tuple[
     Returns:
         The marks, and the height of diagram and legend together.
     """
-    entries = [
-        _wire_entry(),
-        _letter_entry("q", "read as queries"),
-        _letter_entry("k v", "read as keys and values"),
-    ]
-    kinds = {wire.edge.sender.kind for wire in placed.wires if not wire.edge.inputs}
-    if kinds - {"negative name mover"}:
-        entries.append(_sign_entry("name mover", "raises the logit difference"))
-    if "negative name mover" in kinds:
-        entries.append(_sign_entry("negative name mover", "lowers the logit difference"))
+    read = {letter for wire in placed.wires for letter in wire.edge.inputs}
+    entries = [_wire_entry()] if placed.wires else []
+    entries += [_letter_entry(x, f"read as {NAMES[x]}") for x in ("q",) if x in read]
+    if keys := "".join(x for x in "kv" if x in read):
+        words = "keys and values" if len(keys) == 2 else NAMES[keys]
+        entries.append(_letter_entry(" ".join(keys), f"read as {words}"))
+    kinds = [wire.edge.sender.kind for wire in placed.wires if wire.edge.receiver == LOGITS]
+    for meaning, some in (
+        ("raises the logit difference", [k for k in kinds if not k.startswith("negative")]),
+        ("lowers the logit difference", [k for k in kinds if k.startswith("negative")]),
+    ):
+        if some:
+            entries.append(_sign_entry(some[0], meaning))
     if effects is not None:
         entries.append(_scale_entry(effects, limit))
 

@@ -3,7 +3,7 @@
 from html import escape
 
 from interp.plots.diagram.shapes import Rect, Wire
-from interp.plots.palette import INK, KIND_COLORS, PAPER
+from interp.plots.palette import INK, MUTED, NODE_COLORS, PAPER
 
 _CORNER = 6.0
 
@@ -60,11 +60,11 @@ def arrow(wire: Wire, color: str) -> str:
 
 
 def sign(x: float, y: float, kind: str) -> str:
-    """A disc in the class's color with a plus, or a minus for the negative name movers."""
-    negative = kind == "negative name mover"
+    """A disc in the class's color with a plus, or a minus for the negative movers."""
+    negative = kind.startswith("negative")
     bars = f"M{x - 4.5:.1f} {y:.1f}h9" + ("" if negative else f"M{x:.1f} {y - 4.5:.1f}v9")
     return (
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="9" fill="{KIND_COLORS[kind]}"/>'
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="9" fill="{NODE_COLORS.get(kind, MUTED)}"/>'
         f'<path d="{bars}" stroke="{PAPER}" stroke-width="2.2"/>'
     )
 

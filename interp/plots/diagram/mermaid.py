@@ -5,7 +5,7 @@ Source: https://mermaid.js.org/syntax/flowchart.html
 
 from interp.circuits import ROLES, Circuit, Group
 from interp.plots.diagram.shapes import title_of
-from interp.plots.palette import KIND_COLORS, MUTED, PAPER, mix
+from interp.plots.palette import MUTED, NODE_COLORS, PAPER, mix
 
 
 def circuit_mermaid(circuit: Circuit) -> str:
@@ -21,22 +21,24 @@ def circuit_mermaid(circuit: Circuit) -> str:
         The text of the flowchart, which ends with a line break.
     """
     edges = circuit.edges()
-    read = {edge.sender for edge in edges if edge.sender.kind == "input"}
-    tokens = sorted(read, key=lambda token: ROLES.index(token.position))
+    read = dict.fromkeys(edge.sender for edge in edges if edge.sender.kind == "input")
+    order = {role: i for i, role in enumerate(ROLES)}
+    tokens = sorted(read, key=lambda token: order.get(token.position, -1))
     lines = ["flowchart BT"]
     lines += [f'  {_id(token)}["{_quoted(token.position)}"]' for token in tokens]
-    for group, heads in circuit.groups().items():
+    for group, heads in circuit.nodes().items():
         lines.append(f'  subgraph {_id(group)}["{title_of(group)} at {_quoted(group.position)}"]')
-        lines += [f'    {_id(group)}_{h.layer}_{h.head}(["{h.label}"])' for h in heads]
+        lines += [f'    {_id(group)}_{h.label.replace(".", "_")}(["{h.label}"])' for h in heads]
         lines.append("  end")
     lines.append(f'  {_id(Group("logits", "END"))}[["logits"]]')
     for sender, receiver, inputs in edges:
-        label = " ".join(inputs) or (
-            "\N{MINUS SIGN}" if sender.kind.startswith("negative") else "+"
-        )
-        lines.append(f'  {_id(sender)} -- "{label}" --> {_id(receiver)}')
-    for group in circuit.groups():
-        color = KIND_COLORS[group.kind]
+        label = " ".join(inputs)
+        if receiver.kind == "logits":
+            label = "\N{MINUS SIGN}" if sender.kind.startswith("negative") else "+"
+        arrow = f'-- "{label}" -->' if label else "-->"
+        lines.append(f"  {_id(sender)} {arrow} {_id(receiver)}")
+    for group in circuit.nodes():
+        color = NODE_COLORS[group.kind]
         lines.append(f"  style {_id(group)} fill:{mix(color, PAPER, 0.88)},stroke:{color}")
     lines += [f"  style {_id(token)} fill:{PAPER},stroke:{MUTED}" for token in tokens]
     return "\n".join(lines) + "\n"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from interp.circuits import CircuitHead, Edge, Group
+from interp.circuits import KINDS, MLP, Edge, Group, Node
 
 Example = Sequence[tuple[str, str]]
 """A sentence in pieces, each (text, role); the role is "" for text between the roles."""
@@ -55,11 +55,11 @@ class Rect:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """The heads of one class at one position."""
+    """The heads of one class, or the MLPs, at one position."""
 
     group: Group
     rect: Rect
-    pills: tuple[tuple[CircuitHead, Rect], ...]
+    pills: tuple[tuple[Node, Rect], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,4 +109,11 @@ def text_width(text: str, size: float, *, bold: bool = False) -> float:
 
 def title_of(group: Group) -> str:
     """The heading of a box: "Name mover heads"."""
+    if group.kind == MLP:
+        return "MLPs"
     return f"{group.kind[0].upper()}{group.kind[1:]} heads"
+
+
+def note_of(group: Group) -> str:
+    """What the heads of a box do, below its heading."""
+    return KINDS.get(group.kind, "work on what is at the token")

@@ -1,4 +1,4 @@
-"""The circuit diagram as SVG and as a page of its own.
+"""The circuit diagram as SVG.
 
 Source: the figure follows Wang et al. 2022, Figure 2.
 """
@@ -9,9 +9,10 @@ from html import escape
 import numpy as np
 import xarray as xr
 
-from interp.circuits import KINDS, Circuit, CircuitHead, Group
+from interp.circuits import MLP, Circuit, Group, Node
+from interp.plots.diagram.grid import LOGITS
 from interp.plots.diagram.layout import layout
-from interp.plots.diagram.legend import legend
+from interp.plots.diagram.legend import NAMES, legend
 from interp.plots.diagram.marks import arrow, centered, path, rect, sign, text
 from interp.plots.diagram.shapes import (
     EXAMPLE,
@@ -23,12 +24,12 @@ from interp.plots.diagram.shapes import (
     Rect,
     Token,
     Wire,
+    note_of,
     title_of,
 )
-from interp.plots.palette import FONT, INK, KIND_COLORS, MUTED, PAPER, diverging, ink_on, mix
+from interp.plots.palette import FONT, INK, MUTED, NODE_COLORS, PAPER, diverging, ink_on, mix
 
 _BAND = "#F6F7F9"
-_INPUT_NAMES = {"q": "queries", "kv": "keys and values"}
 
 
 def circuit_svg(
@@ -63,8 +64,8 @@ def circuit_svg(
     unit = "" if effects is None else str(effects.attrs.get("unit", ""))
     limit = max((abs(v) for v in values.values() if np.isfinite(v)), default=0.0) or 1.0
     explanation, height = legend(placed, effects, limit)
-    n_heads = len({head.label for head in circuit.heads})
-    name = f"Circuit of {circuit.model}: {n_heads} heads"
+    n_heads, n_mlps = (len({n.label for n in some}) for some in (circuit.heads, circuit.mlps))
+    name = f"Circuit of {circuit.model}: {n_heads} heads" + (f", {n_mlps} MLPs" if n_mlps else "")
     marks = [
         rect(Rect(0.0, 0.0, placed.width, height), PAPER),
         text(24.0, 25.0, name, size=17.0, bold=True),
@@ -86,41 +87,7 @@ def circuit_svg(
     )
 
 
-def circuit_html(
-    circuit: Circuit,
-    *,
-    effects: xr.DataArray | None = None,
-    example: Example = EXAMPLE,
-) -> str:
-    """Draw a circuit as a page that opens without a network.
-
-    Args:
-        circuit: As for `circuit_svg`.
-        effects: As for `circuit_svg`.
-        example: As for `circuit_svg`.
-
-    Returns:
-        A complete HTML document.
-
-    Raises:
-        ValueError: As for `circuit_svg`.
-        KeyError: As for `circuit_svg`.
-    """
-    drawing = circuit_svg(circuit, effects=effects, example=example)
-    title = escape(f"Circuit of {circuit.model}")
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>\n"
-        "body { margin: 0; background: #fff; color-scheme: light; overflow-x: auto; }\n"
-        "svg { display: block; margin: 1rem auto; max-width: calc(100vw - 2rem); height: auto; "
-        "min-width: 760px; }\n"
-        "@media print { svg { min-width: 0; max-width: 100%; } @page { size: landscape; } }\n"
-        f"</style>\n</head>\n<body>\n{drawing}</body>\n</html>\n"
-    )
-
-
-def _values(effects: xr.DataArray, circuit: Circuit) -> dict[CircuitHead, float]:
+def _values(effects: xr.DataArray, circuit: Circuit) -> dict[Node, float]:
     if set(effects.dims) != {"layer", "head"}:
         raise ValueError(
             f"effects needs the dims (layer, head), not {effects.dims}; "
@@ -139,11 +106,11 @@ def _description(circuit: Circuit) -> str:
     """The circuit in words, for those who cannot see it."""
     groups = (
         f"{title_of(group)} at {group.position}: {', '.join(h.label for h in heads)}."
-        for group, heads in circuit.groups().items()
+        for group, heads in circuit.nodes().items()
     )
     flows = (
         f"{sender.kind} at {sender.position} to {receiver.kind} at {receiver.position}"
-        + (f" ({_INPUT_NAMES[inputs]})" if inputs else "")
+        + (f" ({' and '.join(NAMES[letter] for letter in inputs)})" if inputs else "")
         for sender, receiver, inputs in circuit.edges()
     )
     return " ".join(groups) + " Connections: " + "; ".join(flows) + "."
@@ -156,16 +123,17 @@ def _wires(wires: Iterable[Wire]) -> list[str]:
         by_sender.setdefault(wire.edge.sender, []).append(wire)
     lines, labels = [], []
     for sender, group in by_sender.items():
-        color = KIND_COLORS.get(sender.kind, MUTED)
+        color = NODE_COLORS.get(sender.kind, MUTED)
         lines += [path(wire, _BAND, 6.0) for wire in group]
         for wire in group:
             lines += [path(wire, color, 1.8), arrow(wire, color)]
             x, y = wire.points[-1]
-            if wire.edge.inputs:
+            if wire.edge.receiver.kind == LOGITS.kind:
+                below = wire.points[-2][1]
+                labels.append(sign(x, (y + below) / 2 + 3, sender.kind))
+            elif wire.edge.inputs:
                 letters = " ".join(wire.edge.inputs)
                 labels.append(text(x + 7, y + 18, letters, size=12.5, italic=True))
-            else:
-                labels.append(sign(x, (y + wire.points[0][1]) / 2 + 3, sender.kind))
     return lines + labels
 
 
@@ -187,21 +155,23 @@ def _logits(placed: Layout, example: Example) -> list[str]:
     return [bar, centered(placed.logits, 22.0, "logits" + pair, size=15.0, bold=True, color=PAPER)]
 
 
-def _box(box: Box, values: Mapping[CircuitHead, float], limit: float, unit: str) -> list[str]:
-    kind, color = box.group.kind, KIND_COLORS[box.group.kind]
+def _box(box: Box, values: Mapping[Node, float], limit: float, unit: str) -> list[str]:
+    kind, color = box.group.kind, NODE_COLORS[box.group.kind]
     tint, dash = mix(color, PAPER, 0.88), "5 4" if kind == "other" else ""
     marks = [
         rect(box.rect, tint, stroke=color, radius=8.0, dash=dash),
         centered(box.rect, 20.0, title_of(box.group), size=TITLE_SIZE, bold=True),
-        centered(box.rect, 36.0, KINDS[kind], size=NOTE_SIZE, color=MUTED),
+        centered(box.rect, 36.0, note_of(box.group), size=NOTE_SIZE, color=MUTED),
     ]
     for head, place in box.pills:
         value = values.get(head, np.nan)
         fill = diverging(value, limit) if np.isfinite(value) else PAPER
-        about = f"{head.label}: {kind} head at {head.position}"
+        what = kind if kind == MLP else f"{kind} head"
+        about = f"{head.label}: {what} at {head.position}"
         if head in values:
             about += f", {value:+.3f} {unit}".rstrip()
         pill = rect(place, fill, stroke=color, radius=place.h / 2)
         label = centered(place, 16.0, head.label, size=13.0, color=ink_on(fill))
-        marks.append(f"<g><title>{escape(about)}</title>{pill}{label}</g>")
+        name = f'data-node="{escape(head.label)}" data-at="{escape(head.position)}"'
+        marks.append(f"<g {name}><title>{escape(about)}</title>{pill}{label}</g>")
     return marks

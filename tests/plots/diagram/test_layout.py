@@ -1,12 +1,13 @@
 """The laws of a diagram's geometry, for any circuit."""
 
 from itertools import combinations, pairwise
+from random import Random
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from interp.circuits import KINDS, ROLES, Circuit, CircuitHead, published
+from interp.circuits import KINDS, ROLES, Circuit, CircuitHead, Edge, Group, published
 from interp.plots.diagram.layout import layout
 from interp.plots.diagram.shapes import Rect, text_width, title_of
 
@@ -19,9 +20,25 @@ PUBLISHED = {(h.layer, h.head, h.position): h.kind for h in published("ioi", "gp
 CROWD = {(i, j, "END"): kind for i, kind in enumerate(KINDS) for j in range(30)}
 
 
-def diagram(found):
-    heads = tuple(CircuitHead(*where[:2], kind, where[2]) for where, kind in found.items())
-    return layout(Circuit("gpt2", heads))
+def diagram(found, kind=Circuit):
+    heads = tuple(CircuitHead(*where[:2], name, where[2]) for where, name in found.items())
+    return layout(kind("gpt2", heads))
+
+
+class Wired(Circuit):
+    """A circuit whose classes are connected at random, as measured ones may be."""
+
+    def edges(self):
+        rng = Random(len(self.heads))
+        groups = list(self.groups())
+        senders = [*groups, Group("input", "S1"), Group("input", "END")]
+        found = {}
+        for _ in range(3 * len(groups)):
+            sender, receiver = rng.choice(senders), rng.choice([*groups, Group("logits", "END")])
+            inputs = "" if receiver.kind == "logits" else rng.choice(["q", "kv", "v", "qkv"])
+            if inputs not in ("", "q") or sender.position == receiver.position:
+                found[sender, receiver] = Edge(sender, receiver, inputs)
+        return tuple(found.values())
 
 
 def any_circuit(test):
@@ -154,3 +171,44 @@ def test_a_sentence_without_io_leaves_out_what_reads_it():
     circuit = Circuit("gpt2", (CircuitHead(9, 9, "name mover", "END"),))
     placed = layout(circuit, example=[("to", "END")])
     assert [wire.edge.receiver.kind for wire in placed.wires] == ["logits"]
+
+
+LAWS = (
+    test_nothing_covers_anything,
+    test_boxes_stand_in_their_column_and_later_stages_higher,
+    test_wires_join_their_ends_and_cross_no_box,
+    test_wires_of_two_senders_cross_but_never_run_together,
+)
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
+def test_the_laws_hold_for_any_connections(law, monkeypatch):
+    monkeypatch.setitem(globals(), "diagram", lambda found: diagram_with(found, Wired))
+    law()
+
+
+diagram_with = diagram
+
+
+def test_mlps_stand_above_the_heads_that_they_read():
+    sentence = [("17", "XX"), ("45", "YY"), ("to", ""), ("17", "END")]
+    placed = layout(published("greater_than", "gpt2"), example=sentence)
+    tops = {tuple(box.group): box.rect.y for box in placed.boxes}
+    order = [("MLP", "END"), ("mover", "END"), ("MLP", "YY"), ("mover", "YY")]
+    assert sorted(tops, key=lambda group: tops[group]) == order
+    drawn = {wire.edge for wire in placed.wires}
+    assert drawn == set(published("greater_than", "gpt2").edges())
+
+
+def test_a_class_far_below_reaches_the_logits_past_the_others():
+    heads = (
+        CircuitHead(1, 0, "induction", "END"),
+        CircuitHead(7, 3, "S-inhibition", "END"),
+        CircuitHead(9, 9, "name mover", "END"),
+    )
+    placed = layout(Circuit("gpt2", heads))
+    up = {w.edge.sender.kind: w for w in placed.wires if w.edge.receiver.kind == "logits"}
+    assert set(up) == {"induction", "name mover"}
+    assert len(up["name mover"].points) == 2
+    tips = [wire.points[-1][0] for wire in up.values()]
+    assert abs(tips[0] - tips[1]) > 20

@@ -14,7 +14,7 @@ TEXT = r'"[^"\n<>]+"'
 GRAMMAR = {
     "node": re.compile(rf"({ID})(?:\[{TEXT}\]|\[\[{TEXT}\]\]|\(\[{TEXT}\]\))$"),
     "subgraph": re.compile(rf"subgraph ({ID})\[{TEXT}\]$"),
-    "edge": re.compile(rf"({ID}) -- {TEXT} --> ({ID})$"),
+    "edge": re.compile(rf"({ID}) (?:-- {TEXT} )?--> ({ID})$"),
     "style": re.compile(rf"style ({ID}) fill:#[0-9A-F]{{6}},stroke:#[0-9A-F]{{6}}$"),
 }
 
@@ -78,3 +78,12 @@ def test_markup_in_a_position_is_only_text(position):
     line = circuit_mermaid(circuit).splitlines()[1]
     written = re.search(r' at (.*)"\]$', line).group(1)
     assert re.sub(r"#(\d+);", lambda m: chr(int(m.group(1))), written) == position
+
+
+def test_a_circuit_of_another_task_with_mlps():
+    circuit = published("greater_than", "gpt2")
+    found = parse(circuit_mermaid(circuit))
+    assert len(found["node"]) == 1 + len(circuit.heads) + len(circuit.mlps) + 1  # YY, logits
+    assert len(found["edge"]) == len(circuit.edges())
+    assert "MLP__END --> " not in circuit_mermaid(circuit)  # to the logits it has a sign
+    assert "mover__YY --> MLP__YY" in circuit_mermaid(circuit)

@@ -1,0 +1,169 @@
+"""Tasks beside IOI: does a GPT-2 do them, and by which heads?
+
+Greater-than, induction, gendered pronouns, subject-verb agreement: how well the model does, which
+heads write the answer (path patching), a circuit pruned from all heads, how much of the task it
+does alone (mean ablation), and for `gpt2` the published circuit beside it, where there is one.
+
+    interp task greater-than --model mini --n 100 --out out/task
+
+Source: Hanna et al. 2023 (arXiv 2305.00586); Olsson et al. 2022 (arXiv 2209.11895); Linzen et al.
+2016 (arXiv 1611.01368); pruning and ablation as in `interp ioi`.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import interp
+from analyses import task_report
+from analyses.choices import among, names, strongest
+from analyses.ioi_files import prepare
+from analyses.shell import Device, Model, N, Out, Seed, bar, plain_errors, show
+from analyses.study import Study
+from interp import tasks
+from interp.circuits import Circuit, classify_roles, prune_heads, published
+from interp.heads import attention_between, attention_patterns
+from interp.patching import Ablation, ablate, effect, measure, path_patch
+from interp.report import Report
+from interp.statistics import bootstrap_ratio
+
+TASKS: dict[str, tuple[Callable[..., tasks.Task], str]] = {
+    "greater-than": (tasks.greater_than, "probability_diff"),
+    "induction": (tasks.induction, "logit_diff"),
+    "pronoun": (tasks.pronoun, "logit_diff"),
+    "agreement": (tasks.agreement, "probability_diff"),
+}
+"""Name -> what makes its prompts, and the metric that it is read with."""
+
+
+def run(
+    name: str,
+    model: str | Path | interp.HookedGPT2 = "mini",
+    *,
+    n: int = 100,
+    seed: int = 0,
+    out: str | Path | None = None,
+    threshold: float = 0.02,
+    device: str | None = None,
+) -> Report:
+    """Run the analysis.
+
+    Args:
+        name: a task of `TASKS`.
+        model: a name or directory for `interp.load`, or a loaded model.
+        n: number of prompts, at least 2.
+        seed: of the prompts.
+        out: folder for the report, results.json, results.csv, prompts.csv, the circuit and its
+            diagrams; None writes nothing.
+        threshold: smallest effect of a head of the circuit, as a fraction of the mean metric.
+        device: where to run; None for where the model is.
+
+    Returns:
+        The report.
+
+    Raises:
+        ValueError: for an unknown task, fewer than 2 prompts, a threshold that is not positive, or
+            a model whose tokenizer the task does not fit.
+        OSError: when `out` cannot be written to; asked before any work.
+    """
+    among("task", [name], TASKS)
+    if n < 2:
+        raise ValueError(f"n must be at least 2 for an interval, got {n}")
+    if not threshold > 0:
+        raise ValueError(f"threshold must be a positive fraction, got {threshold}")
+    folder = None if out is None else prepare(out)
+    loaded = model if isinstance(model, interp.HookedGPT2) else interp.load(model)
+    if device is not None:
+        loaded.to(device)
+    make, metric = TASKS[name]
+    draw = partial(make, loaded.tokenizer, seed=seed)
+    study = Study(loaded, draw(n), seed, metric, folder, {"task": name}, draw)
+
+    readings = [metric, *(m for m in task_report.READINGS if m != metric)]
+    readings += ["cutoff_sharpness"] if name == "greater-than" else []
+    sides = {str(side): measure(loaded, study.task, readings, side=side) for side in tasks.SIDES}
+    direct = path_patch(loaded, study.task, metrics=metric, progress=bar("direct effects"))
+    study.keep("direct effects", direct)
+    options: dict[str, Any] = {"value": "group mean", "metrics": metric}
+    study.keep("ablation", ablate(loaded, study.task, progress=bar("ablation"), **options))
+    attention = attention_between(loaded, study.task, progress=bar("attention"))
+    keep = prune_heads(loaded, study.task, threshold=threshold, progress=bar("circuit"))
+    found = classify_roles(
+        keep,
+        effect(direct, metric),
+        attention,
+        smallest=threshold * abs(float(sides["clean"][metric].mean())) or threshold,
+        source=f"pruned from the last layer to the first, threshold {threshold:.1%} of the mean "
+        "logit difference",
+    )
+    circuits = {"found here": found, **_published(study)}
+    for label, circuit in circuits.items():
+        _faithfulness(study, label, circuit)
+
+    patterns = attention_patterns(loaded, study.task.clean[0])
+    sections = task_report.sections(study, name, sides, attention, circuits)
+    if folder is not None:
+        task_report.write_circuits(study, circuits, attention, patterns)
+    best = strongest(study.estimates["direct effects"], 3)
+    whole, kept = (study.figures[f"{key}, found here"] for key in ("F_M", "ratio"))
+    lead = (
+        f"On {n} prompts of {name} {loaded.name} reaches a mean {metric} of {whole.mean:.2f}. The "
+        f"heads with the largest direct effects are {names(best)}. "
+    )
+    if found.heads:
+        lead += f"The {len(found.heads)} head outputs found here alone keep {kept.mean:.0%} of it."
+    else:
+        lead += (
+            "With all other positions ablated, no head output at the task\u2019s roles makes a "
+            "difference above the threshold: the model works by way of other positions."
+        )
+    more = task_report.downloads(circuits)
+    return study.report(f"{name.capitalize()} in {loaded.name}", lead, sections, more)
+
+
+def _published(study: Study) -> dict[str, Circuit]:
+    """The circuit of the literature, if there is one for this model."""
+    try:
+        return {"published": published(study.task.name, study.model.name)}
+    except KeyError:
+        return {}
+
+
+def _faithfulness(study: Study, label: str, circuit: Circuit) -> None:
+    """The metric of the whole model and of a circuit alone, and their ratio."""
+    kept = [(head.layer, head.head, head.position) for head in circuit.heads]
+    others = Ablation(heads="all", keep=kept, value="group mean")
+    metric = study.metric
+    whole = measure(study.model, study.task, metric)[metric]
+    alone = measure(study.model, study.task, metric, ablation=others, progress=bar(label))[metric]
+    for key, values in (("F_M", whole), ("F_C", alone)):
+        study.keep(f"{key}, {label}", values.rename(metric))
+        means = study.estimates[f"{key}, {label}"]
+        ends = (float(means[end]) for end in ("mean", "low", "high"))
+        study.figures[f"{key}, {label}"] = interp.statistics.Estimate(*ends)
+    study.figures[f"ratio, {label}"] = bootstrap_ratio(alone.values, whole.values)
+
+
+def main(
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(TASKS)}.")],
+    model: Model = "mini",
+    n: N = 100,
+    seed: Seed = 0,
+    out: Out = Path("out/task"),
+    threshold: Annotated[
+        float,
+        typer.Option(help="Smallest effect of a head, as a fraction of the logit difference."),
+    ] = 0.02,
+    device: Device = None,
+) -> None:
+    """Behavior, direct effects, circuit and faithfulness on tasks other than IOI."""
+    with plain_errors():
+        report = run(name, model, n=n, seed=seed, out=out, threshold=threshold, device=device)
+    show(report, out)
+
+
+if __name__ == "__main__":
+    typer.run(main)

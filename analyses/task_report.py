@@ -1,0 +1,228 @@
+"""The report of the analysis of a task, and the files of its circuits."""
+
+from collections.abc import Mapping
+
+import xarray as xr
+
+from analyses.study import Study, effects_table
+from interp.circuits import Circuit
+from interp.patching import METRICS
+from interp.plots import (
+    circuit_dot,
+    circuit_graphml,
+    circuit_html,
+    circuit_mermaid,
+    circuit_svg,
+    effect_heatmap,
+    effect_ranking,
+    example_of,
+)
+from interp.report import Download, Drawing, Figure, Section, Table
+from interp.statistics import bootstrap_mean
+
+READINGS = ("logit_diff", "probability_diff", "accuracy")
+"""What is said of the behavior on every task."""
+
+_ABOUT = {
+    "greater-than": "A span starts in a year of some century; the year in which it ends must be a "
+    "later one. Answers are all later years of the century, foils the others. The partner starts "
+    "in the year 01, after which nearly all years are right.",
+    "induction": "Random words, some of which come again: what follows is what followed before. In "
+    "the partner the answer and the foil have changed places.",
+    "pronoun": "A sentence about one person goes on with the pronoun that English text uses with "
+    "the name. The partner has a name of the other gender. No list of heads for this task is "
+    "established in the literature.",
+    "agreement": "The verb agrees with the subject, not with the noun between. Answers are the "
+    "verbs of the subject\u2019s number, foils those of the other. In the partner the subject has "
+    "the other number. No list of heads for this task is established in the literature.",
+}
+
+
+def sections(
+    study: Study,
+    name: str,
+    sides: Mapping[str, xr.Dataset],
+    attention: xr.DataArray,
+    circuits: Mapping[str, Circuit],
+) -> list[Section]:
+    """The parts of the page.
+
+    Args:
+        study: with direct effects, ablation and the faithfulness of each circuit.
+        name: of the task, as the command has it.
+        sides: metrics of clean and corrupted prompts.
+        attention: of `attention_between`.
+        circuits: the circuits, by where they come from.
+
+    Returns:
+        Behavior, direct effects, each circuit, faithfulness.
+    """
+    drawn = [_circuit(study, label, circuit) for label, circuit in circuits.items()]
+    return [
+        _behavior(study, name, sides),
+        _direct(study),
+        *drawn,
+        _faithfulness(study, circuits),
+    ]
+
+
+def _behavior(study: Study, name: str, sides: Mapping[str, xr.Dataset]) -> Section:
+    rows = [
+        {"run": side, **{f"{m} ({METRICS[str(m)]})": _text(found[m]) for m in found}}
+        for side, found in sides.items()
+    ]
+    example = (
+        f"For example: \u201c{study.task.clean[0]} \u2026\u201d, with the partner "
+        f"\u201c{study.task.corrupted[0]} \u2026\u201d."
+    )
+    return Section(
+        "Behavior",
+        f"{_ABOUT[name]} {example}",
+        [
+            Table(
+                rows,
+                "Means over prompts with 95 % bootstrap intervals; answers and foils are those of "
+                "the clean prompt. Of sets the logit is the mean over tokens and the probability "
+                "the sum.",
+            )
+        ],
+    )
+
+
+def _text(values: xr.DataArray) -> str:
+    return f"{bootstrap_mean(values.values):.3f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _direct(study: Study) -> Section:
+    effects = study.estimates["direct effects"]
+    return Section(
+        "Which heads write the answer",
+        "Path patching from each head straight to the logits: the head says what it says in the "
+        "partner, every other head what it says in the clean run, MLPs are recomputed. A negative "
+        f"effect means that {study.metric} falls: the head writes the answer.",
+        [
+            Figure(
+                effect_heatmap(effects),
+                f"Change of {study.metric} for each head. Red: the head writes the answer. Blue: "
+                "it writes against it.",
+            ),
+            effects_table(effects),
+            Figure(
+                effect_ranking({"direct": effects, "ablated": study.estimates["ablation"]}),
+                "The direct effects, and what losing the whole head costs (its group mean at every "
+                "position), which has indirect effects in it.",
+            ),
+        ],
+    )
+
+
+def _circuit(study: Study, label: str, circuit: Circuit) -> Section:
+    rows = [
+        {
+            "class": group.kind,
+            "position": group.position,
+            "heads": ", ".join(node.label for node in nodes),
+        }
+        for group, nodes in circuit.nodes().items()
+    ]
+    return Section(
+        f"The circuit {label}",
+        f"Source: {circuit.source}. A head keeps its output at the position where it stands. "
+        "Arrows are drawn where the literature has them for these classes at these positions; "
+        "heads of class \u201cother\u201d have an effect, but what they connect is not "
+        "determined here.",
+        [
+            Drawing(
+                circuit_svg(circuit, effects=_contribution(study), example=_sentence(study)),
+                "Columns are token positions of the first prompt, from the tokens (bottom) to the "
+                f"logits (top). {_file(label)}.html shows the evidence for each head.",
+            ),
+            Table(rows, "The circuit by class and position."),
+        ],
+    )
+
+
+def _faithfulness(study: Study, circuits: Mapping[str, Circuit]) -> Section:
+    keys = {"F_M": "whole model", "F_C": "circuit alone", "ratio": "F(C) / F(M)"}
+    rows = [
+        {"circuit": label}
+        | {about: f"{study.figures[f'{key}, {label}']:.3f}" for key, about in keys.items()}
+        for label in circuits
+    ]
+    return Section(
+        "Does the circuit do the task alone?",
+        "Every head output outside the circuit is set to its mean over the partners of the same "
+        "sentence. MLPs, layer norms and embeddings are left alone, also those MLPs that a "
+        "published circuit does not count in. Heads are pruned by the logit difference.",
+        [Table(rows, f"Mean {study.metric} with 95 % bootstrap intervals over prompts.")],
+    )
+
+
+def downloads(circuits: Mapping[str, Circuit]) -> list[Download]:
+    """What `write_circuits` writes."""
+    about = {
+        "html": "the diagram as a page; point at a head for its evidence",
+        "svg": "the diagram as a drawing",
+        "json": "heads, classes, positions",
+        "mmd": "Mermaid text",
+        "dot": "DOT text, for Graphviz",
+        "graphml": "GraphML, for graph tools",
+    }
+    return [
+        Download(f"{_file(label)}.{suffix}", f"The circuit {label}: {what}.")
+        for label in circuits
+        for suffix, what in about.items()
+    ]
+
+
+def write_circuits(
+    study: Study,
+    circuits: Mapping[str, Circuit],
+    attention: xr.DataArray,
+    patterns: xr.DataArray,
+) -> None:
+    """Write each circuit as JSON, drawings and graphs into the study's folder.
+
+    Args:
+        study: with a folder, direct effects and ablation.
+        circuits: the circuits, by where they come from.
+        attention: of `attention_between`.
+        patterns: of `attention_patterns` of the first prompt.
+    """
+    if study.folder is None:
+        return
+    effects, example = _contribution(study), _sentence(study)
+    looks = attention.sel(query="END").mean("prompt")
+    scores: dict[str, xr.Dataset | xr.DataArray] = {
+        "direct effect": study.estimates["direct effects"],
+        "effect of ablating it": study.estimates["ablation"],
+        **{f"attention END to {key}": looks.sel(key=key, drop=True) for key in looks["key"].values},
+    }
+    for label, circuit in circuits.items():
+        texts = {
+            "html": circuit_html(
+                circuit, effects=effects, example=example, scores=scores, attention=patterns
+            ),
+            "svg": circuit_svg(circuit, effects=effects, example=example),
+            "json": circuit.to_json(),
+            "mmd": circuit_mermaid(circuit),
+            "dot": circuit_dot(circuit),
+            "graphml": circuit_graphml(circuit),
+        }
+        for suffix, text in texts.items():
+            (study.folder / f"{_file(label)}.{suffix}").write_text(text, encoding="utf-8")
+
+
+def _file(label: str) -> str:
+    return {"found here": "circuit"}.get(label, f"{label}_circuit")
+
+
+def _contribution(study: Study) -> xr.DataArray:
+    """What each head's direct path adds to the metric: minus the direct effect."""
+    mean = -study.estimates["direct effects"]["mean"]
+    unit = METRICS[study.metric]
+    return mean.assign_attrs(title=f"Direct contribution to {study.metric}", unit=unit)
+
+
+def _sentence(study: Study) -> tuple[tuple[str, str], ...]:
+    return tuple(example_of(study.task, study.model.tokenizer))

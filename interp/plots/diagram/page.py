@@ -1,0 +1,138 @@
+"""The circuit diagram as a page of its own, each head linked to its evidence.
+
+The page needs no network. With evidence, pointing at a head (or moving to it with the tab key)
+shows its numbers and its attention beside the diagram, and clicking keeps them there.
+"""
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.resources import files
+
+import numpy as np
+import xarray as xr
+from jinja2 import Environment, StrictUndefined, Template
+from jinja2.loaders import PackageLoader
+from markupsafe import Markup
+
+from interp.circuits import Circuit, CircuitHead
+from interp.plots.attention.style import labels_of, require_dims
+from interp.plots.attention.view import packed
+from interp.plots.diagram.shapes import EXAMPLE, Example, note_of
+from interp.plots.diagram.svg import circuit_svg
+
+Score = xr.Dataset | xr.DataArray
+"""One number a head, dims `layer`, `head`; of a dataset `mean`, `low` and `high`."""
+
+
+def circuit_html(
+    circuit: Circuit,
+    *,
+    effects: xr.DataArray | None = None,
+    example: Example = EXAMPLE,
+    scores: Mapping[str, Score] | None = None,
+    attention: xr.DataArray | None = None,
+) -> str:
+    """Draw a circuit as a page that opens without a network.
+
+    Args:
+        circuit: As for `circuit_svg`.
+        effects: As for `circuit_svg`.
+        example: As for `circuit_svg`.
+        scores: Name to what was measured of every head: arrays of dims `layer`, `head`, or datasets
+            of `mean_effect`, which have an interval. The attr `unit` stands behind the number.
+        attention: Every head's pattern in one prompt, dims `layer`, `head`, `query`, `key`, such as
+            of `interp.heads.attention_patterns`.
+
+    Returns:
+        A complete HTML document; without `scores` and `attention` it has no script.
+
+    Raises:
+        ValueError: As for `circuit_svg`, or a score or the attention has other dims.
+        KeyError: As for `circuit_svg`, or a head is outside a score or the attention.
+    """
+    drawing = circuit_svg(circuit, effects=effects, example=example)
+    data = None
+    if scores or attention is not None:
+        text = json.dumps(_evidence(circuit, scores or {}, attention), separators=(",", ":"))
+        data = Markup(text.replace("<", "\\u003c"))  # nothing else could end the data in a script
+    folder = files("interp.plots.diagram")
+    parts = {
+        name: Markup((folder / f"page.{suffix}").read_text(encoding="utf-8"))
+        for name, suffix in (("style", "css"), ("script", "js"))
+    }
+    title = f"Circuit of {circuit.model}"
+    return _template().render(title=title, drawing=Markup(drawing), data=data, **parts)
+
+
+def _evidence(
+    circuit: Circuit, scores: Mapping[str, Score], attention: xr.DataArray | None
+) -> dict[str, object]:
+    """What the page's script reads.
+
+    Returns:
+        `tokens`: labels, or None; `nodes`: "9.6 at END" to `label`, `about` (a line), `rows` (name
+        and number as text, of each score) and `pattern` (base64 of bytes, query by query, keys up
+        to the query), or None.
+    """
+    for name, score in scores.items():
+        values = score["mean"] if isinstance(score, xr.Dataset) else score
+        if set(values.dims) != {"layer", "head"}:
+            raise ValueError(
+                f"score {name!r} needs the dims (layer, head), not {values.dims}; "
+                "mean_effect makes such a dataset of effects by prompt."
+            )
+    if attention is not None:
+        require_dims(attention, ("layer", "head", "query", "key"), "circuit_html")
+    nodes: dict[str, object] = {}
+    for members in circuit.nodes().values():
+        for node in members:
+            head = node if isinstance(node, CircuitHead) else None
+            nodes[f"{node.label} at {node.position}"] = {
+                "label": node.label,
+                "about": f"{node.kind}{' head' if head else ''} at {node.position}: "
+                f"{note_of(node.group)}",
+                "rows": [[name, _number(score, head)] for name, score in scores.items() if head],
+                "pattern": _pattern(attention, head) if head and attention is not None else None,
+            }
+    return {
+        "tokens": None if attention is None else labels_of(attention, "key"),
+        "nodes": nodes,
+    }
+
+
+def _select(array: xr.DataArray, head: CircuitHead, what: str) -> xr.DataArray:
+    try:
+        return array.sel(layer=head.layer, head=head.head)
+    except (KeyError, IndexError) as error:
+        raise KeyError(f"{what} has no head {head.label}, which the circuit has.") from error
+
+
+def _number(score: Score, head: CircuitHead) -> str:
+    """A score with its interval and unit, as text."""
+    if isinstance(score, xr.Dataset):
+        parts = [score[key] for key in ("mean", "low", "high")]
+    else:
+        parts = [score]
+    value, *ends = (float(_select(part, head, "a score")) for part in parts)
+    if not np.isfinite(value):
+        return "\N{EN DASH}"
+    text = f"{value:+.3f}" + (f" [{ends[0]:+.3f}, {ends[1]:+.3f}]" if ends else "")
+    return f"{text} {score.attrs.get('unit', '')}".rstrip().replace("-", "\N{MINUS SIGN}")
+
+
+def _pattern(attention: xr.DataArray, head: CircuitHead) -> str:
+    one = _select(attention, head, "attention").transpose("query", "key").values
+    return packed(one[np.tril_indices(len(one))])
+
+
+@lru_cache(maxsize=1)
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("interp.plots.diagram", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.jinja")

@@ -1,0 +1,87 @@
+"""Gendered pronouns: "Yesterday Mary lost the key because" -> " she".
+
+A sentence about one person goes on with the pronoun of the name; the foil is the other pronoun. The
+corrupted partner names a person of the other gender in the same sentence. Roles: NAME, NAME+1 (the
+token after it) and END.
+
+The names are common given names that English text mostly uses with one of the two pronouns: what is
+measured is that habit of a text, and nothing about people.
+
+Source: the task after Mathwin et al. 2023, "Identifying a Preliminary Circuit for Predicting
+Gendered Pronouns in GPT-2 Small"; preliminary, so no head list is kept here. The sentences are
+interp's own.
+"""
+
+import random
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from interp.tasks.task import Task
+from interp.tasks.templates import usable_words
+from interp.tasks.tokens import encode_pairs
+from interp.tasks.words import draw_evenly, require_count
+
+SHE = (
+    "Mary", "Anna", "Alice", "Emma", "Laura", "Kate", "Lucy", "Sarah", "Julia", "Helen", "Rose",
+    "Grace", "Claire", "Jane", "Ruth", "Susan", "Karen", "Linda", "Nancy", "Rachel", "Barbara",
+    "Carol", "Elizabeth", "Lisa",
+)  # fmt: skip
+HE = (
+    "John", "David", "Paul", "Mark", "James", "Peter", "Robert", "Henry", "George", "Thomas",
+    "William", "Charles", "Daniel", "Michael", "Richard", "Edward", "Frank", "Simon", "Martin",
+    "Andrew", "Stephen", "Kevin", "Brian", "Jack",
+)  # fmt: skip
+TEMPLATES = (
+    "Yesterday {name} lost the key because",
+    "Yesterday {name} said that",
+    "On Monday {name} washed the ring and then",
+    "When {name} came to the school,",
+    "Last week {name} was sad because",
+    "So {name} is a really great friend, isn't",
+    "We know {name} was happy that",
+)
+
+
+def pronoun(tokenizer: PreTrainedTokenizerBase, n: int = 100, *, seed: int = 0) -> Task:
+    """Make pronoun prompts.
+
+    Templates and pronouns are spread evenly; a prompt and its partner differ in the name alone.
+
+    Args:
+        tokenizer: the model's tokenizer.
+        n: number of prompts.
+        seed: seeds templates and names.
+
+    Returns:
+        The task, named "pronoun". `order` is the right pronoun, `group` the template's number.
+
+    Raises:
+        ValueError: `n` is below 1, or too few names or pronouns are single tokens.
+    """
+    require_count(n)
+    names = [
+        list(usable_words(tokenizer, words, kind="names", drop_split=True)) for words in (SHE, HE)
+    ]
+    she_he = list(usable_words(tokenizer, ("she", "he"), kind="pronouns", drop_split=False).items())
+    rng = random.Random(f"pronoun {seed}")
+    cells = draw_evenly(rng, n, range(len(TEMPLATES)), (0, 1))
+    drawn = [(t, g, rng.choice(names[g]), rng.choice(names[1 - g])) for t, g in cells]
+    clean = [TEMPLATES[t].format(name=name) for t, _, name, _ in drawn]
+    corrupted = [TEMPLATES[t].format(name=other) for t, _, _, other in drawn]
+    tokens, partners, mask = encode_pairs(tokenizer, clean, corrupted)
+    at = (tokens != partners).int().argmax(-1)  # the only token that differs
+    return Task(
+        name="pronoun",
+        clean=tuple(clean),
+        corrupted=tuple(corrupted),
+        clean_tokens=tokens,
+        corrupted_tokens=partners,
+        attention_mask=mask,
+        answer=torch.tensor([she_he[g][1] for _, g, *_ in drawn]),
+        foil=torch.tensor([she_he[1 - g][1] for _, g, *_ in drawn]),
+        positions={"NAME": at, "NAME+1": at + 1, "END": mask.sum(-1) - 1},
+        group=tuple(f"{t:02d}" for t, *_ in drawn),
+        template=tuple(TEMPLATES[t] for t, *_ in drawn),
+        order=tuple(she_he[g][0] for _, g, *_ in drawn),
+    )

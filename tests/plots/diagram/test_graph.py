@@ -1,0 +1,78 @@
+"""The circuit as a graph: what joins what, and text that others can read."""
+
+import io
+import re
+
+import networkx as nx
+import pytest
+
+from interp.circuits import Circuit, CircuitHead, CircuitMLP, published
+from interp.plots import circuit_dot, circuit_graphml, to_networkx
+
+SMALL = Circuit(
+    'a "model"',
+    (
+        CircuitHead(0, 1, "duplicate token", "S2"),
+        CircuitHead(3, 0, "duplicate token", "S2"),
+        CircuitHead(2, 5, "S-inhibition", "END"),
+        CircuitHead(9, 9, "name mover", "END"),
+    ),
+    "hand",
+)
+
+
+def test_nodes_and_edges_by_hand():
+    graph = to_networkx(SMALL)
+    assert graph.graph == {"model": 'a "model"', "source": "hand"}
+    assert graph.nodes["9.9 at END"] == {
+        "label": "9.9", "kind": "name mover", "position": "END", "layer": 9, "head": 9,
+    }  # fmt: skip
+    assert graph.nodes["input at S1"] == {"label": "S1", "kind": "input", "position": "S1"}
+    assert {(s, r): i for s, r, i in graph.edges(data="inputs")} == {
+        ("input at S1", "0.1 at S2"): "kv",
+        ("input at S1", "3.0 at S2"): "kv",
+        ("input at S2", "0.1 at S2"): "q",
+        ("input at S2", "3.0 at S2"): "q",
+        ("input at END", "2.5 at END"): "q",
+        ("input at IO", "9.9 at END"): "kv",
+        ("0.1 at S2", "2.5 at END"): "kv",  # but not from 3.0, which lies above 2.5
+        ("2.5 at END", "9.9 at END"): "q",
+        ("9.9 at END", "logits"): "",
+    }
+
+
+@pytest.mark.parametrize("task", ["ioi", "greater_than", "induction"])
+def test_the_published_ones_flow_upward_to_the_logits(task):
+    circuit = published(task, "gpt2")
+    graph = to_networkx(circuit)
+    assert nx.is_directed_acyclic_graph(graph)
+    nodes = {
+        f"{node.label} at {node.position}" for group in circuit.nodes().values() for node in group
+    }
+    assert nodes <= set(graph)
+    assert all(nx.has_path(graph, node, "logits") for node in nodes)
+
+
+def test_an_mlp_reads_the_heads_of_its_layer_and_not_the_reverse():
+    heads = (CircuitHead(8, 0, "mover", "END"), CircuitHead(9, 0, "mover", "END"))
+    graph = to_networkx(Circuit("gpt2", heads, mlps=(CircuitMLP(8, "END"),)))
+    assert graph.has_edge("8.0 at END", "m8 at END")
+    assert not graph.has_edge("9.0 at END", "m8 at END")
+
+
+def test_graphml_comes_back_as_it_was():
+    graph = to_networkx(published("greater_than", "gpt2"))
+    again = nx.read_graphml(io.BytesIO(circuit_graphml(published("greater_than", "gpt2")).encode()))
+    assert dict(again.nodes(data=True)) == dict(graph.nodes(data=True))
+    assert set(again.edges(data="inputs")) == set(graph.edges(data="inputs"))
+
+
+def test_dot_has_every_node_and_edge_once_and_escapes_names():
+    text = circuit_dot(SMALL)
+    assert text.startswith('digraph "a \\"model\\"" {') and text.endswith("}\n")
+    graph = to_networkx(SMALL)
+    for node in graph:
+        assert len(re.findall(rf'^ +"{re.escape(node)}" \[', text, re.M)) == 1
+    arrows = re.findall(r'"([^"]+)" -> "([^"]+)"', text)
+    assert sorted(arrows) == sorted(graph.edges)
+    assert text.count("{") == text.count("}")
