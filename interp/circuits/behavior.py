@@ -11,12 +11,13 @@ Attention from the head's position, mean over the clean prompts:
 and `copy`, `anti_copy`: whether the tokens of the answer and the foil are among the five highest
 logits of what the head would write for them, or of its negative. The class is the first that fits:
 
-    previous token, duplicate token, induction
-                           the largest of these three attentions, if none of answer is larger
+    induction              looks most by induction, unless more at the answer elsewhere
+    previous token, duplicate token
+                           likewise, of heads without a link to the logits
     S-inhibition           its links into queries of movers are stronger than its others into movers
                            or the logits, and it looks at the foil
-    name mover             has links to the logits or into values of movers, and looks at the answer
-                           or the foil or copies them; the answer loses without it
+    name mover             has links to the logits, or has links into values of movers and looks at
+                           the answer or copies; the answer loses without it
     negative name mover    the same, and the answer gains
     other                  none of these
 
@@ -130,24 +131,24 @@ def class_of(
         One of `KINDS`.
     """
     looks = {str(name): float(value) for name, value in behavior.items()}
-    pattern = max(_STRUCTURAL, key=lambda name: looks[name])
-    if looks[pattern] >= max(min_attention, looks["answer"]):
-        return _STRUCTURAL[pattern]
-    into_queries, writes = 0.0, 0.0
+    told = dict.fromkeys(("logits", "q", "k", "v"), 0.0)  # effects on the logits and on movers
     for link in links:
         if (link.sender, link.sent_from) != node or link.effect is None:
             continue
         receiver = later.get((link.receiver, link.received_at))
         if link.receiver == LOGITS:
-            writes += link.effect
+            told["logits"] += link.effect
         elif receiver is not None and receiver.kind in MOVERS:
-            sign = -1 if receiver.kind == "negative name mover" else 1
-            into_queries += sign * link.effect if link.inputs == "q" else 0.0
-            writes += sign * link.effect if link.inputs == "v" else 0.0
-    if abs(into_queries) > abs(writes) and looks["foil"] >= min_attention:
+            told[link.inputs] += abs(link.effect) if link.inputs == "q" else link.effect
+    patterns = ["induction"] if told["logits"] else list(_STRUCTURAL)
+    pattern = max(patterns, key=lambda name: looks[name])
+    if looks[pattern] >= max(min_attention, looks["answer"]):
+        return _STRUCTURAL[pattern]
+    writes = told["logits"] + told["v"]
+    if told["q"] > abs(writes) and looks["foil"] >= min_attention:
         return "S-inhibition"
-    copies = max(looks["copy"], looks["anti_copy"]) >= _COPIES
-    if writes and (max(looks["answer"], looks["foil"]) >= min_attention or copies):
+    moves = looks["answer"] >= min_attention or looks["copy"] >= _COPIES
+    if told["logits"] or (told["v"] and moves):
         return "name mover" if writes < 0 else "negative name mover"
     return "other"
 
@@ -176,7 +177,7 @@ def _copying(
         scores = copy_scores(model, task).mean("role")
     except ValueError:  # the answer does not stand in the prompt
         return {name: np.full((len(nodes), len(task)), np.nan) for name in ("copy", "anti_copy")}
-    layer, head = ([node[i] for node in nodes] for i in (0, 1))
+    layer, head = [i for i, _, _ in nodes], [h for _, h, _ in nodes]
     return {
         name: scores[name].transpose("layer", "head", "prompt").values[layer, head]
         for name in ("copy", "anti_copy")

@@ -6,7 +6,9 @@ and so on down to the token embedding. Layers are gone through from the last to 
 all that reads a head is known before it is asked what the head itself reads.
 
     queries          sent and received at the receiver's own position
-    keys, values     received everywhere, sent from one role at a time: where the effect lies
+    keys, values     received everywhere, sent from one role at a time: where the effect lies (only
+                     heads that have half the effect that counts when they send from everywhere are
+                     asked from where; the others' tests count as lost)
 
 A path matters if its mean effect on the metric is beyond `smallest` times the mean of the metric,
 by a test over prompts with the false discoveries held below `fdr` among all paths into the
@@ -24,6 +26,8 @@ test.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -44,6 +48,8 @@ from interp.tasks import Task
 
 Node = tuple[int, int, str]
 """A head at a role: layer, head, role."""
+
+_Tried = tuple[LinkKey, Float[np.ndarray, " prompt"]]
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,11 @@ class Derivation:
             at = head.label, head.position
             out = [x for x in self.circuit.links if (x.sender, x.sent_from) == at]
             tells = dict.fromkeys(f"{x.receiver} {x.inputs}".strip() for x in out)
-            row = {"head": head.label, "position": head.position, "class": head.kind}
+            row: dict[str, object] = {
+                "head": head.label,
+                "position": head.position,
+                "class": head.kind,
+            }
             row |= {str(name): float(value[i]) for name, value in means.items()}
             effects = [x.effect for x in out if x.effect is not None]
             rows.append(
@@ -185,7 +195,8 @@ class _Search:
 
     def step(self, layer: int) -> None:
         """Test every path into the receivers of a layer; n_layers stands for the logits."""
-        tried: list[tuple[LinkKey, Float[np.ndarray, " prompt"]]] = []
+        tried: list[_Tried] = []
+        before = self.tested
         if layer == self.model.config.n_layers:
             tried += self._paths(Receivers(), LOGITS, "", ["END"], ["END"], layer)
         here = sorted(node for node in self.nodes if node[0] == layer)
@@ -200,9 +211,9 @@ class _Search:
                 tried += self._paths(to, f"{layer}.{head}", site, acts, roles, layer)
         if not tried:
             return
-        self.tested += len(tried)
+        family = self.tested - before
         p = effect_p_values(np.stack([values for _, values in tried]), smallest=self.smallest)
-        for (key, values), q in zip(tried, q_values(p), strict=True):
+        for (key, values), q in zip(tried, q_values(p, family=family), strict=True):
             if q <= self.fdr:
                 self._found.append((key, values, float(q)))
                 if key.sender != INPUT:
@@ -217,22 +228,61 @@ class _Search:
         acts: Sequence[str],
         roles: Sequence[str],
         below: int,
-    ) -> list[tuple[LinkKey, Float[np.ndarray, " prompt"]]]:
-        """Effects of the paths from every earlier head, and the tokens, at each role."""
-        tried = []
-        for site in ("embed", "z") if below else ("embed",):
-            over = ["role"] if site == "embed" else ["layer", "head", "role"]
-            layers = None if site == "embed" else list(range(below))
-            patched = path_patch(
-                self.model, self.task, to, site=site, over=over, layers=layers, positions=roles
+    ) -> list[_Tried]:
+        """Effects of the paths from the tokens, and from every earlier head, at each role."""
+        found = self._effects(to, "embed", ["role"], roles)
+        senders = {(INPUT, role): values for (role,), values in found.items()}
+        self.tested += len(senders)
+        if below:
+            heads = self._effects(to, "z", ["layer", "head"], roles, layers=range(below))
+            self.tested += len(heads) * len(roles)
+            if len(roles) == 1:
+                split = {(*pair, roles[0]): values for pair, values in heads.items()}
+            else:
+                half = self.smallest / 2
+                some = [pair for pair, values in heads.items() if abs(values.mean()) >= half]
+                split = self._effects(
+                    to,
+                    "z",
+                    ["layer", "head", "role"],
+                    roles,
+                    layers=sorted({layer for layer, _ in some}),
+                    heads=sorted({head for _, head in some}),
+                ) if some else {}  # fmt: skip
+                split = {at: values for at, values in split.items() if at[:2] in some}
+            senders |= {(f"{i}.{h}", role): values for (i, h, role), values in split.items()}
+        return [
+            (
+                LinkKey(sender, role, receiver, self._reader(receiver, acts, role), inputs),
+                values * self._alone[role],
             )
-            values = effect(patched).fillna(0.0).stack(sender=over).transpose("sender", "prompt")
-            for at, one in zip(values["sender"].values, values.values, strict=True):
-                sender, role = (INPUT, at) if site == "embed" else (f"{at[0]}.{at[1]}", at[2])
-                role = role[0] if isinstance(role, tuple) else role
-                key = LinkKey(sender, role, receiver, self._reader(receiver, acts, role), inputs)
-                tried.append((key, one * self._alone[role]))
-        return tried
+            for (sender, role), values in senders.items()
+        ]
+
+    def _effects(
+        self,
+        to: Receivers,
+        site: Literal["z", "embed"],
+        over: list[str],
+        roles: Sequence[str],
+        *,
+        layers: Sequence[int] | None = None,
+        heads: Sequence[int] | None = None,
+    ) -> dict[tuple, Float[np.ndarray, " prompt"]]:
+        """Effect of each sender on each prompt."""
+        patched = path_patch(
+            self.model,
+            self.task,
+            to,
+            site=site,
+            over=over,
+            layers=layers,
+            heads=heads,
+            positions=roles,
+        )
+        values = effect(patched).fillna(0.0).transpose(*over, "prompt")
+        places = product(*(values[dim].values.tolist() for dim in over))
+        return dict(zip(places, values.values.reshape(-1, len(self.task)), strict=True))
 
     def _reader(self, receiver: str, acts: Sequence[str], role: str) -> str:
         """Of the positions where a receiver acts, the one that looks most at a role."""

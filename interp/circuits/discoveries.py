@@ -55,11 +55,15 @@ def effect_p_values(
     return np.minimum(p, 1.0)
 
 
-def q_values(p: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
+def q_values(
+    p: Float[np.ndarray, " test"], *, family: int | None = None
+) -> Float[np.ndarray, " test"]:
     """The false-discovery rate at which each test of a family counts as a discovery.
 
     Args:
         p: the p values of all tests that were made, whatever came out.
+        family: how many tests there are, where those not in `p` have a p value of 1; by default as
+            many as in `p`.
 
     Returns:
         Benjamini and Hochberg's adjusted p values.
@@ -69,10 +73,10 @@ def q_values(p: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
         [0.04, 0.667, 0.04, 0.9]
     """
     order = np.argsort(p)
-    scaled = p[order] * len(p) / np.arange(1, len(p) + 1)
+    scaled = p[order] * (family or len(p)) / np.arange(1, len(p) + 1)
     found = np.empty_like(scaled)
     found[order] = np.minimum.accumulate(scaled[::-1])[::-1]
-    return found
+    return np.minimum(found, 1.0)
 
 
 def _upper_tail(t: Float[np.ndarray, "*test"], freedom: int) -> Float[np.ndarray, "*test"]:

@@ -61,9 +61,7 @@ class Link:
     def __post_init__(self) -> None:
         allowed = ("",) if self.receiver == LOGITS else ("q", "k", "v")
         if self.inputs not in allowed:
-            raise ValueError(
-                f"{self} reads into {self.inputs!r}; expected one of {', '.join(map(repr, allowed))}"
-            )
+            raise ValueError(f"{self} reads into {self.inputs!r}; expected one of {list(allowed)}")
         if self.inputs in ("", "q") and self.sent_from != self.received_at:
             raise ValueError(f"{self} changes position, which only keys and values can")
 
@@ -75,9 +73,7 @@ class Link:
     @property
     def key(self) -> LinkKey:
         """What it joins; two links are the same connection if their keys are equal."""
-        return LinkKey(
-            self.sender, self.sent_from, self.receiver, self.received_at, self.inputs
-        )
+        return LinkKey(self.sender, self.sent_from, self.receiver, self.received_at, self.inputs)
 
     def record(self) -> dict[str, Any]:
         """The link as a plain row, without what was not measured."""

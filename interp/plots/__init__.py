@@ -7,7 +7,14 @@ from interp.plots.attention import (
     attention_grid,
     attention_heatmap,
 )
-from interp.plots.diagram import EXAMPLE, Example, circuit_html, circuit_mermaid, circuit_svg
+from interp.plots.diagram import (
+    EXAMPLE,
+    Example,
+    circuit_html,
+    circuit_mermaid,
+    circuit_svg,
+    example_of,
+)
 from interp.plots.heatmap import effect_heatmap, head_heatmap
 from interp.plots.labels import position_labels
 from interp.plots.palette import DIVERGING, KIND_COLORS, KIND_SYMBOLS
@@ -33,6 +40,7 @@ __all__ = [
     "composition_heatmap",
     "effect_heatmap",
     "effect_ranking",
+    "example_of",
     "head_heatmap",
     "position_labels",
     "similarity_heatmap",

@@ -42,11 +42,12 @@ class Workbench:
         spaces: name of each subspace to its number of directions. "position" is added.
         n_layers: blocks.
         n_heads: heads in each.
+        d_head: width of a head; what its clauses match and move must fit.
         n_ctx: longest prompt, in tokens.
         seed: of the rotation, and of the places of heads in their layers.
 
     Raises:
-        ValueError: a prompt of one token, which has nowhere to look.
+        ValueError: for more directions than the model is wide.
     """
 
     def __init__(
@@ -57,14 +58,16 @@ class Workbench:
         *,
         n_layers: int,
         n_heads: int,
+        d_head: int,
         n_ctx: int,
         seed: int,
     ) -> None:
-        if n_ctx < 2:
-            raise ValueError(f"n_ctx must be at least 2, got {n_ctx}")
-        sizes = {**spaces, "position": n_ctx}
-        needed = max(sum(sizes.values()) + 3, n_heads * (max(sizes.values()) + n_ctx + 2))
-        d_model = math.ceil(needed / n_heads) * n_heads
+        sizes, d_model = {**spaces, "position": n_ctx}, n_heads * d_head
+        if sum(sizes.values()) > d_model - 3:
+            raise ValueError(
+                f"{sum(sizes.values())} directions do not fit: {n_heads} heads of {d_head} leave "
+                f"{d_model - 3}"
+            )
         config = GPT2Config(
             n_layers=n_layers,
             n_heads=n_heads,
@@ -81,7 +84,9 @@ class Workbench:
                 parameter.zero_()
         generator = torch.Generator().manual_seed(seed)
         self._spaces = _directions(sizes, d_model, generator)
-        self._places = [torch.randperm(n_heads, generator=generator).tolist() for _ in range(n_layers)]
+        self._places = [
+            torch.randperm(n_heads, generator=generator).tolist() for _ in range(n_layers)
+        ]
         self.model.pos_embed.W_pos.copy_(self._spaces["position"])
         self.model.pos_embed.W_pos[:, :2] = torch.tensor([1.0, -1.0])
         self.model.pos_embed.W_pos[:, :2] *= BALLAST * math.sqrt(d_model / 2)
@@ -135,7 +140,7 @@ class HandSetHead:
         return self
 
     def look(self, key: str, strength: float, *, at: int | None = None) -> "HandSetHead":
-        """Score `strength` for keys with a coordinate of a subspace, any of them or the one `at`."""
+        """Score `strength` for keys that have any coordinate of a subspace, or the one `at`."""
         k = self._spaces[key]
         direction = k.sum(0) if at is None else k[at]
         dim = self._take(1)
@@ -147,7 +152,7 @@ class HandSetHead:
     def move(self, source: str, target: str, strength: float = 1.0) -> "HandSetHead":
         """Add `strength` times what is attended to in one subspace to another of the same size."""
         value, out = self._spaces[source], self._spaces[target]
-        dims = slice(self._moved, self._moved + len(value))
+        dims = self._checked(slice(self._moved, self._moved + len(value)))
         self._moved = dims.stop
         self._attn.W_V[self.head, :, dims] = value.T
         self._attn.W_O[self.head, dims] = strength * out
@@ -156,6 +161,11 @@ class HandSetHead:
     def _take(self, n: int) -> slice:
         dims = slice(self._looked, self._looked + n)
         self._looked = dims.stop
+        return self._checked(dims)
+
+    def _checked(self, dims: slice) -> slice:
+        if dims.stop > self._attn.d_head:
+            raise ValueError(f"head {self.label} is too narrow: it needs {dims.stop} dimensions")
         return dims
 
 

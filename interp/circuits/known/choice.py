@@ -13,6 +13,9 @@ _BUILDERS: Mapping[str, Callable[[int, int], KnownCircuit]] = MappingProxyType(
 KNOWN = tuple(_BUILDERS)
 """The names of the models whose circuit is known."""
 
+NOISE = 0.1
+"""The level of noise on the weights up to which `derive` returns their circuits exactly."""
+
 
 def known_circuit(name: str, *, n: int = 100, seed: int = 0, noise: float = 0.0) -> KnownCircuit:
     """A GPT-2 with weights set by hand, prompts that it gets right, and its circuit.

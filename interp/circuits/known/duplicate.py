@@ -23,7 +23,7 @@ from interp.tasks.tokens import encode_pairs
 
 LAST = "twice"
 _LENGTH = 7
-_SHARP, _REST = 24.0, 12.0
+_SHARP, _REST = 16.0, 8.0
 _PLACES = ((1, 3), (2, 5), (1, 6), (3, 6), (2, 4))  # of the two copies
 
 
@@ -40,7 +40,8 @@ def build(seed: int) -> tuple[HookedGPT2, Truth]:
         dict.fromkeys(("word", "twice", "out", "junk"), n),
         n_layers=3,
         n_heads=3,
-        n_ctx=_LENGTH + 4,
+        d_head=24,
+        n_ctx=_LENGTH + 2,
         seed=seed,
     )
     for i, word in enumerate(WORDS):

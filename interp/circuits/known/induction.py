@@ -21,12 +21,12 @@ from interp.tasks import Task
 from interp.tasks.tokens import encode_pairs
 
 START = "list"
-WORDS = tuple(
-    "apple river stone cloud tiger lemon chair piano honey torch maple rabbit candle anchor "
-    "pepper window basket silver".split()
+WORDS = (
+    *("apple", "river", "stone", "cloud", "tiger", "lemon", "chair"),
+    *("piano", "honey", "torch", "maple", "rabbit", "candle", "anchor"),
 )
 _LENGTH = 8  # tokens between the first and the last
-_SHARP, _REST = 24.0, 12.0  # scores of what is looked for, and of the first token otherwise
+_SHARP, _REST = 16.0, 8.0  # scores: what is looked for; the first token
 
 
 def build(seed: int) -> tuple[HookedGPT2, Truth]:
@@ -42,7 +42,8 @@ def build(seed: int) -> tuple[HookedGPT2, Truth]:
         dict.fromkeys(("word", "before", "out", "junk"), n),
         n_layers=3,
         n_heads=3,
-        n_ctx=_LENGTH + 4,
+        d_head=24,
+        n_ctx=_LENGTH + 2,
         seed=seed,
     )
     for i, word in enumerate(WORDS):

@@ -23,14 +23,14 @@ from interp.circuits.known.words import word_tokenizer
 from interp.model import HookedGPT2
 from interp.tasks import Task, ioi
 
-NAMES = tuple("Ada Ben Cora Dan Eve Finn Gail Hugo Iris Jack Kate Leo".split())
+NAMES = tuple(["Ada", "Ben", "Cora", "Dan", "Eve", "Finn", "Gail", "Hugo"])
 TEMPLATES = (
     "Today [B] and [A] met , and [B] lent a pen to [A]",
     "At noon [B] and [A] ate , then [B] passed the salt to [A]",
     "While [B] and [A] sat at home , [B] read a poem to [A]",
 )
-_SHARP, _REST = 24.0, 12.0
-_INHIBIT = 3.0  # score that each S-inhibition head takes from a name at the name movers
+_SHARP, _REST = 16.0, 8.0
+_INHIBIT = 3.5  # score that each S-inhibition head takes from a name at the name movers
 
 
 def build(seed: int) -> tuple[HookedGPT2, Truth]:
@@ -44,10 +44,14 @@ def build(seed: int) -> tuple[HookedGPT2, Truth]:
     bench = Workbench(
         "ioi by hand",
         tokenizer,
-        {**dict.fromkeys(("name", "duplicated", "inhibited", "out", "junk"), n), "word": len(others)},
+        {
+            **dict.fromkeys(("name", "duplicated", "inhibited", "out", "junk"), n),
+            "word": len(others),
+        },
         n_layers=4,
         n_heads=4,
-        n_ctx=20,
+        d_head=24,
+        n_ctx=15,
         seed=seed,
     )
     for space, words in (("name", NAMES), ("word", sorted(others))):
@@ -62,9 +66,10 @@ def build(seed: int) -> tuple[HookedGPT2, Truth]:
     duplicate.match("position", "position", -2 * _SHARP)  # not itself
     duplicate.look("position", _REST, at=0).move("name", "duplicated")
     inhibition = [
-        bench.head(1).look("duplicated", _SHARP).look("position", _REST, at=0).move(
-            "duplicated", "inhibited"
-        )
+        bench.head(1)
+        .look("duplicated", _SHARP)
+        .look("position", _REST, at=0)
+        .move("duplicated", "inhibited")
         for _ in range(2)
     ]
     movers = [
@@ -86,8 +91,7 @@ def build(seed: int) -> tuple[HookedGPT2, Truth]:
     truth.link(None, "IO", third, "END", "v")
     truth.link(third, "END", None, "END")
 
-    previous = bench.head(0).match("position", "position", _SHARP, back=1)
-    previous.move("name", "junk").move("word", "word", 0.0)
+    bench.head(0).match("position", "position", _SHARP, back=1).move("name", "junk")
     bench.head(0).look("word", 2.0).move("name", "junk")
     bench.head(1).match("position", "position", _SHARP, back=1).move("name", "junk")
     bench.head(2).look("duplicated", _SHARP).look("position", _REST, at=0).move("inhibited", "junk")

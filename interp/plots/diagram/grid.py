@@ -77,7 +77,7 @@ def make_grid(circuit: Circuit, example: Example, edges: tuple[Edge, ...]) -> Gr
     """
     heads = circuit.groups()
     sizes = {group: _box_size(group, len(heads[group]), edges) for group in heads}
-    grid = Grid(_rows(heads), {}, (), {}, sizes)
+    grid = Grid(rows_of(circuit), {}, (), {}, sizes)
     columns: dict[str, Column] = {}
     pieces: list[tuple[float, float]] = []
     sentence_end = columns_end = MARGIN
@@ -113,11 +113,30 @@ def place_pills(heads: tuple[CircuitHead, ...], box: Rect) -> tuple[tuple[Circui
     return tuple(placed)
 
 
-def _rows(heads: Heads) -> dict[Group, int]:
+def rows_of(circuit: Circuit) -> dict[Group, int]:
     """The row of each group, 0 at the bottom, without empty rows.
 
-    Heads of class "other" join the stage whose heads are closest in depth.
+    Where links were measured, a group stands above those it reads from, and all that write to the
+    logits at the top. Else rows are the stages of the classes, and heads of class "other" join the
+    stage whose heads are closest in depth.
     """
+    heads = circuit.groups()
+    return _measured_rows(heads, circuit.edges()) if circuit.links else _stage_rows(heads)
+
+
+def _measured_rows(heads: Heads, edges: tuple[Edge, ...]) -> dict[Group, int]:
+    depth = {group: fmean(h.layer for h in members) for group, members in heads.items()}
+    rows: dict[Group, int] = {}
+    for group in sorted(depth, key=lambda g: depth[g]):
+        below = [e.sender for e in edges if e.receiver == group and e.sender in rows]
+        rows[group] = max((rows[g] + 1 for g in below if depth[g] < depth[group]), default=0)
+    top = max(rows.values(), default=0)
+    rows |= {e.sender: top for e in edges if e.receiver.kind == "logits" and e.sender in rows}
+    order = sorted(set(rows.values()))
+    return {group: order.index(rows[group]) for group in heads}
+
+
+def _stage_rows(heads: Heads) -> dict[Group, int]:
     stage = {g: _stage(g) for g in heads if g.kind != "other"}
     depth = {
         s: fmean(h.layer for g in stage if stage[g] == s for h in heads[g])

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from interp.circuits import PAPER_ROLES, ROLES, Circuit, Edge, Group
-from interp.plots.diagram.grid import MARGIN, Grid, make_grid, place_pills
+from interp.plots.diagram.grid import MARGIN, Grid, make_grid, place_pills, rows_of
 from interp.plots.diagram.shapes import EXAMPLE, Box, Example, Layout, Rect, Token, Wire
 
 _TIP, _STEP, _EXIT = 32.0, 12.0, 16.0  # of a channel: arrow tips, between tracks, below them
@@ -39,8 +39,8 @@ def layout(circuit: Circuit, *, example: Example = EXAMPLE) -> Layout:
 
     Args:
         circuit: The heads, in any number.
-        example: The sentence; its roles are the columns. Connections from roles that it lacks are
-            left out.
+        example: The sentence; its roles are the columns. Connections from roles that it lacks, and
+            measured ones that do not lead up to a higher row, are left out.
 
     Returns:
         The diagram.
@@ -51,7 +51,10 @@ def layout(circuit: Circuit, *, example: Example = EXAMPLE) -> Layout:
     example = _without_idle(circuit, example)
     _check_roles(circuit, example)
     roles = {role for _, role in example}
-    edges = tuple(edge for edge in circuit.edges() if edge.sender.position in roles)
+    rows = rows_of(circuit)
+    edges = tuple(
+        edge for edge in circuit.edges() if edge.sender.position in roles and _leads_up(edge, rows)
+    )
     grid = make_grid(circuit, example, edges)
     routes = _route(grid, edges)
 
@@ -86,9 +89,14 @@ def layout(circuit: Circuit, *, example: Example = EXAMPLE) -> Layout:
     )
 
 
+def _leads_up(edge: Edge, rows: Mapping[Group, int]) -> bool:
+    return rows.get(edge.sender, -1) < rows.get(edge.receiver, len(rows) + 1)
+
+
 def _without_idle(circuit: Circuit, example: Example) -> Example:
-    """The sentence without the roles that neither the paper has nor a head of the circuit."""
+    """The sentence without the roles that neither the paper has nor the circuit uses."""
     shown = {*PAPER_ROLES, *(group.position for group in circuit.groups())}
+    shown |= {link.sent_from for link in circuit.links}
     idle = {role for role in ROLES if role not in shown}
     return tuple((text, "" if role in idle else role) for text, role in example)
 

@@ -22,7 +22,8 @@ def circuit_mermaid(circuit: Circuit) -> str:
     """
     edges = circuit.edges()
     read = {edge.sender for edge in edges if edge.sender.kind == "input"}
-    tokens = sorted(read, key=lambda token: ROLES.index(token.position))
+    order = {role: i for i, role in enumerate(ROLES)}
+    tokens = sorted(read, key=lambda token: (order.get(token.position, -1), token.position))
     lines = ["flowchart BT"]
     lines += [f'  {_id(token)}["{_quoted(token.position)}"]' for token in tokens]
     for group, heads in circuit.groups().items():

@@ -28,7 +28,7 @@ from interp.plots.diagram.shapes import (
 from interp.plots.palette import FONT, INK, KIND_COLORS, MUTED, PAPER, diverging, ink_on, mix
 
 _BAND = "#F6F7F9"
-_INPUT_NAMES = {"q": "queries", "kv": "keys and values"}
+_INPUT_NAMES = {"q": "queries", "k": "keys", "v": "values"}
 
 
 def circuit_svg(
@@ -143,7 +143,7 @@ def _description(circuit: Circuit) -> str:
     )
     flows = (
         f"{sender.kind} at {sender.position} to {receiver.kind} at {receiver.position}"
-        + (f" ({_INPUT_NAMES[inputs]})" if inputs else "")
+        + (f" ({' and '.join(_INPUT_NAMES[letter] for letter in inputs)})" if inputs else "")
         for sender, receiver, inputs in circuit.edges()
     )
     return " ".join(groups) + " Connections: " + "; ".join(flows) + "."
