@@ -7,7 +7,7 @@ all that reads a head is known before it is asked what the head itself reads.
 
     queries          sent and received at the receiver's own position
     keys, values     received everywhere, sent from one role at a time: where the effect lies (only
-                     heads that have half the effect that counts when they send from everywhere are
+                     heads that have half the effect that counts when they send from all roles are
                      asked from where; the others' tests count as lost)
 
 A path matters if its mean effect on the metric is beyond `smallest` times the mean of the metric,
@@ -33,7 +33,7 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from interp.circuits.behavior import class_of, node_behavior
 from interp.circuits.circuit import Circuit, CircuitHead
@@ -181,17 +181,7 @@ class _Search:
         self.tested = 0
         self._found: list[tuple[LinkKey, Float[np.ndarray, " prompt"], float]] = []
         self._attention = attention_between(model, task).mean("prompt")
-        roles = list(task.positions)
-        self._alone = {  # where no later role stands at the same token
-            role: torch.stack(
-                [task.positions[role] != task.positions[later] for later in roles[i + 1 :]]
-                or [torch.ones(len(task), dtype=torch.bool, device=task.answer.device)]
-            )
-            .all(0)
-            .cpu()
-            .numpy()
-            for i, role in enumerate(roles)
-        }
+        self._alone = _alone(task)
 
     def step(self, layer: int) -> None:
         """Test every path into the receivers of a layer; n_layers stands for the logits."""
@@ -282,7 +272,8 @@ class _Search:
         )
         values = effect(patched).fillna(0.0).transpose(*over, "prompt")
         places = product(*(values[dim].values.tolist() for dim in over))
-        return dict(zip(places, values.values.reshape(-1, len(self.task)), strict=True))
+        flat = values.values.astype(np.float64).reshape(-1, len(self.task))
+        return dict(zip(places, flat, strict=True))
 
     def _reader(self, receiver: str, acts: Sequence[str], role: str) -> str:
         """Of the positions where a receiver acts, the one that looks most at a role."""
@@ -294,12 +285,24 @@ class _Search:
 
     def links(self, seed: int) -> tuple[tuple[Link, ...], Float[np.ndarray, "link prompt"]]:
         """What was found, with intervals, and the effects."""
-        values = np.stack([one for _, one, _ in self._found]) if self._found else np.empty((0, 2))
         if not self._found:
             return (), np.empty((0, len(self.task)))
+        values = np.stack([one for _, one, _ in self._found])
         low, high = bootstrap_interval(values, seed=seed)
         links = [
             Link(*key, float(one.mean()), float(low[i]), float(high[i]), q)
             for i, (key, one, q) in enumerate(self._found)
         ]
         return tuple(links), values
+
+
+def _alone(task: Task) -> dict[str, Bool[np.ndarray, " prompt"]]:
+    """For each role, in which prompts no later role stands at its token."""
+    at = {role: where.cpu().numpy() for role, where in task.positions.items()}
+    roles = list(at)
+    return {
+        role: ~np.any([at[role] == at[later] for later in roles[i + 1 :]], axis=0)
+        if i + 1 < len(roles)
+        else np.ones(len(task), dtype=bool)
+        for i, role in enumerate(roles)
+    }

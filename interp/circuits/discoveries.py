@@ -23,8 +23,8 @@ from jaxtyping import Float
 
 
 def effect_p_values(
-    effects: Float[np.ndarray, "*test prompt"], *, smallest: float = 0.0
-) -> Float[np.ndarray, "*test"]:
+    effects: Float[np.ndarray, "test prompt"], *, smallest: float = 0.0
+) -> Float[np.ndarray, " test"]:
     """How surprising each mean is if the true effect is no larger than the smallest that counts.
 
     Args:
@@ -79,7 +79,7 @@ def q_values(
     return np.minimum(found, 1.0)
 
 
-def _upper_tail(t: Float[np.ndarray, "*test"], freedom: int) -> Float[np.ndarray, "*test"]:
+def _upper_tail(t: Float[np.ndarray, " test"], freedom: int) -> Float[np.ndarray, " test"]:
     """P(T > t) of Student's distribution, by its finite sum for whole degrees of freedom."""
     angle = np.arctan(t / np.sqrt(freedom))
     cosine, term = np.cos(angle) ** 2, np.ones_like(angle)

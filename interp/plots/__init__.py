@@ -19,6 +19,7 @@ from interp.plots.heatmap import effect_heatmap, head_heatmap
 from interp.plots.labels import position_labels
 from interp.plots.palette import DIVERGING, KIND_COLORS, KIND_SYMBOLS
 from interp.plots.ranking import effect_ranking
+from interp.plots.recovery import recovery_lines
 from interp.plots.scatter import attention_scatter
 from interp.plots.weights import composition_heatmap, similarity_heatmap, spectrum_lines
 
@@ -43,6 +44,7 @@ __all__ = [
     "example_of",
     "head_heatmap",
     "position_labels",
+    "recovery_lines",
     "similarity_heatmap",
     "spectrum_lines",
 ]
