@@ -79,11 +79,16 @@ def run(
     if n < 2:
         raise ValueError(f"n must be at least 2 for an interval, got {n}")
     folder = None if out is None else prepare(out)
-    options = {"smallest": smallest, "fdr": fdr, "seed": seed}
+
+    def again(known: KnownCircuit, what: str) -> Derivation:
+        return derive(
+            known.model, known.task, smallest=smallest, fdr=fdr, seed=seed, progress=bar(what)
+        )
+
     sections, results, sweep = [], {}, []
     for name in names:
         known = known_circuit(name, n=n, seed=seed)
-        derived = derive(known.model, known.task, progress=bar(name), **options)
+        derived = again(known, name)
         sections.append(_section(name, known, derived))
         results[name] = {
             side: json.loads(circuit.to_json())
@@ -91,7 +96,7 @@ def run(
         }
         for level in levels:
             noisy = known_circuit(name, n=n, seed=seed, noise=level)
-            found = derive(noisy.model, noisy.task, progress=bar(f"{name}, {level}"), **options)
+            found = again(noisy, f"{name}, noise {level:g}")
             accuracy = float(measure(noisy.model, noisy.task, "accuracy")["accuracy"].mean())
             table = compare(found.circuit, noisy.circuit)
             sweep.append(table.assign(model=name, noise=level, accuracy=accuracy))

@@ -6,6 +6,7 @@ set of orthonormal directions. A head is made of clauses:
     match(a, b, s)    score  +s  where the query's coordinate in a is the key's coordinate in b
     look(b, s)        score  +s  for every key that has something in b, whatever the query
     move(a, b, s)     what is attended to adds s times its coordinates in a to those in b
+    raise_all(b, s)   whatever is attended to, s is added to every coordinate in b
 
 Layer norm stands in the way of exact weights, so it is made harmless. Every position carries a
 ballast of length BALLAST sqrt(d_model) in the first two coordinates, +b and -b, to which all layer
@@ -156,6 +157,14 @@ class HandSetHead:
         self._moved = dims.stop
         self._attn.W_V[self.head, :, dims] = value.T
         self._attn.W_O[self.head, dims] = strength * out
+        return self
+
+    def raise_all(self, target: str, strength: float) -> "HandSetHead":
+        """Add `strength` to all coordinates of a subspace alike, wherever the head looks."""
+        dim = self._moved
+        self._moved = self._checked(slice(dim, dim + 1)).stop
+        self._attn.b_V[self.head, dim] = strength
+        self._attn.W_O[self.head, dim] = self._spaces[target].sum(0)
         return self
 
     def _take(self, n: int) -> slice:

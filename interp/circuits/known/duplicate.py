@@ -64,8 +64,8 @@ def build(seed: int) -> tuple[HookedGPT2, Truth]:
 
     bench.head(0).match("position", "position", _SHARP, back=1).move("word", "junk")
     bench.head(1).look("twice", _SHARP).look("position", _REST, at=0).move("word", "junk")
-    bench.head(1).look("word", 1.0).move("twice", "junk")
-    bench.head(2).look("position", _SHARP, at=0).move("word", "out")
+    bench.head(1).look("word", 1.0).move("word", "junk")
+    bench.head(2).look("word", 1.0).raise_all("out", 0.3)
     return bench.model, truth
 
 

@@ -68,7 +68,7 @@ def build(seed: int) -> tuple[HookedGPT2, Truth]:
     bench.head(0).match("position", "position", _SHARP, back=1).move("word", "junk")
     bench.head(1).match("word", "before", _SHARP).look("position", _REST, at=0).move("word", "junk")
     bench.head(2).match("position", "position", _SHARP, back=1).move("before", "junk")
-    bench.head(2).look("word", 1.0).move("out", "junk")
+    bench.head(2).look("word", 1.0).raise_all("out", 0.3)
     return bench.model, truth
 
 

@@ -96,7 +96,7 @@ def build(seed: int) -> tuple[HookedGPT2, Truth]:
     bench.head(1).match("position", "position", _SHARP, back=1).move("name", "junk")
     bench.head(2).look("duplicated", _SHARP).look("position", _REST, at=0).move("inhibited", "junk")
     bench.head(3).look("name", _SHARP).look("position", _REST, at=0).move("name", "junk")
-    bench.head(3).look("position", _SHARP, at=0).move("name", "out")
+    bench.head(3).look("name", 2.0).raise_all("out", 0.3)
     return bench.model, truth
 
 

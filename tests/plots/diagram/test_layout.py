@@ -6,7 +6,17 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from interp.circuits import KINDS, ROLES, Circuit, CircuitHead, published
+from interp.circuits import (
+    KINDS,
+    KNOWN,
+    ROLES,
+    Circuit,
+    CircuitHead,
+    Link,
+    known_circuit,
+    published,
+)
+from interp.plots import example_of
 from interp.plots.diagram.layout import layout
 from interp.plots.diagram.shapes import Rect, text_width, title_of
 
@@ -20,8 +30,22 @@ CROWD = {(i, j, "END"): kind for i, kind in enumerate(KINDS) for j in range(30)}
 
 
 def diagram(found):
+    """The layout of a circuit: with the published connections, or, of an odd number of heads, with
+    links from each head to a later one, two heads on.
+    """
     heads = tuple(CircuitHead(*where[:2], kind, where[2]) for where, kind in found.items())
-    return layout(Circuit("gpt2", heads))
+    if len(heads) % 2 == 0:
+        return layout(Circuit("gpt2", heads))
+    order = sorted(heads, key=lambda h: (ROLES.index(h.position), h.layer))
+    links = [Link("input", order[0].position, order[0].label, order[0].position, "q")]
+    links += [
+        Link(a.label, a.position, b.label, b.position, letter)
+        for a, b in zip(order, order[2:], strict=False)
+        for letter in ("kv" if a.position != b.position else "q")
+        if a.layer < b.layer
+    ]
+    links += [Link(h.label, "END", "logits", "END", "") for h in order[-3:] if h.position == "END"]
+    return layout(Circuit("gpt2", heads, links=tuple(links)))
 
 
 def any_circuit(test):
@@ -154,3 +178,26 @@ def test_a_sentence_without_io_leaves_out_what_reads_it():
     circuit = Circuit("gpt2", (CircuitHead(9, 9, "name mover", "END"),))
     placed = layout(circuit, example=[("to", "END")])
     assert [wire.edge.receiver.kind for wire in placed.wires] == ["logits"]
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_measured_links_are_drawn_upward_and_all_of_them(name):
+    known = known_circuit(name, n=2)
+    placed = layout(known.circuit, example=example_of(known.model, known.task))
+    assert {wire.edge for wire in placed.wires} == set(known.circuit.edges())
+    top = {box.group: box.rect.y for box in placed.boxes}
+    for wire in placed.wires:
+        if wire.edge.sender in top and wire.edge.receiver in top:
+            assert top[wire.edge.sender] > top[wire.edge.receiver]
+
+
+def test_an_example_is_a_prompt_in_pieces():
+    known = known_circuit("duplicate", n=1)
+    example = example_of(known.model, known.task)
+    assert " ".join(text for text, _ in example) == known.task.clean[0]
+    words = known.task.clean[0].split()
+    assert {role: text for text, role in example if role} == {
+        role: words[int(at)] for role, at in known.task.positions.items()
+    }
+    with pytest.raises(IndexError, match="no prompt 3"):
+        example_of(known.model, known.task, 3)
