@@ -103,8 +103,8 @@ def run(
     noise = pd.concat(sweep, ignore_index=True)
     exact = [name for name, found in results.items() if _same(found)]
     lead = (
-        f"Of {len(names)} circuits that were built by hand, the derivation returns {len(exact)} "
-        f"exactly: every head with class and position, every link, and no other. "
+        f"Circuits that were built by hand: {len(names)}. The derivation returns {len(exact)} of "
+        f"them exactly: every head with class and position, every link, and no other. "
         f"{_robust(noise)}"
     )
     sections.append(
@@ -154,7 +154,7 @@ def _section(name: str, known: KnownCircuit, derived: Derivation) -> Section:
     )
     return Section(
         name.upper() if name == "ioi" else name.capitalize(),
-        text.replace(" -", " \N{MINUS SIGN}"),
+        text.replace("-0.00", "0.00").replace(" -", " \N{MINUS SIGN}"),
         [
             Drawing(circuit_svg(known.circuit, example=example), "As it was built."),
             Drawing(circuit_svg(derived.circuit, example=example), "As it was derived."),

@@ -21,23 +21,20 @@ def command(*arguments):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("known")
-    code, output = command(
-        "--n", 12, "--names", "induction,duplicate", "--noise", "0.1,0.8", "--out", out
-    )
+    code, output = command("--n", 8, "--names", "duplicate", "--noise", "0.1,0.8", "--out", out)
     assert code == 0, output
-    assert "Of 2 circuits that were built by hand, the derivation returns 2 exactly" in output
+    assert "The derivation returns 1 of them exactly" in " ".join(output.split())
     assert "still does at a level of 0.1" in " ".join(output.split())
     return out
 
 
 def test_results_have_both_circuits(folder):
     found = json.loads((folder / "results.json").read_text())["circuits"]
-    assert set(found) == {"induction", "duplicate"}
-    for name, sides in found.items():
-        truth = json.loads(known_circuit(name, n=12).circuit.to_json())
-        assert sides["true"] == truth
-        assert sides["derived"]["heads"] == truth["heads"]
-        assert all(link["q_value"] <= 0.05 for link in sides["derived"]["links"])
+    assert set(found) == {"duplicate"}
+    sides, truth = found["duplicate"], json.loads(known_circuit("duplicate", n=8).circuit.to_json())
+    assert sides["true"] == truth
+    assert sides["derived"]["heads"] == truth["heads"]
+    assert all(link["q_value"] <= 0.05 for link in sides["derived"]["links"])
 
 
 def test_noise_is_swept(folder):
@@ -48,10 +45,9 @@ def test_noise_is_swept(folder):
     assert (noise.loc[noise["noise"] == 0.8, ["precision", "recall"]] < 1.0).any(axis=None)
 
 
-def test_the_page_draws_both_circuits_of_each_model(folder):
+def test_the_page_draws_both_circuits(folder):
     page = (folder / "report.html").read_text()
-    for name in ("induction", "duplicate"):
-        assert page.count(f'aria-label="Circuit of {name} by hand: 2 heads"') == 2
+    assert page.count('aria-label="Circuit of duplicate by hand: 2 heads"') == 2
     assert not re.search(r"<(script|link|img)[^>]+(src|href)=[\"']https?:", page)
 
 

@@ -1,5 +1,7 @@
 """The derivation returns the circuits that are known, and says on what grounds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -19,6 +21,7 @@ from interp.circuits import (
     published,
 )
 from interp.circuits.behavior import class_of, node_behavior
+from interp.circuits.derivation import _alone
 from interp.statistics import bootstrap_ratio
 from tests.helpers import random_model, random_task
 from tests.naive import patching as naive
@@ -180,6 +183,15 @@ def test_classes_follow_from_behavior(looks, told, kind):
     behavior = xr.Dataset({name: xr.DataArray(x) for name, x in {**NOTHING, **looks}.items()})
     links = [Link("1.0", "END", to, "END", inputs, effect) for to, inputs, effect in told]
     assert class_of(HEAD, behavior, links, MOVER, 0.2) == kind
+
+
+def test_a_token_with_two_roles_counts_for_the_later():
+    task = random_task(4)
+    twice = replace(
+        task, positions={"S2": task.positions["END"].clone(), "END": task.positions["END"]}
+    )
+    assert not _alone(twice)["S2"].any() and _alone(twice)["END"].all()
+    assert _alone(task)["S2"].tolist() == (task.positions["S2"] != task.positions["END"]).tolist()
 
 
 def test_compare_counts_by_class():
