@@ -12,7 +12,7 @@ Layer norm stands in the way of exact weights, so it is made harmless. Every pos
 ballast of length BALLAST sqrt(d_model) in the first two coordinates, +b and -b, to which all layer
 norms give the gain 0 and to all others the gain BALLAST; and all directions sum to zero over the
 others. So the mean is zero, and what heads write hardly changes the length: with signals of length
-s layer norm multiplies them by 1 - s^2 / (2 BALLAST^2 d_model), one to a part in ten thousand.
+s layer norm multiplies them by 1 - s^2 / (2 BALLAST^2 d_model), one to about a part in a thousand.
 
 The MLPs are zero. The directions are a random rotation of the coordinates, so that no weight
 matrix shows its plan to the eye, as in a model that was trained.

@@ -201,3 +201,9 @@ def test_an_example_is_a_prompt_in_pieces():
     }
     with pytest.raises(IndexError, match="no prompt 3"):
         example_of(known.model, known.task, 3)
+
+
+def test_a_token_that_is_only_read_keeps_its_role():
+    head = CircuitHead(9, 9, "name mover", "END")
+    links = (Link("input", "IO+1", "9.9", "END", "v"), Link("9.9", "END", "logits", "END", ""))
+    assert len(layout(Circuit("gpt2", (head,), links=links)).wires) == 2

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interp.circuits import KINDS, Circuit, CircuitHead, published
+from interp.circuits import KINDS, Circuit, CircuitHead, known_circuit, published
 from interp.plots import circuit_mermaid
 
 ID = r"[A-Za-z]\w*"
@@ -78,3 +78,9 @@ def test_markup_in_a_position_is_only_text(position):
     line = circuit_mermaid(circuit).splitlines()[1]
     written = re.search(r' at (.*)"\]$', line).group(1)
     assert re.sub(r"#(\d+);", lambda m: chr(int(m.group(1))), written) == position
+
+
+def test_measured_connections_and_roles_of_other_tasks():
+    text = circuit_mermaid(known_circuit("duplicate", n=1).circuit)
+    assert 'input__X2 -- "q" --> duplicate_token__X2' in text
+    assert 'duplicate_token__X2 -- "k" --> name_mover__END' in text
