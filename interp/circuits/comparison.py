@@ -27,7 +27,7 @@ def compare(circuit: Circuit, reference: Circuit) -> pd.DataFrame:
     Example:
         >>> from interp.circuits import published
         >>> paper = published("ioi", "gpt2")
-        >>> compare(paper, paper).set_index("part").loc["any class", "shared"]
+        >>> int(compare(paper, paper).set_index("part").loc["any class", "shared"])
         26
     """
     parts: dict[str, tuple[set[Hashable], set[Hashable]]] = {}

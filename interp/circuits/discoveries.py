@@ -39,7 +39,7 @@ def effect_p_values(
 
     Example:
         >>> effect_p_values(np.array([[1.0, 1.2, 0.8, 1.0], [1.0, -1.0, 1.0, -1.0]])).round(4)
-        array([0.0007, 1.    ])
+        array([0.0012, 1.    ])
     """
     n = effects.shape[-1]
     if n < 2 or not smallest >= 0:
