@@ -25,6 +25,7 @@ COMMANDS = {
     "attention": ("attention", "Where every head looks in a text, as pages to look around in."),
     "head-scores": ("head_scores", "Where every head looks and what it copies."),
     "composition": ("composition", "Which heads read which, from the weights alone."),
+    "known-circuits": ("known_circuits", "Derive circuits that were built by hand, with noise."),
     "verify": ("verify", "Compare a model with transformers' own GPT-2."),
 }
 """Command -> its module in `analyses`, and what the list of commands says of it."""

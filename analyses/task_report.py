@@ -225,4 +225,4 @@ def _contribution(study: Study) -> xr.DataArray:
 
 
 def _sentence(study: Study) -> tuple[tuple[str, str], ...]:
-    return tuple(example_of(study.task, study.model.tokenizer))
+    return tuple(example_of(study.model, study.task))

@@ -20,6 +20,7 @@ PAGES = [
     "direct_logit_attribution",
     "tasks",
     "diagrams",
+    "known_circuits",
 ]
 
 

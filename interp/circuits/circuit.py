@@ -3,7 +3,8 @@
 The classes are those of the indirect-object-identification circuit of GPT-2 small. When a circuit
 runs alone, it keeps the output of each of its heads at that head's position; the same head's output
 elsewhere, and every other head, is ablated. `Circuit.edges` gives the connections between classes:
-which class writes, at which position, into which class's queries, keys or values.
+which class writes, at which position, into which class's queries, keys or values: as published, or,
+where the circuit carries links that were measured between its heads, as measured.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 3 and Figure 2.
 """
@@ -14,6 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
+
+from interp.circuits.links import INPUT, LOGITS, Link
 
 KINDS: Mapping[str, str] = MappingProxyType(
     {
@@ -205,14 +208,17 @@ class Circuit:
         heads: The heads; one that matters at several positions is there once for each.
         source: Where the circuit comes from, for whoever reads the file.
         mlps: The MLPs that the literature counts in. Ablations of the circuit leave all MLPs alone.
+        links: Connections that were measured, between the heads and from the tokens to the logits.
 
     Raises:
-        ValueError: A head or an MLP occurs twice at a position.
+        ValueError: A head or an MLP occurs twice at a position, or a link joins what is not in the
+            circuit.
     """
 
     model: str
     heads: tuple[CircuitHead, ...]
     source: str = ""
+    links: tuple[Link, ...] = ()
     mlps: tuple[CircuitMLP, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
@@ -226,6 +232,16 @@ class Circuit:
                 f"Heads occur more than once: {', '.join(repeated)}. "
                 "A circuit holds a head once for each position; drop the repeats."
             )
+        object.__setattr__(self, "links", tuple(self.links))
+        for link in self.links:
+            sender, receiver = (link.sender, link.sent_from), (link.receiver, link.received_at)
+            if (link.sender != INPUT and sender not in counts) or (
+                link.receiver != LOGITS and receiver not in counts
+            ):
+                raise ValueError(
+                    f"The link {link} joins a head that the circuit does not have at that "
+                    "position; add the head or drop the link."
+                )
 
     def heads_of(self, kind: str) -> tuple[CircuitHead, ...]:
         """The heads of one class, in the circuit's order.
@@ -263,18 +279,21 @@ class Circuit:
         return {**self.groups(), **{g: tuple(m for m in self.mlps if m.group == g) for g in at}}
 
     def edges(self) -> tuple[Edge, ...]:
-        """The published connections, between the classes that the circuit has.
+        """The connections between the classes that the circuit has: measured, or else published.
 
-        Queries and the logits read at the receiver's own position (the logits at END), keys and
-        values also at earlier ones. Where heads act at S2+1 or S2+2, the movers at END read these
-        and not the name itself. Classes away from their published positions read no tokens,
-        and heads of class "other" have no connections.
+        A circuit with links has those; several heads or inputs of a class make one edge. Of the
+        published ones, queries and the logits read at the receiver's own position (the logits at
+        END), keys and values also at earlier ones. Where heads act at S2+1 or S2+2, the movers at
+        END read these and not the name itself. Classes away from their published positions read no
+        tokens, and heads of class "other" have no connections.
 
         Returns:
             Edges from the tokens to the logits.
 
         Source: Wang et al. 2022, Figure 2 and appendix A.
         """
+        if self.links:
+            return self._measured_edges()
         groups = self.nodes()
         positions = {position for _, position in groups}
         stepwise = any(kind in _STEP_KINDS and position in _STEPS for kind, position in groups)
@@ -297,6 +316,19 @@ class Circuit:
         ]
         return tuple(edge for edge in edges if _can_flow(edge))
 
+    def _measured_edges(self) -> tuple[Edge, ...]:
+        """The links, gathered by class."""
+        groups = {(head.label, head.position): head.group for head in self.heads}
+        inputs: dict[tuple[Group, Group], set[str]] = {}
+        for link in self.links:
+            sent, received = (link.sender, link.sent_from), (link.receiver, link.received_at)
+            ends = groups.get(sent, Group(*sent)), groups.get(received, Group(*received))
+            inputs.setdefault(ends, set()).update(link.inputs)
+        return tuple(
+            Edge(*ends, "".join(letter for letter in "qkv" if letter in read))
+            for ends, read in inputs.items()
+        )
+
     def records(self) -> list[dict[str, Any]]:
         """The heads as plain rows.
 
@@ -309,8 +341,10 @@ class Circuit:
         ]
 
     def to_json(self) -> str:
-        """The circuit as JSON text: `model`, `source`, `heads` (its `records`) and any `mlps`."""
+        """As JSON text: `model`, `source`, `heads` (its `records`) and any `links` and `mlps`."""
         found = {"model": self.model, "source": self.source, "heads": self.records()}
+        if self.links:
+            found["links"] = [link.record() for link in self.links]
         if self.mlps:
             found["mlps"] = [{"layer": m.layer, "position": m.position} for m in self.mlps]
         return json.dumps(found, indent=2) + "\n"
@@ -342,6 +376,7 @@ class Circuit:
             heads=tuple(_head(number, row) for number, row in enumerate(data["heads"])),
             source=data.get("source", ""),
             mlps=tuple(_mlp(number, row) for number, row in enumerate(data.get("mlps", ()))),
+            links=tuple(Link.of(row) for row in data.get("links", ())),
         )
 
 

@@ -25,6 +25,7 @@ from interp.plots.labels import position_labels
 from interp.plots.lens import lens_heatmap, lens_lines
 from interp.plots.palette import DIVERGING, KIND_COLORS, KIND_SYMBOLS
 from interp.plots.ranking import effect_ranking
+from interp.plots.recovery import recovery_lines
 from interp.plots.scatter import attention_scatter
 from interp.plots.weights import composition_heatmap, similarity_heatmap, spectrum_lines
 
@@ -55,6 +56,7 @@ __all__ = [
     "lens_heatmap",
     "lens_lines",
     "position_labels",
+    "recovery_lines",
     "similarity_heatmap",
     "spectrum_lines",
     "to_networkx",

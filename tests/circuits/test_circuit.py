@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interp.circuits import KINDS, ROLES, Circuit, CircuitHead, CircuitMLP, Edge, Group
+from interp.circuits import KINDS, ROLES, Circuit, CircuitHead, CircuitMLP, Edge, Group, Link
 
 HEADS = st.dictionaries(
     st.tuples(st.integers(0, 47), st.integers(0, 24), st.sampled_from(ROLES)),
@@ -142,3 +142,52 @@ def test_mlps_that_cannot_be():
         Circuit.from_json(
             '{"model": "m", "heads": [], "mlps": [{"layer": 1, "position": "END"}, {"layer": 2}]}'
         )
+
+
+LINKS = (
+    Link("input", "S1", "0.1", "S2", "k"),
+    Link("0.1", "S2", "7.3", "END", "v", -1.0, -1.2, -0.8, 0.001),
+    Link("0.1", "S2", "7.3", "END", "k"),
+    Link("7.3", "END", "9.9", "END", "q", 0.5),
+    Link("9.9", "END", "logits", "END", ""),
+)
+
+
+def test_measured_links_make_the_edges():
+    circuit = Circuit("gpt2", CHAIN.heads, links=LINKS)
+    duplicate, inhibition = Group("duplicate token", "S2"), Group("S-inhibition", "END")
+    mover = Group("name mover", "END")
+    assert circuit.edges() == (
+        Edge(Group("input", "S1"), duplicate, "k"),
+        Edge(duplicate, inhibition, "kv"),
+        Edge(inhibition, mover, "q"),
+        Edge(mover, Group("logits", "END"), ""),
+    )
+    assert Circuit.from_json(circuit.to_json()) == circuit
+    assert "links" not in json.loads(CHAIN.to_json())
+    assert json.loads(circuit.to_json())["links"][3]["effect"] == 0.5
+
+
+def test_a_link_joins_members_of_the_circuit():
+    for link in (Link("9.6", "END", "logits", "END", ""), Link("0.1", "S1", "9.9", "END", "k")):
+        with pytest.raises(ValueError, match="does not have at that position"):
+            Circuit("gpt2", CHAIN.heads, links=(link,))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (("9.9", "END", "logits", "END", "q"), "reads into 'q'"),
+        (("8.6", "END", "9.9", "END", ""), "reads into ''"),
+        (("8.6", "S2", "9.9", "END", "q"), "only keys and values can"),
+    ],
+)
+def test_a_link_that_cannot_be(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Link(*fields)
+
+
+def test_a_file_with_a_link_that_is_none():
+    text = json.dumps({"model": "gpt2", "heads": [], "links": [{"sender": "9.9"}]})
+    with pytest.raises(ValueError, match=r"fields of interp\.circuits\.Link"):
+        Circuit.from_json(text)

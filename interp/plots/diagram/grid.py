@@ -150,7 +150,7 @@ def rows_of(circuit: Circuit) -> dict[Group, int]:
     depth = {group: fmean(node.layer for node in nodes[group]) for group in nodes}
     stage = _by_class(nodes, depth)
     inner = [e for e in circuit.edges() if e.sender in nodes and e.receiver in nodes]
-    if any(stage[edge.sender] >= stage[edge.receiver] for edge in inner):
+    if circuit.links or any(stage[edge.sender] >= stage[edge.receiver] for edge in inner):
         stage = _by_depth(inner, depth)
     order = sorted(set(stage.values()))
     return {group: order.index(stage[group]) for group in nodes}

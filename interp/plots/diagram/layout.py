@@ -39,8 +39,8 @@ def layout(circuit: Circuit, *, example: Example = EXAMPLE) -> Layout:
 
     Args:
         circuit: The heads, in any number.
-        example: The sentence; its roles are the columns. Connections from roles that it lacks are
-            left out.
+        example: The sentence; its roles are the columns. Connections from roles that it lacks, and
+            measured ones that do not lead up to a higher row, are left out.
 
     Returns:
         The diagram.
@@ -88,8 +88,9 @@ def layout(circuit: Circuit, *, example: Example = EXAMPLE) -> Layout:
 
 
 def _without_idle(circuit: Circuit, example: Example) -> Example:
-    """The sentence without the roles that neither the paper has nor a head of the circuit."""
+    """The sentence without the roles that neither the paper has nor the circuit uses."""
     shown = {*PAPER_ROLES, *(group.position for group in circuit.nodes())}
+    shown |= {link.sent_from for link in circuit.links}
     idle = {role for role in ROLES if role not in shown}
     return tuple((text, "" if role in idle else role) for text, role in example)
 

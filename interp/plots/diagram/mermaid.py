@@ -23,7 +23,7 @@ def circuit_mermaid(circuit: Circuit) -> str:
     edges = circuit.edges()
     read = dict.fromkeys(edge.sender for edge in edges if edge.sender.kind == "input")
     order = {role: i for i, role in enumerate(ROLES)}
-    tokens = sorted(read, key=lambda token: order.get(token.position, -1))
+    tokens = sorted(read, key=lambda token: (order.get(token.position, -1), token.position))
     lines = ["flowchart BT"]
     lines += [f'  {_id(token)}["{_quoted(token.position)}"]' for token in tokens]
     for group, heads in circuit.nodes().items():

@@ -7,7 +7,19 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from interp.circuits import KINDS, ROLES, Circuit, CircuitHead, Edge, Group, published
+from interp.circuits import (
+    KINDS,
+    KNOWN,
+    ROLES,
+    Circuit,
+    CircuitHead,
+    Edge,
+    Group,
+    Link,
+    known_circuit,
+    published,
+)
+from interp.plots import example_of
 from interp.plots.diagram.layout import layout
 from interp.plots.diagram.shapes import Rect, text_width, title_of
 
@@ -212,3 +224,32 @@ def test_a_class_far_below_reaches_the_logits_past_the_others():
     assert len(up["name mover"].points) == 2
     tips = [wire.points[-1][0] for wire in up.values()]
     assert abs(tips[0] - tips[1]) > 20
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_measured_links_are_drawn_upward_and_all_of_them(name):
+    known = known_circuit(name, n=2)
+    placed = layout(known.circuit, example=example_of(known.model, known.task))
+    assert {wire.edge for wire in placed.wires} == set(known.circuit.edges())
+    top = {box.group: box.rect.y for box in placed.boxes}
+    for wire in placed.wires:
+        if wire.edge.sender in top and wire.edge.receiver in top:
+            assert top[wire.edge.sender] > top[wire.edge.receiver]
+
+
+def test_an_example_is_a_prompt_in_pieces():
+    known = known_circuit("duplicate", n=1)
+    example = example_of(known.model, known.task)
+    assert " ".join(text for text, _ in example) == known.task.clean[0]
+    words = known.task.clean[0].split()
+    assert {role: text for text, role in example if role} == {
+        role: words[int(at)] for role, at in known.task.positions.items()
+    }
+    with pytest.raises(IndexError, match="no prompt 3"):
+        example_of(known.model, known.task, prompt=3)
+
+
+def test_a_token_that_is_only_read_keeps_its_role():
+    head = CircuitHead(9, 9, "name mover", "END")
+    links = (Link("input", "IO+1", "9.9", "END", "v"), Link("9.9", "END", "logits", "END", ""))
+    assert len(layout(Circuit("gpt2", (head,), links=links)).wires) == 2

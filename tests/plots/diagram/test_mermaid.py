@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interp.circuits import KINDS, Circuit, CircuitHead, published
+from interp.circuits import KINDS, Circuit, CircuitHead, known_circuit, published
 from interp.plots import circuit_mermaid
 
 ID = r"[A-Za-z]\w*"
@@ -87,3 +87,9 @@ def test_a_circuit_of_another_task_with_mlps():
     assert len(found["edge"]) == len(circuit.edges())
     assert "MLP__END --> " not in circuit_mermaid(circuit)  # to the logits it has a sign
     assert "mover__YY --> MLP__YY" in circuit_mermaid(circuit)
+
+
+def test_measured_connections_and_roles_of_other_tasks():
+    text = circuit_mermaid(known_circuit("duplicate", n=1).circuit)
+    assert 'input__X2 -- "q" --> duplicate_token__X2' in text
+    assert 'duplicate_token__X2 -- "k" --> name_mover__END' in text

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from interp.circuits import Circuit, CircuitHead, published
-from interp.plots import circuit_html, circuit_svg
+from interp.circuits import Circuit, CircuitHead, known_circuit, published
+from interp.plots import circuit_html, circuit_svg, example_of
 from interp.plots.palette import KIND_COLORS, diverging
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -103,3 +103,10 @@ def test_wrong_effects():
         circuit_svg(circuit, effects=effects().expand_dims("prompt"))
     with pytest.raises(KeyError, match="heads outside effects, which is 11 layers x 12 heads"):
         circuit_svg(circuit, effects=effects(layers=11))
+
+
+def test_measured_connections_are_described():
+    known = known_circuit("ioi", n=1)
+    drawing = circuit_svg(known.circuit, example=example_of(known.model, known.task))
+    assert "duplicate token at S2 to S-inhibition at END (keys and values)" in drawing
+    assert "input at S1 to name mover at END (keys)" in drawing

@@ -1,0 +1,95 @@
+"""Which of many effects are there: tests over prompts, with the false discoveries bounded.
+
+An effect counts if its mean over all prompts that could be drawn is beyond a smallest size d, on
+either side. With m and s the mean and standard error over n prompts and T Student's distribution,
+
+    p = P(T > (|m| - d) / s) + P(T > (|m| + d) / s),     n - 1 degrees of freedom,
+
+the largest probability of such a mean if the true one is within d (the usual two-sided test at
+d = 0). Of the m tests of a family ordered by p, Benjamini and Hochberg's q value of the i-th is
+
+    q_i = min over j >= i of m p_j / j,
+
+and taking all with q_i <= fdr keeps the expected fraction of false discoveries among those taken
+below fdr for tests that are independent or positively dependent. Those of heads on the same prompts
+need not be either; the bound is then what is customary, not what is proved.
+
+Source: Benjamini and Hochberg 1995, J. R. Stat. Soc. B 57; Abramowitz and Stegun 1964, 26.7.3 and
+26.7.4, for Student's distribution.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+
+def effect_p_values(
+    effects: Float[np.ndarray, "test prompt"], *, smallest: float = 0.0
+) -> Float[np.ndarray, " test"]:
+    """How surprising each mean is if the true effect is no larger than the smallest that counts.
+
+    Args:
+        effects: one value a prompt along the last axis.
+        smallest: the size up to which an effect does not count, in the unit of the effects.
+
+    Returns:
+        P values. Effects that are the same on every prompt have 0 or 1.
+
+    Raises:
+        ValueError: for fewer than two prompts, or a negative smallest effect.
+
+    Example:
+        >>> effect_p_values(np.array([[1.0, 1.2, 0.8, 1.0], [1.0, -1.0, 1.0, -1.0]])).round(4)
+        array([0.0012, 1.    ])
+    """
+    n = effects.shape[-1]
+    if n < 2 or not smallest >= 0:
+        raise ValueError(
+            f"a test needs at least 2 prompts and a smallest effect from 0; got {n} and {smallest}"
+        )
+    values = np.asarray(effects, dtype=np.float64)
+    size, error = np.abs(values.mean(-1)), values.std(-1, ddof=1) / np.sqrt(n)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        near, far = (size - smallest) / error, (size + smallest) / error
+    near = np.where(np.isnan(near), -np.inf, near)  # no effect at all, where none counts
+    p = _upper_tail(near, n - 1) + _upper_tail(np.where(np.isnan(far), np.inf, far), n - 1)
+    return np.minimum(p, 1.0)
+
+
+def q_values(
+    p: Float[np.ndarray, " test"], *, family: int | None = None
+) -> Float[np.ndarray, " test"]:
+    """The false-discovery rate at which each test of a family counts as a discovery.
+
+    Args:
+        p: the p values of all tests that were made, whatever came out.
+        family: how many tests there are, where those not in `p` have a p value of 1; by default as
+            many as in `p`.
+
+    Returns:
+        Benjamini and Hochberg's adjusted p values.
+
+    Example:
+        >>> q_values(np.array([0.01, 0.5, 0.02, 0.9])).round(3).tolist()
+        [0.04, 0.667, 0.04, 0.9]
+    """
+    order = np.argsort(p)
+    scaled = p[order] * (family or len(p)) / np.arange(1, len(p) + 1)
+    found = np.empty_like(scaled)
+    found[order] = np.minimum.accumulate(scaled[::-1])[::-1]
+    return np.minimum(found, 1.0)
+
+
+def _upper_tail(t: Float[np.ndarray, " test"], freedom: int) -> Float[np.ndarray, " test"]:
+    """P(T > t) of Student's distribution, by its finite sum for whole degrees of freedom."""
+    angle = np.arctan(t / np.sqrt(freedom))
+    cosine, term = np.cos(angle) ** 2, np.ones_like(angle)
+    odd = freedom % 2
+    total = np.zeros_like(angle)
+    for k in range(1, freedom // 2 + 1):
+        total += term
+        term = term * cosine * ((2 * k) / (2 * k + 1) if odd else (2 * k - 1) / (2 * k))
+    if odd:
+        within = (angle + np.sin(angle) * np.cos(angle) * total) * 2 / np.pi
+    else:
+        within = np.sin(angle) * total
+    return np.clip((1 - within) / 2, 0.0, 1.0)
