@@ -10,12 +10,21 @@ from interp.circuits.circuit import (
     Edge,
     Group,
 )
+from interp.circuits.completeness import class_sets, gap, greedy_sets, random_sets
 from interp.circuits.discovery import classify, prune_heads
-from interp.circuits.evaluation import faithfulness
+from interp.circuits.evaluation import faithfulness, only, without
+from interp.circuits.minimality import (
+    IOI_EXCEPTIONS,
+    IOI_IMPORTANCE,
+    minimality,
+    minimality_sets,
+)
 from interp.circuits.published import IOI_FIGURES, PublishedFigure, published
 
 __all__ = [
+    "IOI_EXCEPTIONS",
     "IOI_FIGURES",
+    "IOI_IMPORTANCE",
     "KINDS",
     "MOVERS",
     "PAPER_ROLES",
@@ -25,8 +34,16 @@ __all__ = [
     "Edge",
     "Group",
     "PublishedFigure",
+    "class_sets",
     "classify",
     "faithfulness",
+    "gap",
+    "greedy_sets",
+    "minimality",
+    "minimality_sets",
+    "only",
     "prune_heads",
     "published",
+    "random_sets",
+    "without",
 ]

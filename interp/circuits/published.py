@@ -18,7 +18,17 @@ _IOI_GPT2: tuple[tuple[str, str, str], ...] = (
     ("backup name mover", "END", "9.0 9.7 10.1 10.2 10.6 10.10 11.2 11.9"),
     ("negative name mover", "END", "10.7 11.10"),
 )
-_PUBLISHED = {("ioi", "gpt2"): (_IOI_GPT2, "Wang et al. 2022, arXiv 2211.00593")}
+_IOI_NAIVE: tuple[tuple[str, str, str], ...] = (
+    ("previous token", "S1+1", "2.2 4.11"),
+    ("duplicate token", "S2", "0.10 3.0"),
+    ("induction", "S2", "5.5 5.9"),
+    ("S-inhibition", "END", "7.3 7.9 8.6 8.10"),
+    ("name mover", "END", "9.6 9.9 10.0"),
+)
+_PUBLISHED = {
+    ("ioi", "gpt2"): (_IOI_GPT2, "Wang et al. 2022, arXiv 2211.00593"),
+    ("ioi naive", "gpt2"): (_IOI_NAIVE, "Wang et al. 2022, arXiv 2211.00593: the naive circuit"),
+}
 
 
 @dataclass(frozen=True, slots=True)
