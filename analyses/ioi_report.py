@@ -1,7 +1,8 @@
 """The report of the IOI analysis: findings in, one HTML page out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 import interp
+from analyses.ioi_parts import Told
 from interp.circuits import IOI_FIGURES, Circuit, CircuitHead, published
 from interp.plots import attention_scatter, circuit_svg, head_heatmap
 from interp.report import Download, Drawing, Figure, Report, Section, Table
@@ -90,11 +92,12 @@ class Findings:
         return float(np.mean([looks.sel(layer=h.layer, head=h.head) for h in heads]))
 
 
-def write_report(findings: Findings) -> Report:
+def write_report(findings: Findings, told: Mapping[str, Told] = MappingProxyType({})) -> Report:
     """Everything the analysis found, as a page.
 
     Args:
         findings: of the analysis.
+        told: what each part of the paper has to say.
 
     Returns:
         The report.
@@ -110,8 +113,9 @@ def write_report(findings: Findings) -> Report:
         f"keeps {faithful['ratio'].mean:.0%} of that logit difference."
     )
     sections = [_behavior(f), _direct(f), _circuit(f), _faithfulness(f, faithful)]
+    sections += [part.section for part in told.values()]
     if f.model.name == "gpt2":
-        sections.append(_against_the_paper(f, faithful))
+        sections.append(_against_the_paper(f, faithful, told))
     return Report(
         f"Indirect object identification in {f.model.name}",
         lead,
@@ -253,25 +257,35 @@ def _faithfulness(f: Findings, faithful: dict[str, Estimate]) -> Section:
     )
 
 
-def _against_the_paper(f: Findings, faithful: dict[str, Estimate]) -> Section:
+def _against_the_paper(
+    f: Findings, faithful: dict[str, Estimate], told: Mapping[str, Told]
+) -> Section:
     return Section(
         "Against the paper",
         "Figures of Wang et al. 2022 for GPT-2 small, and ours on these prompts. The paper "
         "measured on 100,000 prompts of its own templates.",
-        [Table(paper_table(f, faithful), "Tolerances are ours: prompts and their number differ.")],
+        [
+            Table(
+                paper_table(f, faithful, told),
+                "Tolerances are ours: prompts and their number differ.",
+            )
+        ],
     )
 
 
-def paper_table(f: Findings, faithful: dict[str, Estimate]) -> pd.DataFrame:
+def paper_table(
+    f: Findings, faithful: dict[str, Estimate], told: Mapping[str, Told] = MappingProxyType({})
+) -> pd.DataFrame:
     """The paper's figures beside ours.
 
     Args:
         f: findings on GPT-2 small.
         faithful: of `Findings.faithfulness`.
+        told: what each part of the paper has to say.
 
     Returns:
-        One row a figure: `figure`, `paper`, `ours`, `tolerance`, `agrees`. Faithfulness is there
-        only if the circuit is the paper's.
+        One row a figure: `figure`, `paper`, `ours`, `tolerance`, `agrees`. Faithfulness and the
+        figures of parts are there only if the circuit is the paper's.
     """
     paper = published("ioi", "gpt2")
     ours = {
@@ -283,6 +297,7 @@ def paper_table(f: Findings, faithful: dict[str, Estimate]) -> pd.DataFrame:
     }
     if f.circuit.records() == paper.records():
         ours["faithfulness"] = faithful["ratio"].mean
+        ours |= {m.key: m.estimate.mean for part in told.values() for m in part.figures}
     rows = [
         {
             "figure": figure.label,
@@ -309,4 +324,16 @@ def paper_table(f: Findings, faithful: dict[str, Estimate]) -> pd.DataFrame:
                 "agrees": set(expected.split()) == set(found),
             }
         )
+    if f.circuit.records() == paper.records():
+        rows += [
+            {
+                "figure": claim.label,
+                "paper": claim.paper,
+                "ours": claim.ours,
+                "tolerance": claim.rule,
+                "agrees": claim.agrees,
+            }
+            for part in told.values()
+            for claim in part.claims
+        ]
     return pd.DataFrame(rows)

@@ -13,13 +13,14 @@ from interp.circuits.circuit import (
 from interp.circuits.completeness import class_sets, gap, greedy_sets, random_sets
 from interp.circuits.discovery import classify, prune_heads
 from interp.circuits.evaluation import faithfulness, only, without
+from interp.circuits.ioi_figures import IOI_FIGURES
 from interp.circuits.minimality import (
     IOI_EXCEPTIONS,
     IOI_IMPORTANCE,
     minimality,
     minimality_sets,
 )
-from interp.circuits.published import IOI_FIGURES, PublishedFigure, published
+from interp.circuits.published import PublishedFigure, published
 
 __all__ = [
     "IOI_EXCEPTIONS",

@@ -59,9 +59,9 @@ def minimality_sets(
 
     def rank(head: CircuitHead) -> float:
         if callable(importance):
-            return importance(head)
+            return float(importance(head))
         known = head.label in importance
-        return importance.index(head.label) if known else len(importance)
+        return float(importance.index(head.label) if known else len(importance))
 
     movers = sorted((h for h in circuit.heads if h.kind in _POSITIVE), key=rank)
     found = {}

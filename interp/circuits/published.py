@@ -1,8 +1,7 @@
 """Circuits and figures from the literature, as data to check a run against.
 
 Source: Wang et al. 2022, *Interpretability in the Wild* (arXiv 2211.00593), section 3, Figure 2 and
-appendix B for the heads; sections 2, 3 and 4 for the figures; the authors' shipped run (100
-prompts) where the paper prints none.
+appendix B for the heads; the naive circuit is that of the authors' code.
 """
 
 from dataclasses import dataclass
@@ -91,37 +90,3 @@ def published(task: str, model: str) -> Circuit:
         for layer, head in (label.split(".") for label in labels.split())
     )
     return Circuit(model, heads, source)
-
-
-IOI_FIGURES: tuple[PublishedFigure, ...] = (
-    PublishedFigure(
-        "logit_diff", "Mean logit difference, IO minus S", 3.56, 3.1, 4.0, "logits", "section 2"
-    ),
-    PublishedFigure("accuracy", "IO above S", 0.993, 0.97, 1.0, "fraction", "section 2"),
-    PublishedFigure(
-        "io_probability", "Mean probability of IO", 0.49, 0.41, 0.57, "probability", "section 2"
-    ),
-    PublishedFigure(
-        "faithfulness", "Faithfulness, F(C) / F(M)", 0.87, 0.80, 0.95, "fraction", "section 4"
-    ),
-    PublishedFigure(
-        "attention_io",
-        "Mean attention of the name movers, END to IO",
-        0.59,
-        0.49,
-        0.69,
-        "probability",
-        "section 3.1",
-    ),
-    PublishedFigure(
-        "attention_s2",
-        "Mean attention of the S-inhibition heads, END to S2",
-        0.51,
-        0.41,
-        0.61,
-        "probability",
-        "section 3.2",
-    ),
-)
-"""Figures of the IOI circuit in GPT-2 small. The ranges are ours: they leave room for other prompts
-and for a few hundred of them (the standard error of a mean logit difference at 100 is 0.15)."""

@@ -7,6 +7,7 @@ from interp.plots.attention import (
     attention_grid,
     attention_heatmap,
 )
+from interp.plots.completeness import completeness_scatter
 from interp.plots.diagram import EXAMPLE, Example, circuit_html, circuit_mermaid, circuit_svg
 from interp.plots.heatmap import effect_heatmap, head_heatmap
 from interp.plots.labels import position_labels
@@ -30,6 +31,7 @@ __all__ = [
     "circuit_html",
     "circuit_mermaid",
     "circuit_svg",
+    "completeness_scatter",
     "composition_heatmap",
     "effect_heatmap",
     "effect_ranking",
