@@ -14,6 +14,7 @@ and taken up again by a run on the same weights and prompts.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -88,18 +89,17 @@ def run(
     task = ioi(loaded.tokenizer, n, seed=seed, corruption="abc", prompts=prompts)
 
     shelf = Shelf(folder, loaded, task)
-    behavior = shelf("behavior", lambda: {"behavior": _behavior(loaded, task)}, 1)["behavior"]
-    heads = shelf("heads", lambda: _heads(loaded, task), 1)["heads"]
+    behavior = shelf("behavior", partial(_behavior, loaded, task), 1)["behavior"]
+    heads = shelf("heads", partial(_heads, loaded, task), 1)["heads"]
     if circuit is None:
         circuit = kept_circuit(shelf, loaded, task, behavior, heads, threshold)
-    known = circuit  # for the functions below, which are called after this line alone
-    alone = shelf("faithfulness", lambda: _alone(loaded, task, known), 1, circuit)["alone"]
+    alone = shelf("faithfulness", partial(_alone, loaded, task, circuit), 1, circuit)["alone"]
 
     setting = Setting(loaded, task, circuit, heads.direct, heads.attention, seed, size)
     told = {}
     for name in chosen:
         part = PARTS[name]
-        found = shelf(name, lambda part=part: part.measure(setting), part.version, setting.depends)
+        found = shelf(name, partial(part.measure, setting), part.version, setting.depends)
         told[name] = part.tell(setting, found)
     findings = Findings(
         loaded, task, seed, behavior, heads.direct, heads.attention, heads.attribution, circuit,
@@ -111,12 +111,12 @@ def run(
     return report
 
 
-def _behavior(model: interp.HookedGPT2, task: Task) -> xr.Dataset:
+def _behavior(model: interp.HookedGPT2, task: Task) -> Found:
     """What the whole model does, prompt by prompt."""
     metrics = ("logit_diff", "accuracy", "probability")
     found = measure(model, task, metrics, progress=bar("behavior"))
     found = found.rename(probability="io_probability")
-    return found.assign_coords(order=("prompt", list(task.order)))
+    return {"behavior": found.assign_coords(order=("prompt", list(task.order)))}
 
 
 def _heads(model: interp.HookedGPT2, task: Task) -> Found:

@@ -59,6 +59,7 @@ def _measure(setting: Setting, circuit: Circuit, name: str) -> xr.Dataset:
             model,
             task[: size.search_prompts],
             circuit,
+            reference=task,
             runs=size.runs,
             iterations=size.iterations,
             candidates=min(size.candidates, 5) if name == "naive" else size.candidates,
@@ -98,7 +99,7 @@ def tell(setting: Setting, found: Found) -> Told:
             Table([_row(values, s) for s in shown], f"{title}: sets by class and by greedy search.")
         )
         figures += _figures(values, "" if name == "circuit" else "naive_", title)
-        chosen = values["set"].values[int(worst.argmax())]
+        chosen = values["set"].values[int(worst.values.argmax())]
         items.append(
             f"Of all sets {chosen} tells {title.lower()} from the model most: "
             f"{float(worst.max()):.2f} logits apart on average."

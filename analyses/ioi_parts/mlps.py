@@ -4,6 +4,7 @@ Each MLP's output is set to its group mean at all positions (total effect), and 
 the logits is patched; then all MLPs after the first are ablated together.
 """
 
+import numpy as np
 import xarray as xr
 
 from analyses.ioi_parts.setting import Claim, Found, Measured, Part, Setting, Told, verdicts
@@ -53,7 +54,7 @@ def tell(setting: Setting, found: Found) -> Told:
     ]
     label = "Logit difference without all MLPs after the first"
     figures.append(Measured.mean("without_mlps", label, found["rest"].logit_diff, "logits"))
-    strongest = int(abs(change.mean("prompt")).argmax())
+    strongest = int(np.abs(change.mean("prompt").values).argmax())
     claims = [
         Claim(
             "The MLP that matters most alone",

@@ -64,7 +64,7 @@ class Setting:
     direct: xr.DataArray
     attention: xr.DataArray
     seed: int = 0
-    size: Size = Size()
+    size: Size = USUAL_SIZE
 
     @classmethod
     def of(
@@ -74,7 +74,7 @@ class Setting:
         circuit: Circuit,
         *,
         seed: int = 0,
-        size: Size = Size(),
+        size: Size = USUAL_SIZE,
     ) -> "Setting":
         """Measure what all parts share: direct effects and attention.
 

@@ -22,7 +22,6 @@ from analyses.ioi_parts.setting import (
     missing,
     verdicts,
 )
-from analyses.shell import bar
 from interp.patching import Ablation
 from interp.patching import measure as run
 from interp.plots import effect_heatmap
@@ -49,7 +48,7 @@ def measure(setting: Setting) -> Found:
     variants = signal_variants(setting.task, setting.model.tokenizer, seed=setting.seed)
     rows = {
         signal: run(setting.model, variants[signal], ablation=said).logit_diff
-        for signal in bar("signals")(list(variants))
+        for signal in variants
     }
     tokens, positions = (1, 0, -1), (1, -1)
     grid = xr.concat(

@@ -66,6 +66,7 @@ def greedy_sets(
     runs: int = 10,
     iterations: int = 10,
     candidates: int = 10,
+    reference: Task | None = None,
     seed: int = 0,
     progress: Progress = iter,
 ) -> dict[str, tuple[CircuitHead, ...]]:
@@ -78,6 +79,7 @@ def greedy_sets(
         runs: number of searches.
         iterations: nodes that a search adds at most.
         candidates: nodes that it tries in each iteration, at random.
+        reference: prompts whose partners give the means; by default the task's own.
         seed: of the candidates.
         progress: wraps the iterations, for a progress bar.
 
@@ -100,7 +102,7 @@ def greedy_sets(
         fresh = [one for one in dict.fromkeys(sets) if one not in gaps]
         if fresh:
             named = {str(i): sorted(one) for i, one in enumerate(fresh)}
-            found = without(model, task, circuit, named).mean("prompt")
+            found = without(model, task, circuit, named, reference=reference).mean("prompt")
             gaps.update(zip(fresh, np.abs(found.circuit - found.full).values, strict=True))
 
     searches = [random.Random(f"greedy {seed} {run}") for run in range(runs)]

@@ -62,6 +62,7 @@ def without(
     sets: Nodes,
     *,
     sides: Sequence[str] = ("full", "circuit"),
+    reference: Task | None = None,
     progress: Progress = iter,
 ) -> xr.Dataset:
     """The logit difference of model and circuit, each without some of the circuit's nodes.
@@ -72,6 +73,7 @@ def without(
         circuit: heads with the position that each keeps.
         sets: the sets K, by name; an empty one gives F(M) and F(C).
         sides: of which: "full" for the model, "circuit".
+        reference: prompts whose partners give the means; by default the task's own.
         progress: wraps the steps of each side, for a progress bar.
 
     Returns:
@@ -91,15 +93,26 @@ def without(
     nodes = {name: [node(head) for head in heads] for name, heads in sets.items()}
     found = {}
     for side in sides:
-        left = only(circuit) if side == "circuit" else None
-        result = ablate_nodes(model, task, nodes, ablation=left, progress=progress)
+        left = only(circuit, reference=reference) if side == "circuit" else None
+        result = ablate_nodes(
+            model, task, nodes, ablation=left, reference=reference, progress=progress
+        )
         found[side] = result.logit_diff.rename(side).assign_attrs(title=_TITLES[side])
     return xr.Dataset(found)
 
 
-def only(circuit: Circuit) -> Ablation:
-    """All heads at their group means but for a circuit's, at their positions."""
-    return Ablation(heads="all", keep=[node(head) for head in circuit.heads], value="group mean")
+def only(circuit: Circuit, *, reference: Task | None = None) -> Ablation:
+    """All heads at their group means but for a circuit's, at their positions.
+
+    Args:
+        circuit: the circuit that is left.
+        reference: prompts whose partners give the means; by default those of the task it meets.
+
+    Returns:
+        The ablation.
+    """
+    keep = [node(head) for head in circuit.heads]
+    return Ablation(heads="all", keep=keep, value="group mean", reference=reference)
 
 
 def node(head: CircuitHead) -> Keep:

@@ -80,14 +80,13 @@ def ablate_nodes(
     by_length = batches_within(model, task, "clean", keys)
     steps = [(rows, first) for rows in by_length for first in groups or [0]]
     found: list[Swept] = []
+    batch: _Nodes | None = None
     for rows, first in progress(steps):
-        if not found or batch.prompts is not rows:
+        if batch is None or batch.prompts is not rows:
+            batch = None  # let go of its activations
             batch = _Nodes(model, task, rows, "clean", keys, readout, prepared)
-            found.append(
-                batch.begin(
-                    list(sets.values()), {i: new(rows, batch.length)["z", i] for i in layers}
-                )
-            )
+            instead = new(rows, batch.length)
+            found.append(batch.begin(list(sets.values()), {i: instead["z", i] for i in layers}))
         batch.measure(found[-1], first, groups[first] if groups else [])
     swept = Swept.joined(found, by_length)
     title = f"{value} ablation of sets of nodes"

@@ -23,11 +23,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from interp.tasks.task import Task
+from interp.tasks.task import SIDES, Side, Task
 from interp.tasks.tokens import encode
 
 SIGNALS: tuple[tuple[int, int], ...] = ((1, 1), (1, -1), (0, 1), (0, -1), (-1, -1), (-1, 1))
@@ -132,15 +132,15 @@ def named_again(
         )
     rests = encode(tokenizer, [sentence.removeprefix(" [X]") for sentence in sentences])
     rng = random.Random(f"named again {seed}")
-    rows: dict[str, list[list[int]]] = {"clean": [], "corrupted": []}
+    rows: dict[Side, list[list[int]]] = {side: [] for side in SIDES}
     added, groups = [], []
     for i in chosen:
         pair = rng.sample(range(len(sentences)), 2)
         mark = marks[i]
         assert mark is not None
-        for side, tokens in (("clean", task.clean_tokens), ("corrupted", task.corrupted_tokens)):
-            ids = tokens[i][task.attention_mask[i]].tolist()
-            name = int(tokens[i, task.positions[role][i]])
+        for side in SIDES:
+            ids = task.tokens(side)[i][task.attention_mask[i]].tolist()
+            name = ids[int(task.positions[role][i])]
             extra = [token for k in pair for token in (name, *rests[k])]
             rows[side].append(ids[: mark + 1] + extra + ids[mark + 1 :])
         added.append(sum(1 + len(rests[k]) for k in pair))
@@ -150,24 +150,20 @@ def named_again(
     after = torch.tensor([mark for mark in marks if mark is not None])
     lengths = torch.tensor([len(row) for row in rows["clean"]])
     mask = torch.arange(int(lengths.max())) < lengths[:, None]
-    tokens = {}
-    for side, ids in rows.items():
-        padded = torch.full(mask.shape, int(task.clean_tokens[0, 0]))
-        padded[mask] = torch.tensor([token for row in ids for token in row])
-        tokens[side] = padded
+    clean, corrupted = (_padded(rows[side], mask) for side in SIDES)
     longer = replace(
         short,
         name=f"{task.name}, {role} named again",
-        clean_tokens=tokens["clean"],
-        corrupted_tokens=tokens["corrupted"],
+        clean_tokens=clean,
+        corrupted_tokens=corrupted,
         attention_mask=mask,
         positions={r: where + shift * (where > after) for r, where in short.positions.items()},
         group=tuple(groups),
     )
     return replace(
         longer,
-        clean=_texts(tokenizer, tokens["clean"], longer),
-        corrupted=_texts(tokenizer, tokens["corrupted"], longer),
+        clean=_texts(tokenizer, clean, longer),
+        corrupted=_texts(tokenizer, corrupted, longer),
     )
 
 
@@ -194,6 +190,12 @@ def _positions(task: Task, role: str) -> Int[Tensor, " prompt"]:
     if role not in task.positions:
         raise ValueError(f"the task needs the roles IO, S1 and S2; it has {list(task.positions)}")
     return task.positions[role]
+
+
+def _padded(rows: list[list[int]], mask: Bool[Tensor, "prompt pos"]) -> Int[Tensor, "prompt pos"]:
+    tokens = torch.zeros(mask.shape, dtype=torch.long)
+    tokens[mask] = torch.tensor([token for row in rows for token in row])
+    return tokens
 
 
 def _texts(
