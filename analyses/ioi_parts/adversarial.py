@@ -7,7 +7,7 @@ sentences behind. The sentences are ours, so figures are compared with wide tole
 
 import xarray as xr
 
-from analyses.ioi_parts.setting import Found, Measured, Part, Setting, Told, verdicts
+from analyses.ioi_parts.setting import Found, Measured, Part, Setting, Told, text, verdicts
 from interp.patching import measure as run
 from interp.report import Section, Table
 from interp.statistics import bootstrap_mean
@@ -61,9 +61,9 @@ def tell(setting: Setting, found: Found) -> Told:
         rows.append(
             {
                 "prompts": about,
-                "logit difference": f"{bootstrap_mean(one.logit_diff.values):.2f}",
-                "probability of IO": f"{bootstrap_mean(one.probability.values):.3f}",
-                "S above IO": f"{bootstrap_mean(wrong.values):.3f}",
+                "logit difference": text(bootstrap_mean(one.logit_diff.values), 2),
+                "probability of IO": text(bootstrap_mean(one.probability.values)),
+                "S above IO": text(bootstrap_mean(wrong.values)),
             }
         )
         label = f"Fraction of prompts with S above IO, {about}"
@@ -75,7 +75,7 @@ def tell(setting: Setting, found: Found) -> Told:
         f"and the second clause. For example: “{found['IO'].attrs['example']} …”",
         [
             Table(rows, "Means with 95 % bootstrap intervals over prompts."),
-            verdicts(setting, figures, ()),
+            *verdicts(setting, figures, ()),
         ],
     )
     return Told(section, figures)

@@ -18,6 +18,7 @@ from analyses.ioi_parts.setting import (
     missing,
     order,
     pick,
+    titled,
     verdicts,
 )
 from analyses.shell import bar
@@ -95,7 +96,10 @@ def tell(setting: Setting, found: Found) -> Told:
         )
     ]
     before = xr.Dataset({"logit_diff": setting.direct, "logit_diff_clean": _zero(setting.direct)})
-    both = {"whole model": mean_effect(before), "without name movers": mean_effect(found["direct"])}
+    both = {
+        "whole model": titled(mean_effect(before), "Paths to the logits"),
+        "without name movers": mean_effect(found["direct"]),
+    }
     section = Section(
         HEADING,
         f"{setting.about()}\n\nThe outputs at END of the name movers ({labels(movers)}) are set to "
@@ -103,11 +107,11 @@ def tell(setting: Setting, found: Found) -> Told:
         "then are backups. Red: the logit difference falls when the head's direct path is patched.",
         [
             Figure(
-                effect_heatmap(mean_effect(found["direct"])),
+                effect_heatmap(titled(mean_effect(found["direct"]), "Paths to the logits")),
                 "Direct effects without the name movers, in logits.",
             ),
             Figure(effect_ranking(both, n=12), "The strongest of both, with 95 % intervals."),
-            verdicts(setting, figures, claims),
+            *verdicts(setting, figures, claims),
         ],
     )
     return Told(section, figures, claims)

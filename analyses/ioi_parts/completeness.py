@@ -7,7 +7,7 @@ its sets are worth is measured on all; the paper does both on the same 100.
 
 import xarray as xr
 
-from analyses.ioi_parts.setting import Found, Measured, Part, Setting, Told, labels, verdicts
+from analyses.ioi_parts.setting import Found, Measured, Part, Setting, Told, labels, text, verdicts
 from analyses.shell import bar
 from interp.circuits import (
     Circuit,
@@ -94,9 +94,14 @@ def tell(setting: Setting, found: Found) -> Told:
             )
         )
         worst = abs(gap(values).mean("prompt"))
-        shown = [str(s) for s in values["set"].values if not str(s).startswith("random")]
+        chosen_by = [str(s) for s in values["set"].values if not str(s).startswith("random")]
+        shown = {str(values["nodes"].sel(set=s).item()): s for s in reversed(chosen_by)}
+        shown = sorted(shown.values(), key=chosen_by.index)
         items.append(
-            Table([_row(values, s) for s in shown], f"{title}: sets by class and by greedy search.")
+            Table(
+                [_row(values, s) for s in shown],
+                f"{title}: sets by class and by greedy search, each once.",
+            )
         )
         figures += _figures(values, "" if name == "circuit" else "naive_", title)
         chosen = values["set"].values[int(worst.values.argmax())]
@@ -111,7 +116,7 @@ def tell(setting: Setting, found: Found) -> Told:
         f"positions where the circuit has it. {size.random_sets} sets hold each node with "
         f"probability 1/2; {size.runs} greedy searches of {size.iterations} iterations try "
         f"{size.candidates} nodes each on {min(size.search_prompts, len(setting.task))} prompts.",
-        [*items, verdicts(setting, figures, ())],
+        [*items, *verdicts(setting, figures, ())],
     )
     return Told(section, figures)
 
@@ -146,9 +151,9 @@ def _row(values: xr.Dataset, name: str) -> dict[str, object]:
     return {
         "K": name,
         "nodes": str(one["nodes"].item()) or "\N{EN DASH}",
-        "F(C without K)": f"{bootstrap_mean(one.circuit.values):.2f}",
-        "F(M without K)": f"{bootstrap_mean(one.full.values):.2f}",
-        "gap": f"{bootstrap_mean((one.circuit - one.full).values):.2f}",
+        "F(C without K)": text(bootstrap_mean(one.circuit.values), 2),
+        "F(M without K)": text(bootstrap_mean(one.full.values), 2),
+        "gap": text(bootstrap_mean((one.circuit - one.full).values), 2),
     }
 
 

@@ -15,6 +15,7 @@ from analyses.ioi_parts.setting import (
     missing,
     order,
     pick,
+    titled,
     verdicts,
 )
 from analyses.shell import bar
@@ -41,7 +42,7 @@ def measure(setting: Setting) -> Found:
     """
     model, task = setting.model, setting.task
     found = {}
-    inhibition = setting.heads("S-inhibition", position="END")
+    inhibition = setting.heads("S-inhibition")
     if inhibition:
         into = Receivers("v", heads=inhibition, positions=["S2"])
         found["values"] = path_patch(model, task, into, progress=bar("S-inhibition values"))
@@ -63,7 +64,7 @@ def tell(setting: Setting, found: Found) -> Told:
         Section, figures and claims.
     """
     if not found:
-        return missing(HEADING, "S-inhibition heads at END and no induction heads at S2")
+        return missing(HEADING, "S-inhibition heads, and no induction heads at S2")
     items: list[Item] = []
     figures, claims = [], []
     for kind, query, key in _LOOKS:
@@ -86,7 +87,9 @@ def tell(setting: Setting, found: Found) -> Told:
         )
         items.append(
             Figure(
-                effect_heatmap(mean_effect(found["values"])),
+                effect_heatmap(
+                    titled(mean_effect(found["values"]), "Into the S-inhibition values")
+                ),
                 "From each head into the values of the S-inhibition heads at S2.",
             )
         )
@@ -103,7 +106,7 @@ def tell(setting: Setting, found: Found) -> Told:
         )
         items.append(
             Figure(
-                effect_heatmap(mean_effect(found["keys"])),
+                effect_heatmap(titled(mean_effect(found["keys"]), "Into the induction keys")),
                 "From each head into the keys of the induction heads at S1+1.",
             )
         )
@@ -113,7 +116,7 @@ def tell(setting: Setting, found: Found) -> Told:
         "S-inhibition heads, by way of their values at S2, that the name there is a duplicate, and "
         "which tell the induction heads, by way of their keys at S1+1, that S1 stands before. Red: "
         "the logit difference falls, in logits.",
-        [*items, verdicts(setting, figures, claims)],
+        [*items, *verdicts(setting, figures, claims)],
     )
     return Told(section, figures, claims)
 

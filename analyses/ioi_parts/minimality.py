@@ -6,7 +6,7 @@ their direct effects.
 
 import numpy as np
 
-from analyses.ioi_parts.setting import Found, Measured, Part, Setting, Told, verdicts
+from analyses.ioi_parts.setting import Found, Measured, Part, Setting, Told, text, titled, verdicts
 from analyses.shell import bar
 from interp.circuits import CircuitHead, faithfulness, minimality, minimality_sets
 from interp.patching import mean_effect
@@ -79,7 +79,7 @@ def tell(setting: Setting, found: Found) -> Told:
                 "node": name,
                 "class": kinds[name],
                 "K": " ".join(h.label for h in sets[name]) or "\N{EN DASH}",
-                "change": f"{bootstrap_mean(change):.3f}",
+                "change": text(bootstrap_mean(change)),
                 "of F(M)": shares[name].mean,
             }
         )
@@ -96,10 +96,11 @@ def tell(setting: Setting, found: Found) -> Told:
         f"as the paper does. {enough:.0%} of the nodes change F by at least 1 % of F(M).",
         [
             Figure(
-                effect_ranking(mean_effect(ranked), n=40), "Change of F, in logits, with intervals."
+                effect_ranking(titled(mean_effect(ranked), "Change of F without the node"), n=40),
+                "Change of F, in logits, with intervals.",
             ),
             Table(rows, "Every node, with 95 % bootstrap intervals.", {"of F(M)": ".1%"}),
-            verdicts(setting, figures, ()),
+            *verdicts(setting, figures, ()),
         ],
     )
     return Told(section, figures)

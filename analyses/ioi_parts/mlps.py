@@ -7,7 +7,7 @@ the logits is patched; then all MLPs after the first are ablated together.
 import numpy as np
 import xarray as xr
 
-from analyses.ioi_parts.setting import Claim, Found, Measured, Part, Setting, Told, verdicts
+from analyses.ioi_parts.setting import Claim, Found, Measured, Part, Setting, Told, titled, verdicts
 from analyses.shell import bar
 from interp.patching import Ablation, ablate, effect, mean_effect, path_patch
 from interp.patching import measure as run
@@ -70,9 +70,17 @@ def tell(setting: Setting, found: Found) -> Told:
         "its direct path to the logits is patched with the ABC partner's. Left of zero: the answer "
         "loses without it.",
         [
-            Figure(effect_ranking(mean_effect(found["ablated"])), "One MLP ablated."),
-            Figure(effect_ranking(mean_effect(found["direct"])), "Its direct path patched."),
-            verdicts(setting, figures, claims),
+            Figure(
+                effect_ranking(titled(mean_effect(found["ablated"]), "Each MLP at its mean")),
+                "One MLP ablated.",
+            ),
+            Figure(
+                effect_ranking(
+                    titled(mean_effect(found["direct"]), "Paths from MLPs to the logits")
+                ),
+                "Its direct path patched.",
+            ),
+            *verdicts(setting, figures, claims),
         ],
     )
     return Told(section, figures, claims)

@@ -110,7 +110,7 @@ def tell(setting: Setting, found: Found) -> Told:
             Table(
                 rows, "Heads that write to the logits.", {"copies": ".0%", "copies, negated": ".0%"}
             ),
-            verdicts(setting, figures, ()),
+            *verdicts(setting, figures, ()),
         ],
     )
     return Told(section, figures)

@@ -85,7 +85,7 @@ def tell(setting: Setting, found: Found) -> Told:
         f"{found['scores'].sizes['prompt']} sequences of random tokens, each repeated once; the "
         "intervals are over sequences. A head of a class should look where its class looks on any "
         "text, not on IOI prompts alone.",
-        [*items, verdicts(setting, figures, claims)],
+        [*items, *verdicts(setting, figures, claims)],
     )
     return Told(section, figures, claims)
 

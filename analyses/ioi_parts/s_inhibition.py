@@ -15,6 +15,8 @@ from analyses.ioi_parts.setting import (
     missing,
     order,
     pick,
+    text,
+    titled,
     verdicts,
 )
 from analyses.shell import bar
@@ -78,8 +80,8 @@ def tell(setting: Setting, found: Found) -> Told:
             rows.append(
                 {
                     "from END to": role,
-                    "clean": f"{bootstrap_mean(before.values):.3f}",
-                    "S-inhibition paths patched": f"{bootstrap_mean(after.values):.3f}",
+                    "clean": text(bootstrap_mean(before.values)),
+                    "S-inhibition paths patched": text(bootstrap_mean(after.values)),
                 }
             )
             label = f"Change of the name movers' attention to {role} without S-inhibition"
@@ -106,11 +108,13 @@ def tell(setting: Setting, found: Found) -> Told:
         "difference falls, the head tells the name movers where to look.",
         [
             Figure(
-                effect_heatmap(mean_effect(found["queries"])),
+                effect_heatmap(
+                    titled(mean_effect(found["queries"]), "Into the name movers' queries")
+                ),
                 "Change of the logit difference, in logits, for each sending head.",
             ),
             *items,
-            verdicts(setting, figures, claims),
+            *verdicts(setting, figures, claims),
         ],
     )
     return Told(section, figures, claims)

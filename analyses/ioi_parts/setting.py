@@ -11,7 +11,7 @@ import interp
 from analyses.choices import Head
 from interp.circuits import IOI_FIGURES, Circuit, published
 from interp.patching import effect, path_patch
-from interp.report import Section, Table
+from interp.report import Item, Section, Table
 from interp.statistics import Estimate, bootstrap_mean
 from interp.tasks import Task
 
@@ -126,7 +126,7 @@ class Setting:
         return (
             f"{len(self.task)} prompts: {n_templates} templates in the orders "
             f"{' and '.join(sorted(set(self.task.order)))}. Reference: the ABC partners, three "
-            f"fresh names in the same template and order, {each} a group."
+            f"fresh names in the same template and order, {each} of a kind."
         )
 
 
@@ -207,7 +207,7 @@ class Part:
     tell: Callable[[Setting, Found], Told]
 
 
-def verdicts(setting: Setting, figures: Sequence[Measured], claims: Sequence[Claim]) -> Table:
+def verdicts(setting: Setting, figures: Sequence[Measured], claims: Sequence[Claim]) -> list[Item]:
     """Figures and claims as a table, beside the paper's where the model is the paper's.
 
     Args:
@@ -216,11 +216,11 @@ def verdicts(setting: Setting, figures: Sequence[Measured], claims: Sequence[Cla
         claims: about heads.
 
     Returns:
-        One row each.
+        The table, one row each; none if there is nothing to put in.
     """
     if not setting.papers:
         rows = [{"figure": m.label, "value": text(m.estimate), "unit": m.unit} for m in figures]
-        return Table(rows, "Means with 95 % bootstrap intervals over prompts.")
+        return [Table(rows, "Means with 95 % bootstrap intervals over prompts.")] if rows else []
     known = {figure.key: figure for figure in IOI_FIGURES}
     compared = []
     for m in figures:
@@ -243,15 +243,20 @@ def verdicts(setting: Setting, figures: Sequence[Measured], claims: Sequence[Cla
                 "verdict": "agrees" if c.agrees else "does not agree",
             }
         )
-    return Table(
-        compared,
-        "Ours with 95 % bootstrap intervals over prompts, beside the paper's. Tolerances are ours.",
+    about = (
+        "Ours with 95 % bootstrap intervals over prompts, beside the paper's. Tolerances are ours."
     )
+    return [Table(compared, about)] if compared else []
 
 
-def text(estimate: Estimate) -> str:
+def text(estimate: Estimate, digits: int = 3) -> str:
     """An estimate for a table, with real minus signs."""
-    return f"{estimate:.3f}".replace("-", "\N{MINUS SIGN}")
+    return f"{estimate:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def titled(effects: xr.Dataset, title: str) -> xr.Dataset:
+    """Mean effects under the title that a figure shall have."""
+    return effects.assign(mean=effects["mean"].assign_attrs(title=title))
 
 
 def labels(heads: Sequence[Head]) -> str:

@@ -1,6 +1,6 @@
 """Token and position signal of S-inhibition (section 3.2, appendix A): who S is, and where.
 
-The outputs of all S-inhibition heads at END are taken from each of the six texts of
+The outputs of all S-inhibition heads (at END in the paper) are taken from each of the six texts of
 `interp.tasks.signal_variants`, and the logit difference is fitted by
 
     position effect * S_pos + token effect * S_tok,   S_pos in {-1, 1}, S_tok in {-1, 0, 1}.
@@ -22,8 +22,7 @@ from analyses.ioi_parts.setting import (
     missing,
     verdicts,
 )
-from interp.patching import Ablation
-from interp.patching import measure as run
+from interp.patching import ablate_nodes
 from interp.plots import effect_heatmap
 from interp.report import Figure, Section
 from interp.statistics import Estimate
@@ -41,14 +40,14 @@ def measure(setting: Setting) -> Found:
     Returns:
         `signals`: `logit_diff`, dims token, position, prompt; nothing without S-inhibition heads.
     """
-    heads = setting.heads("S-inhibition", position="END")
+    heads = setting.circuit.heads_of("S-inhibition")
     if not heads:
         return {}
-    said = Ablation(heads=heads, value="resample", positions=["END"])
+    said = {"S-inhibition": [(h.layer, h.head, h.position) for h in heads]}
     variants = signal_variants(setting.task, setting.model.tokenizer, seed=setting.seed)
     rows = {
-        signal: run(setting.model, variants[signal], ablation=said).logit_diff
-        for signal in variants
+        signal: ablate_nodes(setting.model, one, said, value="resample").logit_diff[0]
+        for signal, one in variants.items()
     }
     tokens, positions = (1, 0, -1), (1, -1)
     grid = xr.concat(
@@ -87,7 +86,7 @@ def tell(setting: Setting, found: Found) -> Told:
         Section and figures.
     """
     if "signals" not in found:
-        return missing(HEADING, "S-inhibition heads at END")
+        return missing(HEADING, "S-inhibition heads")
     grid = found["signals"].logit_diff.transpose("token", "position", "prompt")
     values = grid.values
     whole = fit(values.mean(-1))
@@ -111,7 +110,7 @@ def tell(setting: Setting, found: Found) -> Told:
     words = {1: "the prompt's", 0: "unrelated", -1: "reversed"}
     section = Section(
         HEADING,
-        f"{setting.about()}\n\nThe outputs at END of {labels(setting.heads('S-inhibition'))} are "
+        f"{setting.about()}\n\nThe outputs of {labels(setting.heads('S-inhibition'))} are "
         "taken from texts in which S2 names the prompt's own S, an unrelated name or IO (token "
         "signal), and repeats the name at the place of S1 or at that of IO (position signal); "
         "everything else is the prompt's.",
@@ -126,7 +125,7 @@ def tell(setting: Setting, found: Found) -> Told:
                 ),
                 "Mean logit difference for each of the six texts, in logits.",
             ),
-            verdicts(setting, figures, ()),
+            *verdicts(setting, figures, ()),
         ],
     )
     return Told(section, figures)
