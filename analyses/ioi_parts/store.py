@@ -119,7 +119,7 @@ def load(path: Path, mark: str) -> Found | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             meta = json.loads(str(file[_META]))
             if meta["mark"] != mark:
                 return None
