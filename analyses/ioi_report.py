@@ -25,6 +25,7 @@ DOWNLOADS = (
     Download("results.json", "Every figure of this page, with intervals."),
     Download("prompts.json", "The prompts, their partners, tokens and positions."),
     Download("circuit.json", "The circuit: head, class and position."),
+    Download("parts/", "Every value of every prompt; `analyses.ioi_parts.store.load` reads them."),
     Download("circuit.html", "The diagram as a page; point at a head for what it is."),
     Download("circuit.svg", "The diagram as a vector drawing."),
     Download("circuit.mmd", "The diagram as Mermaid text."),
@@ -86,10 +87,11 @@ class Findings:
         heads = [divmod(int(i), effects.shape[1]) for i in order]
         return [CircuitHead(i, h, kinds.get((i, h), "other"), "END") for i, h in heads]
 
-    def mean_attention(self, heads: Sequence[CircuitHead], key: str) -> float:
+    def attention_of(self, heads: Sequence[CircuitHead], key: str) -> Estimate:
         """Mean attention of heads from END to a role, as a probability."""
-        looks = self.attention.sel(query="END", key=key).mean("prompt")
-        return float(np.mean([looks.sel(layer=h.layer, head=h.head) for h in heads]))
+        looks = self.attention.sel(query="END", key=key)
+        each = [looks.sel(layer=h.layer, head=h.head).values for h in heads]
+        return bootstrap_mean(np.mean(each, 0))
 
 
 def write_report(findings: Findings, told: Mapping[str, Told] = MappingProxyType({})) -> Report:
@@ -217,7 +219,7 @@ def _circuit(f: Findings) -> Section:
         for group, heads in f.circuit.groups().items()
     ]
     movers = [head for head in f.circuit.heads_of("name mover") if head.position == "END"]
-    looks = f"{f.mean_attention(movers, 'IO'):.2f}" if movers else "undefined: it has none"
+    looks = f"{f.attention_of(movers, 'IO'):.2f}" if movers else "undefined: it has none"
     return Section(
         "The circuit",
         f"Source: {f.circuit.source or 'given by the caller'}. A head of the circuit keeps its "
@@ -284,27 +286,27 @@ def paper_table(
         told: what each part of the paper has to say.
 
     Returns:
-        One row a figure: `figure`, `paper`, `ours`, `tolerance`, `agrees`. Faithfulness and the
-        figures of parts are there only if the circuit is the paper's.
+        One row a figure: `figure`, `paper`, `ours` with its 95 % interval, `tolerance`, `agrees`.
+        Faithfulness and the figures of parts are there only if the circuit is the paper's.
     """
     paper = published("ioi", "gpt2")
     ours = {
-        "logit_diff": f.estimate("logit_diff").mean,
-        "accuracy": f.estimate("accuracy").mean,
-        "io_probability": f.estimate("io_probability").mean,
-        "attention_io": f.mean_attention(paper.heads_of("name mover"), "IO"),
-        "attention_s2": f.mean_attention(paper.heads_of("S-inhibition"), "S2"),
+        "logit_diff": f.estimate("logit_diff"),
+        "accuracy": f.estimate("accuracy"),
+        "io_probability": f.estimate("io_probability"),
+        "attention_io": f.attention_of(paper.heads_of("name mover"), "IO"),
+        "attention_s2": f.attention_of(paper.heads_of("S-inhibition"), "S2"),
     }
     if f.circuit.records() == paper.records():
-        ours["faithfulness"] = faithful["ratio"].mean
-        ours |= {m.key: m.estimate.mean for part in told.values() for m in part.figures}
+        ours["faithfulness"] = faithful["ratio"]
+        ours |= {m.key: m.estimate for part in told.values() for m in part.figures}
     rows = [
         {
             "figure": figure.label,
             "paper": f"{figure.value:g}",
             "ours": f"{ours[figure.key]:.3f}",
             "tolerance": f"{figure.low:g} to {figure.high:g} {figure.unit}",
-            "agrees": figure.agrees(ours[figure.key]),
+            "agrees": figure.agrees(ours[figure.key].mean),
         }
         for figure in IOI_FIGURES
         if figure.key in ours

@@ -106,12 +106,12 @@ def save(path: Path, mark: str, found: Found) -> None:
     os.replace(file.name, path)
 
 
-def load(path: Path, mark: str) -> Found | None:
+def load(path: Path, mark: str | None = None) -> Found | None:
     """Read what `save` wrote.
 
     Args:
         path: the file.
-        mark: the fingerprint that it must have.
+        mark: the fingerprint that it must have; None for any.
 
     Returns:
         The results; None for no file, another fingerprint, or a damaged file.
@@ -121,7 +121,7 @@ def load(path: Path, mark: str) -> Found | None:
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             meta = json.loads(str(file[_META]))
-            if meta["mark"] != mark:
+            if mark is not None and meta["mark"] != mark:
                 return None
             return {
                 key: _dataset(described, {v: file[f"{key}/{v}"] for v in _variables(described)})

@@ -119,6 +119,7 @@ def test_what_is_saved_is_loaded(tmp_path):
     assert list(again) == ["one", "none"]
     for name, dataset in results().items():
         xr.testing.assert_identical(again[name], dataset)
+    assert load(tmp_path / "part.npz") is not None
     assert load(tmp_path / "part.npz", "another") is None
     assert load(tmp_path / "nothing.npz", "mark") is None
 
