@@ -11,6 +11,7 @@ import xarray as xr
 
 import interp
 from analyses.ioi_parts import Told
+from analyses.ioi_parts.setting import text
 from interp.circuits import IOI_FIGURES, Circuit, CircuitHead, published
 from interp.plots import attention_scatter, circuit_svg, head_heatmap
 from interp.report import Download, Drawing, Figure, Report, Section, Table
@@ -247,7 +248,7 @@ def _faithfulness(f: Findings, faithful: dict[str, Estimate]) -> Section:
         "F_C": "F(C), circuit alone, logits",
         "ratio": "F(C) / F(M)",
     }
-    rows = [{"figure": labels[key], "value": f"{faithful[key]:.3f}"} for key in labels]
+    rows = [{"figure": labels[key], "value": text(faithful[key])} for key in labels]
     n_groups = len(set(f.task.group))
     return Section(
         "Does the circuit do the task alone?",
@@ -264,8 +265,9 @@ def _against_the_paper(
 ) -> Section:
     return Section(
         "Against the paper",
-        "Figures of Wang et al. 2022 for GPT-2 small, and ours on these prompts. The paper "
-        "measured on 100,000 prompts of its own templates.",
+        "Figures of Wang et al. 2022 for GPT-2 small, and ours on these prompts, with 95 % "
+        "bootstrap intervals. The paper measured behavior on 100,000 prompts of its own templates, the rest "
+        "on fewer.",
         [
             Table(
                 paper_table(f, faithful, told),
@@ -304,7 +306,7 @@ def paper_table(
         {
             "figure": figure.label,
             "paper": f"{figure.value:g}",
-            "ours": f"{ours[figure.key]:.3f}",
+            "ours": text(ours[figure.key]),
             "tolerance": f"{figure.low:g} to {figure.high:g} {figure.unit}",
             "agrees": figure.agrees(ours[figure.key].mean),
         }

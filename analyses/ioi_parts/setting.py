@@ -126,7 +126,7 @@ class Setting:
         return (
             f"{len(self.task)} prompts: {n_templates} templates in the orders "
             f"{' and '.join(sorted(set(self.task.order)))}. Reference: the ABC partners, three "
-            f"fresh names in the same template and order, {each} of a kind."
+            f"fresh names in the same text; {each} of each template and order."
         )
 
 

@@ -107,7 +107,8 @@ def tell(setting: Setting, found: Found) -> Told:
     mean = grid.mean("prompt", keep_attrs=True).assign_attrs(
         title="Logit difference", unit="logits"
     )
-    words = {1: "the prompt's", 0: "unrelated", -1: "reversed"}
+    tokens = {1: "S2 names S", 0: "another name", -1: "S2 names IO"}
+    places = {1: "as at S1's place", -1: "as at IO's place"}
     section = Section(
         HEADING,
         f"{setting.about()}\n\nThe outputs of {labels(setting.heads('S-inhibition'))} are "
@@ -119,8 +120,8 @@ def tell(setting: Setting, found: Found) -> Told:
                 effect_heatmap(
                     mean,
                     labels={
-                        "token": [f"token {words[int(t)]}" for t in mean["token"]],
-                        "position": [f"position {words[int(p)]}" for p in mean["position"]],
+                        "token": [tokens[int(t)] for t in mean["token"]],
+                        "position": [places[int(p)] for p in mean["position"]],
                     },
                 ),
                 "Mean logit difference for each of the six texts, in logits.",
