@@ -94,9 +94,9 @@ def tell(setting: Setting, found: Found) -> Told:
             )
         )
         worst = abs(gap(values).mean("prompt"))
-        chosen_by = [str(s) for s in values["set"].values if not str(s).startswith("random")]
-        shown = {str(values["nodes"].sel(set=s).item()): s for s in reversed(chosen_by)}
-        shown = sorted(shown.values(), key=chosen_by.index)
+        every = [str(s) for s in values["set"].values if not str(s).startswith("random")]
+        first = {str(values["nodes"].sel(set=s).item()): s for s in reversed(every)}
+        shown = [s for s in every if s in first.values()]
         items.append(
             Table(
                 [_row(values, s) for s in shown],
