@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ["activation_patching", "path_patching", "ablation", "attribution_patching", "attention"]
+PAGES = [
+    "activation_patching",
+    "path_patching",
+    "ablation",
+    "attribution_patching",
+    "attention",
+    "ioi_parts",
+]
 
 
 @pytest.mark.parametrize("page", PAGES)
