@@ -179,6 +179,13 @@ def test_all_parts_are_there(folder, results):
     assert {f"{name}.npz" for name in PARTS} <= {p.name for p in (folder / "parts").iterdir()}
 
 
+def test_quick_leaves_the_parts_out(tmp_path):
+    arguments = ["ioi", "--quick", "--n", "4", "--threshold", "0.5", "--out", str(tmp_path)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "results.json").read_text())["parts"] == {}
+
+
 def test_report_needs_no_network(folder):
     page = (folder / "report.html").read_text()
     assert not re.search(r"<(script|link|img)[^>]+(src|href)=[\"']https?:", page)
