@@ -2,13 +2,19 @@
 
 The canned run of Wang et al. 2022, "Interpretability in the Wild" (arXiv 2211.00593), on any
 GPT-2: how well it does the task, which heads write the answer (path patching), a circuit, and how
-much of the task the circuit does alone (mean ablation). For `gpt2` the circuit is the paper's, 26
-heads, and every figure stands beside the paper's own. For another model it is made of the heads
-whose effect passes a threshold, as `interp.circuits.prune_heads` says.
+much of the task the circuit does alone (mean ablation); then the paper section by section
+(`analyses.ioi_parts`). For `gpt2` the circuit is the paper's, 26 heads, and every figure stands
+beside the paper's own with a verdict. For another model it is made of the heads whose effect passes
+a threshold, as `interp.circuits.prune_heads` says. Parts that are finished are kept in the folder
+and taken up again by a run on the same weights and prompts.
 
     interp ioi --model mini --n 200 --seed 0 --out out/ioi
+    interp ioi --parts signals,adversarial
+    interp ioi --model gpt2 --n 100 --full --out out/gpt2
 """
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,9 +23,14 @@ import xarray as xr
 
 import interp
 from analyses import ioi_files
+from analyses.choices import among, words
+from analyses.ioi_circuit import kept_circuit
+from analyses.ioi_parts import PARTS, Setting, Size
+from analyses.ioi_parts.setting import PAPERS_SIZE, USUAL_SIZE, Found
+from analyses.ioi_parts.store import Shelf
 from analyses.ioi_report import Findings, write_report
 from analyses.shell import Device, Model, N, Out, Prompts, Seed, bar, plain_errors, show
-from interp.circuits import Circuit, classify, faithfulness, prune_heads, published
+from interp.circuits import Circuit, faithfulness
 from interp.heads import attention_between
 from interp.lens import direct_logit_attribution
 from interp.patching import effect, measure, path_patch
@@ -36,6 +47,8 @@ def run(
     prompts: str | Path | None = None,
     circuit: Circuit | None = None,
     threshold: float = 0.02,
+    parts: Sequence[str] | None = None,
+    size: Size = USUAL_SIZE,
     device: str | None = None,
 ) -> Report:
     """Run the analysis.
@@ -44,13 +57,16 @@ def run(
         model: a name or directory for `interp.load`, or a loaded model.
         n: number of prompts, at least 2.
         seed: of the prompts.
-        out: folder for report.html, results.json, prompts.json, circuit.json and the diagram; None
-            writes nothing.
+        out: folder for report.html, results.json, prompts.json, circuit.json, the diagram and the
+            finished parts; None writes nothing.
         prompts: a JSON file of templates, names and nouns; None for interp's own.
         circuit: the circuit to evaluate; None for the paper's if the model is `gpt2`, else the
             heads above the threshold.
         threshold: smallest effect of a head of the circuit, as a fraction of the mean logit
             difference.
+        parts: names of `PARTS` to run after behavior, direct effects, circuit and faithfulness;
+            None for all.
+        size: how much the sampling parts do; `PAPERS_SIZE` for as much as the paper.
         device: where to run; None for where the model is.
 
     Returns:
@@ -64,56 +80,59 @@ def run(
         raise ValueError(f"n must be at least 2 for an interval, got {n}")
     if not threshold > 0:
         raise ValueError(f"threshold must be a positive fraction, got {threshold}")
+    chosen = list(PARTS) if parts is None else list(parts)
+    among("part", chosen, PARTS)
     folder = None if out is None else ioi_files.prepare(out)
     loaded = model if isinstance(model, interp.HookedGPT2) else interp.load(model)
     if device is not None:
         loaded.to(device)
     task = ioi(loaded.tokenizer, n, seed=seed, corruption="abc", prompts=prompts)
 
-    behavior = _behavior(loaded, task)
-    direct = effect(path_patch(loaded, task, "logits", progress=bar("direct effects")))
-    attention = attention_between(loaded, task, progress=bar("attention"))
-    attribution = direct_logit_attribution(loaded, task, by="head", progress=bar("attribution"))
+    shelf = Shelf(folder, loaded, task)
+    behavior = shelf("behavior", partial(_behavior, loaded, task), 1)["behavior"]
+    heads = shelf("heads", partial(_heads, loaded, task), 1)["heads"]
     if circuit is None:
-        circuit = _circuit(loaded, task, behavior, direct, attention, threshold)
-    alone = faithfulness(loaded, task, circuit, progress=bar("faithfulness"))
+        circuit = kept_circuit(shelf, loaded, task, behavior, heads, threshold)
+    alone = shelf("faithfulness", partial(_alone, loaded, task, circuit), 1, circuit)["alone"]
 
+    setting = Setting(loaded, task, circuit, heads.direct, heads.attention, seed, size)
+    told = {}
+    for name in chosen:
+        part = PARTS[name]
+        found = shelf(name, partial(part.measure, setting), part.version, setting.depends)
+        told[name] = part.tell(setting, found)
     findings = Findings(
-        loaded, task, seed, behavior, direct, attention, attribution, circuit, alone
-    )
-    report = write_report(findings)
+        loaded, task, seed, behavior, heads.direct, heads.attention, heads.attribution, circuit,
+        alone,
+    )  # fmt: skip
+    report = write_report(findings, told)
     if folder is not None:
-        ioi_files.write(folder, findings, report)
+        ioi_files.write(folder, findings, report, told)
     return report
 
 
-def _behavior(model: interp.HookedGPT2, task: Task) -> xr.Dataset:
+def _behavior(model: interp.HookedGPT2, task: Task) -> Found:
     """What the whole model does, prompt by prompt."""
     metrics = ("logit_diff", "accuracy", "probability")
     found = measure(model, task, metrics, progress=bar("behavior"))
     found = found.rename(probability="io_probability")
-    return found.assign_coords(order=("prompt", list(task.order)))
+    return {"behavior": found.assign_coords(order=("prompt", list(task.order)))}
 
 
-def _circuit(
-    model: interp.HookedGPT2,
-    task: Task,
-    behavior: xr.Dataset,
-    direct: xr.DataArray,
-    attention: xr.DataArray,
-    threshold: float,
-) -> Circuit:
-    """The paper's circuit for its model; for any other the heads whose effects are large."""
-    if model.name == "gpt2":
-        return published("ioi", "gpt2")
-    keep = prune_heads(model, task, threshold=threshold, progress=bar("circuit"))
-    return classify(
-        keep,
-        direct,
-        attention,
-        smallest=threshold * abs(float(behavior["logit_diff"].mean())),
-        source=f"pruned from the last layer to the first, threshold {threshold:.1%} of F(M)",
-    )
+def _heads(model: interp.HookedGPT2, task: Task) -> Found:
+    """Direct effects, attention between roles and direct logit attribution of every head."""
+    found = {
+        "direct": effect(path_patch(model, task, "logits", progress=bar("direct effects"))),
+        "attention": attention_between(model, task, progress=bar("attention")),
+        "attribution": direct_logit_attribution(
+            model, task, by="head", progress=bar("attribution")
+        ),
+    }
+    return {"heads": xr.Dataset(found)}
+
+
+def _alone(model: interp.HookedGPT2, task: Task, circuit: Circuit) -> Found:
+    return {"alone": faithfulness(model, task, circuit, progress=bar("faithfulness"))}
 
 
 def main(
@@ -129,9 +148,18 @@ def main(
         float,
         typer.Option(help="Smallest effect of a head, as a fraction of the logit difference."),
     ] = 0.02,
+    parts: Annotated[
+        str | None, typer.Option(help=f"Only these parts, with commas: {', '.join(PARTS)}.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="No parts: behavior, circuit and faithfulness alone.")
+    ] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Searches and samples as large as the paper's.")
+    ] = False,
     device: Device = None,
 ) -> None:
-    """Indirect object identification: behavior, direct effects, circuit, faithfulness, report."""
+    """Indirect object identification: the paper, section by section, and a report."""
     with plain_errors():
         given = None if circuit is None else Circuit.from_json(circuit.read_text(encoding="utf-8"))
         report = run(
@@ -142,6 +170,8 @@ def main(
             prompts=prompts,
             circuit=given,
             threshold=threshold,
+            parts=[] if quick and parts is None else words(parts),
+            size=PAPERS_SIZE if full else USUAL_SIZE,
             device=device,
         )
     show(report, out)

@@ -1,12 +1,15 @@
 """The files of the IOI analysis, for other people's code: what is measured, on which prompts."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from types import MappingProxyType
 from typing import Any
 
+from analyses.ioi_parts import Told
 from analyses.ioi_report import Findings, paper_table
 from interp.plots import circuit_html, circuit_mermaid, circuit_svg
 from interp.report import Report
@@ -37,17 +40,23 @@ def prepare(folder: str | Path) -> Path:
     return folder
 
 
-def write(folder: Path, findings: Findings, report: Report) -> None:
+def write(
+    folder: Path,
+    findings: Findings,
+    report: Report,
+    told: Mapping[str, Told] = MappingProxyType({}),
+) -> None:
     """Write results.json, prompts.json, circuit.json, the diagram in three forms and the page.
 
     Args:
         folder: where to.
         findings: of the analysis.
         report: the page.
+        told: what each part of the paper has to say.
     """
     circuit, effects = findings.circuit, findings.contribution()
     texts = {
-        "results.json": json.dumps(results(findings), indent=1, allow_nan=False) + "\n",
+        "results.json": json.dumps(results(findings, told), indent=1, allow_nan=False) + "\n",
         "prompts.json": json.dumps(prompts(findings), indent=1, ensure_ascii=False) + "\n",
         "circuit.json": circuit.to_json(),
         "circuit.svg": circuit_svg(circuit, effects=effects),
@@ -59,19 +68,21 @@ def write(folder: Path, findings: Findings, report: Report) -> None:
         (folder / name).write_text(text, encoding="utf-8")
 
 
-def results(findings: Findings) -> dict[str, Any]:
+def results(findings: Findings, told: Mapping[str, Told] = MappingProxyType({})) -> dict[str, Any]:
     """Every figure of the analysis.
 
     Args:
         findings: of the analysis.
+        told: what each part of the paper has to say.
 
     Returns:
         `model`, `n`, `seed`, `versions`; `behaviour`: logit_diff (logits), accuracy (fraction with
         IO above S) and io_probability, each {mean, low, high}, and the same `by_order`;
         `direct_effect` [layer][head] in logits; `circuit`: [{layer, head, class, position}];
         `faithfulness`: F_M, F_C (logits) and ratio, each {mean, low, high}, where a bound is null
-        if the ratio has none (the interval of F_M holds zero); for gpt2 also `paper`,
-        the table of published figures.
+        if the ratio has none (the interval of F_M holds zero); `parts`: for each part `figures`,
+        key -> {label, unit, mean, low, high}; for gpt2 also `paper`, the table of published
+        figures with a verdict on each.
     """
     f = findings
     names = ("logit_diff", "accuracy", "io_probability")
@@ -92,8 +103,18 @@ def results(findings: Findings) -> dict[str, Any]:
         "circuit": f.circuit.records(),
         "faithfulness": {key: _finite(asdict(value)) for key, value in faithful.items()},
     }
+    found["parts"] = {
+        name: {
+            "section": part.section.heading,
+            "figures": {
+                m.key: {"label": m.label, "unit": m.unit, **_finite(asdict(m.estimate))}
+                for m in part.figures
+            },
+        }
+        for name, part in told.items()
+    }
     if f.model.name == "gpt2":
-        found["paper"] = paper_table(f, faithful).to_dict("records")
+        found["paper"] = paper_table(f, faithful, told).to_dict("records")
     return found
 
 

@@ -1,7 +1,8 @@
 """The report of the IOI analysis: findings in, one HTML page out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import pandas as pd
 import xarray as xr
 
 import interp
+from analyses.ioi_parts import Told
+from analyses.ioi_parts.setting import text
 from interp.circuits import IOI_FIGURES, Circuit, CircuitHead, published
 from interp.plots import attention_scatter, circuit_svg, head_heatmap
 from interp.report import Download, Drawing, Figure, Report, Section, Table
@@ -23,6 +26,7 @@ DOWNLOADS = (
     Download("results.json", "Every figure of this page, with intervals."),
     Download("prompts.json", "The prompts, their partners, tokens and positions."),
     Download("circuit.json", "The circuit: head, class and position."),
+    Download("parts/", "Every value of every prompt; `analyses.ioi_parts.store.load` reads them."),
     Download("circuit.html", "The diagram as a page; point at a head for what it is."),
     Download("circuit.svg", "The diagram as a vector drawing."),
     Download("circuit.mmd", "The diagram as Mermaid text."),
@@ -84,17 +88,19 @@ class Findings:
         heads = [divmod(int(i), effects.shape[1]) for i in order]
         return [CircuitHead(i, h, kinds.get((i, h), "other"), "END") for i, h in heads]
 
-    def mean_attention(self, heads: Sequence[CircuitHead], key: str) -> float:
+    def attention_of(self, heads: Sequence[CircuitHead], key: str) -> Estimate:
         """Mean attention of heads from END to a role, as a probability."""
-        looks = self.attention.sel(query="END", key=key).mean("prompt")
-        return float(np.mean([looks.sel(layer=h.layer, head=h.head) for h in heads]))
+        looks = self.attention.sel(query="END", key=key)
+        each = [looks.sel(layer=h.layer, head=h.head).values for h in heads]
+        return bootstrap_mean(np.mean(each, 0))
 
 
-def write_report(findings: Findings) -> Report:
+def write_report(findings: Findings, told: Mapping[str, Told] = MappingProxyType({})) -> Report:
     """Everything the analysis found, as a page.
 
     Args:
         findings: of the analysis.
+        told: what each part of the paper has to say.
 
     Returns:
         The report.
@@ -110,8 +116,9 @@ def write_report(findings: Findings) -> Report:
         f"keeps {faithful['ratio'].mean:.0%} of that logit difference."
     )
     sections = [_behavior(f), _direct(f), _circuit(f), _faithfulness(f, faithful)]
+    sections += [part.section for part in told.values()]
     if f.model.name == "gpt2":
-        sections.append(_against_the_paper(f, faithful))
+        sections.append(_against_the_paper(f, faithful, told))
     return Report(
         f"Indirect object identification in {f.model.name}",
         lead,
@@ -213,7 +220,7 @@ def _circuit(f: Findings) -> Section:
         for group, heads in f.circuit.groups().items()
     ]
     movers = [head for head in f.circuit.heads_of("name mover") if head.position == "END"]
-    looks = f"{f.mean_attention(movers, 'IO'):.2f}" if movers else "undefined: it has none"
+    looks = f"{f.attention_of(movers, 'IO'):.2f}" if movers else "undefined: it has none"
     return Section(
         "The circuit",
         f"Source: {f.circuit.source or 'given by the caller'}. A head of the circuit keeps its "
@@ -241,7 +248,7 @@ def _faithfulness(f: Findings, faithful: dict[str, Estimate]) -> Section:
         "F_C": "F(C), circuit alone, logits",
         "ratio": "F(C) / F(M)",
     }
-    rows = [{"figure": labels[key], "value": f"{faithful[key]:.3f}"} for key in labels]
+    rows = [{"figure": labels[key], "value": text(faithful[key])} for key in labels]
     n_groups = len(set(f.task.group))
     return Section(
         "Does the circuit do the task alone?",
@@ -253,43 +260,55 @@ def _faithfulness(f: Findings, faithful: dict[str, Estimate]) -> Section:
     )
 
 
-def _against_the_paper(f: Findings, faithful: dict[str, Estimate]) -> Section:
+def _against_the_paper(
+    f: Findings, faithful: dict[str, Estimate], told: Mapping[str, Told]
+) -> Section:
     return Section(
         "Against the paper",
-        "Figures of Wang et al. 2022 for GPT-2 small, and ours on these prompts. The paper "
-        "measured on 100,000 prompts of its own templates.",
-        [Table(paper_table(f, faithful), "Tolerances are ours: prompts and their number differ.")],
+        "Figures of Wang et al. 2022 for GPT-2 small, and ours on these prompts, with 95 % "
+        "bootstrap intervals. The paper measured behavior on 100,000 prompts of its own templates, "
+        "the rest on fewer.",
+        [
+            Table(
+                paper_table(f, faithful, told),
+                "Tolerances are ours: prompts and their number differ.",
+            )
+        ],
     )
 
 
-def paper_table(f: Findings, faithful: dict[str, Estimate]) -> pd.DataFrame:
+def paper_table(
+    f: Findings, faithful: dict[str, Estimate], told: Mapping[str, Told] = MappingProxyType({})
+) -> pd.DataFrame:
     """The paper's figures beside ours.
 
     Args:
         f: findings on GPT-2 small.
         faithful: of `Findings.faithfulness`.
+        told: what each part of the paper has to say.
 
     Returns:
-        One row a figure: `figure`, `paper`, `ours`, `tolerance`, `agrees`. Faithfulness is there
-        only if the circuit is the paper's.
+        One row a figure: `figure`, `paper`, `ours` with its 95 % interval, `tolerance`, `agrees`.
+        Faithfulness and the figures of parts are there only if the circuit is the paper's.
     """
     paper = published("ioi", "gpt2")
     ours = {
-        "logit_diff": f.estimate("logit_diff").mean,
-        "accuracy": f.estimate("accuracy").mean,
-        "io_probability": f.estimate("io_probability").mean,
-        "attention_io": f.mean_attention(paper.heads_of("name mover"), "IO"),
-        "attention_s2": f.mean_attention(paper.heads_of("S-inhibition"), "S2"),
+        "logit_diff": f.estimate("logit_diff"),
+        "accuracy": f.estimate("accuracy"),
+        "io_probability": f.estimate("io_probability"),
+        "attention_io": f.attention_of(paper.heads_of("name mover"), "IO"),
+        "attention_s2": f.attention_of(paper.heads_of("S-inhibition"), "S2"),
     }
     if f.circuit.records() == paper.records():
-        ours["faithfulness"] = faithful["ratio"].mean
+        ours["faithfulness"] = faithful["ratio"]
+        ours |= {m.key: m.estimate for part in told.values() for m in part.figures}
     rows = [
         {
             "figure": figure.label,
             "paper": f"{figure.value:g}",
-            "ours": f"{ours[figure.key]:.3f}",
+            "ours": text(ours[figure.key]),
             "tolerance": f"{figure.low:g} to {figure.high:g} {figure.unit}",
-            "agrees": figure.agrees(ours[figure.key]),
+            "agrees": figure.agrees(ours[figure.key].mean),
         }
         for figure in IOI_FIGURES
         if figure.key in ours
@@ -309,4 +328,16 @@ def paper_table(f: Findings, faithful: dict[str, Estimate]) -> pd.DataFrame:
                 "agrees": set(expected.split()) == set(found),
             }
         )
+    if f.circuit.records() == paper.records():
+        rows += [
+            {
+                "figure": claim.label,
+                "paper": claim.paper,
+                "ours": claim.ours,
+                "tolerance": claim.rule,
+                "agrees": claim.agrees,
+            }
+            for part in told.values()
+            for claim in part.claims
+        ]
     return pd.DataFrame(rows)

@@ -21,6 +21,7 @@ PAGES = [
     "tasks",
     "diagrams",
     "known_circuits",
+    "ioi_parts",
 ]
 
 

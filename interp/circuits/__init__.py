@@ -15,15 +15,25 @@ from interp.circuits.circuit import (
 )
 from interp.circuits.classes import classify_roles
 from interp.circuits.comparison import compare
+from interp.circuits.completeness import class_sets, gap, greedy_sets, random_sets
 from interp.circuits.derivation import Derivation, derive
 from interp.circuits.discovery import classify, prune_heads
-from interp.circuits.evaluation import faithfulness
+from interp.circuits.evaluation import faithfulness, only, without
+from interp.circuits.ioi_figures import IOI_FIGURES
 from interp.circuits.known import KNOWN, NOISE, KnownCircuit, known_circuit
 from interp.circuits.links import Link, LinkKey
-from interp.circuits.published import IOI_FIGURES, PublishedFigure, published
+from interp.circuits.minimality import (
+    IOI_EXCEPTIONS,
+    IOI_IMPORTANCE,
+    minimality,
+    minimality_sets,
+)
+from interp.circuits.published import PublishedFigure, published
 
 __all__ = [
+    "IOI_EXCEPTIONS",
     "IOI_FIGURES",
+    "IOI_IMPORTANCE",
     "KINDS",
     "KNOWN",
     "MLP",
@@ -42,12 +52,20 @@ __all__ = [
     "LinkKey",
     "Node",
     "PublishedFigure",
+    "class_sets",
     "classify",
     "classify_roles",
     "compare",
     "derive",
     "faithfulness",
+    "gap",
+    "greedy_sets",
     "known_circuit",
+    "minimality",
+    "minimality_sets",
+    "only",
     "prune_heads",
     "published",
+    "random_sets",
+    "without",
 ]

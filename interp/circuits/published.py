@@ -1,10 +1,10 @@
 """Circuits and figures from the literature, as data to check a run against.
 
 Source: Wang et al. 2022, *Interpretability in the Wild* (arXiv 2211.00593), section 3, Figure 2 and
-appendix B for the heads; sections 2, 3 and 4 for the figures; the authors' shipped run (100
-prompts) where the paper prints none. Hanna et al. 2023 (arXiv 2305.00586) and its authors' code for
-greater-than. Induction is no paper's circuit: its heads are those with the highest scores on
-repeated random tokens, and the previous-token head that their weights read most.
+appendix B for the heads; the naive circuit is that of the authors' code. Hanna et al. 2023 (arXiv
+2305.00586) and its authors' code for greater-than. Induction is no paper's circuit: its heads are
+those with the highest scores on repeated random tokens, and the previous-token head that their
+weights read most.
 """
 
 from dataclasses import dataclass
@@ -20,6 +20,13 @@ _IOI_GPT2: tuple[tuple[str, str, str], ...] = (
     ("backup name mover", "END", "9.0 9.7 10.1 10.2 10.6 10.10 11.2 11.9"),
     ("negative name mover", "END", "10.7 11.10"),
 )
+_IOI_NAIVE: tuple[tuple[str, str, str], ...] = (
+    ("previous token", "S1+1", "2.2 4.11"),
+    ("duplicate token", "S2", "0.10 3.0"),
+    ("induction", "S2", "5.5 5.9"),
+    ("S-inhibition", "END", "7.3 7.9 8.6 8.10"),
+    ("name mover", "END", "9.6 9.9 10.0"),
+)
 _GREATER_THAN_GPT2: tuple[tuple[str, str, str], ...] = (
     ("mover", "YY", "0.1 0.3 0.5"),
     ("mover", "END", "5.1 5.5 6.9 7.10 8.8 8.11 9.1"),
@@ -30,6 +37,7 @@ _INDUCTION_GPT2: tuple[tuple[str, str, str], ...] = (
 )
 _PUBLISHED = {
     ("ioi", "gpt2"): (_IOI_GPT2, "Wang et al. 2022, arXiv 2211.00593"),
+    ("ioi naive", "gpt2"): (_IOI_NAIVE, "Wang et al. 2022, arXiv 2211.00593: the naive circuit"),
     ("greater_than", "gpt2"): (_GREATER_THAN_GPT2, "Hanna et al. 2023, arXiv 2305.00586"),
     ("induction", "gpt2"): (
         _INDUCTION_GPT2,
@@ -109,37 +117,3 @@ def published(task: str, model: str) -> Circuit:
         CircuitMLP(layer, at) for at, layers in _MLPS.get((task, model), ()) for layer in layers
     )
     return Circuit(model, heads, source, mlps=mlps)
-
-
-IOI_FIGURES: tuple[PublishedFigure, ...] = (
-    PublishedFigure(
-        "logit_diff", "Mean logit difference, IO minus S", 3.56, 3.1, 4.0, "logits", "section 2"
-    ),
-    PublishedFigure("accuracy", "IO above S", 0.993, 0.97, 1.0, "fraction", "section 2"),
-    PublishedFigure(
-        "io_probability", "Mean probability of IO", 0.49, 0.41, 0.57, "probability", "section 2"
-    ),
-    PublishedFigure(
-        "faithfulness", "Faithfulness, F(C) / F(M)", 0.87, 0.80, 0.95, "fraction", "section 4"
-    ),
-    PublishedFigure(
-        "attention_io",
-        "Mean attention of the name movers, END to IO",
-        0.59,
-        0.49,
-        0.69,
-        "probability",
-        "section 3.1",
-    ),
-    PublishedFigure(
-        "attention_s2",
-        "Mean attention of the S-inhibition heads, END to S2",
-        0.51,
-        0.41,
-        0.61,
-        "probability",
-        "section 3.2",
-    ),
-)
-"""Figures of the IOI circuit in GPT-2 small. The ranges are ours: they leave room for other prompts
-and for a few hundred of them (the standard error of a mean logit difference at 100 is 0.15)."""

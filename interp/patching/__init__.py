@@ -6,6 +6,7 @@ from interp.patching.attribution import attribution_patch
 from interp.patching.comparison import Agreement, agreement
 from interp.patching.effects import effect, mean_effect, mean_over_prompts, normalized
 from interp.patching.knockout import ablate, ablate_sets, pairs
+from interp.patching.nodes import ablate_nodes
 from interp.patching.path import Receivers, path_patch
 from interp.patching.readout import METRICS, measure, run_task
 from interp.patching.runs import Progress
@@ -20,6 +21,7 @@ __all__ = [
     "Progress",
     "Receivers",
     "ablate",
+    "ablate_nodes",
     "ablate_sets",
     "agreement",
     "attribution_patch",

@@ -8,6 +8,7 @@ from interp.plots.attention import (
     attention_heatmap,
 )
 from interp.plots.attribution import attribution_bars
+from interp.plots.completeness import completeness_scatter
 from interp.plots.diagram import (
     EXAMPLE,
     Example,
@@ -48,6 +49,7 @@ __all__ = [
     "circuit_mermaid",
     "circuit_png",
     "circuit_svg",
+    "completeness_scatter",
     "composition_heatmap",
     "effect_heatmap",
     "effect_ranking",

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 import interp
 from analyses import ioi
 from analyses.cli import app
+from analyses.ioi_parts import PARTS
 from interp.circuits import Circuit, CircuitHead
 from interp.model.hub import locate
 
@@ -173,6 +174,18 @@ def test_circuit_file_and_diagram(folder, results):
         assert all(head.label in text for head in circuit.heads), name
 
 
+def test_all_parts_are_there(folder, results):
+    assert list(results["parts"]) == list(PARTS)
+    assert {f"{name}.npz" for name in PARTS} <= {p.name for p in (folder / "parts").iterdir()}
+
+
+def test_quick_leaves_the_parts_out(tmp_path):
+    arguments = ["ioi", "--quick", "--n", "4", "--threshold", "0.5", "--out", str(tmp_path)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "results.json").read_text())["parts"] == {}
+
+
 def test_report_needs_no_network(folder):
     page = (folder / "report.html").read_text()
     assert not re.search(r"<(script|link|img)[^>]+(src|href)=[\"']https?:", page)
@@ -180,7 +193,7 @@ def test_report_needs_no_network(folder):
 
 
 def test_same_seed_same_files(folder, tmp_path, results, prompts):
-    ioi.run(n=N, seed=3, out=tmp_path)
+    ioi.run(n=N, seed=3, out=tmp_path, parts=[])
     again = json.loads((tmp_path / "results.json").read_text())
     assert json.loads((tmp_path / "prompts.json").read_text()) == prompts
     assert again["circuit"] == results["circuit"]
@@ -197,7 +210,7 @@ def small_gpt2():
 
 
 def test_gpt2_gets_the_papers_circuit_and_figures(small_gpt2, tmp_path):
-    report = ioi.run(small_gpt2, n=20, out=tmp_path)
+    report = ioi.run(small_gpt2, n=20, out=tmp_path, parts=["signals"])
     found = json.loads((tmp_path / "results.json").read_text())
     assert found["faithfulness"]["ratio"]["low"] is None  # of random weights; JSON has no infinity
     assert len(found["circuit"]) == 26
@@ -210,7 +223,7 @@ def test_gpt2_gets_the_papers_circuit_and_figures(small_gpt2, tmp_path):
 
 def test_a_circuit_of_ones_own(small_gpt2):
     own = Circuit("gpt2", (CircuitHead(1, 2, "other", "END"),), "mine")
-    assert "1.2" in ioi.run(small_gpt2, n=4, circuit=own).html()
+    assert "1.2" in ioi.run(small_gpt2, n=4, circuit=own, parts=[]).html()
 
 
 def test_the_papers_own_prompts(shared, tmp_path):
@@ -220,7 +233,7 @@ def test_the_papers_own_prompts(shared, tmp_path):
     tokenizer = AutoTokenizer.from_pretrained(shared / "gpt2-tokenizer")
     sizes = {"n_layers": 2, "n_heads": 2, "d_model": 16, "d_mlp": 16, "n_ctx": 64}
     model = interp.HookedGPT2(interp.GPT2Config(d_vocab=50257, **sizes), tokenizer)
-    ioi.run(model, n=8, prompts=shared / "ioi" / "paper_prompts.json", out=tmp_path)
+    ioi.run(model, n=8, prompts=shared / "ioi" / "paper_prompts.json", out=tmp_path, parts=[])
     for prompt in json.loads((tmp_path / "prompts.json").read_text()):
         assert tokenizer.decode(prompt["answer"]).strip() in names
 
@@ -233,6 +246,7 @@ def test_the_papers_own_prompts(shared, tmp_path):
         (["--prompts", "nowhere.json"], "nowhere.json"),
         (["--circuit", "nowhere.json"], "nowhere.json"),
         (["--threshold", "-1"], "threshold"),
+        (["--parts", "signal"], "signals"),
     ],
 )
 def test_bad_input_is_one_clear_line(arguments, message, tmp_path):

@@ -1,0 +1,126 @@
+"""Backup name movers (section 3.4): who writes the answer when the name movers are gone?
+
+The name movers' outputs at END are set to their group means, and direct effects are measured again
+in what is left.
+"""
+
+import numpy as np
+import xarray as xr
+
+from analyses.ioi_parts.setting import (
+    Claim,
+    Found,
+    Measured,
+    Part,
+    Setting,
+    Told,
+    labels,
+    missing,
+    order,
+    pick,
+    titled,
+    verdicts,
+)
+from analyses.shell import bar
+from interp.patching import Ablation, effect, mean_effect, path_patch
+from interp.patching import measure as run
+from interp.plots import effect_heatmap, effect_ranking
+from interp.report import Figure, Section
+from interp.statistics import bootstrap_ratio
+
+HEADING = "Backup name movers step in (3.4)"
+_PAPERS = ((9, 0), (9, 7), (10, 1), (10, 2), (10, 6), (10, 10), (11, 2), (11, 9))
+
+
+def measure(setting: Setting) -> Found:
+    """The model without its name movers.
+
+    Args:
+        setting: what to work on.
+
+    Returns:
+        `without`: `logit_diff` of the model as it is (`clean`) and without name movers (`gone`);
+        `direct`: of `path_patch` to the logits without them; nothing if there are none.
+    """
+    movers = setting.heads("name mover", position="END")
+    if not movers:
+        return {}
+    model, task = setting.model, setting.task
+    gone = Ablation(heads=movers, value="group mean", positions=["END"])
+    runs = {
+        "clean": run(model, task).logit_diff,
+        "gone": run(model, task, ablation=gone).logit_diff,
+    }
+    direct = path_patch(model, task, ablation=gone, progress=bar("effects without name movers"))
+    return {"without": xr.Dataset(runs), "direct": direct}
+
+
+def tell(setting: Setting, found: Found) -> Told:
+    """What they say.
+
+    Args:
+        setting: what they were measured on.
+        found: of `measure`.
+
+    Returns:
+        Section, figures and claims.
+    """
+    if "direct" not in found:
+        return missing(HEADING, "name movers at END")
+    movers = setting.heads("name mover", position="END")
+    after = effect(found["direct"])
+    change = (after - setting.direct).transpose(*after.dims)
+    others = [head for head in order(change) if head not in movers][:10]
+    kept = bootstrap_ratio(found["without"].gone.values, found["without"].clean.values)
+    figures = [
+        Measured(
+            "without_name_movers",
+            "Logit difference without name movers, over F(M)",
+            kept,
+            "fraction",
+        )
+    ]
+    backups = setting.heads("backup name mover", position="END")
+    if backups:
+        for name, values in (("before", setting.direct), ("after", after)):
+            label = f"Direct effect of the backups together, {name} the knock-out"
+            total = pick(values, backups).sum("node")
+            figures.append(Measured.mean(f"backups_{name}", label, total, "logits"))
+    claims = [
+        Claim(
+            "Heads that gain most direct effect when the name movers are gone",
+            labels(_PAPERS),
+            labels(others),
+            "five of the eight among our ten",
+            len(set(others) & set(_PAPERS)) >= 5,
+        )
+    ]
+    before = xr.Dataset({"logit_diff": setting.direct, "logit_diff_clean": _zero(setting.direct)})
+    both = {
+        "whole model": titled(mean_effect(before), "Paths to the logits"),
+        "without name movers": mean_effect(found["direct"]),
+    }
+    section = Section(
+        HEADING,
+        f"{setting.about()}\n\nThe outputs at END of the name movers ({labels(movers)}) are set to "
+        "their means, and paths to the logits are patched again. Heads that write the answer only "
+        "then are backups. Red: the logit difference falls when the head's direct path is patched.",
+        [
+            Figure(
+                effect_heatmap(titled(mean_effect(found["direct"]), "Paths to the logits")),
+                "Direct effects without the name movers, in logits.",
+            ),
+            Figure(effect_ranking(both, n=12), "The strongest of both, with 95 % intervals."),
+            *verdicts(setting, figures, claims),
+        ],
+    )
+    return Told(section, figures, claims)
+
+
+def _zero(values: xr.DataArray) -> xr.DataArray:
+    """Effects are changes of nothing."""
+    n = values.sizes["prompt"]
+    return xr.DataArray(np.zeros(n), {"prompt": values["prompt"]}, ["prompt"])
+
+
+PART = Part("backups", 1, measure, tell)

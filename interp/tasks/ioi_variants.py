@@ -1,0 +1,207 @@
+"""IOI prompts changed to tell signals apart: who S is from where S is, and names named once more.
+
+`signal_variants` pairs each prompt with six texts in which S2 says something else about S:
+
+    token  position   IO  S1  S2 of the prompt A B B     what S2 tells
+      1       1       A   B   B     nothing is changed
+      1      -1       B   A   B     the subject's name is the same, it stands where IO stood
+      0       1       C   D   D     other names in the same places
+      0      -1       D   C   D     other names, exchanged
+     -1      -1       A   B   A     the other name, which stands where IO stands
+     -1       1       B   A   A     the other name, which stands where S1 stood
+
+`named_again` adds two sentences about IO, or about S, between the names and the second clause: a
+model that finds S as the name that comes twice should be misled by the first and not by the other.
+
+Source: Wang et al. 2022 (arXiv 2211.00593), appendix A for the six texts and section 4.4 for the
+adversarial prompts. The sentences are interp's own; like the authors' they follow the first comma
+or full stop after the names, whatever comes next.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from interp.tasks.task import SIDES, Side, Task
+from interp.tasks.tokens import encode
+
+SIGNALS: tuple[tuple[int, int], ...] = ((1, 1), (1, -1), (0, 1), (0, -1), (-1, -1), (-1, 1))
+"""Token and position signal of the six texts: as in the prompt 1, reversed -1, unrelated 0."""
+
+SENTENCES: tuple[str, ...] = (
+    " [X] looked very happy.",
+    " [X] wore a red coat.",
+    " [X] liked the idea.",
+    " [X] smiled at once.",
+)
+"""What is said of a name that is named again."""
+
+_BREAKS = (",", ".")
+
+
+def signal_variants(
+    task: Task, tokenizer: PreTrainedTokenizerBase, *, seed: int = 0
+) -> dict[tuple[int, int], Task]:
+    """Pair each prompt with the six texts that separate the token from the position signal.
+
+    Args:
+        task: of `ioi`, abc or random, whose names in all prompts are drawn from for the others'.
+        tokenizer: the model's tokenizer.
+        seed: of the random names.
+
+    Returns:
+        (token, position) signal -> the same clean prompts with the text of that signal as partner.
+
+    Raises:
+        ValueError: the task has fewer than four names, or not the roles IO, S1 and S2.
+    """
+    rows = torch.arange(len(task))
+    at = {role: _positions(task, role) for role in ("IO", "S1", "S2")}
+    named = [task.answer, task.foil]
+    named += [task.corrupted_tokens[rows, where] for where in at.values()]
+    names = sorted({int(token) for one in named for token in one})
+    if len(names) < 4:
+        raise ValueError(f"four names are needed for the random ones; the task has {len(names)}")
+    rng = random.Random(f"signals {seed}")
+    others = []
+    for io, s in zip(task.answer.tolist(), task.foil.tolist(), strict=True):
+        fresh = [name for name in rng.sample(names, 4) if name not in (io, s)]
+        others.append(fresh[:2])
+    C, D = torch.tensor(others).T
+    A, B = task.answer, task.foil
+    written = dict(
+        zip(
+            SIGNALS,
+            ((A, B, B), (B, A, B), (C, D, D), (D, C, D), (A, B, A), (B, A, A)),
+            strict=True,
+        )
+    )
+    found = {}
+    for signal, ids in written.items():
+        tokens = task.clean_tokens.clone()
+        for where, token in zip(at.values(), ids, strict=True):
+            tokens[rows, where] = token
+        texts = _texts(tokenizer, tokens, task)
+        found[signal] = replace(task, corrupted=texts, corrupted_tokens=tokens)
+    return found
+
+
+def named_again(
+    task: Task,
+    tokenizer: PreTrainedTokenizerBase,
+    role: str,
+    *,
+    sentences: Sequence[str] = SENTENCES,
+    seed: int = 0,
+) -> Task:
+    """Name IO or S once more, in two sentences between the names and the second clause.
+
+    Args:
+        task: of `ioi`.
+        tokenizer: the model's tokenizer.
+        role: "IO" or "S1": who is named.
+        sentences: what is said, with [X] for the name, after a space and before one.
+        seed: of the choice of sentences.
+
+    Returns:
+        The prompts that have a comma or a full stop between the names and S2, longer by the two
+        sentences; in the partners they name whoever stands at the role there.
+
+    Raises:
+        ValueError: an unknown role, a sentence without " [X] ", or no prompt with such a mark.
+    """
+    if role not in ("IO", "S1"):
+        raise ValueError(f"IO or S1 can be named again, got {role!r}")
+    wrong = [sentence for sentence in sentences if not sentence.startswith(" [X] ")]
+    if wrong or len(sentences) < 2:
+        raise ValueError(
+            f"two sentences or more are needed, each beginning with ' [X] '; got {list(sentences)}"
+        )
+    task = task.right_padded()
+    marks = breaks(task, tokenizer)
+    chosen = [i for i, mark in enumerate(marks) if mark is not None]
+    if not chosen:
+        raise ValueError(
+            "no prompt has a comma or a full stop between the names and the second clause, where "
+            "the sentences would go"
+        )
+    rests = encode(tokenizer, [sentence.removeprefix(" [X]") for sentence in sentences])
+    rng = random.Random(f"named again {seed}")
+    rows: dict[Side, list[list[int]]] = {side: [] for side in SIDES}
+    added, groups = [], []
+    for i in chosen:
+        pair = rng.sample(range(len(sentences)), 2)
+        mark = marks[i]
+        assert mark is not None
+        for side in SIDES:
+            ids = task.tokens(side)[i][task.attention_mask[i]].tolist()
+            name = ids[int(task.positions[role][i])]
+            extra = [token for k in pair for token in (name, *rests[k])]
+            rows[side].append(ids[: mark + 1] + extra + ids[mark + 1 :])
+        added.append(sum(1 + len(rests[k]) for k in pair))
+        groups.append(f"{task.group[i]} + {pair[0]} {pair[1]}")
+    short = task.subset(chosen)
+    shift = torch.tensor(added)
+    after = torch.tensor([mark for mark in marks if mark is not None])
+    lengths = torch.tensor([len(row) for row in rows["clean"]])
+    mask = torch.arange(int(lengths.max())) < lengths[:, None]
+    clean, corrupted = (_padded(rows[side], mask) for side in SIDES)
+    longer = replace(
+        short,
+        name=f"{task.name}, {role} named again",
+        clean_tokens=clean,
+        corrupted_tokens=corrupted,
+        attention_mask=mask,
+        positions={r: where + shift * (where > after) for r, where in short.positions.items()},
+        group=tuple(groups),
+    )
+    return replace(
+        longer,
+        clean=_texts(tokenizer, clean, longer),
+        corrupted=_texts(tokenizer, corrupted, longer),
+    )
+
+
+def breaks(task: Task, tokenizer: PreTrainedTokenizerBase) -> list[int | None]:
+    """The first comma or full stop between the names and S2 of each prompt.
+
+    Args:
+        task: of `ioi`, padded on the right.
+        tokenizer: the model's tokenizer.
+
+    Returns:
+        Its position, None where there is none.
+    """
+    marks = set(encode(tokenizer, list(_BREAKS))[0] + encode(tokenizer, list(_BREAKS))[1])
+    first = torch.maximum(_positions(task, "IO"), _positions(task, "S1")).tolist()
+    last = _positions(task, "S2").tolist()
+    found = []
+    for ids, start, stop in zip(task.clean_tokens.tolist(), first, last, strict=True):
+        found.append(next((p for p in range(start + 1, stop) if ids[p] in marks), None))
+    return found
+
+
+def _positions(task: Task, role: str) -> Int[Tensor, " prompt"]:
+    if role not in task.positions:
+        raise ValueError(f"the task needs the roles IO, S1 and S2; it has {list(task.positions)}")
+    return task.positions[role]
+
+
+def _padded(rows: list[list[int]], mask: Bool[Tensor, "prompt pos"]) -> Int[Tensor, "prompt pos"]:
+    tokens = torch.zeros(mask.shape, dtype=torch.long)
+    tokens[mask] = torch.tensor([token for row in rows for token in row])
+    return tokens
+
+
+def _texts(
+    tokenizer: PreTrainedTokenizerBase, tokens: Int[Tensor, "prompt pos"], task: Task
+) -> tuple[str, ...]:
+    return tuple(
+        str(tokenizer.decode(row[real]))
+        for row, real in zip(tokens, task.attention_mask, strict=True)
+    )

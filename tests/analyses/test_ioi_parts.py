@@ -1,0 +1,203 @@
+"""The parts of the IOI paper: what they say, and that finished ones are kept and no others."""
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+import interp
+from analyses import ioi
+from analyses.ioi_parts import PARTS, Setting, Size, signals
+from analyses.ioi_parts.setting import Measured, verdicts
+from analyses.ioi_parts.store import Shelf, fingerprint, load, save
+from interp.circuits import IOI_FIGURES, Circuit, published
+from interp.report import Table
+from interp.tasks import ioi as ioi_task
+
+SMALL = Size(random_sets=2, runs=1, iterations=1, candidates=2, search_prompts=4, sequences=2)
+
+
+@pytest.fixture(scope="module")
+def model():
+    """Random weights in the shape and under the name of GPT-2 small, very narrow."""
+    mini = interp.load("mini")
+    sizes = {"n_layers": 12, "n_heads": 12, "d_model": 24, "d_mlp": 24, "n_ctx": 128}
+    config = interp.GPT2Config(d_vocab=mini.config.d_vocab, **sizes)
+    made = interp.HookedGPT2(config, mini.tokenizer, name="gpt2")
+    with torch.no_grad():  # so that effects are far from zero
+        for parameter in made.parameters():
+            parameter += 0.2 * torch.randn(
+                parameter.shape, generator=torch.Generator().manual_seed(0)
+            )
+    return made
+
+
+@pytest.fixture(scope="module")
+def setting(model):
+    task = ioi_task(model.tokenizer, 12)
+    return Setting.of(model, task, published("ioi", "gpt2"), size=SMALL)
+
+
+@pytest.fixture(scope="module")
+def told(setting):
+    return {name: part.tell(setting, part.measure(setting)) for name, part in PARTS.items()}
+
+
+def test_every_part_has_figures_beside_the_papers(told):
+    published_keys = {figure.key for figure in IOI_FIGURES}
+    measured = {m.key: m for part in told.values() for m in part.figures}
+    core = {"logit_diff", "accuracy", "io_probability", "faithfulness"}  # of `interp ioi` itself
+    assert published_keys - measured.keys() == core
+    for m in measured.values():
+        assert np.isfinite(m.estimate.mean), m.key
+        assert not m.estimate.low > m.estimate.mean + 1e-9, m.key
+        assert not m.estimate.high < m.estimate.mean - 1e-9, m.key
+    assert sum(len(part.claims) for part in told.values()) == 8
+    for part in told.values():
+        table = part.section.items[-1]
+        assert isinstance(table, Table)
+        assert {"agrees", "does not agree"} & set(table.frame["verdict"])
+
+
+def test_random_weights_do_not_agree_with_the_papers_heads(told):
+    assert not any(claim.agrees for claim in told["s-inhibition"].claims)
+
+
+def test_a_circuit_without_heads_has_nothing_to_measure(setting):
+    empty = replace(setting, circuit=Circuit("gpt2", ()))
+    for name in set(PARTS) - {"random-tokens", "mlps", "adversarial"}:
+        part = PARTS[name]
+        found = {} if name == "name-movers" else part.measure(empty)
+        assert "Not measured" in part.tell(empty, found).section.text
+
+
+def test_other_models_get_no_verdict(setting):
+    other = replace(setting, circuit=Circuit("gpt2", setting.circuit.heads[:3]))
+    measured = [Measured.mean("logit_diff", "Mean", np.array([1.0, 2.0]), "logits")]
+    (table,) = verdicts(other, measured, ())
+    assert list(table.frame.columns) == ["figure", "value", "unit"]
+    assert verdicts(other, [], ()) == []
+
+
+def test_the_fit_of_two_signals_by_hand():
+    token, position = np.meshgrid([1, 0, -1], [1, -1], indexing="ij")
+    assert signals.fit(2.31 * position + 0.99 * token) == pytest.approx((2.31, 0.99, 0))
+    bent = 2.0 * position + 1.0 * token + np.array([[0.3, -0.3], [0, 0], [-0.3, 0.3]]) * 0.5
+    assert signals.fit(bent) == pytest.approx((2.0, 1.0, 0.1 / 3.15), rel=1e-6)
+
+
+def test_signals_of_the_prompts_themselves_change_nothing(setting):
+    found = signals.PART.measure(setting)["signals"].logit_diff
+    clean = interp.patching.measure(setting.model, setting.task).logit_diff
+    np.testing.assert_allclose(found.sel(token=1, position=1), clean, atol=1e-5)
+    assert float(abs(found.sel(token=-1, position=-1) - clean).max()) > 1e-3
+
+
+def test_reference_set_templates_and_orders_are_stated(setting, told):
+    assert "12 prompts: 12 templates in the orders ABBA and BABA" in setting.about()
+    for name in set(told) - {"random-tokens", "adversarial"}:
+        assert setting.about() in told[name].section.text
+
+
+def results():
+    array = xr.DataArray(
+        np.arange(6.0).reshape(2, 3),
+        {"set": ["a", "b b"], "prompt": [0, 1, 2], "nodes": ("set", ["9.6", ""])},
+        ["set", "prompt"],
+        attrs={"unit": "logits"},
+    )
+    return {"one": xr.Dataset({"x": array}, attrs={"direction": "noising"}), "none": xr.Dataset()}
+
+
+def test_what_is_saved_is_loaded(tmp_path):
+    save(tmp_path / "part.npz", "mark", results())
+    again = load(tmp_path / "part.npz", "mark")
+    assert list(again) == ["one", "none"]
+    for name, dataset in results().items():
+        xr.testing.assert_identical(again[name], dataset)
+    assert load(tmp_path / "part.npz") is not None
+    assert load(tmp_path / "part.npz", "another") is None
+    assert load(tmp_path / "nothing.npz", "mark") is None
+
+
+def test_a_torn_file_is_measured_again(tmp_path):
+    path = tmp_path / "part.npz"
+    save(path, "mark", results())
+    whole = path.read_bytes()
+    for size in (0, 10, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        assert load(path, "mark") is None
+    at = whole.index(np.arange(6.0).tobytes()) + 9
+    path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    assert load(path, "mark") is None
+
+
+def test_the_fingerprint_is_of_weights_and_prompts(model):
+    def task(n, seed):
+        return ioi_task(model.tokenizer, n, seed=seed)
+
+    marks = [fingerprint(model, task(4, 0)), fingerprint(model, task(4, 1))]
+    assert fingerprint(model, task(4, 0)) == marks[0]
+    with torch.no_grad():
+        model.blocks[3].attn.W_O[0, 0, 0] += 1e-3
+        marks.append(fingerprint(model, task(4, 0)))
+        model.blocks[3].attn.W_O[0, 0, 0] -= 1e-3
+    assert len(set(marks)) == 3
+
+
+def test_a_shelf_measures_what_it_does_not_have(tmp_path, setting):
+    def count(shelf, *depends):
+        calls = []
+        shelf("part", lambda: calls.append(1) or results(), *depends)
+        return len(calls)
+
+    shelf = Shelf(tmp_path, setting.model, setting.task)
+    assert [count(shelf, 1), count(shelf, 1), count(shelf, 2), count(shelf, 2)] == [1, 0, 1, 0]
+    assert shelf.resumed == ["part", "part"]
+    assert count(Shelf(tmp_path, setting.model, setting.task[:3]), 2) == 1
+    assert count(Shelf(None, setting.model, setting.task), 2) == 1
+
+
+def test_an_interrupted_run_is_taken_up(model, tmp_path, monkeypatch):
+    names = ["signals", "adversarial", "mlps"]
+    begun = []
+
+    def watched(name, stop):
+        def measure(setting):
+            begun.append(name)
+            if stop:
+                raise KeyboardInterrupt
+            return PARTS[name].measure(setting)
+
+        return replace(PARTS[name], measure=measure)
+
+    arguments = {"n": 6, "parts": names, "size": SMALL, "out": tmp_path}
+    with monkeypatch.context() as patched:
+        patched.setattr(ioi, "PARTS", {n: watched(n, n == "mlps") for n in names})
+        with pytest.raises(KeyboardInterrupt):
+            ioi.run(model, **arguments)
+    assert begun == names
+    begun.clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(ioi, "PARTS", {n: watched(n, False) for n in names})
+        report = ioi.run(model, **arguments)
+    assert begun == ["mlps"]
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert list(found["parts"]) == names
+    assert found["parts"]["signals"]["figures"]["signal_token"]["unit"] == "logits"
+    compared = {row["figure"] for row in found["paper"]}
+    assert {"Effect of the position signal", "S above IO, IO twice"} <= compared
+    headings = [section.heading for section in report.sections]
+    places = [headings.index(PARTS[n].tell.__globals__["HEADING"]) for n in names]
+    assert all(a < b for a, b in pairwise(places))
+    fresh = ioi.run(model, **arguments | {"out": None})
+    assert [section.text for section in fresh.sections] == [s.text for s in report.sections]
+
+
+def test_unknown_parts_are_refused_before_work(model):
+    with pytest.raises(ValueError, match="unknown part 'signal'.*signals"):
+        ioi.run(model, n=4, parts=["signal"])

@@ -1,0 +1,68 @@
+"""Sets of nodes against whole runs with hooks, and against the other knock-outs."""
+
+import numpy as np
+import pytest
+import torch
+
+from interp.patching import Ablation, ablate, ablate_nodes, effect
+from tests.helpers import random_model, random_task
+from tests.naive import ioi as naive
+
+CIRCUIT = [(0, 1, "S2"), (0, 3, "END"), (1, 2, "S2"), (1, 2, "END"), (2, 0, "END"), (2, 3, "END")]
+SETS = {
+    "none": [],
+    "last": [(2, 0, "END")],
+    "mixed": [(2, 3, "END"), (0, 1, "S2")],
+    "twice": [(1, 2, "S2"), (1, 2, "END")],
+    "all": CIRCUIT,
+}
+
+
+@torch.inference_mode()
+def test_the_model_without_nodes_is_the_papers():
+    model, task = random_model(), random_task()
+    found = ablate_nodes(model, task, SETS).logit_diff
+    for name, nodes in SETS.items():
+        expected = naive.removed(model, task, nodes)
+        np.testing.assert_allclose(found.sel(set=name), expected, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_the_circuit_without_nodes_is_the_papers():
+    model, task = random_model(), random_task()
+    only = Ablation(heads="all", keep=CIRCUIT, value="group mean")
+    found = ablate_nodes(model, task, SETS, ablation=only).logit_diff
+    for name, nodes in SETS.items():
+        expected = naive.kept(model, task, [node for node in CIRCUIT if node not in nodes])
+        np.testing.assert_allclose(found.sel(set=name), expected, atol=1e-5)
+
+
+def test_one_node_is_one_cell_of_the_sweep():
+    model, task = random_model(), random_task()
+    nodes = {f"{i}.{h}": [(i, h, "S2")] for i in range(3) for h in range(4)}
+    ours = effect(ablate_nodes(model, task, nodes, value="resample", metrics="rank"), "rank")
+    sweep = ablate(model, task, "z", value="resample", positions=["S2"], metrics="rank")
+    expected = effect(sweep, "rank").transpose("layer", "head", "prompt").values.reshape(12, -1)
+    np.testing.assert_array_equal(ours, expected)
+
+
+def test_a_node_that_nothing_reads_changes_nothing():
+    model, task = random_model(), random_task()
+    found = ablate_nodes(model, task, {"last, not at END": [(2, 0, "S2")]})
+    unread = (task.positions["S2"] != task.positions["END"]).numpy()
+    assert 0 < unread.sum() < len(task)
+    same = (found.logit_diff[0] == found.logit_diff_clean).values
+    np.testing.assert_array_equal(same, unread)
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        ({}, "no sets"),
+        ({"a": [(9, 0, "END")]}, "9.0 is not in the model"),
+        ({"a": [(0, 0, "IO")]}, "no role 'IO'"),
+    ],
+)
+def test_what_is_not_there_is_refused(sets, message):
+    with pytest.raises(ValueError, match=message):
+        ablate_nodes(random_model(), random_task(), sets)
