@@ -1,6 +1,10 @@
 """Train the bundled model `mini` from nothing: language, tokenizer, training, figures, model card.
 
 `python -m analyses.train_mini` writes interp/assets/mini anew, on 2 CPU cores within 90 minutes.
+Training has two parts. The first learns the skills; the second goes on, at a lower learning rate,
+with more ways to say the same and more long repetitions, so that the skills work in sentences that
+training did not have (`interp.training.language`).
+
 The same seed on the same kind of machine with the same number of threads gives the same model;
 another machine may round differently.
 """
@@ -16,6 +20,7 @@ from typing import Annotated
 import torch
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from transformers import PreTrainedTokenizerBase
 
 import interp
 from interp import GPT2Config, HookedGPT2
@@ -29,19 +34,20 @@ from interp.training import (
     train,
     train_tokenizer,
 )
-from interp.training.card import TrainingRun, model_card
+from interp.training.card import TrainingPart, model_card
+from interp.training.language import SECOND_MIXTURE
 
 MINI = Path(interp.__file__).parent / "assets" / "mini"
 SHAPE = GPT2Config(n_layers=6, n_heads=8, d_model=128, d_mlp=512, d_vocab=2048, n_ctx=128)
 BATCH_TOKENS = 2560
-STEPS = 12000
+STEPS = (12000, 2400)
 COPYING_STEPS = 1500
 
 
 def run(
     out: Path = MINI,
     *,
-    steps: int = STEPS,
+    steps: tuple[int, int] = STEPS,
     seed: int = 0,
     device: str = "cpu",
     resume: bool = False,
@@ -54,11 +60,11 @@ def run(
 
     Args:
         out: directory of the finished model.
-        steps: training steps of 2,560 tokens.
+        steps: training steps of 2,560 tokens, of the first and the second part.
         seed: of the language, the order of the batches and the initial weights.
         device: where to train.
-        resume: go on from the checkpoint in `checkpoints`.
-        checkpoints: directory of the running checkpoint.
+        resume: go on from the checkpoints in `checkpoints`.
+        checkpoints: directory of the running checkpoints, one a part.
         shape: sizes of the model; its d_vocab is an upper limit.
         n_prompts: held-out prompts for each figure.
         progress: show a bar.
@@ -73,16 +79,80 @@ def run(
     )
     config = replace(shape, d_vocab=len(tokenizer))
     model = _widen_initial_weights(HookedGPT2(config, tokenizer, name="mini", seed=seed)).to(device)
-    training = TrainingConfig(steps=steps, learning_rate=3e-3, warmup=min(100, steps // 10))
-    batches = Batches(
-        tokenizer, config.n_ctx, BATCH_TOKENS, seed, copying_steps=min(COPYING_STEPS, steps // 10)
-    )
-    validation = Batches(tokenizer, config.n_ctx, BATCH_TOKENS, seed, stream="validation")
+    parts = [
+        train_part(model, *part, checkpoints / name, resume=resume, progress=progress)
+        for name, part in recipe(tokenizer, config.n_ctx, seed, steps).items()
+    ]
+    save(model, out)
+    figures = held_out_figures(model, n=n_prompts)
+    (out / "README.md").write_text(model_card(config, parts, figures), encoding="utf-8")
+    return model
 
+
+def recipe(
+    tokenizer: PreTrainedTokenizerBase, n_ctx: int, seed: int, steps: tuple[int, int]
+) -> dict[str, tuple[TrainingConfig, Batches]]:
+    """How each part is trained, and on what.
+
+    Args:
+        tokenizer: of the model.
+        n_ctx: context of the model, in tokens.
+        seed: of the language.
+        steps: of the two parts.
+
+    Returns:
+        For "first" and "second", the settings and the batches.
+    """
+    first, second = steps
+    return {
+        "first": (
+            TrainingConfig(steps=first, learning_rate=3e-3, warmup=min(100, first // 10)),
+            Batches(
+                tokenizer, n_ctx, BATCH_TOKENS, seed, copying_steps=min(COPYING_STEPS, first // 10)
+            ),
+        ),
+        "second": (
+            TrainingConfig(steps=second, learning_rate=1.5e-3, warmup=min(50, second // 10)),
+            Batches(
+                tokenizer,
+                n_ctx,
+                BATCH_TOKENS,
+                seed,
+                stream="second",
+                mixture=SECOND_MIXTURE,
+                long_every=2,
+            ),
+        ),
+    }
+
+
+def train_part(
+    model: HookedGPT2,
+    training: TrainingConfig,
+    batches: Batches,
+    checkpoints: Path,
+    *,
+    resume: bool = False,
+    progress: bool = False,
+) -> TrainingPart:
+    """Train one part of the recipe.
+
+    Args:
+        model: trained in place.
+        training: settings.
+        batches: what to train on.
+        checkpoints: directory of the running checkpoint.
+        resume: go on from the checkpoint there.
+        progress: show a bar.
+
+    Returns:
+        What the card says of it.
+    """
+    validation = replace(batches, stream=f"{batches.stream} validation", copying_steps=0)
     start = time.perf_counter()
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(TextColumn("{task.description}"), *columns, disable=not progress) as bar:
-        task = bar.add_task("training", total=steps)
+        task = bar.add_task("training", total=training.steps)
         history = train(
             model,
             batches,
@@ -95,15 +165,8 @@ def run(
             ),
         )
     minutes = (time.perf_counter() - start) / 60
-
-    save(model, out)
-    figures = held_out_figures(model, n=n_prompts)
-    machine = f"{device}, {torch.get_num_threads()} threads, {platform.machine()}"
-    training_run = TrainingRun(
-        config, training, BATCH_TOKENS, seed, minutes, machine, history[-1].validation_loss
-    )
-    (out / "README.md").write_text(model_card(training_run, figures), encoding="utf-8")
-    return model
+    machine = f"{model.device.type}, {torch.get_num_threads()} threads, {platform.machine()}"
+    return TrainingPart(training, batches, minutes, machine, history[-1].validation_loss)
 
 
 @torch.no_grad()
@@ -122,11 +185,13 @@ def _widen_initial_weights(model: HookedGPT2) -> HookedGPT2:
 
 def main(
     out: Annotated[Path, typer.Option(help="Directory of the finished model.")] = MINI,
-    steps: Annotated[int, typer.Option(help="Training steps of 2,560 tokens.")] = STEPS,
+    steps: Annotated[
+        tuple[int, int], typer.Option(help="Steps of 2,560 tokens, of the first and second part.")
+    ] = STEPS,
     seed: Annotated[int, typer.Option(help="Of the language, the batches and the weights.")] = 0,
     device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, mps.")] = "cpu",
-    resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint.")] = False,
-    checkpoints: Annotated[Path, typer.Option(help="Directory of the checkpoint.")] = Path(
+    resume: Annotated[bool, typer.Option(help="Go on from the last checkpoints.")] = False,
+    checkpoints: Annotated[Path, typer.Option(help="Directory of the checkpoints.")] = Path(
         "out/train_mini"
     ),
 ) -> None:

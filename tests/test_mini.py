@@ -7,9 +7,12 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import interp
-from analyses.train_mini import MINI
+from analyses.train_mini import MINI, STEPS, recipe
 from interp import HookedGPT2
 from interp.training import held_out_figures, single_token_words
+
+SUMS = {"first": [2531971, 2435554, 1908151], "second": [1812885, 2031598, 2043152]}
+"""Of the token ids of three batches of each part; a change of the language makes another model."""
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +62,21 @@ def test_it_reaches_what_is_required_but_for_what_the_card_says(
         if "MISSED" in row
     }
     assert missed <= admitted
-    assert len(admitted) <= 4
+    assert len(admitted) <= 1
 
 
-@pytest.mark.xfail(reason="IOI with new names in new templates, pronouns, years, long repeats")
+@pytest.mark.xfail(reason="repeats of 64 random tokens")
 def test_it_reaches_all_that_is_required(missed: set[tuple[str, str]]) -> None:
     assert not missed
+
+
+def test_the_recipe_still_makes_the_batches_that_it_was_trained_on(mini: HookedGPT2) -> None:
+    parts = recipe(mini.tokenizer, mini.config.n_ctx, 0, STEPS)
+    sums = {
+        name: [int(batches(step).sum()) for step in (0, 3, training.steps - 1)]
+        for name, (training, batches) in parts.items()
+    }
+    assert sums == SUMS
 
 
 def test_the_card_states_the_figures() -> None:

@@ -9,10 +9,14 @@ et al. 2022, "In-context Learning and Induction Heads"). The first batches hold 
 sentence rewards copying at one or two of its tokens, and a model that starts with sentences learns
 instead that any name is as likely as any other, which makes names alike and copying hard to learn
 (here it had not begun after 2,000 steps); random tokens reward it at almost every token.
+
+The sequence stands from position 0 on, and a model learns to complete it there and nowhere else:
+one that starts anywhere and comes back after gaps, which only induction heads complete, was not
+learned within the steps that a training on two cores has.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 import torch
@@ -20,65 +24,13 @@ from jaxtyping import Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from interp.training.language import document
+from interp.training.language import FIRST_MIXTURE, Mixture, document
 
 _CHUNK = 64  # documents tokenized in one call
 
 
-@dataclass(frozen=True)
-class Batches:
-    """Training batches by step: `batches(step) -> tokens [row pos]`.
-
-    Args:
-        tokenizer: of the model to train.
-        n_ctx: length of a long row, in tokens; every fourth batch has long rows, the others have
-            rows of a quarter of that length, about a document each. The short rows are what
-            copying is learned from: in them the name to copy is one of few tokens, not of many.
-        n_tokens: tokens in a batch; a multiple of `n_ctx`.
-        seed: of the language.
-        stream: name of an independent sequence of batches, such as "train" or "validation".
-        repeated: fraction of documents that are random tokens, repeated.
-        copying_steps: steps over which that fraction falls to `repeated`, from 1 at step 0.
-    """
-
-    tokenizer: PreTrainedTokenizerBase
-    n_ctx: int
-    n_tokens: int
-    seed: int
-    stream: str = "train"
-    repeated: float = 0.25
-    copying_steps: int = 0
-
-    def __call__(self, step: int) -> Int[Tensor, "row pos"]:
-        """The batch of a step.
-
-        Args:
-            step: from 0.
-
-        Returns:
-            Token ids, rows of `n_ctx` or `n_ctx / 4` tokens.
-        """
-        rng = Random(f"{self.seed}/{self.stream}/{step}")
-        length = self.n_ctx if step % 4 == 3 else self.n_ctx // 4
-        share = max(self.repeated, 1 - step / self.copying_steps if self.copying_steps else 0)
-        documents = self._documents(rng, length, share)
-        rows = [_row(documents, length) for _ in range(self.n_tokens // length)]
-        return torch.tensor(rows)
-
-    def _documents(self, rng: Random, length: int, repeated: float) -> Iterator[list[int]]:
-        """Documents as token ids, `<|endoftext|>` after each."""
-        end = self.tokenizer.eos_token_id
-        while True:
-            texts = [document(rng) for _ in range(_CHUNK)]
-            for ids in self.tokenizer(texts)["input_ids"]:
-                if rng.random() < repeated:
-                    period = rng.randint(2, length // 2)
-                    ids = repeated_tokens(rng, len(self.tokenizer), period, length // period)
-                yield [*ids, end]
-
-
 def repeated_tokens(rng: Random, d_vocab: int, length: int, times: int = 2) -> list[int]:
-    """A random sequence of tokens, again and again.
+    """A random sequence of tokens, again and again: what induction is measured on.
 
     Args:
         rng: the random source.
@@ -90,6 +42,63 @@ def repeated_tokens(rng: Random, d_vocab: int, length: int, times: int = 2) -> l
         times * length token ids.
     """
     return [rng.randrange(1, d_vocab) for _ in range(length)] * times
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Training batches by step: `batches(step) -> tokens [row pos]`.
+
+    Args:
+        tokenizer: of the model to train.
+        n_ctx: length of a long row, in tokens; the other batches have rows of a quarter of that
+            length, about a document each. The short rows are what copying is learned from: in them
+            the name to copy is one of few tokens, not of many.
+        n_tokens: tokens in a batch; a multiple of `n_ctx`.
+        seed: of the language.
+        stream: name of an independent sequence of batches, such as "train" or "validation".
+        mixture: of the sentences.
+        repeated: fraction of documents that are random tokens, repeated.
+        copying_steps: steps over which that fraction falls to `repeated`, from 1 at step 0.
+        long_every: one batch in so many has long rows.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    n_ctx: int
+    n_tokens: int
+    seed: int
+    stream: str = "train"
+    mixture: Mixture = field(default_factory=lambda: FIRST_MIXTURE, repr=False)
+    repeated: float = 0.25
+    copying_steps: int = 0
+    long_every: int = 4
+
+    def __call__(self, step: int) -> Int[Tensor, "row pos"]:
+        """The batch of a step.
+
+        Args:
+            step: from 0.
+
+        Returns:
+            Token ids, rows of `n_ctx` or `n_ctx / 4` tokens.
+        """
+        rng = Random(f"{self.seed}/{self.stream}/{step}")
+        is_long = step % self.long_every == self.long_every - 1
+        length = self.n_ctx if is_long else self.n_ctx // 4
+        share = max(self.repeated, 1 - step / self.copying_steps if self.copying_steps else 0)
+        documents = self._documents(rng, length, share)
+        rows = [_row(documents, length) for _ in range(self.n_tokens // length)]
+        return torch.tensor(rows)
+
+    def _documents(self, rng: Random, length: int, repeated: float) -> Iterator[list[int]]:
+        """Documents as token ids, `<|endoftext|>` after each."""
+        end = self.tokenizer.eos_token_id
+        while True:
+            texts = [document(rng, self.mixture) for _ in range(_CHUNK)]
+            for ids in self.tokenizer(texts, verbose=False)["input_ids"]:
+                if rng.random() < repeated:
+                    period = rng.randint(2, length // 2)
+                    ids = repeated_tokens(rng, len(self.tokenizer), period, length // period)
+                yield [*ids, end]
 
 
 def _row(documents: Iterator[list[int]], length: int) -> list[int]:

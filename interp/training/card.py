@@ -4,29 +4,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from interp.model import GPT2Config
+from interp.training.batches import Batches
 from interp.training.evaluate import Figure
-from interp.training.language import MIXTURE
 from interp.training.train import TrainingConfig
 
 
 @dataclass(frozen=True)
-class TrainingRun:
-    """What the card says of the training.
+class TrainingPart:
+    """What the card says of one part of the training.
 
     Args:
-        model: the model's shape.
         training: how it was trained.
-        batch_tokens: tokens in a batch.
-        seed: of language, batches and weights.
-        minutes: wall-clock time of the last unbroken stretch of training.
+        batches: on what; their seed is also that of tokenizer and weights.
+        minutes: wall-clock time of its last unbroken stretch.
         machine: where it ran, in words.
-        validation_loss: at the end, nats a token.
+        validation_loss: at its end, nats a token.
     """
 
-    model: GPT2Config
     training: TrainingConfig
-    batch_tokens: int
-    seed: int
+    batches: Batches
     minutes: float
     machine: str
     validation_loss: float | None
@@ -56,21 +52,23 @@ def figures_table(figures: Sequence[Figure]) -> str:
     return "\n".join(rows)
 
 
-def model_card(run: TrainingRun, figures: Sequence[Figure]) -> str:
+def model_card(model: GPT2Config, parts: Sequence[TrainingPart], figures: Sequence[Figure]) -> str:
     """The card in Markdown, with the metadata that the Hugging Face hub reads.
 
     Args:
-        run: how the model was made.
+        model: its shape.
+        parts: how it was trained, one part after the other.
         figures: what it can do.
 
     Returns:
         The text of README.md.
     """
-    c, t = run.model, run.training
+    c, adam = model, parts[0].training
     d, m = c.d_model, c.d_mlp
     per_layer = 4 * d * d + 4 * d + 2 * d * m + m + d + 4 * d
     n_parameters = c.n_layers * per_layer + (c.d_vocab + c.n_ctx) * d + 2 * d
-    mixture = ", ".join(f"{name} {weight:.0%}" for name, (weight, _) in MIXTURE.items())
+    steps = " ".join(str(part.training.steps) for part in parts)
+    described = "\n\n".join(f"Part {i}. {_part(part)}" for i, part in enumerate(parts, 1))
     return f"""---
 license: mit
 language: en
@@ -93,22 +91,20 @@ The architecture is GPT-2's in every detail (Radford et al. 2019).
 
 ## Language and tokenizer
 
-Sentences drawn from the grammar of `interp/training/language.py`: {mixture}; and random tokens,
-repeated. The tokenizer is a byte-level BPE of its own, trained on the same text; every name, noun
+Sentences drawn from the grammar of `interp/training/language.py`, and random tokens, repeated. The
+tokenizer is a byte-level BPE of its own, trained on the text of the first part; every name, noun
 and two-digit number is one token with a leading space. Documents are packed in rows with
 `<|endoftext|>` between them, and every row starts with a document, so a prompt needs no token
 before it. No document starts with a name: put an opener before it ("When Mary and John ...").
 
 ## Training
 
-`python -m analyses.train_mini --seed {run.seed}`:
+`python -m analyses.train_mini --seed {parts[0].batches.seed} --steps {steps}`: next-token
+cross-entropy, every batch freshly drawn; AdamW, betas {adam.betas[0]} and {adam.betas[1]}, weight
+decay {adam.weight_decay} on matrices only, begun anew in each part; the learning rate rises
+linearly and falls as a cosine; gradient norm clipped at {adam.clip:g}.
 
-- {t.steps} steps of {run.batch_tokens} tokens, next-token cross-entropy, every batch freshly drawn;
-- AdamW, betas {t.betas[0]} and {t.betas[1]}, weight decay {t.weight_decay} on matrices only;
-- learning rate {t.learning_rate:g} after {t.warmup} steps of warm-up, falling as a cosine to
-  {t.floor:.0%} of it; gradient norm clipped at {t.clip:g};
-- {run.minutes:.0f} minutes on {run.machine};
-- validation loss {run.validation_loss:.3f} nats a token, most of it the chance in the grammar.
+{described}
 
 ## Figures on held-out prompts
 
@@ -119,7 +115,8 @@ fact or combination of century and year under "held out" was in the training tex
 
 Accuracy compares the answer with the foil; top-1 with all tokens. The probability difference is
 that of all later years minus that of all other years. p(A) + p(B) is the probability of the two
-names of the first clause when a third person acts.
+names of the first clause when a third person acts. Induction after other tokens shows whether
+copying depends on where a sequence starts.
 
 ## Limits
 
@@ -128,3 +125,22 @@ It knows its grammar and nothing else: text outside it, other names, and facts n
 do these tasks, not how GPT-2 small does them. Its text says nothing true about the world beyond
 the few capitals, opposites and kinds of thing in its lexicon. Licence: MIT.
 """
+
+
+def _part(part: TrainingPart) -> str:
+    t, b = part.training, part.batches
+    mixture = ", ".join(f"{name} {weight:.0%}" for name, (weight, _) in b.mixture.items())
+    copying = (
+        f", 100% at first and falling by 1/{b.copying_steps} a step to that"
+        if b.copying_steps
+        else ""
+    )
+    return f"""{t.steps} steps of {b.n_tokens} tokens:
+
+- sentences: {mixture};
+- random tokens, repeated: {b.repeated:.0%} of the documents{copying};
+- one batch in {b.long_every} has rows of {b.n_ctx} tokens, the others of {b.n_ctx // 4};
+- learning rate {t.learning_rate:g} after {t.warmup} steps of warm-up, then down to {t.floor:.0%};
+- {part.minutes:.0f} minutes on {part.machine};
+- validation loss {part.validation_loss:.3f} nats a token, most of it chance: that of the grammar
+  and of random tokens."""

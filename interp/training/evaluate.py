@@ -9,6 +9,9 @@ the prompt's last token:
     probability difference p(later years) - p(other years), mean (Hanna et al. 2023, section 2)
     induction accuracy     top-1 at the second copy of random tokens, from its second token on
 
+Induction is also measured after other random tokens: a model that copies by position, and not by
+looking for what followed the last time, fails there alone.
+
 Fractions of prompts carry Wilson's 95 % interval (Wilson 1927), since a bootstrap of nothing but
 hits has no width; means carry the bootstrap one. Induction counts a sequence, not a token, as one
 observation.
@@ -85,8 +88,8 @@ def held_out_figures(model: HookedGPT2, *, n: int = 2000, seed: int = 1) -> list
     """Measure every skill on prompts held out of training.
 
     Args:
-        model: with its tokenizer.
-        n: prompts for each skill.
+        model: with its tokenizer and a context of at least 64 tokens.
+        n: prompts for each skill; a quarter of it for induction.
         seed: of the prompts.
 
     Returns:
@@ -138,6 +141,14 @@ def held_out_figures(model: HookedGPT2, *, n: int = 2000, seed: int = 1) -> list
         name = f"sequences of {length} random tokens"
         accuracy = _induction(model, rng, n // 4, length)
         figures.append(_mean("induction", name, "accuracy, second half", accuracy, 0.95))
+    name = "sequences of 16 random tokens after 32 others"
+    accuracy = _induction(model, rng, n // 4, 16, others=32)
+    figures.append(_mean("induction", name, "accuracy, second copy", accuracy))
+
+    examples = [language.reason(rng, held_out=True) for _ in range(n)]
+    logits = last_logits(model, [example.prompt for example in examples])
+    correct = _logit_difference(model, logits, examples) > 0
+    figures.append(_fraction("pronoun", "deeds with their links", "accuracy", correct, 0.95))
     return figures
 
 
@@ -175,13 +186,18 @@ def _later_minus_other(model: HookedGPT2, examples: Sequence[Example]) -> Tensor
     return (p * after).sum(-1) - (p * ~after).sum(-1)
 
 
-def _induction(model: HookedGPT2, rng: Random, n: int, length: int) -> Tensor:
+def _induction(model: HookedGPT2, rng: Random, n: int, length: int, *, others: int = 0) -> Tensor:
     """Top-1 accuracy of each sequence on its second copy, without that copy's first token."""
-    rows = [repeated_tokens(rng, model.config.d_vocab, length) for _ in range(n)]
+    d_vocab = model.config.d_vocab
+    rows = [
+        repeated_tokens(rng, d_vocab, others, 1) + repeated_tokens(rng, d_vocab, length)
+        for _ in range(n)
+    ]
     tokens = torch.tensor(rows)
     with torch.inference_mode():
         predicted = model(tokens.to(model.device)).argmax(-1).cpu()  # row pos
-    hits = predicted[:, length:-1] == tokens[:, length + 1 :]
+    second = others + length
+    hits = predicted[:, second:-1] == tokens[:, second + 1 :]
     return hits.float().mean(-1)
 
 

@@ -14,9 +14,15 @@ with the held-out parts asked for, so that training and test cannot drift apart.
     agreement     is or are, past a noun between         Linzen et al. 2016
     truth         facts, and whether one is true         Marks and Tegmark 2023
     exchange      two people hand things to each other: the one who is not giving
+    handover      as ioi, with more ways to say who gives
+    chronicle     as greater_than, many spans in a row
+    reason        as pronoun, in frames put together from parts
     counting      the next number
     story         prose with one name in it
     prose         prose without names
+
+Training has two parts, each with a mixture of these. The second has more ways to say the same,
+which the skills need if they are to work in sentences that training did not have.
 
 A document never starts with a name, so that a name is always one token with a leading space.
 """
@@ -34,7 +40,7 @@ class Example:
     """A sentence cut at the word that tests a skill.
 
     Args:
-        kind: the skill, one of the names in `MIXTURE`.
+        kind: the skill, one of the names in the mixtures.
         prompt: the text before the answer; no space at its end.
         answer: the word that continues the prompt, with its leading space; "" where none is tested.
         foil: the wrong word that the answer is compared with; "" where there is none.
@@ -78,13 +84,18 @@ def _fill(rng: Random, frame: str) -> str:
     return frame
 
 
-def _two_name_frame(rng: Random, group: str, giver: str = "[B]") -> str:
-    """A fresh template of our grammar: `group` does something, then `giver` gives to [A]."""
-    handover = f"{giver} {rng.choice(lex.HANDOVERS)} [A]"
+def _frame(
+    rng: Random,
+    group: str,
+    handover: str,
+    openers: tuple[str, ...] = lex.OPENERS,
+    settings: tuple[str, ...] = lex.SETTINGS,
+) -> str:
+    """A fresh template of our grammar: `group` does something, then `handover`."""
     if rng.random() < 0.45:
-        return f"{rng.choice(lex.SUBORDINATORS)} {group} {rng.choice(lex.SETTINGS)}, {handover}"
-    linker = rng.choice(lex.LINKERS)
-    opening = f"{rng.choice(lex.OPENERS)} {group} {rng.choice(lex.SETTINGS)}"
+        return f"{rng.choice(lex.SUBORDINATORS)} {group} {rng.choice(settings)}, {handover}"
+    linker = rng.choice(lex.LINKERS if handover.startswith("[") else lex.LINKERS[3:])
+    opening = f"{rng.choice(openers)} {group} {rng.choice(settings)}"
     if rng.random() < 0.2:
         return f"{opening} {rng.choice(('and', 'and then', 'while', 'so'))} {handover}"
     return f"{opening}. {linker} {handover}" if linker else f"{opening}. {handover}"
@@ -102,11 +113,16 @@ def _two_name_template(rng: Random, held_out: bool) -> str:
     elif rng.random() < 0.35:
         template = rng.choice(lex.TRAIN_TEMPLATES)
     else:
-        template = _two_name_frame(rng, "[B] and [A]")
-    if rng.random() < 0.5:
-        head, tail = template.split("[A]", 1)
-        template = head.replace("[B]", "[A]", 1) + "[B]" + tail
-    return _fill(rng, _slots(template))
+        template = _frame(rng, "[B] and [A]", f"[B] {rng.choice(lex.HANDOVERS)} [A]")
+    return _fill(rng, _slots(_either_order(rng, template)))
+
+
+def _either_order(rng: Random, template: str) -> str:
+    """The BABA template or, by a swap of its first [B] and first [A], its ABBA form."""
+    if rng.random() >= 0.5:
+        return template
+    head, tail = template.split("[A]", 1)
+    return head.replace("[B]", "[A]", 1) + "[B]" + tail
 
 
 def ioi(
@@ -157,6 +173,29 @@ def exchange(rng: Random) -> Example:
     return Example("exchange", _fill(rng, text), f" {answer}", f" {foil}", ".")
 
 
+def handover(rng: Random) -> Example:
+    """An indirect-object sentence in which the giver stands late or gives in a way of its own.
+
+    A giver who always stands before the verb leaves a whole clause in which to settle the receiver
+    early and carry the name along. One who stands late ("a ring was given by John to") leaves that
+    to the last tokens, which is where GPT-2 small does it (Wang et al. 2022, section 3).
+
+    Args:
+        rng: the random source.
+
+    Returns:
+        Example with IO as answer and S as foil.
+    """
+    io, subject = _draw_names(rng, lex.TRAIN_NAMES, 2)
+    act = rng.choice(lex.LATE_HANDOVERS if rng.random() < 0.5 else lex.MORE_HANDOVERS)
+    openers = lex.PLACE_OPENERS if rng.random() < 0.5 else lex.OPENERS
+    settings = lex.MORE_SETTINGS if rng.random() < 0.5 else lex.SETTINGS
+    frame = _frame(rng, "[B] and [A]", f"{act} [A]", openers, settings)
+    template = _either_order(rng, frame)
+    prompt = _fill(rng, template).removesuffix(" [A]").replace("[A]", io).replace("[B]", subject)
+    return Example("handover", prompt, f" {io}", f" {subject}", rng.choice(lex.ENDINGS))
+
+
 def third_name(
     rng: Random, *, held_out_names: bool = False, held_out_templates: bool = False
 ) -> Example:
@@ -199,7 +238,8 @@ def three_names(
     elif rng.random() < 0.5:
         template = rng.choice(lex.TRAIN_THREE_NAME)
     else:
-        template = _two_name_frame(rng, "[A], [B] and [C]", "[B] and [C]")
+        handover = f"[B] and [C] {rng.choice(lex.HANDOVERS)} [A]"
+        template = _frame(rng, "[A], [B] and [C]", handover)
     answer, foil, other = _draw_names(rng, names, 3)
     listed = rng.sample((answer, foil, other), 3)
     clause, tail = template.split("[A], [B] and [C]", 1)
@@ -229,6 +269,20 @@ def greater_than(rng: Random, *, held_out: bool = False) -> Example:
     return Example("greater_than", prompt, f" {answer:02d}", f" {foil:02d}", ".")
 
 
+def chronicle(rng: Random) -> Example:
+    """Two to four spans of years, one after the other.
+
+    Args:
+        rng: the random source.
+
+    Returns:
+        Example cut before the last year of all.
+    """
+    *earlier, last = (greater_than(rng) for _ in range(rng.randint(2, 4)))
+    prompt = " ".join([*(example.text for example in earlier), last.prompt])
+    return Example("chronicle", prompt, last.answer, last.foil, last.rest)
+
+
 def _never_meet(frame: str, name: str) -> bool:
     return (lex.PRONOUN_FRAMES.index(frame) + lex.NAMES.index(name)) % 8 == 0
 
@@ -252,6 +306,24 @@ def pronoun(rng: Random, *, held_out: bool = False) -> Example:
     answer, foil = (" she", " he") if name in lex.WOMEN else (" he", " she")
     rest = "?" if frame.endswith("isn't") else f" {_fill(rng, rng.choice(lex.PRONOUN_TAILS))}"
     return Example("pronoun", _fill(rng, frame).replace("{name}", name), answer, foil, rest)
+
+
+def reason(rng: Random, *, held_out: bool = False) -> Example:
+    """What a person did and a pronoun that goes on: the answer is the pronoun of the name.
+
+    Args:
+        rng: the random source.
+        held_out: take a deed with a link that training never puts together.
+
+    Returns:
+        Example with " she" or " he" as answer and the other as foil.
+    """
+    name = rng.choice(lex.NAMES)
+    deed, link = rng.choice(lex.HELD_OUT_REASONS if held_out else lex.TRAIN_REASONS)
+    frame = f"{rng.choice(lex.PRONOUN_OPENERS)} {name} {deed} {link}"
+    answer, foil = (" she", " he") if name in lex.WOMEN else (" he", " she")
+    rest = f" {_fill(rng, rng.choice(lex.PRONOUN_TAILS))}"
+    return Example("reason", _fill(rng, frame), answer, foil, rest)
 
 
 def agreement(rng: Random, *, held_out: bool = False) -> Example:
@@ -346,7 +418,10 @@ def prose(rng: Random) -> Example:
     return Example("prose", " ".join(_fill(rng, sentence) for sentence in sentences))
 
 
-MIXTURE: dict[str, tuple[float, Callable[[Random], Example]]] = {
+Mixture = dict[str, tuple[float, Callable[[Random], Example]]]
+"""Kinds of sentences: the fraction of documents and the function that makes one."""
+
+FIRST_MIXTURE: Mixture = {
     "ioi": (0.34, ioi),
     "exchange": (0.14, exchange),
     "third_name": (0.06, third_name),
@@ -359,19 +434,36 @@ MIXTURE: dict[str, tuple[float, Callable[[Random], Example]]] = {
     "story": (0.04, story),
     "prose": (0.04, prose),
 }
+SECOND_MIXTURE: Mixture = {
+    "ioi": (0.18, ioi),
+    "handover": (0.16, handover),
+    "exchange": (0.04, exchange),
+    "third_name": (0.06, third_name),
+    "three_names": (0.05, three_names),
+    "greater_than": (0.06, greater_than),
+    "chronicle": (0.14, chronicle),
+    "pronoun": (0.04, pronoun),
+    "reason": (0.08, reason),
+    "agreement": (0.04, agreement),
+    "truth": (0.08, truth),
+    "counting": (0.01, counting),
+    "story": (0.04, story),
+    "prose": (0.02, prose),
+}
 
 
-def document(rng: Random) -> str:
+def document(rng: Random, mixture: Mixture = FIRST_MIXTURE) -> str:
     """One training document: a sentence of the mixture, sometimes with prose before or after it.
 
     Args:
         rng: the random source; the same state gives the same document.
+        mixture: of the part of training.
 
     Returns:
         Text that starts with a capital and no space.
     """
-    weights = [weight for weight, _ in MIXTURE.values()]
-    ((_, sample),) = rng.choices(tuple(MIXTURE.values()), weights)
+    weights = [weight for weight, _ in mixture.values()]
+    ((_, sample),) = rng.choices(tuple(mixture.values()), weights)
     text = sample(rng).text
     if rng.random() < 0.1:
         text = f"{prose(rng).text} {text}"

@@ -10,6 +10,9 @@ template is unseen.
 
 import json
 from importlib import resources
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _PROMPTS = json.loads(
     resources.files("interp").joinpath("tasks", "ioi_prompts.json").read_text(encoding="utf-8")
@@ -20,7 +23,7 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-def _split(items: tuple[str, ...], every: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _split(items: tuple[T, ...], every: int) -> tuple[tuple[T, ...], tuple[T, ...]]:
     """The items to train on, and every `every`-th one, which is held out."""
     held_out = items[every - 1 :: every]
     return tuple(item for item in items if item not in held_out), held_out
@@ -143,6 +146,29 @@ SETTINGS = (
     "got a {object} at the {place}",
     "looked for the {object}",
 )
+# Openers with a place, and settings without one, of `handover`. The comma before the two names must
+# not look like that of three.
+PLACE_OPENERS = (
+    "After lunch at the {place},",
+    "After a long walk to the {place},",
+    "Near the {place},",
+    "In the old {place},",
+    "Before the {place} closed,",
+    "On a cold day at the {place},",
+    "Every evening in the {place},",
+    "When we came to the {place},",
+    "With a {person} from the {place},",
+)
+MORE_SETTINGS = (
+    "sat down",
+    "came in",
+    "went home",
+    "left early",
+    "ran away together",
+    "said hello",
+    "were late",
+    "had a long day",
+)
 LINKERS = (
     "",
     "",
@@ -181,6 +207,26 @@ HANDOVERS = (
     "waved to",
     "wrote to",
     "argued with",
+)
+# Other ways to give; [B] is the giver, in the last of them at most a few words before the receiver.
+MORE_HANDOVERS = (
+    *(f"[B] slowly {verb} {{thing}} to" for verb in TRANSFERS[:-2]),
+    *(f"[B] then {verb} {{thing}} to" for verb in TRANSFERS[:-2]),
+    *(f"[B] always {verb} {{thing}} to" for verb in TRANSFERS[:-2]),
+    "[B] was ready to give {thing} to",
+    "[B] went back to give {thing} to",
+)
+_PARTICIPLES = _words(
+    "given handed passed offered sold sent returned shown lent promised left brought carried mailed"
+)
+LATE_HANDOVERS = (
+    *(f"{{thing}} was {participle} by [B] to" for participle in _PARTICIPLES),
+    *(f"{{thing}} from [B] was {participle} to" for participle in _PARTICIPLES[:6]),
+    *(f"it was [B] who {verb} {{thing}} to" for verb in TRANSFERS[:6]),
+    "{thing} was bought by [B] for",
+    "{thing} was made by [B] for",
+    "there was {thing} from [B] for",
+    "the {object} of [B] was for",
 )
 ENDINGS = (".", ".", ".", " yesterday.", " with a smile.", " and smiled.", " without a word.")
 
@@ -257,6 +303,50 @@ PRONOUN_FRAMES = (
     "We know {name} was happy that",
 )
 TRAIN_PRONOUN_FRAMES, HELD_OUT_PRONOUN_FRAMES = _split(PRONOUN_FRAMES, 4)
+# The same in parts: opener, name, deed, link. No deed and link are those of a frame above.
+PRONOUN_OPENERS = (
+    "Yesterday",
+    "On Monday",
+    "Last week",
+    "Last year",
+    "One day",
+    "In the {place}",
+    "Everyone knows that",
+    "We know that",
+    "They say that",
+)
+_DEEDS = (
+    "lost the {object}",
+    "washed the {object}",
+    "found the {object}",
+    "sold the {object}",
+    "was sad",
+    "was happy",
+    "was late",
+    "went home",
+    "came to the {place}",
+    "left the {place}",
+    "smiled",
+    "said hello",
+)
+_LINKS = (
+    "because",
+    "and then",
+    "before",
+    "when",
+    "so",
+    "while",
+    "until",
+    "although",
+    "and said that",
+)
+_REASONS = tuple(
+    (deed, link)
+    for deed in _DEEDS
+    for link in _LINKS
+    if not any(frame.endswith(f"{{name}} {deed} {link}") for frame in PRONOUN_FRAMES)
+)
+TRAIN_REASONS, HELD_OUT_REASONS = _split(_REASONS, 5)
 PRONOUN_TAILS = (
     "was tired.",
     "was happy.",

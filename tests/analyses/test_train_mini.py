@@ -17,7 +17,7 @@ TINY = GPT2Config(n_layers=1, n_heads=2, d_model=8, d_mlp=16, d_vocab=2048, n_ct
 
 def make(folder: Path, seed: int = 0) -> HookedGPT2:
     return train_mini.run(
-        folder, steps=2, seed=seed, shape=TINY, n_prompts=8, checkpoints=folder / "checkpoint"
+        folder, steps=(2, 1), seed=seed, shape=TINY, n_prompts=8, checkpoints=folder / "checkpoint"
     )
 
 
@@ -37,7 +37,7 @@ def test_recipe_writes_a_model_that_both_libraries_open_and_a_card(folder: Path)
     assert len(tokenizer) == model.config.d_vocab
     assert tokenizer.model_max_length == model.config.n_ctx
     card = (folder / "README.md").read_text(encoding="utf-8")
-    assert "2 steps of 2560 tokens" in card and "MISSED" in card
+    assert "2 steps of 2560 tokens" in card and "1 steps of" in card and "MISSED" in card
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -17,17 +17,20 @@ from torch.utils.flop_counter import FlopCounterMode
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
-def interleaved(calls: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+def interleaved(
+    calls: Mapping[str, Callable[[], Any]], rounds: int, *, warm: bool = False
+) -> dict[str, float]:
     """Median seconds of each call, all of them taking turns.
 
     Args:
-        calls: what to time, by name; each is called once more before, to warm up.
+        calls: what to time, by name.
         rounds: how many times each is timed.
+        warm: whether all have been called already; if not, each is called once before.
 
     Returns:
         Seconds by name.
     """
-    for call in calls.values():
+    for call in () if warm else calls.values():
         call()
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):

@@ -8,6 +8,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from interp.training import Batches, document, repeated_tokens, train_tokenizer
+from interp.training.language import SECOND_MIXTURE
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,18 @@ def is_repeated(row: list[int]) -> bool:
 def test_share_of_repeated_documents(batches: Callable[..., Batches]) -> None:
     assert all(map(is_repeated, batches(repeated=1.0)(0).tolist()))
     assert not any(map(is_repeated, batches(repeated=0.0)(0).tolist()))
+
+
+def test_how_often_long_rows_come_can_be_chosen(batches: Callable[..., Batches]) -> None:
+    assert [len(batches(long_every=2)(step)) for step in range(4)] == [40, 10, 40, 10]
+
+
+def test_the_sentences_are_those_of_the_mixture(
+    batches: Callable[..., Batches], tokenizer: PreTrainedTokenizerBase
+) -> None:
+    only = {"counting": SECOND_MIXTURE["counting"]}
+    text = tokenizer.decode(batches(mixture=only, repeated=0.0)(0).flatten())
+    assert text.count("Count:") > 10 and "lasted" not in text
 
 
 def test_copying_comes_first(batches: Callable[..., Batches]) -> None:

@@ -1,9 +1,13 @@
 """The model card says what was measured."""
 
+from dataclasses import replace
+
 from interp import GPT2Config, HookedGPT2
 from interp.statistics import Estimate
-from interp.training import Figure, TrainingConfig
-from interp.training.card import TrainingRun, figures_table, model_card
+from interp.training import Figure, TrainingConfig, train_tokenizer
+from interp.training.batches import Batches
+from interp.training.card import TrainingPart, figures_table, model_card
+from interp.training.language import SECOND_MIXTURE
 
 FIGURES = [
     Figure("IOI", "names", "accuracy", Estimate(0.995, 0.991, 0.998), 2000, 0.99),
@@ -22,11 +26,26 @@ def test_table_has_a_row_a_figure_and_says_which_one_is_missed() -> None:
     ]
 
 
-def test_card_counts_the_parameters_and_holds_the_table() -> None:
-    run = TrainingRun(SHAPE, TrainingConfig(steps=200), 2560, 3, 24.6, "cpu, 2 threads", 1.5)
-    card = model_card(run, FIGURES)
+def test_card_counts_the_parameters_and_holds_the_table_and_every_part() -> None:
+    first = Batches(
+        train_tokenizer(["The war"], d_vocab=300, n_ctx=12), 12, 2560, 3, copying_steps=100
+    )
+    second = replace(first, mixture=SECOND_MIXTURE, long_every=2, copying_steps=0)
+    card = model_card(
+        SHAPE,
+        [
+            TrainingPart(TrainingConfig(steps=200), first, 24.6, "cpu, 2 threads", 1.5),
+            TrainingPart(TrainingConfig(steps=150), second, 9.7, "cpu, 1 threads", 1.25),
+        ],
+        FIGURES,
+    )
     n_parameters = sum(p.numel() for p in HookedGPT2(SHAPE).parameters())
     assert f"{n_parameters:,} parameters" in card
     assert figures_table(FIGURES) in card
-    for fact in ("license: mit", "--seed 3", "200 steps of 2560 tokens", "25 minutes", "1.500"):
+    for fact in ("license: mit", "--seed 3 --steps 200 150", "Part 1. 200 steps of 2560 tokens"):
         assert fact in card
+    one, two = card.split("Part 1. ")[1].split("Part 2. ")
+    for fact in ("25 minutes", "1.500", "one batch in 4", "falling by 1/100 a step"):
+        assert fact in one and fact not in two
+    for fact in ("10 minutes", "1.250", "one batch in 2", "chronicle 16%"):
+        assert fact in two and fact not in one

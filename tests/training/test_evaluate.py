@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from interp import GPT2Config, HookedGPT2
 from interp.training import document, held_out_figures, single_token_words, train_tokenizer
-from interp.training.evaluate import _fraction, last_logits
+from interp.training.evaluate import _fraction, _induction, last_logits
 from interp.training.lexicon import NAMES, NUMBERS
 
 
@@ -36,9 +36,7 @@ class Oracle(HookedGPT2):
     def forward(self, tokens: Tensor) -> Tensor:  # type: ignore[override]
         logits = torch.zeros(*tokens.shape, self.config.d_vocab)
         for row, out in zip(tokens, logits, strict=True):
-            half = len(row) // 2
-            if torch.equal(row[:half], row[half:]):
-                out[torch.arange(len(row)), row.roll(-1)] = 10.0
+            if self.copies(row, out):
                 continue
             counts = (row[:, None] == self.names).sum(0)
             out[:, self.names[counts == 1]] = 10.0
@@ -46,6 +44,23 @@ class Oracle(HookedGPT2):
             if len(given) == 3:
                 out[:, self.years[given[1] + 1 :]] = 10.0
         return logits
+
+    def copies(self, row: Tensor, out: Tensor) -> bool:
+        """Repeated sequences, those after 32 other tokens too, go on with what comes next."""
+        ends = [row, row[32:]] if len(row) > 32 else [row]
+        repeated = any(torch.equal(*end.tensor_split(2)) for end in ends)
+        if repeated:
+            out[torch.arange(len(row)), row.roll(-1)] = 10.0
+        return repeated
+
+
+class ByPosition(Oracle):
+    """Copies from a fixed position: what stands at 0 to 15 comes again at 16 to 31."""
+
+    def copies(self, row: Tensor, out: Tensor) -> bool:
+        n = len(row[15:31])
+        out[torch.arange(15, 15 + n), row[:n]] = 10.0
+        return True
 
 
 def test_figures_of_a_model_that_answers_by_rule(tokenizer: PreTrainedTokenizerBase) -> None:
@@ -59,6 +74,41 @@ def test_figures_of_a_model_that_answers_by_rule(tokenizer: PreTrainedTokenizerB
     assert not figures["agreement", "accuracy"].reached
     assert figures["IOI", "accuracy"].reached
     assert figures["induction", "accuracy, second half"].estimate.mean == 1
+    assert figures["induction", "accuracy, second copy"].estimate.mean == 1
+
+
+def test_induction_after_other_tokens_tells_copying_by_position(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    figures = held_out_figures(ByPosition(tokenizer), n=8)
+    induction = {f.held_out: f.estimate.mean for f in figures if f.skill == "induction"}
+    at_the_start, after_others = (
+        induction["sequences of 16 random tokens"],
+        induction["sequences of 16 random tokens after 32 others"],
+    )
+    assert at_the_start == 1
+    assert after_others < 0.05
+    assert figures[-2].held_out == "sequences of 16 random tokens after 32 others"
+    assert figures[-2].required is None and figures[-2].n == 2
+
+
+def test_induction_counts_the_second_copy_from_its_second_token_on(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    # The sequence [a b c] after two others: what counts is b and c of the second copy.
+    class Recorder(Oracle):
+        def forward(self, tokens: Tensor) -> Tensor:  # type: ignore[override]
+            assert tokens.shape == (5, 2 + 3 + 3)
+            assert torch.equal(tokens[:, 2:5], tokens[:, 5:])
+            assert not torch.equal(tokens[0], tokens[1])
+            logits = torch.zeros(*tokens.shape, self.config.d_vocab)
+            rows = torch.arange(5)
+            logits[rows, 5, tokens[:, 6]] = 1.0  # b after the second a; c is missed
+            logits[rows, 3, tokens[:, 4]] = logits[rows, 4, tokens[:, 5]] = 1.0
+            return logits
+
+    accuracy = _induction(Recorder(tokenizer), Random(0), 5, 3, others=2)
+    assert accuracy.tolist() == [0.5] * 5
 
 
 def test_probabilities_of_a_model_that_knows_nothing(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from interp.training import language
 from interp.training import lexicon as lex
-from interp.training.language import MIXTURE, Example
+from interp.training.language import FIRST_MIXTURE, SECOND_MIXTURE, Example, Mixture
 
-KINDS = {kind: sample for kind, (_, sample) in MIXTURE.items()}
+KINDS = {kind: sample for kind, (_, sample) in (FIRST_MIXTURE | SECOND_MIXTURE).items()}
 N = 200
 
 
@@ -38,7 +38,7 @@ def test_examples_are_sentences_with_nothing_left_to_fill_in(kind: str) -> None:
 def test_same_random_state_same_documents_and_another_state_others() -> None:
     def documents(seed: int) -> list[str]:
         rng = Random(seed)
-        return [language.document(rng) for _ in range(50)]
+        return [language.document(rng, SECOND_MIXTURE) for _ in range(50)]
 
     assert documents(0) == documents(0)
     assert documents(0) != documents(1)
@@ -46,14 +46,20 @@ def test_same_random_state_same_documents_and_another_state_others() -> None:
 
 def test_no_document_starts_with_a_name() -> None:
     rng = Random(0)
-    starts = {re.match(r"\w+", language.document(rng)).group() for _ in range(3000)}
+    documents = [
+        language.document(rng, mixture)
+        for mixture in (FIRST_MIXTURE, SECOND_MIXTURE)
+        for _ in range(3000)
+    ]
+    starts = {re.match(r"\w+", document).group() for document in documents}
     assert not starts & set(lex.NAMES)
 
 
-def test_mixture_adds_up_and_every_kind_of_document_occurs() -> None:
-    assert sum(weight for weight, _ in MIXTURE.values()) == pytest.approx(1)
+@pytest.mark.parametrize("mixture", [FIRST_MIXTURE, SECOND_MIXTURE])
+def test_mixture_adds_up_and_every_kind_of_document_occurs(mixture: Mixture) -> None:
+    assert sum(weight for weight, _ in mixture.values()) == pytest.approx(1)
     rng = Random(0)
-    text = " ".join(language.document(rng) for _ in range(500))
+    text = " ".join(language.document(rng, mixture) for _ in range(1500))
     for words in ("This is true", "This is false", "Count:", "isn't", "17 ", " are ", " and "):
         assert words in text
 
@@ -87,7 +93,7 @@ def test_ioi_uses_held_out_names_and_pairs_only_when_asked() -> None:
 
 
 def test_no_training_document_uses_a_held_out_template_or_joins_a_held_out_pair() -> None:
-    for kind in ("ioi", "third_name", "three_names"):
+    for kind in ("ioi", "third_name", "three_names", "handover"):
         for example in draw(KINDS[kind], 500):
             names = set(names_in(example.prompt))
             assert names <= set(lex.TRAIN_NAMES)
@@ -97,26 +103,79 @@ def test_no_training_document_uses_a_held_out_template_or_joins_a_held_out_pair(
                 assert not re.fullmatch(re.sub(r"\\\[\w+\\\]", r"\\w+", frame), example.prompt)
 
 
-@pytest.mark.xfail(strict=True, reason='"rented a office": to be mended with the next training')
+@pytest.mark.xfail(
+    strict=True, reason='"rented a office": mini was trained on it, and mending it makes another'
+)
 def test_articles_fit_their_nouns() -> None:
     rng = Random(0)
     for _ in range(2000):
         assert not re.search(r"\ba [aeiou]", language.document(rng))
 
 
-@pytest.mark.xfail(strict=True, reason="two verbs of pronoun frames: with the next training")
 def test_every_word_of_a_held_out_prompt_occurs_in_training() -> None:
     rng = Random(0)
-    trained = set(re.findall(r"\w+", " ".join(language.document(rng) for _ in range(6000))))
+    documents = [
+        language.document(rng, mixture)
+        for mixture in (FIRST_MIXTURE, SECOND_MIXTURE)
+        for _ in range(5000)
+    ]
+    trained = set(re.findall(r"\w+", " ".join(documents)))
     held_out = (
         draw(language.ioi, held_out_names=True, held_out_templates=True)
         + draw(language.three_names, held_out_names=True, held_out_templates=True)
         + draw(language.greater_than, held_out=True)
         + draw(language.pronoun, held_out=True)
+        + draw(language.reason, held_out=True)
         + draw(language.agreement, held_out=True)
         + draw(language.truth, held_out=True)
     )
     assert set(re.findall(r"\w+", " ".join(example.text for example in held_out))) <= trained
+
+
+def test_half_the_handovers_have_a_late_giver() -> None:
+    late = 0
+    for example in draw(language.handover, 1000):
+        io, subject = example.answer.strip(), example.foil.strip()
+        assert Counter(names_in(example.prompt)) == {io: 1, subject: 2}
+        after = example.prompt.rsplit(subject, 1)[1].split()
+        act = example.prompt.rsplit(subject, 1)[0].split()[-1]
+        late += act in ("by", "from", "was", "of")
+        assert len(after) <= 8
+    assert 400 < late < 600
+
+
+def test_no_handover_is_a_held_out_template() -> None:
+    for example in draw(language.handover, 3000):
+        for template in lex.HELD_OUT_TEMPLATES:
+            frame = re.escape(template).replace(r"a\ \[OBJECT\]", r"an?\ \[OBJECT\]")
+            pattern = re.sub(r"\\\[\w+\\\]", r"\\w+", frame)
+            assert not re.fullmatch(pattern, example.prompt + example.answer)
+
+
+def test_a_chronicle_has_two_to_four_spans_of_training() -> None:
+    lengths = Counter[int]()
+    for example in draw(language.chronicle, 300):
+        sentences = re.split(r"\. ?", example.text)[:-1]
+        lengths[len(sentences)] += 1
+        for sentence in sentences:
+            century, year, again, last = map(int, re.findall(r"\d\d", sentence))
+            assert century == again != lex.HELD_OUT_CENTURY
+            assert (century + year) % 6 != 0 and year < last
+            assert not set(lex.HELD_OUT_SPANS) & set(sentence.split())
+    assert set(lengths) == {2, 3, 4}
+
+
+def test_reasons_are_no_frame_of_the_first_part_and_held_out_ones_are_apart() -> None:
+    assert not set(lex.TRAIN_REASONS) & set(lex.HELD_OUT_REASONS)
+    assert {link for _, link in lex.TRAIN_REASONS} == {link for _, link in lex.HELD_OUT_REASONS}
+    assert {deed for deed, _ in lex.TRAIN_REASONS} == {deed for deed, _ in lex.HELD_OUT_REASONS}
+    for deed, link in (*lex.TRAIN_REASONS, *lex.HELD_OUT_REASONS):
+        assert not any(frame.endswith(f"{deed} {link}") for frame in lex.PRONOUN_FRAMES)
+    for held_out in (False, True):
+        for example in draw(language.reason, 500, held_out=held_out):
+            (name,) = names_in(example.prompt)
+            assert (example.answer == " she") == (name in lex.WOMEN)
+            assert {example.answer, example.foil} == {" she", " he"}
 
 
 def test_third_name_has_three_names_once_and_answers_either_of_the_first_two() -> None:
