@@ -82,7 +82,9 @@ class Derivation:
             the input).
         """
         means = self.behavior.mean("prompt")
-        low, high = bootstrap_interval(self.nodes.values) if self.nodes.size else ([], [])
+        if not self.circuit.heads:
+            return pd.DataFrame()
+        low, high = bootstrap_interval(self.nodes.values)
         rows = []
         for i, head in enumerate(self.circuit.heads):
             at = head.label, head.position

@@ -258,11 +258,10 @@ class _Batch(BaseRun):
         sender, prompt = sender[order], prompt[order]
         starts = start[sender, prompt]
         base = self.values["logit_diff"]
-        for some in chunks(starts, self.length, ROWS):
-            s, p = sender[some], prompt[some]
-            stream = direct[s, p] + self._run(
-                Jobs(p, starts[some], self.end[p], self.length), s, changes
-            )
+        for chunk in chunks(starts, self.length, ROWS):
+            s, p = sender[chunk], prompt[chunk]
+            jobs = Jobs(p, starts[chunk], self.end[p], self.length)
+            stream = direct[s, p] + self._run(jobs, s, changes)
             value = self.readout(stream, self.prompts[p])["logit_diff"]
             found[s, p] = (value - base[p]).double()
         return found
