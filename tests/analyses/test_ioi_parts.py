@@ -69,7 +69,7 @@ def test_random_weights_do_not_agree_with_the_papers_heads(told):
 
 def test_a_circuit_without_heads_has_nothing_to_measure(setting):
     empty = replace(setting, circuit=Circuit("gpt2", ()))
-    for name in set(PARTS) - {"random-tokens", "mlps", "adversarial"}:
+    for name in set(PARTS) - {"random-tokens", "mlps", "adversarial", "derivation"}:
         part = PARTS[name]
         found = {} if name == "name-movers" else part.measure(empty)
         assert "Not measured" in part.tell(empty, found).section.text
