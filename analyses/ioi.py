@@ -4,9 +4,9 @@ The canned run of Wang et al. 2022, "Interpretability in the Wild" (arXiv 2211.0
 GPT-2: how well it does the task, which heads write the answer (path patching), a circuit, and how
 much of the task the circuit does alone (mean ablation); then the paper section by section
 (`analyses.ioi_parts`). For `gpt2` the circuit is the paper's, 26 heads, and every figure stands
-beside the paper's own with a verdict. For another model it is made of the heads whose effect passes
-a threshold, as `interp.circuits.prune_heads` says. Parts that are finished are kept in the folder
-and taken up again by a run on the same weights and prompts.
+beside the paper's own with a verdict. For another model it is derived, as `interp.circuits.derive`
+says, or pruned where that does not do; see `analyses.ioi_circuit`. Parts that are finished are kept
+in the folder and taken up again by a run on the same weights and prompts.
 
     interp ioi --model mini --n 200 --seed 0 --out out/ioi
     interp ioi --parts signals,adversarial
@@ -60,8 +60,8 @@ def run(
         out: folder for report.html, results.json, prompts.json, circuit.json, the diagram and the
             finished parts; None writes nothing.
         prompts: a JSON file of templates, names and nouns; None for interp's own.
-        circuit: the circuit to evaluate; None for the paper's if the model is `gpt2`, else the
-            heads above the threshold.
+        circuit: the circuit to evaluate; None for the paper's if the model is `gpt2`, else
+            the derived one.
         threshold: smallest effect of a head of the circuit, as a fraction of the mean logit
             difference.
         parts: names of `PARTS` to run after behavior, direct effects, circuit and faithfulness;
@@ -78,8 +78,8 @@ def run(
     """
     if n < 2:
         raise ValueError(f"n must be at least 2 for an interval, got {n}")
-    if not threshold > 0:
-        raise ValueError(f"threshold must be a positive fraction, got {threshold}")
+    if not 0 < threshold < 1:
+        raise ValueError(f"threshold must be a fraction between 0 and 1, got {threshold}")
     chosen = list(PARTS) if parts is None else list(parts)
     among("part", chosen, PARTS)
     folder = None if out is None else ioi_files.prepare(out)
@@ -91,11 +91,12 @@ def run(
     shelf = Shelf(folder, loaded, task)
     behavior = shelf("behavior", partial(_behavior, loaded, task), 1)["behavior"]
     heads = shelf("heads", partial(_heads, loaded, task), 1)["heads"]
+    evidence: Found | None = None
     if circuit is None:
-        circuit = kept_circuit(shelf, loaded, task, behavior, heads, threshold)
+        circuit, evidence = kept_circuit(shelf, loaded, task, threshold=threshold, seed=seed)
     alone = shelf("faithfulness", partial(_alone, loaded, task, circuit), 1, circuit)["alone"]
 
-    setting = Setting(loaded, task, circuit, heads.direct, heads.attention, seed, size)
+    setting = Setting(loaded, task, circuit, heads.direct, heads.attention, seed, size, evidence)
     told = {}
     for name in chosen:
         part = PARTS[name]

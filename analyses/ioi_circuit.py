@@ -3,67 +3,65 @@
 import xarray as xr
 
 import interp
+from analyses.ioi_parts.derivation import balanced, circuit_of, derived
+from analyses.ioi_parts.setting import Found
 from analyses.ioi_parts.store import Shelf
 from analyses.shell import bar
-from interp.circuits import Circuit, classify, prune_heads, published
+from interp.circuits import Circuit, prune_heads, published
 from interp.tasks import Task
+
+KEEPS = 0.5
+"""The part of F(M), at least, that a derived circuit keeps if it is taken."""
 
 
 def find_circuit(
-    model: interp.HookedGPT2,
-    task: Task,
-    behavior: xr.Dataset,
-    heads: xr.Dataset,
-    threshold: float,
-) -> Circuit:
-    """The paper's circuit for its model; for any other the heads whose effects are large.
+    model: interp.HookedGPT2, task: Task, *, threshold: float, seed: int = 0
+) -> tuple[Circuit, Found | None]:
+    """The paper's circuit for its model; for any other the one that is derived.
+
+    If the derived circuit alone keeps less than `KEEPS` of the logit difference, or more than twice
+    of it, heads step in for each other that no path shows; then the heads come from pruning, on the
+    same prompts, and the derivation measures their links.
 
     Args:
         model: the model.
         task: IOI prompts with ABC partners.
-        behavior: with `logit_diff` of the whole model.
-        heads: with `direct` effects and `attention` between roles.
         threshold: smallest effect of a head, as a fraction of the mean logit difference.
+        seed: of the intervals.
 
     Returns:
-        The circuit.
+        The circuit, and its derivation; none for the paper's.
     """
     if model.name == "gpt2":
-        return published("ioi", "gpt2")
-    keep = prune_heads(model, task, threshold=threshold, progress=bar("circuit"))
-    return classify(
-        keep,
-        heads.direct,
-        heads.attention,
-        smallest=threshold * abs(float(behavior["logit_diff"].mean())),
-        source=f"pruned from the last layer to the first, threshold {threshold:.1%} of F(M)",
-    )
+        return published("ioi", "gpt2"), None
+    found = derived(model, task, smallest=threshold, seed=seed)
+    kept = float(found["alone"].circuit.mean() / found["alone"].full.mean())
+    if not KEEPS <= kept <= 1 / KEEPS:
+        keep = prune_heads(model, balanced(task), threshold=threshold, progress=bar("circuit"))
+        found = derived(model, task, smallest=threshold, nodes=keep, seed=seed)
+    return circuit_of(found), found
 
 
 def kept_circuit(
-    shelf: Shelf,
-    model: interp.HookedGPT2,
-    task: Task,
-    behavior: xr.Dataset,
-    heads: xr.Dataset,
-    threshold: float,
-) -> Circuit:
-    """The same, or the circuit that an earlier run of the same kind found.
+    shelf: Shelf, model: interp.HookedGPT2, task: Task, *, threshold: float, seed: int
+) -> tuple[Circuit, Found | None]:
+    """The same, or what an earlier run of the same kind found.
 
     Args:
         shelf: of the run.
-        model: as in `find_circuit`, and all after it.
+        model: as in `find_circuit`.
         task: the prompts.
-        behavior: of the whole model.
-        heads: direct effects and attention.
         threshold: smallest effect.
+        seed: of the intervals.
 
     Returns:
-        The circuit.
+        The circuit and its derivation.
     """
 
-    def find() -> dict[str, xr.Dataset]:
-        circuit = find_circuit(model, task, behavior, heads, threshold)
-        return {"circuit": xr.Dataset(attrs={"json": circuit.to_json()})}
+    def find() -> Found:
+        circuit, found = find_circuit(model, task, threshold=threshold, seed=seed)
+        return {"circuit": xr.Dataset(attrs={"json": circuit.to_json()}), **(found or {})}
 
-    return Circuit.from_json(shelf("circuit", find, 1, threshold)["circuit"].attrs["json"])
+    found = dict(shelf("circuit", find, 2, threshold, seed))
+    circuit = Circuit.from_json(found.pop("circuit").attrs["json"])
+    return circuit, found or None

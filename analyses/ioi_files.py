@@ -9,9 +9,14 @@ from tempfile import NamedTemporaryFile
 from types import MappingProxyType
 from typing import Any
 
+import xarray as xr
+
 from analyses.ioi_parts import Told
 from analyses.ioi_report import Findings, paper_table
-from interp.plots import circuit_html, circuit_mermaid, circuit_svg
+from interp.circuits import PAPER_ROLES
+from interp.heads import attention_patterns
+from interp.patching import mean_over_prompts
+from interp.plots import circuit_html, circuit_mermaid, circuit_svg, example_of
 from interp.report import Report
 from interp.results import versions
 
@@ -55,12 +60,25 @@ def write(
         told: what each part of the paper has to say.
     """
     circuit, effects = findings.circuit, findings.contribution()
+    looks = findings.attention.sel(query="END").mean("prompt", keep_attrs=True)
+    scores: dict[str, xr.Dataset | xr.DataArray] = {
+        "direct effect": mean_over_prompts(findings.direct),
+        "attribution": mean_over_prompts(findings.attribution),
+        **{f"attention END to {key}": looks.sel(key=key, drop=True) for key in PAPER_ROLES[:-1]},
+    }
+    evidence = circuit_html(
+        circuit,
+        effects=effects,
+        example=example_of(findings.model, findings.task),
+        scores=scores,
+        attention=attention_patterns(findings.model, findings.task.clean[0]),
+    )
     texts = {
         "results.json": json.dumps(results(findings, told), indent=1, allow_nan=False) + "\n",
         "prompts.json": json.dumps(prompts(findings), indent=1, ensure_ascii=False) + "\n",
         "circuit.json": circuit.to_json(),
         "circuit.svg": circuit_svg(circuit, effects=effects),
-        "circuit.html": circuit_html(circuit, effects=effects),
+        "circuit.html": evidence,
         "circuit.mmd": circuit_mermaid(circuit),
         "report.html": report.html(),
     }

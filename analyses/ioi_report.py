@@ -27,7 +27,7 @@ DOWNLOADS = (
     Download("prompts.json", "The prompts, their partners, tokens and positions."),
     Download("circuit.json", "The circuit: head, class and position."),
     Download("parts/", "Every value of every prompt; `analyses.ioi_parts.store.load` reads them."),
-    Download("circuit.html", "The diagram as a page; point at a head for what it is."),
+    Download("circuit.html", "The diagram as a page; point at a head for its evidence."),
     Download("circuit.svg", "The diagram as a vector drawing."),
     Download("circuit.mmd", "The diagram as Mermaid text."),
 )
@@ -210,6 +210,14 @@ def _direct(f: Findings) -> Section:
     )
 
 
+_ARROWS = {
+    True: "The connections drawn are links between its heads that were measured by path patching; "
+    "the part “derivation” has the effect of each.",
+    False: "The connections drawn are those that the paper found between these classes; for a "
+    "model other than GPT-2 small they are a reading of the classes, not measured.",
+}
+
+
 def _circuit(f: Findings) -> Section:
     rows: list[dict[str, Any]] = [
         {
@@ -224,9 +232,8 @@ def _circuit(f: Findings) -> Section:
     return Section(
         "The circuit",
         f"Source: {f.circuit.source or 'given by the caller'}. A head of the circuit keeps its "
-        "output at the position where it stands. The connections drawn are those that the paper "
-        "found between these classes; for a model other than GPT-2 small they are a reading of "
-        "the classes, not measured. Mean attention of the name movers from END to IO: "
+        f"output at the position where it stands. {_ARROWS[bool(f.circuit.links)]} Mean attention "
+        "of the name movers from END to IO: "
         f"{looks} (the paper's: 0.59); where it is low, the name comes to them by way of another "
         "token. Heads of class “other” have an effect, but what they connect is not determined "
         "here.",

@@ -56,6 +56,7 @@ class Setting:
         attention: between roles, dims layer, head, query, key, prompt.
         seed: of whatever is drawn.
         size: of the sampling parts.
+        derivation: of `analyses.ioi_parts.derivation.derived`, if it is done already.
     """
 
     model: interp.HookedGPT2
@@ -65,6 +66,7 @@ class Setting:
     attention: xr.DataArray
     seed: int = 0
     size: Size = USUAL_SIZE
+    derivation: "Found | None" = None
 
     @classmethod
     def of(

@@ -1,33 +1,36 @@
-"""A circuit derived by the paper's own procedure: from the logits backwards, path by path.
+"""A circuit derived by path patching from the logits backwards, all that was found asked together.
 
-The first receivers are the logits at END. Every head's path to the receivers is patched; the heads
-whose path matters become the receivers of the next step, by their queries, keys and values in turn,
-and so on down to the token embedding. Layers are gone through from the last to the first, so that
-all that reads a head is known before it is asked what the head itself reads.
+The first receivers are the logits at END: every head's direct path to them is patched. With the
+heads knocked out that write the answer, the direct paths are patched once more; heads that write it
+only then are backups. Then layer by layer, from the last but one to the first:
 
-    queries          sent and received at the receiver's own position
-    keys, values     received everywhere, sent from one role at a time: where the effect lies (only
-                     heads that have half the effect that counts when they send from all roles are
-                     asked from where; the others' tests count as lost)
+    senders      every head of the layer, at every role
+    receivers    queries, keys and values of all nodes found so far, and the logits, together
 
-A path matters if its mean effect on the metric is beyond `smallest` times the mean of the metric,
-by a test over prompts with the false discoveries held below `fdr` among all paths into the
-receivers of one layer; see `interp.circuits.discoveries`. Classes follow from behavior; see
-`interp.circuits.behavior`.
+so that a node is found by all that it tells the circuit, be it little to each of many. A node is a
+head at a role; it counts if the mean effect of its paths is beyond `smallest` times the mean of the
+metric, by a test over prompts that holds the false discoveries of the layer below `fdr`. If there
+are backups, every layer is asked a second time without the heads that they step in for, which shows
+what feeds the backups; the links of what is found only then are measured in that model too.
 
-What it cannot see: what is the same in the clean and the corrupted prompts; heads that step in for
-each other, each alone without effect; and what reaches a receiver by two of its inputs only
-together.
+Then links are measured between the nodes that were found, and from the tokens: one sender, one
+input of one receiver. A link counts if its effect is beyond `smallest` times that of its receiver
+(for the logits, again, the mean of the metric), by the same test over all links together. See
+`interp.patching.NodePaths` for what is patched, `interp.circuits.discoveries` for the tests,
+`interp.circuits.behavior` for the classes.
 
-Source: Wang et al. 2022 (arXiv 2211.00593), section 3. The paper patches into the receivers of a
-class together and chooses by eye; here each head is a receiver of its own, and the threshold is a
-test.
+What it cannot see: what is the same in the clean and the corrupted prompts; what happens at tokens
+that have no role; and, but for backups of those that write the answer, heads that step in for each
+other, each alone without effect. Pruning (`interp.circuits.prune_heads`) sees those; `nodes` takes
+its heads and measures their links.
+
+Source: Wang et al. 2022 (arXiv 2211.00593), section 3 and, for the backups, 3.4. The paper patches
+into one class of heads after the other and chooses by eye; here all that is found receives
+together, and the threshold is a test.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -39,17 +42,11 @@ from interp.circuits.behavior import class_of, node_behavior
 from interp.circuits.circuit import Circuit, CircuitHead
 from interp.circuits.discoveries import effect_p_values, q_values
 from interp.circuits.links import INPUT, LOGITS, Link, LinkKey
-from interp.heads import attention_between
 from interp.model import HookedGPT2
-from interp.patching import Progress, Receivers, effect, measure, path_patch
+from interp.patching import TOKENS, Ablation, Keep, NodePaths, Port, Progress, Sent
 from interp.results import labelled
 from interp.statistics import bootstrap_interval
 from interp.tasks import Task
-
-Node = tuple[int, int, str]
-"""A head at a role: layer, head, role."""
-
-_Tried = tuple[LinkKey, Float[np.ndarray, " prompt"]]
 
 
 @dataclass(frozen=True)
@@ -59,27 +56,35 @@ class Derivation:
     Args:
         circuit: the heads with class and position, and their links with effect, interval, q value.
         effects: effect of each link on each prompt, dims link, prompt, in logits.
+        nodes: effect of each head's paths into all that was found before it, dims node, prompt, in
+            logits, with `q_value` of each; of a head that has one only without the name movers,
+            that one.
         behavior: of `node_behavior`, of each head of the circuit at its position.
         tested: how many paths were tested.
-        smallest: the effect that a path must exceed, in logits.
-        fdr: bound on the expected fraction of false links among those of one layer's receivers.
+        smallest: the effect that a node must exceed, in logits.
+        fdr: bound on the expected fraction of false discoveries of each family of tests.
     """
 
     circuit: Circuit
     effects: xr.DataArray
+    nodes: xr.DataArray
     behavior: xr.Dataset
     tested: int
     smallest: float
     fdr: float
 
     def heads(self) -> pd.DataFrame:
-        """One row a head: class, position, what it does (means over prompts), what it tells whom.
+        """One row a head: class, position, its effect, what it does, what it tells whom.
 
         Returns:
-            Columns `head`, `position`, `class`, those of `node_behavior`, `tells` (its receivers
-            with the input) and `strongest` (the largest effect of its links, logits).
+            Columns `head`, `position`, `class`, `effect`, `low`, `high` (of its paths, logits),
+            `q_value`, those of `node_behavior` (means over prompts) and `tells` (its receivers with
+            the input).
         """
         means = self.behavior.mean("prompt")
+        if not self.circuit.heads:
+            return pd.DataFrame()
+        low, high = bootstrap_interval(self.nodes.values)
         rows = []
         for i, head in enumerate(self.circuit.heads):
             at = head.label, head.position
@@ -89,12 +94,13 @@ class Derivation:
                 "head": head.label,
                 "position": head.position,
                 "class": head.kind,
+                "effect": float(self.nodes[i].mean()),
+                "low": float(low[i]),
+                "high": float(high[i]),
+                "q_value": float(self.nodes["q_value"][i]),
             }
             row |= {str(name): float(value[i]) for name, value in means.items()}
-            effects = [x.effect for x in out if x.effect is not None]
-            rows.append(
-                {**row, "tells": ", ".join(tells), "strongest": max(effects, key=abs, default=0.0)}
-            )
+            rows.append({**row, "tells": ", ".join(tells)})
         return pd.DataFrame(rows)
 
     def links(self) -> pd.DataFrame:
@@ -110,6 +116,7 @@ def derive(
     smallest: float = 0.02,
     fdr: float = 0.05,
     min_attention: float = 0.2,
+    nodes: Sequence[Keep] | None = None,
     seed: int = 0,
     progress: Progress = iter,
 ) -> Derivation:
@@ -117,10 +124,14 @@ def derive(
 
     Args:
         model: the model.
-        task: clean prompts with corrupted partners of the same length, and roles.
-        smallest: the effect that a path must exceed, as a fraction of the mean logit difference.
-        fdr: bound on the expected fraction of false links, among those into one layer.
+        task: clean prompts with corrupted partners, and roles.
+        smallest: the effect that counts, as a fraction: of the mean logit difference for a node, of
+            its receiver's effect for a link.
+        fdr: bound on the expected fraction of false discoveries, among the nodes of one layer and
+            among all links.
         min_attention: smallest mean attention that decides a class, as a probability.
+        nodes: (layer, head, role) of the heads, if they are known: all are taken, whatever their
+            effect, and only their links are tested.
         seed: of the bootstrap.
         progress: wraps the layers, for a progress bar.
 
@@ -128,7 +139,7 @@ def derive(
         The circuit with its evidence.
 
     Raises:
-        ValueError: for options out of range, fewer than two prompts, or pairs of unequal length.
+        ValueError: for options out of range, fewer than two prompts, or nodes that there are not.
     """
     if not 0 < smallest < 1 or not 0 < fdr < 1:
         raise ValueError(
@@ -137,32 +148,57 @@ def derive(
     if len(task) < 2:
         raise ValueError("a test over prompts needs at least 2 of them")
     task = task.right_padded().to(model.device)
-    whole = measure(model, task).logit_diff
-    search = _Search(model, task, smallest * abs(float(whole.mean())), fdr)
-    for layer in progress([model.config.n_layers, *reversed(range(model.config.n_layers))]):
-        search.step(layer)
-    nodes = sorted(search.nodes)
+    search = _Search(model, task, smallest, fdr)
+    if nodes is None:
+        search.writers()
+        for layer in progress(list(reversed(range(model.config.n_layers - 1)))):
+            search.step(layer)
+    else:
+        search.take(nodes)
+    found = sorted(search.found)
     links, values = search.links(seed)
-    behavior = node_behavior(model, task, nodes)
+    behavior = node_behavior(model, task, found)
     heads: dict[tuple[str, str], CircuitHead] = {}
-    for i, (layer, head, role) in sorted(enumerate(nodes), key=lambda one: -one[1][0]):
+    for i, node in sorted(enumerate(found), key=lambda one: -one[1][0]):
+        layer, head, role = node
         one = behavior.isel(node=i).mean("prompt")
         kind = class_of((f"{layer}.{head}", role), one, links, heads, min_attention)
+        if node in search.hidden and kind == "name mover":
+            kind = "backup name mover"
         heads[f"{layer}.{head}", role] = CircuitHead(layer, head, kind, role)
-    source = f"derived by path patching, effects above {smallest:.1%} of F(M), FDR {fdr:g}"
-    found = tuple(heads[f"{layer}.{head}", role] for layer, head, role in nodes)
-    effects = labelled(
-        values,
-        ("link", "prompt"),
-        name="effect",
-        title="Effect of each link",
-        unit="logits",
-        model=model,
-        task=task,
-        coords={"link": [str(link) for link in links]},
+    how = "derived by path patching" if nodes is None else "heads as given, links by path patching"
+    circuit = Circuit(
+        model.name,
+        tuple(heads[f"{layer}.{head}", role] for layer, head, role in found),
+        f"{how}: effects above {smallest:.1%} of F(M), links of their receiver's, FDR {fdr:g}",
+        links,
     )
-    circuit = Circuit(model.name, found, source, links)
-    return Derivation(circuit, effects, behavior, search.tested, search.smallest, fdr)
+
+    def array(what: str, names: list[str], values: np.ndarray) -> xr.DataArray:
+        return labelled(
+            values,
+            (what, "prompt"),
+            name="effect",
+            title=f"Effect of each {what}",
+            unit="logits",
+            model=model,
+            task=task,
+            coords={what: names},
+        )
+
+    labels = [f"{layer}.{head} at {role}" for layer, head, role in found]
+    each = [search.found[node] for node in found]
+    of_nodes = np.stack([e for e, _ in each]) if each else np.empty((0, len(task)))
+    evidence = array("node", labels, of_nodes).assign_coords(q_value=("node", [q for _, q in each]))
+    return Derivation(
+        circuit,
+        array("link", [str(link) for link in links], values),
+        evidence,
+        behavior,
+        search.tested,
+        search.smallest,
+        fdr,
+    )
 
 
 class _Search:
@@ -171,129 +207,125 @@ class _Search:
     Args:
         model: the model.
         task: the prompts, padded on the right.
-        smallest: the effect that a path must exceed, logits.
-        fdr: bound on the false-discovery rate of a step.
+        smallest: the effect that a node must exceed, as a fraction.
+        fdr: bound on the false-discovery rate of a family of tests.
     """
 
     def __init__(self, model: HookedGPT2, task: Task, smallest: float, fdr: float) -> None:
-        self.model, self.task, self.smallest, self.fdr = model, task, smallest, fdr
-        self.nodes: set[Node] = set()
+        self.model, self.task, self.fdr = model, task, fdr
+        self.paths = NodePaths(model, task)
+        self.without: NodePaths | None = None  # of the model without the name movers
+        self.fraction = smallest
+        self.smallest = smallest * abs(float(self.paths.base.mean()))
+        self.found: dict[Keep, tuple[Float[np.ndarray, " prompt"], float]] = {}
+        """Effect on each prompt and q value of each node."""
+        self.hidden: set[Keep] = set()
+        """The nodes that have an effect only without the name movers."""
         self.tested = 0
-        self._found: list[tuple[LinkKey, Float[np.ndarray, " prompt"], float]] = []
-        self._attention = attention_between(model, task).mean("prompt")
         self._alone = _alone(task)
 
+    def writers(self) -> None:
+        """Find the heads that write to the logits, and those that do without the name movers."""
+        c = self.model.config
+        last = [(layer, head, "END") for layer in range(c.n_layers) for head in range(c.n_heads)]
+        self._test(self.paths, last)
+        movers = [node[:2] for node, (values, _) in self.found.items() if values.mean() < 0]
+        if movers:
+            gone = Ablation(heads=movers, value="group mean", positions=["END"])
+            self.without = NodePaths(self.model, self.task, ablation=gone)
+            self._test(self.without, last)
+
     def step(self, layer: int) -> None:
-        """Test every path into the receivers of a layer; n_layers stands for the logits."""
-        tried: list[_Tried] = []
-        before = self.tested
-        if layer == self.model.config.n_layers:
-            tried += self._paths(Receivers(), LOGITS, "", ["END"], ["END"], layer)
-        here = sorted(node for node in self.nodes if node[0] == layer)
-        for _, head, role in here:
-            label, to = f"{layer}.{head}", Receivers("q", heads=[(layer, head)], positions=[role])
-            tried += self._paths(to, label, "q", [role], [role], layer)
-        for head in sorted({head for _, head, _ in here}):
-            acts = [role for _, one, role in here if one == head]
-            for site in ("k", "v"):
-                to = Receivers(site, heads=[(layer, head)])
-                roles = list(self.task.positions)
-                tried += self._paths(to, f"{layer}.{head}", site, acts, roles, layer)
-        if not tried:
-            return
-        family = self.tested - before
-        p = effect_p_values(np.stack([values for _, values in tried]), smallest=self.smallest)
-        for (key, values), q in zip(tried, q_values(p, family=family), strict=True):
-            if q <= self.fdr:
-                self._found.append((key, values, float(q)))
-                if key.sender != INPUT:
-                    sender, head = map(int, key.sender.split("."))
-                    self.nodes.add((sender, head, key.sent_from))
+        """Find the nodes of a layer by what they tell the later ones and the logits."""
+        heads = range(self.model.config.n_heads)
+        here = [(layer, head, role) for head in heads for role in self._alone]
+        self._test(self.paths, here)
+        if self.without and self.hidden:
+            self._test(self.without, here)
 
-    def _paths(
-        self,
-        to: Receivers,
-        receiver: str,
-        inputs: str,
-        acts: Sequence[str],
-        roles: Sequence[str],
-        below: int,
-    ) -> list[_Tried]:
-        """Effects of the paths from the tokens, and from every earlier head, at each role."""
-        found = self._effects(to, "embed", ["role"], roles)
-        senders = {(INPUT, role): values for (role,), values in found.items()}
-        self.tested += len(senders)
-        if below:
-            heads = self._effects(to, "z", ["layer", "head"], roles, layers=range(below))
-            self.tested += len(heads) * len(roles)
-            if len(roles) == 1:
-                split = {(*pair, roles[0]): values for pair, values in heads.items()}
-            else:
-                half = self.smallest / 2
-                some = [pair for pair, values in heads.items() if abs(values.mean()) >= half]
-                split = self._effects(
-                    to,
-                    "z",
-                    ["layer", "head", "role"],
-                    roles,
-                    layers=sorted({layer for layer, _ in some}),
-                    heads=sorted({head for _, head in some}),
-                ) if some else {}  # fmt: skip
-                split = {at: values for at, values in split.items() if at[:2] in some}
-            senders |= {(f"{i}.{h}", role): values for (i, h, role), values in split.items()}
-        return [
-            (
-                LinkKey(sender, role, receiver, self._reader(receiver, acts, role), inputs),
-                values * self._alone[role],
-            )
-            for (sender, role), values in senders.items()
-        ]
+    def take(self, nodes: Sequence[Keep]) -> None:
+        """Measure nodes that are known, and keep all of them."""
+        for layer in sorted({layer for layer, _, _ in nodes}, reverse=True):
+            self._test(self.paths, [node for node in nodes if node[0] == layer], least=1.0)
 
-    def _effects(
-        self,
-        to: Receivers,
-        site: Literal["z", "embed"],
-        over: list[str],
-        roles: Sequence[str],
-        *,
-        layers: Sequence[int] | None = None,
-        heads: Sequence[int] | None = None,
-    ) -> dict[tuple, Float[np.ndarray, " prompt"]]:
-        """Effect of each sender on each prompt."""
-        patched = path_patch(
-            self.model,
-            self.task,
-            to,
-            site=site,
-            over=over,
-            layers=layers,
-            heads=heads,
-            positions=roles,
-        )
-        values = effect(patched).fillna(0.0).transpose(*over, "prompt")
-        places = product(*(values[dim].values.tolist() for dim in over))
-        flat = values.values.astype(np.float64).reshape(-1, len(self.task))
-        return dict(zip(places, flat, strict=True))
-
-    def _reader(self, receiver: str, acts: Sequence[str], role: str) -> str:
-        """Of the positions where a receiver acts, the one that looks most at a role."""
-        if len(acts) == 1:
-            return acts[0]
-        layer, head = map(int, receiver.split("."))
-        looks = self._attention.sel(layer=layer, head=head, key=role)
-        return max(acts, key=lambda act: float(looks.sel(query=act)))
+    def _test(self, paths: NodePaths, nodes: Sequence[Keep], least: float | None = None) -> None:
+        """Keep the nodes whose paths into all that was found after them, and the logits, matter."""
+        sent = paths.send(nodes)
+        into = [Port(*node, "qkv") for node in self.found if node[0] > nodes[-1][0]]
+        values = self._counted(sent, paths.receive(sent, into, logits=True))
+        self.tested += len(values)
+        q = q_values(effect_p_values(values, smallest=self.smallest))
+        for node, one, surprise in zip(sent.senders, values, q, strict=True):
+            if surprise <= (self.fdr if least is None else least) and node not in self.found:
+                self.found[node] = one, float(surprise)
+                if paths is self.without:
+                    self.hidden.add(node)
 
     def links(self, seed: int) -> tuple[tuple[Link, ...], Float[np.ndarray, "link prompt"]]:
-        """What was found, with intervals, and the effects."""
-        if not self._found:
+        """Test every path from a node, or a token, into one input of a later node or the logits.
+
+        Args:
+            seed: of the bootstrap.
+
+        Returns:
+            What was found, with intervals, and the effects.
+        """
+        tried: list[tuple[LinkKey, Float[np.ndarray, " prompt"], float]] = []
+        senders = [*((TOKENS, 0, role) for role in self._alone), *sorted(self.found)]
+        for paths, mine in (
+            (self.paths, self.found.keys() - self.hidden),
+            (self.without, self.hidden),
+        ):
+            if paths is None or not mine:
+                continue
+            sent = paths.send(senders)
+            ends = [node for node in senders if node[2] == "END" and (node in mine or node[0] < 0)]
+            tried += self._into(paths, sent.of(ends), None, self.smallest)
+            for node in sorted(mine):
+                effect = abs(float(self.found[node][0].mean()))
+                earlier = [one for one in senders if one[0] < node[0]]
+                own = [one for one in earlier if one[2] == node[2]]
+                for letter in "qkv":
+                    some = sent.of(own if letter == "q" else earlier)
+                    port = Port(*node, letter)
+                    tried += self._into(
+                        paths, some, port, self.fraction * max(effect, self.smallest)
+                    )
+        self.tested += len(tried)
+        if not tried:
             return (), np.empty((0, len(self.task)))
-        values = np.stack([one for _, one, _ in self._found])
-        low, high = bootstrap_interval(values, seed=seed)
+        relative = np.stack([values / needed for _, values, needed in tried])
+        q = q_values(effect_p_values(relative, smallest=1.0))
+        taken = [i for i in range(len(tried)) if q[i] <= self.fdr]
+        effects = np.array([tried[i][1] for i in taken]).reshape(-1, len(self.task))
+        low, high = bootstrap_interval(effects, seed=seed) if taken else ((), ())
         links = [
-            Link(*key, float(one.mean()), float(low[i]), float(high[i]), q)
-            for i, (key, one, q) in enumerate(self._found)
+            Link(*tried[i][0], float(effects[j].mean()), float(low[j]), float(high[j]), float(q[i]))
+            for j, i in enumerate(taken)
         ]
-        return tuple(links), values
+        return tuple(links), effects
+
+    def _into(
+        self, paths: NodePaths, sent: Sent, port: Port | None, needed: float
+    ) -> list[tuple[LinkKey, Float[np.ndarray, " prompt"], float]]:
+        """Effects of senders on one input of a node, or on the logits, where there is a path."""
+        if port is None:
+            values, end = paths.receive(sent, logits=True), (LOGITS, "END", "")
+        else:
+            values = paths.receive(sent, [port])
+            end = (f"{port.layer}.{port.head}", port.role, port.inputs)
+        counted = zip(sent.senders, self._counted(sent, values), strict=True)
+        return [
+            (LinkKey(INPUT if i == TOKENS else f"{i}.{head}", role, *end), one, needed)
+            for (i, head, role), one in counted
+            if one.any()
+        ]
+
+    def _counted(
+        self, sent: Sent, values: Float[np.ndarray, "sender prompt"]
+    ) -> Float[np.ndarray, "sender prompt"]:
+        """Effects, zero where a later role stands at the sender's token, which has them then."""
+        return values * np.stack([self._alone[role] for _, _, role in sent.senders])
 
 
 def _alone(task: Task) -> dict[str, Bool[np.ndarray, " prompt"]]:

@@ -6,6 +6,7 @@ from interp.patching.attribution import attribution_patch
 from interp.patching.comparison import Agreement, agreement
 from interp.patching.effects import effect, mean_effect, mean_over_prompts, normalized
 from interp.patching.knockout import ablate, ablate_sets, pairs
+from interp.patching.node_paths import TOKENS, NodePaths, Port, Sent
 from interp.patching.nodes import ablate_nodes
 from interp.patching.path import Receivers, path_patch
 from interp.patching.readout import METRICS, measure, run_task
@@ -14,12 +15,16 @@ from interp.patching.screening import screen
 
 __all__ = [
     "METRICS",
+    "TOKENS",
     "Ablation",
     "Agreement",
     "Keep",
+    "NodePaths",
+    "Port",
     "Prepared",
     "Progress",
     "Receivers",
+    "Sent",
     "ablate",
     "ablate_nodes",
     "ablate_sets",

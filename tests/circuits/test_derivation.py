@@ -22,9 +22,13 @@ from interp.circuits import (
 )
 from interp.circuits.behavior import class_of, node_behavior
 from interp.circuits.derivation import _alone
+from interp.circuits.known import induction
+from interp.circuits.known.byhand import Workbench
+from interp.circuits.known.words import word_tokenizer
+from interp.patching import TOKENS, Ablation, Port, effect, path_patch
 from interp.statistics import bootstrap_ratio
 from tests.helpers import random_model, random_task
-from tests.naive import patching as naive
+from tests.naive.node_paths import node_effect
 
 N = 24
 
@@ -62,41 +66,100 @@ def test_nor_do_other_seeds(name, noise, seed):
 
 def test_every_head_and_link_has_its_evidence(clean):
     known, derived = clean
+    needed = {
+        node: abs(effect.mean())
+        for node, effect in zip(derived.nodes["node"].values, derived.nodes.values, strict=True)
+    }
     for link, values in zip(derived.circuit.links, derived.effects, strict=True):
         assert str(link) == str(values["link"].item())
         assert link.effect == pytest.approx(float(values.mean()))
         assert link.low - 1e-9 <= link.effect <= link.high + 1e-9
-        assert abs(link.effect) > derived.smallest and link.q_value <= derived.fdr
+        least = 0.02 * needed.get(f"{link.receiver} at {link.received_at}", np.inf)
+        assert abs(link.effect) > min(least, derived.smallest) and link.q_value <= derived.fdr
     table = derived.heads()
     assert table["head"].tolist() == [h.label for h in derived.circuit.heads]
-    assert (table["strongest"].abs() > derived.smallest).all()
+    assert (table["effect"].abs() > derived.smallest).all()
+    assert (table["q_value"] <= derived.fdr).all() and (table["tells"] != "").all()
+    assert table["effect"].between(table["low"], table["high"]).all()
     assert derived.tested > len(derived.links()) == len(known.circuit.links)
     assert Circuit.from_json(derived.circuit.to_json()) == derived.circuit
 
 
-def test_effects_are_those_of_naive_path_patching():
+@torch.inference_mode()
+def test_effects_are_those_of_whole_runs():
     known = known_circuit("duplicate", n=4, noise=NOISE)
     derived = derive(known.model, known.task, smallest=0.1)
     assert len(derived.circuit.links) == 5
     for link, values in zip(derived.circuit.links, derived.effects.values, strict=True):
+        sender = (TOKENS, 0, link.sent_from)
+        if link.sender != "input":
+            sender = (*map(int, link.sender.split(".")), link.sent_from)
+        ports = []
+        if link.receiver != "logits":
+            ports = [Port(*map(int, link.receiver.split(".")), link.received_at, link.inputs)]
         for i in range(4):
-            at = int(known.task.positions[link.sent_from][i])
-            where = [int(known.task.positions[link.received_at][i])]
-            receivers = ("logits", {}, None)
-            if link.receiver != "logits":
-                layer, head = map(int, link.receiver.split("."))
-                receivers = (link.inputs, {layer: [head]}, where if link.inputs == "q" else None)
-            site, layer, head = "embed", 0, None
-            if link.sender != "input":
-                site, (layer, head) = "z", map(int, link.sender.split("."))
-            value = naive.path_patched(
-                known.model, known.task, i, site, layer, receivers,
-                head=head, pos=at, mlps="recomputed",
-            )  # fmt: skip
-            base = naive.difference(
-                known.model, naive.one_prompt(known.task, i, "noising")[0], known.task, i, []
+            value = node_effect(
+                known.model, known.task, i, sender, ports, logits=link.receiver == "logits"
             )
-            assert values[i] == pytest.approx(value - base, abs=2e-4), (link, i)
+            assert values[i] == pytest.approx(value, abs=2e-4), (link, i)
+
+
+def model_with_a_backup():
+    """Induction by hand, and a later head that does the same where nobody did it before."""
+    tokenizer, n = word_tokenizer([induction.START, *induction.WORDS]), len(induction.WORDS)
+    spaces = dict.fromkeys(("word", "before", "out"), n)
+    bench = Workbench(
+        "backup", tokenizer, spaces, n_layers=3, n_heads=3, d_head=24, n_ctx=10, seed=0
+    )
+    for i, word in enumerate(induction.WORDS):
+        token = tokenizer.convert_tokens_to_ids(word)
+        bench.embed(token, "word", i)
+        bench.unembed(token, "out", i, 8.0)
+    previous = bench.head(0).match("position", "position", 16.0, back=1).move("word", "before")
+    mover, backup = (
+        bench.head(layer).match("word", "before", 16.0).look("position", 8.0, at=0)
+        .move("word", "out")
+        for layer in (1, 2)
+    )  # fmt: skip
+    dim, attention = backup._take(1), bench.model.blocks[2].attn
+    attention.W_Q[backup.head, :, dim] = 10 * bench._spaces["out"].sum(0)[:, None]
+    attention.W_K[backup.head, :, dim] = 10 * bench._spaces["position"][0][:, None]
+    return bench.model, previous.label, mover.label, backup.label
+
+
+def test_a_head_that_writes_only_without_the_movers_is_their_backup():
+    model, previous, mover, backup = model_with_a_backup()
+    task = induction.draw(model, N, 0)
+    derived = derive(model, task)
+    kinds = {head.label: head.kind for head in derived.circuit.heads}
+    assert kinds == {
+        previous: "previous token", mover: "induction", backup: "backup name mover"
+    }  # fmt: skip
+    gone = Ablation(
+        heads=[tuple(map(int, mover.split(".")))], value="group mean", positions=["END"]
+    )
+    layer, head = map(int, backup.split("."))
+    link = next(x for x in derived.circuit.links if x.sender == backup)
+    for ablation, expected in ((gone, link.effect), (None, 0.0)):
+        direct = effect(path_patch(model, task, ablation=ablation)).sel(layer=layer, head=head)
+        assert float(direct.mean()) == pytest.approx(expected, abs=derived.smallest / 2)
+    assert abs(link.effect) > derived.smallest and link.receiver == "logits"
+    assert {(x.sender, x.inputs) for x in derived.circuit.links if x.receiver == backup} == {
+        ("input", "q"), ("input", "v"), (previous, "k")
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_nodes_that_are_known_get_their_links(name):
+    known = known_circuit(name, n=N, seed=2)
+    nodes = [(h.layer, h.head, h.position) for h in known.circuit.heads]
+    assert_exact(known, derive(known.model, known.task, nodes=nodes).circuit)
+    more = [*nodes, (known.model.config.n_layers - 1, 0, next(iter(known.task.positions)))]
+    taken = derive(known.model, known.task, nodes=more)
+    assert {(h.layer, h.head, h.position) for h in taken.circuit.heads} == set(more)
+    assert {link.key for link in taken.circuit.links} == {x.key for x in known.circuit.links}
+    with pytest.raises(ValueError, match="no role 'nowhere'"):
+        derive(known.model, known.task, nodes=[(0, 0, "nowhere")])
 
 
 def test_a_higher_smallest_effect_finds_less():

@@ -1,7 +1,8 @@
 """A circuit as a graph, for other people's tools: networkx, DOT and GraphML.
 
-A node is a head or an MLP at a position, a token that is read, or the logits. A connection between
-classes is an arrow from every head of the one to every head of the other that lies deeper.
+A node is a head or an MLP at a position, a token that is read, or the logits. Links that were
+measured are arrows as they are; of a circuit without any, a connection between classes is an arrow
+from every head of the one to every head of the other that lies deeper.
 
 Source: https://networkx.org, https://graphviz.org/doc/info/lang.html, http://graphml.graphdrawing.org
 """
@@ -9,8 +10,11 @@ Source: https://networkx.org, https://graphviz.org/doc/info/lang.html, http://gr
 import networkx as nx
 
 from interp.circuits import Circuit, CircuitHead, Edge, Group, Node
+from interp.circuits.links import INPUT, LOGITS
 from interp.plots.diagram.shapes import title_of
 from interp.plots.palette import MUTED, NODE_COLORS, PAPER, mix
+
+_INPUT = f"{INPUT} at "
 
 
 def to_networkx(circuit: Circuit) -> nx.DiGraph:
@@ -41,12 +45,12 @@ def to_networkx(circuit: Circuit) -> nx.DiGraph:
             about = {"label": node.label, "kind": group.kind, "position": group.position}
             graph.add_node(_name(node), **about, **at)
     graph.add_node("logits", label="logits", kind="logits", position="END")
-    for edge in circuit.edges():
-        for sender, receiver in _pairs(edge, nodes):
-            if sender not in graph:
-                position = edge.sender.position
-                graph.add_node(sender, label=position, kind="input", position=position)
-            graph.add_edge(sender, receiver, inputs=edge.inputs)
+    arrows = _measured(circuit) if circuit.links else _between_classes(circuit)
+    for (sender, receiver), inputs in arrows.items():
+        if sender not in graph:
+            position = sender.removeprefix(_INPUT)
+            graph.add_node(sender, label=position, kind="input", position=position)
+        graph.add_edge(sender, receiver, inputs=inputs)
     return graph
 
 
@@ -99,6 +103,24 @@ def circuit_dot(circuit: Circuit) -> str:
     return "\n".join([*lines, "}"]) + "\n"
 
 
+def _measured(circuit: Circuit) -> dict[tuple[str, str], str]:
+    """Sender and receiver of every link, and what is read into."""
+    found: dict[tuple[str, str], str] = {}
+    for link in circuit.links:
+        sender = f"{link.sender} at {link.sent_from}"
+        to_logits = link.receiver == LOGITS
+        receiver = LOGITS if to_logits else f"{link.receiver} at {link.received_at}"
+        letters = found.get((sender, receiver), "") + link.inputs
+        found[sender, receiver] = "".join(letter for letter in "qkv" if letter in letters)
+    return found
+
+
+def _between_classes(circuit: Circuit) -> dict[tuple[str, str], str]:
+    """The same of connections between classes."""
+    nodes = circuit.nodes()
+    return {pair: edge.inputs for edge in circuit.edges() for pair in _pairs(edge, nodes)}
+
+
 def _name(node: Node) -> str:
     return f"{node.label} at {node.position}"
 
@@ -107,7 +129,7 @@ def _pairs(edge: Edge, nodes: dict[Group, tuple[Node, ...]]) -> list[tuple[str, 
     """The names of every two nodes that a connection between classes can join."""
     receivers: tuple[Node, ...] = nodes.get(edge.receiver, ())
     if edge.sender.kind == "input":
-        name = f"input at {edge.sender.position}"
+        name = f"{_INPUT}{edge.sender.position}"
         return [(name, _name(node)) for node in receivers]
     senders = nodes[edge.sender]
     if edge.receiver.kind == "logits":

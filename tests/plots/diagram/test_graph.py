@@ -2,11 +2,12 @@
 
 import io
 import re
+from dataclasses import replace
 
 import networkx as nx
 import pytest
 
-from interp.circuits import Circuit, CircuitHead, CircuitMLP, published
+from interp.circuits import Circuit, CircuitHead, CircuitMLP, Link, published
 from interp.plots import circuit_dot, circuit_graphml, to_networkx
 
 SMALL = Circuit(
@@ -39,6 +40,24 @@ def test_nodes_and_edges_by_hand():
         ("2.5 at END", "9.9 at END"): "q",
         ("9.9 at END", "logits"): "",
     }
+
+
+def test_measured_links_are_the_arrows():
+    links = (
+        Link("input", "S1", "0.1", "S2", "v"),
+        Link("input", "S1", "0.1", "S2", "k"),
+        Link("0.1", "S2", "2.5", "END", "v"),
+        Link("2.5", "END", "logits", "END", "", -1.0),
+    )
+    graph = to_networkx(replace(SMALL, links=links))
+    assert {(s, r): i for s, r, i in graph.edges(data="inputs")} == {
+        ("input at S1", "0.1 at S2"): "kv",
+        ("0.1 at S2", "2.5 at END"): "v",
+        ("2.5 at END", "logits"): "",
+    }
+    assert set(graph) >= {"9.9 at END", "3.0 at S2"}  # without an arrow
+    assert graph.nodes["input at S1"] == {"label": "S1", "kind": "input", "position": "S1"}
+    assert '"input at S1" -> "0.1 at S2" [label="k v"]' in circuit_dot(replace(SMALL, links=links))
 
 
 @pytest.mark.parametrize("task", ["ioi", "greater_than", "induction"])
