@@ -235,4 +235,5 @@ def test_a_derived_circuit_that_keeps_too_little_gives_way_to_pruning(monkeypatc
     monkeypatch.setattr(ioi_circuit, "prune_heads", lambda *args, **options: [(5, 0, "END")])
     circuit, found = ioi_circuit.find_circuit(mini, task, threshold=0.02)
     assert known["nodes"] == [(5, 0, "END")] and [h.label for h in circuit.heads] == ["5.0"]
-    assert found["nodes"].attrs["circuit"] == circuit.to_json()
+    assert derivation.circuit_of(found).heads == circuit.heads
+    assert "pruned" in circuit.source and "kept 10% of it" in circuit.source
