@@ -1,5 +1,7 @@
 """Where the circuit of the IOI analysis comes from, if none is given."""
 
+from dataclasses import replace
+
 import xarray as xr
 
 import interp
@@ -37,8 +39,15 @@ def find_circuit(
     found = derived(model, task, smallest=threshold, seed=seed)
     kept = float(found["alone"].circuit.mean() / found["alone"].full.mean())
     if not KEEPS <= kept <= 1 / KEEPS:
-        keep = prune_heads(model, balanced(task), threshold=threshold, progress=bar("circuit"))
+        some = balanced(task)
+        keep = prune_heads(model, some, threshold=threshold, progress=bar("circuit"))
         found = derived(model, task, smallest=threshold, nodes=keep, seed=seed)
+        source = (
+            f"heads pruned from the last layer to the first on {len(some)} prompts, threshold "
+            f"{threshold:.1%} of F(M), since those derived kept {kept:.0%} of it; links and "
+            "classes by path patching"
+        )
+        return replace(circuit_of(found), source=source), found
     return circuit_of(found), found
 
 

@@ -6,8 +6,6 @@ orders alike; how much of the logit difference the derived circuit keeps is meas
 
 from collections import defaultdict
 
-import pandas as pd
-
 import interp
 from analyses.ioi_parts.setting import Found, Measured, Part, Setting, Told, verdicts
 from analyses.shell import bar
@@ -136,7 +134,7 @@ def tell(setting: Setting, found: Found) -> Told:
                 "The derived circuit; its arrows are the links that were measured.",
             ),
             Table(
-                _short(evidence.heads()),
+                evidence.heads().drop(columns="anti_copy"),
                 "Heads: effect of all paths into the heads found after it and the logits (logits; "
                 "negative: they speak for the answer), 95 % interval, q value, mean attention from "
                 "its position, copying, receivers.",
@@ -175,11 +173,6 @@ def tell(setting: Setting, found: Found) -> Told:
         ),
         figures,
     )
-
-
-def _short(heads: pd.DataFrame) -> pd.DataFrame:
-    """The table of heads without what does not decide a class here."""
-    return heads.drop(columns=["anti_copy"])
 
 
 PART = Part("derivation", 1, measure, tell)

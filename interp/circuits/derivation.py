@@ -170,7 +170,8 @@ def derive(
     circuit = Circuit(
         model.name,
         tuple(heads[f"{layer}.{head}", role] for layer, head, role in found),
-        f"{how}: effects above {smallest:.1%} of F(M), links of their receiver's, FDR {fdr:g}",
+        f"{how}; smallest effect {smallest:.1%} of F(M) for a head and of its receiver's for a "
+        f"link, FDR {fdr:g}",
         links,
     )
 

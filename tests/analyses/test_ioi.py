@@ -192,12 +192,11 @@ def test_report_needs_no_network(folder):
     assert "Does the circuit do the task alone?" in page
 
 
-def test_same_seed_same_files(folder, tmp_path, results, prompts):
-    ioi.run(n=N, seed=3, out=tmp_path, parts=[])
-    again = json.loads((tmp_path / "results.json").read_text())
-    assert json.loads((tmp_path / "prompts.json").read_text()) == prompts
-    assert again["circuit"] == results["circuit"]
-    assert again["behaviour"] == results["behaviour"]
+def test_same_seed_same_files(tmp_path):
+    for name in ("one", "two"):
+        ioi.run(n=6, seed=3, threshold=0.2, out=tmp_path / name, parts=[])
+    for file in ("results.json", "prompts.json", "circuit.json"):
+        assert (tmp_path / "one" / file).read_text() == (tmp_path / "two" / file).read_text()
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """The parts of the IOI paper: what they say, and that finished ones are kept and no others."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 
@@ -10,11 +11,11 @@ import torch
 import xarray as xr
 
 import interp
-from analyses import ioi
-from analyses.ioi_parts import PARTS, Setting, Size, signals
+from analyses import ioi, ioi_circuit
+from analyses.ioi_parts import PARTS, Setting, Size, derivation, signals
 from analyses.ioi_parts.setting import Measured, verdicts
 from analyses.ioi_parts.store import Shelf, fingerprint, load, save
-from interp.circuits import IOI_FIGURES, Circuit, published
+from interp.circuits import IOI_FIGURES, Circuit, CircuitHead, published
 from interp.report import Table
 from interp.tasks import ioi as ioi_task
 
@@ -201,3 +202,38 @@ def test_an_interrupted_run_is_taken_up(model, tmp_path, monkeypatch):
 def test_unknown_parts_are_refused_before_work(model):
     with pytest.raises(ValueError, match="unknown part 'signal'.*signals"):
         ioi.run(model, n=4, parts=["signal"])
+
+
+def test_prompts_of_the_derivation_are_balanced(setting):
+    task = ioi_task(setting.model.tokenizer, 60)
+    task = task.subset(sorted(range(60), key=lambda i: task.group[i]))
+    counts = Counter(task.group)
+    assert Counter(derivation.balanced(task, 25).group).most_common(1)[0][1] == 1
+    assert Counter(derivation.balanced(task, len(counts) + 1).group).keys() == counts.keys()
+    assert derivation.balanced(task, 100).clean == task.clean
+
+
+def test_a_derivation_that_is_done_is_not_done_again(setting):
+    done = {"nodes": xr.Dataset()}
+    assert derivation.PART.measure(replace(setting, derivation=done)) is done
+
+
+def test_a_derived_circuit_that_keeps_too_little_gives_way_to_pruning(monkeypatch):
+    mini = interp.load("mini")
+    task = ioi_task(mini.tokenizer, 6)
+    known = {}
+
+    def derived(model, task, *, nodes=None, **options):
+        known["nodes"] = nodes
+        kept = 0.1 if nodes is None else 0.9
+        heads = () if nodes is None else tuple(CircuitHead(*n[:2], "other", n[2]) for n in nodes)
+        alone = xr.Dataset({"full": ("prompt", [1.0]), "circuit": ("prompt", [kept])})
+        about = {"circuit": Circuit("mini", heads).to_json()}
+        return {"nodes": xr.Dataset(attrs=about), "alone": alone}
+
+    monkeypatch.setattr(ioi_circuit, "derived", derived)
+    monkeypatch.setattr(ioi_circuit, "prune_heads", lambda *args, **options: [(5, 0, "END")])
+    circuit, found = ioi_circuit.find_circuit(mini, task, threshold=0.02)
+    assert known["nodes"] == [(5, 0, "END")] and [h.label for h in circuit.heads] == ["5.0"]
+    assert derivation.circuit_of(found).heads == circuit.heads
+    assert "pruned" in circuit.source and "kept 10% of it" in circuit.source
