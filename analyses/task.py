@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import xarray as xr
 
 import interp
 from analyses import task_report
@@ -24,9 +25,9 @@ from analyses.ioi_files import prepare
 from analyses.shell import Device, Model, N, Out, Seed, bar, plain_errors, show
 from analyses.study import Study
 from interp import tasks
-from interp.circuits import Circuit, classify_roles, prune_heads, published
+from interp.circuits import Circuit, classify_roles, only, prune_heads, published
 from interp.heads import attention_between, attention_patterns
-from interp.patching import Ablation, ablate, effect, measure, path_patch
+from interp.patching import ablate, effect, measure, path_patch
 from interp.report import Report
 from interp.statistics import bootstrap_ratio
 
@@ -101,7 +102,7 @@ def run(
     )
     circuits = {"found here": found, **_published(study)}
     for label, circuit in circuits.items():
-        _faithfulness(study, label, circuit)
+        _faithfulness(study, label, circuit, sides["clean"][metric])
 
     patterns = attention_patterns(loaded, study.task.clean[0])
     sections = task_report.sections(study, name, sides, attention, circuits)
@@ -132,13 +133,10 @@ def _published(study: Study) -> dict[str, Circuit]:
         return {}
 
 
-def _faithfulness(study: Study, label: str, circuit: Circuit) -> None:
+def _faithfulness(study: Study, label: str, circuit: Circuit, whole: xr.DataArray) -> None:
     """The metric of the whole model and of a circuit alone, and their ratio."""
-    kept = [(head.layer, head.head, head.position) for head in circuit.heads]
-    others = Ablation(heads="all", keep=kept, value="group mean")
-    metric = study.metric
-    whole = measure(study.model, study.task, metric)[metric]
-    alone = measure(study.model, study.task, metric, ablation=others, progress=bar(label))[metric]
+    metric, left = study.metric, only(circuit)
+    alone = measure(study.model, study.task, metric, ablation=left, progress=bar(label))[metric]
     for key, values in (("F_M", whole), ("F_C", alone)):
         study.keep(f"{key}, {label}", values.rename(metric))
         means = study.estimates[f"{key}, {label}"]

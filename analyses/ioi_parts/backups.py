@@ -4,7 +4,6 @@ The name movers' outputs at END are set to their group means, and direct effects
 in what is left.
 """
 
-import numpy as np
 import xarray as xr
 
 from analyses.ioi_parts.setting import (
@@ -22,7 +21,7 @@ from analyses.ioi_parts.setting import (
     verdicts,
 )
 from analyses.shell import bar
-from interp.patching import Ablation, effect, mean_effect, path_patch
+from interp.patching import Ablation, effect, mean_effect, mean_over_prompts, path_patch
 from interp.patching import measure as run
 from interp.plots import effect_heatmap, effect_ranking
 from interp.report import Figure, Section
@@ -95,9 +94,8 @@ def tell(setting: Setting, found: Found) -> Told:
             len(set(others) & set(_PAPERS)) >= 5,
         )
     ]
-    before = xr.Dataset({"logit_diff": setting.direct, "logit_diff_clean": _zero(setting.direct)})
     both = {
-        "whole model": titled(mean_effect(before), "Paths to the logits"),
+        "whole model": titled(mean_over_prompts(setting.direct), "Paths to the logits"),
         "without name movers": mean_effect(found["direct"]),
     }
     section = Section(
@@ -115,12 +113,6 @@ def tell(setting: Setting, found: Found) -> Told:
         ],
     )
     return Told(section, figures, claims)
-
-
-def _zero(values: xr.DataArray) -> xr.DataArray:
-    """Effects are changes of nothing."""
-    n = values.sizes["prompt"]
-    return xr.DataArray(np.zeros(n), {"prompt": values["prompt"]}, ["prompt"])
 
 
 PART = Part("backups", 1, measure, tell)

@@ -9,7 +9,7 @@ import numpy as np
 from analyses.ioi_parts.setting import Found, Measured, Part, Setting, Told, text, titled, verdicts
 from analyses.shell import bar
 from interp.circuits import CircuitHead, faithfulness, minimality, minimality_sets
-from interp.patching import mean_effect
+from interp.patching import mean_over_prompts
 from interp.plots import effect_ranking
 from interp.report import Figure, Section, Table
 from interp.statistics import bootstrap_mean, bootstrap_ratio
@@ -88,15 +88,14 @@ def tell(setting: Setting, found: Found) -> Told:
     figures = [
         Measured("minimality", f"Smallest change, over F(M) ({least})", shares[least], "fraction")
     ]
-    ranked = nodes[["change"]].rename(change="logit_diff")
-    ranked["logit_diff_clean"] = ("prompt", np.zeros(nodes.sizes["prompt"]))
+    ranked = titled(mean_over_prompts(nodes.change), "Change of F without the node")
     section = Section(
         HEADING,
         f"{setting.about()}\n\nF(C without K and the node) less F(C without K), where K is chosen "
         f"as the paper does. {enough:.0%} of the nodes change F by at least 1 % of F(M).",
         [
             Figure(
-                effect_ranking(titled(mean_effect(ranked), "Change of F without the node"), n=40),
+                effect_ranking(ranked, n=40),
                 "Change of F, in logits, with intervals.",
             ),
             Table(rows, "Every node, with 95 % bootstrap intervals.", {"of F(M)": ".1%"}),

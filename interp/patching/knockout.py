@@ -162,22 +162,42 @@ def ablate_sets(
         ablation=ablation,
         progress=progress,
     )
+    title = f"{value} ablation of sets of {site}"
+    result = of_sets(swept, list(sets), title=title, model=model, task=task)
+    return result.assign_attrs(site=site, value=value)
+
+
+def of_sets(
+    swept: Swept, names: Sequence[str], *, title: str, model: HookedGPT2, task: Task
+) -> xr.Dataset:
+    """What was measured with each of several sets gone, and with none.
+
+    Args:
+        swept: one cell a set, at one place.
+        names: of the sets.
+        title: of the result.
+        model: the model.
+        task: the prompts.
+
+    Returns:
+        Each metric, dims set, prompt, and `<metric>_clean`, dims prompt.
+    """
     result = xr.Dataset(
         {
             name: labelled(
                 values[:, 0],
                 ("set", "prompt"),
                 name=name,
-                title=f"{value} ablation of sets of {site}",
+                title=title,
                 unit=METRICS.get(name, ""),
                 model=model,
                 task=task,
-                coords={"set": list(sets)},
+                coords={"set": list(names)},
             )
             for name, values in swept.values.items()
         }
     )
-    return _with_base(result, swept).assign_attrs(site=site, value=value)
+    return _with_base(result, swept)
 
 
 def pairs(parts: Sequence[Part]) -> dict[str, list[Part]]:

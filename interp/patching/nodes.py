@@ -22,10 +22,10 @@ from torch import Tensor
 from interp.model import HookedGPT2
 from interp.patching.ablation import Ablation, Keep, Value, kept_outputs, stand_ins
 from interp.patching.engine import Jobs, Rows, chunks, merged, resume
-from interp.patching.readout import METRICS, Metrics, Readout
+from interp.patching.knockout import of_sets
+from interp.patching.readout import Metrics, Readout
 from interp.patching.runs import Key, Progress
 from interp.patching.sweep import ROWS, BaseRun, Swept, batches_within, jobs_of
-from interp.results import labelled
 from interp.tasks import Task
 
 
@@ -90,23 +90,7 @@ def ablate_nodes(
         batch.measure(found[-1], first, groups[first] if groups else [])
     swept = Swept.joined(found, by_length)
     title = f"{value} ablation of sets of nodes"
-    result = xr.Dataset(
-        {
-            name: labelled(
-                values[:, 0],
-                ("set", "prompt"),
-                name=name,
-                title=title,
-                unit=METRICS.get(name, ""),
-                model=model,
-                task=task,
-                coords={"set": list(sets)},
-            )
-            for name, values in swept.values.items()
-        }
-    )
-    for name, values in swept.base.items():
-        result[f"{name}_clean"] = ("prompt", values.float().numpy())
+    result = of_sets(swept, list(sets), title=title, model=model, task=task)
     return result.assign_attrs(value=value)
 
 
