@@ -17,7 +17,6 @@ from interp.circuits.classes import classify_roles
 from interp.circuits.comparison import compare
 from interp.circuits.completeness import class_sets, gap, greedy_sets, random_sets
 from interp.circuits.derivation import Derivation, derive
-from interp.circuits.discovery import classify, prune_heads
 from interp.circuits.evaluation import faithfulness, only, without
 from interp.circuits.ioi_figures import IOI_FIGURES
 from interp.circuits.known import KNOWN, NOISE, KnownCircuit, known_circuit
@@ -28,6 +27,7 @@ from interp.circuits.minimality import (
     minimality,
     minimality_sets,
 )
+from interp.circuits.pruning import prune_heads
 from interp.circuits.published import PublishedFigure, published
 
 __all__ = [
@@ -53,7 +53,6 @@ __all__ = [
     "Node",
     "PublishedFigure",
     "class_sets",
-    "classify",
     "classify_roles",
     "compare",
     "derive",

@@ -1,4 +1,4 @@
-"""A first circuit for any model: the head outputs whose ablation matters, classed by attention.
+"""A first circuit for any model: the head outputs whose ablation matters.
 
 An output is one head at one role's position. All outputs elsewhere are mean-ablated from the start.
 Then, from the last layer to the first, each output is ablated in turn, on top of those that are
@@ -6,40 +6,19 @@ gone already; if the mean logit difference changes by less than `threshold` of t
 it stays ablated, else it belongs to the circuit. So what a head does through heads that step in for
 each other counts as soon as the others are gone, which one ablation at a time would miss.
 
-The class of a head follows from its direct effect on the logits and from where it looks:
-
-    END    direct effect above the threshold: name mover (the answer loses without it) or
-           negative name mover (gains); otherwise S-inhibition if it looks at S2 or S1 most
-    S2     duplicate token if it looks at S1 most, induction if at S1+1 most
-    S1+1   previous token if it looks at S1 most; likewise IO+1 and IO
-    S2+1, S2+2   name mover if it looks at IO or IO+1 most, S-inhibition if at S2 or S1
-    else   other
-
-"Looks at most" means: more than at any other role, and with at least `min_attention` on average.
-
 Source: pruning from the output to the input with a threshold as in Conmy et al. 2023 (ACDC,
-arXiv 2304.14997), here on heads at positions, not on edges; mean ablation, classes and their
-attention are those of Wang et al. 2022 (arXiv 2211.00593), sections 2 and 3.
+arXiv 2304.14997), here on heads at positions, not on edges; mean ablation is that of Wang et al.
+2022 (arXiv 2211.00593), section 2. What the heads do, and their links, `interp.circuits.derive`
+tells, which takes them as `nodes`.
 """
 
 import torch
-import xarray as xr
 
-from interp.circuits.circuit import Circuit, CircuitHead
 from interp.model import HookedGPT2
 from interp.patching import Ablation, Keep, Progress, kept_outputs
 from interp.patching.readout import logit_diff_of
 from interp.patching.runs import at, batches
 from interp.tasks import Task
-
-_CLASS_BY_ATTENTION = {
-    **{(step, key): "S-inhibition" for step in ("S2+1", "S2+2", "END") for key in ("S1", "S2")},
-    **{(step, key): "name mover" for step in ("S2+1", "S2+2") for key in ("IO", "IO+1")},
-    ("S2", "S1"): "duplicate token",
-    ("S2", "S1+1"): "induction",
-    ("S1+1", "S1"): "previous token",
-    ("IO+1", "IO"): "previous token",
-}
 
 
 @torch.inference_mode()
@@ -112,45 +91,3 @@ def prune_heads(
                     break
         leave(layer, keep)
     return keep
-
-
-def classify(
-    keep: list[Keep],
-    direct: xr.DataArray,
-    attention: xr.DataArray,
-    *,
-    smallest: float,
-    min_attention: float = 0.2,
-    source: str = "",
-) -> Circuit:
-    """A circuit of the given head outputs, each head classed by its effect and its attention.
-
-    Args:
-        keep: (layer, head, role) of each head.
-        direct: of `direct_effect`: dims layer, head, prompt, in logits.
-        attention: of `attention_between`: dims layer, head, query, key, prompt, as a probability.
-        smallest: smallest direct effect that makes a mover, in logits.
-        min_attention: smallest mean attention that decides a class, as a probability.
-        source: how the heads were found, for whoever reads the circuit.
-
-    Returns:
-        The circuit; a head at several positions is there once for each.
-    """
-    straight, looks = direct.mean("prompt"), attention.mean("prompt")
-    heads = []
-    for layer, head, role in keep:
-        effect = float(straight.sel(layer=layer, head=head))
-        if role == "END" and abs(effect) >= smallest:
-            kind = "name mover" if effect < 0 else "negative name mover"
-        else:
-            here = looks.sel(layer=layer, head=head, query=role)
-            kind = _class_of(role, here, min_attention)
-        heads.append(CircuitHead(layer, head, kind, role))
-    return Circuit(direct.attrs["model"], tuple(heads), source)
-
-
-def _class_of(position: str, attention: xr.DataArray, min_attention: float) -> str:
-    target = str(attention["key"][int(attention.values.argmax())].item())
-    if float(attention.max()) < min_attention:
-        return "other"
-    return _CLASS_BY_ATTENTION.get((position, target), "other")
