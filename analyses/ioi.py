@@ -14,6 +14,7 @@ in the folder and taken up again by a run on the same weights and prompts.
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -92,10 +93,19 @@ def run(
     behavior = shelf("behavior", partial(_behavior, loaded, task), 1)["behavior"]
     heads = shelf("heads", partial(_heads, loaded, task), 1)["heads"]
     evidence: Found | None = None
+    given = circuit is not None
     if circuit is None:
         circuit, evidence = kept_circuit(shelf, loaded, task, threshold=threshold, seed=seed)
     alone = shelf("faithfulness", partial(_alone, loaded, task, circuit), 1, circuit)["alone"]
 
+    options = {
+        "model": loaded.name if isinstance(model, interp.HookedGPT2) else str(model),
+        "prompts": None if prompts is None else str(prompts),
+        "given_circuit": given,
+        "threshold": threshold,
+        "parts": chosen,
+        "size": asdict(size),
+    }
     setting = Setting(loaded, task, circuit, heads.direct, heads.attention, seed, size, evidence)
     told = {}
     for name in chosen:
@@ -103,8 +113,8 @@ def run(
         found = shelf(name, partial(part.measure, setting), part.version, setting.depends)
         told[name] = part.tell(setting, found)
     findings = Findings(
-        loaded, task, seed, behavior, heads.direct, heads.attention, heads.attribution, circuit,
-        alone,
+        loaded, task, seed, options, behavior, heads.direct, heads.attention, heads.attribution,
+        circuit, alone,
     )  # fmt: skip
     report = write_report(findings, told)
     if folder is not None:

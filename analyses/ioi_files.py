@@ -94,8 +94,9 @@ def results(findings: Findings, told: Mapping[str, Told] = MappingProxyType({}))
         told: what each part of the paper has to say.
 
     Returns:
-        `model`, `n`, `seed`, `versions`; `behaviour`: logit_diff (logits), accuracy (fraction with
-        IO above S) and io_probability, each {mean, low, high}, and the same `by_order`;
+        `model`, `n`, `seed`, `options` (the other arguments), `versions`; `behaviour`: logit_diff
+        (logits), accuracy (fraction with IO above S) and io_probability, each {mean, low, high},
+        and the same `by_order`;
         `direct_effect` [layer][head] in logits; `circuit`: [{layer, head, class, position}];
         `faithfulness`: F_M, F_C (logits) and ratio, each {mean, low, high}, where a bound is null
         if the ratio has none (the interval of F_M holds zero); `parts`: for each part `figures`,
@@ -115,6 +116,7 @@ def results(findings: Findings, told: Mapping[str, Told] = MappingProxyType({}))
         "model": f.model.name,
         "n": len(f.task),
         "seed": f.seed,
+        "options": dict(f.options),
         "versions": versions(),
         "behaviour": behaviour,
         "direct_effect": f.direct.mean("prompt").values.astype(float).tolist(),

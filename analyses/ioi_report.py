@@ -41,6 +41,7 @@ class Findings:
         model: the model.
         task: the prompts.
         seed: that they were drawn with.
+        options: the other arguments of the run, by which it can be done again.
         behavior: logit_diff, accuracy and io_probability, dims prompt, with the order of each.
         direct: direct effects, dims layer, head, prompt, in logits.
         attention: between roles, dims layer, head, query, key, prompt.
@@ -52,6 +53,7 @@ class Findings:
     model: interp.HookedGPT2
     task: Task
     seed: int
+    options: Mapping[str, Any]
     behavior: xr.Dataset
     direct: xr.DataArray
     attention: xr.DataArray
@@ -235,8 +237,7 @@ def _circuit(f: Findings) -> Section:
         f"output at the position where it stands. {_ARROWS[bool(f.circuit.links)]} Mean attention "
         "of the name movers from END to IO: "
         f"{looks} (the paper's: 0.59); where it is low, the name comes to them by way of another "
-        "token. Heads of class “other” have an effect, but what they connect is not determined "
-        "here.",
+        "token. Heads of class “other” have an effect, but do what no class of the paper does.",
         [
             Drawing(
                 circuit_svg(f.circuit, effects=f.contribution()),

@@ -17,8 +17,10 @@ import plotly.graph_objects as go
 import typer
 
 from analyses import ioi
+from analyses.ioi_parts import PARTS, Size
+from analyses.ioi_parts.setting import PAPERS_SIZE
 from analyses.shell import plain_errors
-from interp.circuits import IOI_FIGURES, published
+from interp.circuits import IOI_FIGURES, Circuit, published
 from interp.report import Figure, Report, Section
 
 NOT_RUN = "not run here"
@@ -172,7 +174,19 @@ def run(folder: str | Path, page: str | Path = Path("docs/ioi.md")) -> str:
             f"{written} is not there; run `interp ioi --out {folder}` first, then this again"
         )
     about = json.loads(written.read_text(encoding="utf-8"))
-    report = ioi.run(about["model"], n=about["n"], seed=about["seed"], out=folder)
+    options = about["options"]
+    given = (folder / "circuit.json").read_text(encoding="utf-8")
+    report = ioi.run(
+        options["model"],
+        n=about["n"],
+        seed=about["seed"],
+        out=folder,
+        prompts=options["prompts"],
+        circuit=Circuit.from_json(given) if options["given_circuit"] else None,
+        threshold=options["threshold"],
+        parts=options["parts"],
+        size=Size(**options["size"]),
+    )
     results = json.loads(written.read_text(encoding="utf-8"))
     images = page.parent / "images"
     images.mkdir(parents=True, exist_ok=True)
@@ -220,7 +234,7 @@ The story of Wang et al. 2022,
 measured on `{model}`. The page is written by `python -m analyses.ioi_story` from a run of
 
 ```sh
-interp ioi --model {model} --n {results["n"]} --seed {results["seed"]} --out out/ioi
+{_command(results)}
 ```
 
 and has the paper's figures for GPT-2 small beside it. `{model}` is another model: its figures need
@@ -235,6 +249,19 @@ be run where this was written; with a network, this fills the last column and ju
 
 *The circuit that was evaluated: {len(heads)} heads, which alone keep {_estimate(ratio)} of the
 logit difference.*"""
+
+
+def _command(results: Mapping[str, Any]) -> str:
+    """The run, as it is asked for in a shell."""
+    options = results["options"]
+    words = f"interp ioi --model {options['model']} --n {results['n']} --seed {results['seed']}"
+    words += f" --threshold {options['threshold']:g}" if options["threshold"] != 0.02 else ""
+    words += " --prompts FILE" if options["prompts"] else ""
+    words += " --circuit FILE" if options["given_circuit"] else ""
+    words += " --full" if Size(**options["size"]) == PAPERS_SIZE else ""
+    if options["parts"] != list(PARTS):
+        words += f" --parts {','.join(options['parts'])}" if options["parts"] else " --quick"
+    return f"{words} --out out/ioi"
 
 
 def _closing() -> str:

@@ -103,8 +103,11 @@ class Setting:
 
     @property
     def depends(self) -> tuple[object, ...]:
-        """What a part's results follow from besides model and prompts."""
-        return self.circuit.records(), self.seed, self.size
+        """What a part's results follow from besides model and prompts.
+
+        The circuit says in its links and its source how it was found, which the derivation shows.
+        """
+        return self.circuit, self.seed, self.size
 
     def heads(self, *kinds: str, position: str | None = None) -> list[Head]:
         """Heads of the circuit's classes, once each.

@@ -24,12 +24,12 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "duplicate token": "find the earlier copy",
         "induction": "find what followed before",
         "S-inhibition": "keep attention off S",
-        "name mover": "attend to IO and copy it",
+        "name mover": "bring IO to the logits",
         "backup name mover": "step in for name movers",
         "negative name mover": "write against IO",
         "mover": "carry what a token says",
         "negative mover": "write against the answer",
-        "other": "connections not determined",
+        "other": "no class fits",
     }
 )
 """Every class of heads, from the tokens to the logits, with what its heads do. The movers that move

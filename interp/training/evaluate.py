@@ -149,6 +149,11 @@ def held_out_figures(model: HookedGPT2, *, n: int = 2000, seed: int = 1) -> list
     logits = last_logits(model, [example.prompt for example in examples])
     correct = _logit_difference(model, logits, examples) > 0
     figures.append(_fraction("pronoun", "deeds with their links", "accuracy", correct, 0.95))
+
+    examples = [language.ioi(rng, mixed_names=True) for _ in range(n)]
+    logits = last_logits(model, [example.prompt for example in examples])
+    correct = _logit_difference(model, logits, examples) > 0
+    figures.append(_fraction("IOI", "one of the two names", "accuracy", correct))
     return figures
 
 

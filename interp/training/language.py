@@ -131,6 +131,7 @@ def ioi(
     held_out_names: bool = False,
     held_out_pairs: bool = False,
     held_out_templates: bool = False,
+    mixed_names: bool = False,
 ) -> Example:
     """An indirect-object sentence: the answer is the name that occurred once.
 
@@ -139,12 +140,17 @@ def ioi(
         held_out_names: take both names from those that no two-name training sentence has.
         held_out_pairs: take two training names that never meet in training.
         held_out_templates: take a template that training never uses.
+        mixed_names: take one name that two-name training sentences have and one that none has, in
+            either role.
 
     Returns:
         Example with IO as answer and S as foil.
     """
-    names = lex.HELD_OUT_NAMES if held_out_names else lex.TRAIN_NAMES
-    io, subject = _draw_names(rng, names, 2, held_out_pairs)
+    if mixed_names:
+        io, subject = rng.sample((rng.choice(lex.TRAIN_NAMES), rng.choice(lex.HELD_OUT_NAMES)), 2)
+    else:
+        names = lex.HELD_OUT_NAMES if held_out_names else lex.TRAIN_NAMES
+        io, subject = _draw_names(rng, names, 2, held_out_pairs)
     template = _two_name_template(rng, held_out_templates)
     prompt = template.removesuffix(" [A]").replace("[A]", io).replace("[B]", subject)
     return Example("ioi", prompt, f" {io}", f" {subject}", rng.choice(lex.ENDINGS))

@@ -2,12 +2,15 @@
 
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from analyses import ioi_story
-from interp.circuits import IOI_FIGURES
+from analyses.ioi_parts import Size
+from analyses.ioi_parts.setting import PAPERS_SIZE
+from interp.circuits import IOI_FIGURES, published
 from interp.report import Report
 
 ONE = {"mean": -1.25, "low": -2.0, "high": None}
@@ -15,6 +18,14 @@ RESULTS = {
     "model": "some-model",
     "n": 12,
     "seed": 3,
+    "options": {
+        "model": "some-model",
+        "prompts": "own.json",
+        "given_circuit": True,
+        "threshold": 0.1,
+        "parts": ["mlps"],
+        "size": asdict(PAPERS_SIZE),
+    },
     "behaviour": dict.fromkeys(("logit_diff", "accuracy", "io_probability"), ONE),
     "faithfulness": dict.fromkeys(("F_M", "F_C", "ratio"), ONE),
     "circuit": [{"layer": 1, "head": 2, "class": "name mover", "position": "END"}],
@@ -33,7 +44,10 @@ def test_every_chapter_is_there_and_the_numbers_are_those_of_the_run(page: str) 
     headings = re.findall(r"^## (.*)$", page, re.M)
     assert headings[:-1] == [chapter.title for chapter in ioi_story.CHAPTERS]
     assert page.count("\N{MINUS SIGN}1.250 [\N{MINUS SIGN}2.000, unbounded]") == 1 + 3 + 3 + 1
-    assert "--model some-model --n 12 --seed 3" in page
+    assert (
+        "interp ioi --model some-model --n 12 --seed 3 --threshold 0.1 --prompts FILE "
+        "--circuit FILE --full --parts mlps --out out/ioi\n" in page
+    )
 
 
 def test_the_papers_figures_stand_beside_and_say_that_gpt2_was_not_run(page: str) -> None:
@@ -48,6 +62,16 @@ def test_the_papers_figures_stand_beside_and_say_that_gpt2_was_not_run(page: str
 def test_every_part_of_the_analysis_is_told() -> None:
     told = {chapter.part for chapter in ioi_story.CHAPTERS}
     assert set(ioi_story.ioi.PARTS) - told <= {"derivation"}
+
+
+def test_a_usual_run_is_asked_for_in_few_words() -> None:
+    usual = {"prompts": None, "given_circuit": False, "threshold": 0.02, "size": asdict(Size())}
+    options = {**usual, "model": "mini", "parts": list(ioi_story.PARTS)}
+    results = {"n": 200, "seed": 0, "options": options}
+    command = "interp ioi --model mini --n 200 --seed 0 --out out/ioi"
+    assert ioi_story._command(results) == command
+    options["parts"] = []
+    assert ioi_story._command(results) == command.replace(" --out", " --quick --out")
 
 
 def test_a_folder_without_a_run_says_what_to_do(tmp_path: Path) -> None:
@@ -67,6 +91,8 @@ def test_the_run_is_read_from_its_folder(tmp_path: Path, monkeypatch: pytest.Mon
     folder, asked = tmp_path / "run", {}
     folder.mkdir()
     (folder / "results.json").write_text(json.dumps(RESULTS), encoding="utf-8")
+    circuit = published("ioi", "gpt2").to_json()
+    (folder / "circuit.json").write_text(circuit, encoding="utf-8")
     (folder / "circuit.svg").write_text("<svg/>", encoding="utf-8")
 
     def again(model: str, **options: object) -> Report:
@@ -75,6 +101,16 @@ def test_the_run_is_read_from_its_folder(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(ioi_story.ioi, "run", again)
     text = ioi_story.run(folder, tmp_path / "docs" / "ioi.md")
-    assert asked == {"model": "some-model", "n": 12, "seed": 3, "out": folder}
+    assert asked == {
+        "model": "some-model",
+        "n": 12,
+        "seed": 3,
+        "out": folder,
+        "prompts": "own.json",
+        "circuit": published("ioi", "gpt2"),
+        "threshold": 0.1,
+        "parts": ["mlps"],
+        "size": PAPERS_SIZE,
+    }
     assert (tmp_path / "docs" / "ioi.md").read_text(encoding="utf-8") == text
     assert (tmp_path / "docs" / "images" / "ioi_circuit.svg").exists()

@@ -88,8 +88,8 @@ def test_induction_after_other_tokens_tells_copying_by_position(
     )
     assert at_the_start == 1
     assert after_others < 0.05
-    assert figures[-2].held_out == "sequences of 16 random tokens after 32 others"
-    assert figures[-2].required is None and figures[-2].n == 2
+    (one,) = [f for f in figures if "after 32 others" in f.held_out]
+    assert one.required is None and one.n == 2
 
 
 def test_induction_counts_the_second_copy_from_its_second_token_on(
@@ -132,7 +132,9 @@ def test_every_kind_of_held_out_item_is_measured(tokenizer: PreTrainedTokenizerB
         ("pronoun", "accuracy"): 0.95,
     }
     kinds = {f.held_out for f in figures if f.skill == "IOI"}
-    assert kinds == {"names", "name pairs", "templates", "names and templates"}
+    assert kinds == {
+        "names", "name pairs", "templates", "names and templates", "one of the two names",
+    }  # fmt: skip
 
 
 def test_same_seed_same_figures(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -92,6 +92,16 @@ def test_ioi_uses_held_out_names_and_pairs_only_when_asked() -> None:
             assert lex.held_out_pair(*used) == pairs
 
 
+def test_mixed_names_are_one_of_each_kind_in_either_role() -> None:
+    held_out_answers = 0
+    for example in draw(language.ioi, 400, mixed_names=True):
+        io, subject = example.answer.strip(), example.foil.strip()
+        assert (io in lex.HELD_OUT_NAMES) != (subject in lex.HELD_OUT_NAMES)
+        assert Counter(names_in(example.prompt)) == {io: 1, subject: 2}
+        held_out_answers += io in lex.HELD_OUT_NAMES
+    assert 160 < held_out_answers < 240
+
+
 def test_no_training_document_uses_a_held_out_template_or_joins_a_held_out_pair() -> None:
     for kind in ("ioi", "third_name", "three_names", "handover"):
         for example in draw(KINDS[kind], 500):
