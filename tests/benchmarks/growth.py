@@ -1,9 +1,9 @@
 """How the cost of a sweep over all heads grows with the model, the prompts' length and number.
 
-The operations of the whole sweep are counted by `head_sweep_operations`; the rate comes from a
-sample of heads in the middle layer, measured, where model and activations fit and the sample is
-not too long. Seconds are operations over the rate: of the same row, or else of the last one that
-was measured.
+The operations of the whole sweep are counted by `head_sweep_operations`; the rate comes from the
+heads of the middle layer, measured with the base runs that any sweep needs, where that is not too
+long. Seconds are those of the base runs and of all heads at that rate: of the same row, or else of
+the last one that was measured, base runs left out.
 """
 
 import time
@@ -13,7 +13,8 @@ from rich.table import Table
 
 import interp
 from interp.patching import patch
-from tests.benchmarks.measure import peak_bytes
+from interp.tasks import Task
+from tests.benchmarks.measure import operations, peak_bytes
 from tests.benchmarks.rows import SMALL, random_gpt2, random_prompts
 
 SHAPES = {
@@ -84,27 +85,29 @@ def growth_table(*, tiny: bool = False) -> Table:
         config = SHAPES[name]
         if tiny:
             config = replace(config, n_heads=2, d_model=16, d_mlp=32, d_vocab=50)
-        layer = config.n_layers // 2
-        n_heads = 2
-        share = n_heads / config.n_heads
-        work = head_sweep_operations(config, length, prompts, [layer]) * share
+        layer, whole = config.n_layers // 2, head_sweep_operations(config, length, prompts)
+        work = head_sweep_operations(config, length, prompts, [layer])
         measured, memory = work <= _MOST, float("nan")
         if measured:
             if made != name:
                 model = None  # let go of it before the next is made
                 model, made = random_gpt2(config), name
             task = random_prompts(prompts, length, config.d_vocab)
+            done: list[int] = []
+
+            def sample(
+                model: interp.HookedGPT2 = model, task: Task = task, layer: int = layer,
+                done: list[int] = done,
+            ) -> None:  # fmt: skip
+                done.append(operations(lambda: patch(model, task, "z", layers=[layer])))
+
             start = time.perf_counter()
-            memory = peak_bytes(
-                lambda model=model, task=task, layer=layer: patch(
-                    model, task, "z", layers=[layer], heads=range(2)
-                )
-            )
-            rate = work / (time.perf_counter() - start)
-        whole = head_sweep_operations(config, length, prompts)
+            memory = peak_bytes(sample)
+            rate = done[0] / (time.perf_counter() - start)
+        total = whole + (done[0] - work if measured else 0)
         table.add_row(
             name, str(length), str(prompts), f"{whole / 1e12:.3g}",
             *((f"{rate / 1e9:.0f}", f"{memory / 2**20:.0f} MiB") if measured else ("", "")),
-            f"{whole / rate:.3g}" + ("" if measured else " (counted)"),
+            f"{total / rate:.3g}" + ("" if measured else " (counted)"),
         )  # fmt: skip
     return table
