@@ -13,10 +13,11 @@ import interp
 from analyses.ioi_parts import Told
 from analyses.ioi_parts.setting import text
 from interp.circuits import IOI_FIGURES, Circuit, CircuitHead, published
-from interp.plots import attention_scatter, circuit_svg, head_heatmap
+from interp.patching import mean_over_prompts
+from interp.plots import attention_scatter, circuit_svg, effect_heatmap
 from interp.report import Download, Drawing, Figure, Report, Section, Table
 from interp.results import versions
-from interp.statistics import Estimate, bootstrap_interval, bootstrap_mean, bootstrap_ratio
+from interp.statistics import Estimate, bootstrap_mean, bootstrap_ratio
 from interp.tasks import Task
 
 STRONGEST = 10
@@ -164,25 +165,21 @@ def _behavior(f: Findings) -> Section:
 
 
 def _direct(f: Findings) -> Section:
-    mean = f.direct.mean("prompt", keep_attrs=True)
-    low, high = bootstrap_interval(f.direct.values)
-    interval = xr.DataArray(
-        np.stack([low, high], -1), {**mean.coords, "bound": ["low", "high"]}, [*mean.dims, "bound"]
-    )
+    direct = mean_over_prompts(f.direct)
     looks = f.attention.sel(query="END", key="IO", drop=True)
     heads, total = f.strongest(), f.estimate("logit_diff").mean
     rows = [
         {
             "head": h.label,
             "class": h.kind,
-            "direct effect": f"{float(mean.sel(at)):.2f} "
-            f"[{float(interval.sel(at)[0]):.2f}, {float(interval.sel(at)[1]):.2f}]",
-            "of the logit difference": float(mean.sel(at)) / total,
+            "direct effect": text(one, 2),
+            "of the logit difference": one.mean / total,
             "attention END to IO": float(looks.sel(at).mean()),
             "attribution": float(f.attribution.sel(at).mean()),
         }
         for h in heads
         for at in [{"layer": h.layer, "head": h.head}]
+        for one in [Estimate(*(float(direct[end].sel(at)) for end in ("mean", "low", "high")))]
     ]
     return Section(
         "Which heads write the answer",
@@ -192,7 +189,7 @@ def _direct(f: Findings) -> Section:
         "the head writes it. A positive effect means that the head writes against it.",
         [
             Figure(
-                head_heatmap(mean, interval=interval),
+                effect_heatmap(direct),
                 "Change of the logit difference, in logits, for each head. Red: the head writes "
                 "the answer. Blue: it writes against it. White: no direct effect.",
             ),

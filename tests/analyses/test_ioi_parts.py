@@ -15,7 +15,7 @@ from analyses import ioi, ioi_circuit
 from analyses.ioi_parts import PARTS, Setting, Size, derivation, signals
 from analyses.ioi_parts.setting import Measured, verdicts
 from analyses.ioi_parts.store import Shelf, fingerprint, load, save
-from interp.circuits import IOI_FIGURES, Circuit, CircuitHead, published
+from interp.circuits import IOI_FIGURES, Circuit, CircuitHead, Link, published
 from interp.report import Table
 from interp.tasks import ioi as ioi_task
 
@@ -62,6 +62,14 @@ def test_every_part_has_figures_beside_the_papers(told):
         table = told[name].section.items[-1]
         assert isinstance(table, Table)
         assert {"agrees", "does not agree"} & set(table.frame["verdict"])
+
+
+def test_what_is_kept_is_of_the_same_links_and_of_the_same_way_to_find_them(setting):
+    circuit = setting.circuit
+    link = Link("input", "S1", "0.1", "S2", "k", -0.5)
+    for other in (replace(circuit, links=(link,)), replace(circuit, source="pruned at 5 %")):
+        assert other.records() == circuit.records()
+        assert repr(replace(setting, circuit=other).depends) != repr(setting.depends)
 
 
 def test_random_weights_do_not_agree_with_the_papers_heads(told):
