@@ -13,7 +13,6 @@ import xarray as xr
 
 from analyses.ioi_parts import Told
 from analyses.ioi_report import Findings, paper_table
-from interp.circuits import PAPER_ROLES
 from interp.heads import attention_patterns
 from interp.patching import mean_over_prompts
 from interp.plots import circuit_html, circuit_mermaid, circuit_svg, example_of
@@ -64,7 +63,7 @@ def write(
     scores: dict[str, xr.Dataset | xr.DataArray] = {
         "direct effect": mean_over_prompts(findings.direct),
         "attribution": mean_over_prompts(findings.attribution),
-        **{f"attention END to {key}": looks.sel(key=key, drop=True) for key in PAPER_ROLES[:-1]},
+        **{f"attention END to {key}": looks.sel(key=key, drop=True) for key in looks["key"].values},
     }
     evidence = circuit_html(
         circuit,
