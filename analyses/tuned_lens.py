@@ -31,6 +31,7 @@ from interp.results import versions
 from interp.training import Batches
 
 ROWS, LENGTH = 8, 128  # of a batch
+OWN_ROWS = 160  # that a model writes for itself, 16 of them held out
 DOWNLOADS = (
     Download("lens.safetensors", "The lens, for TunedLens.load and interp logit-lens --tuned."),
     Download("results.csv", "Nats of both lenses, one row a layer and a row of the text."),
@@ -54,7 +55,7 @@ def run(
     Args:
         model: a name or directory for `interp.load`, or a loaded model.
         text: a text file to train on, of which the last tenth is held out; None for text of the
-            language that `mini` was trained on, for `mini` alone.
+            language that `mini` was trained on, and for any other model for what it writes itself.
         lens: a trained lens for `TunedLens.load` to evaluate; None to train one.
         steps: of training, each on up to 1,024 tokens.
         learning_rate: of the first step.
@@ -66,8 +67,7 @@ def run(
         The report.
 
     Raises:
-        ValueError: for a model other than `mini` without a text, a text that is too short, a lens
-            of another model, or options out of range.
+        ValueError: for a text that is too short, a lens of another model, or options out of range.
         OSError: a file cannot be read, or `out` cannot be written to; asked before any work.
     """
     folder = None if out is None else prepare(out)
@@ -121,16 +121,25 @@ def _text(
             model, Path(text).read_text(encoding="utf-8"), length=length, rows=ROWS, seed=seed
         )
     if model.name != "mini":
-        raise ValueError(
-            f"there is no language to generate text of for {model.name!r}; pass a text file, of "
-            "the kind that the model was trained on"
-        )
+        return text_batches(model, _own_text(model, length, seed), rows=ROWS, seed=seed)
     streams = [
         Batches(model.tokenizer, length, ROWS * length, seed=seed, stream=name, repeated=0.0)
         for name in ("tuned lens", "tuned lens, held out")
     ]
     # Every fourth batch has the long rows.
     return streams[0], torch.cat([streams[1](step) for step in (3, 7)])
+
+
+def _own_text(model: interp.HookedGPT2, length: int, seed: int) -> Tensor:
+    """Rows that the model writes after the end of a text, each token drawn as probable as it is."""
+    if model.tokenizer is None:
+        raise ValueError("this model has no tokenizer, and so no end-of-text token to start from")
+    start = torch.full((OWN_ROWS, 1), model.tokenizer.eos_token_id)
+    return (
+        interp.generate(model, start, max_new_tokens=length - 1, temperature=1.0, seed=seed)
+        .clone()
+        .cpu()
+    )
 
 
 def _nats(means: dict[str, xr.Dataset]) -> Section:
@@ -168,7 +177,9 @@ def _reading(model: interp.HookedGPT2, tuned: TunedLens) -> Section:
 
 def main(
     model: Model = "mini",
-    text: Annotated[Path | None, typer.Option(help="Text file; mini needs none.")] = None,
+    text: Annotated[
+        Path | None, typer.Option(help="Text file; without one, text that the model writes.")
+    ] = None,
     lens: Annotated[Path | None, typer.Option(help="A saved lens to evaluate.")] = None,
     steps: Annotated[int, typer.Option(help="Steps of training.", min=1)] = 250,
     learning_rate: Annotated[float, typer.Option(help="Of the first step.")] = 2e-3,

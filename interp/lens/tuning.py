@@ -134,14 +134,19 @@ def compare_lenses(
 
 
 def text_batches(
-    model: HookedGPT2, text: str, *, length: int = 128, rows: int = 16, seed: int = 0
+    model: HookedGPT2,
+    text: str | Int[Tensor, "row pos"],
+    *,
+    length: int = 128,
+    rows: int = 16,
+    seed: int = 0,
 ) -> tuple[Callable[[int], Int[Tensor, "row pos"]], Int[Tensor, "held_out pos"]]:
     """Cut a text into rows of tokens, to train on and to evaluate on.
 
     Args:
         model: the model, for its tokenizer.
-        text: any text.
-        length: tokens in a row, at most n_ctx.
+        text: any text; or rows of tokens, such as the model itself has written.
+        length: tokens in a row, at most n_ctx; rows of tokens have a length of their own.
         rows: rows in a batch.
         seed: of the order of the rows.
 
@@ -151,17 +156,22 @@ def text_batches(
     Raises:
         ValueError: the text makes fewer than 20 rows, or `length` is more than n_ctx.
     """
+    if isinstance(text, Tensor):
+        length = text.shape[1]
     if not 2 <= length <= model.config.n_ctx:
         raise ValueError(f"length must be from 2 to {model.config.n_ctx} (n_ctx), got {length}")
-    if model.tokenizer is None:
+    if isinstance(text, Tensor):
+        ids = text.flatten()
+    elif model.tokenizer is None:
         raise ValueError("this model has no tokenizer to cut a text into tokens with")
-    ids = model.tokenizer(text, add_special_tokens=False, verbose=False).input_ids
+    else:
+        ids = torch.tensor(model.tokenizer(text, add_special_tokens=False, verbose=False).input_ids)
     n = len(ids) // length
     if n < 20:
         raise ValueError(
             f"the text has {len(ids)} tokens; 20 rows of {length} need at least {20 * length}"
         )
-    data = torch.tensor(ids[: n * length]).view(n, length)
+    data = ids[: n * length].view(n, length)
     train, held_out = data[: n - n // 10], data[n - n // 10 :]
 
     def batch(step: int) -> Int[Tensor, "row pos"]:

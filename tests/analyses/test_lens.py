@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import interp
@@ -132,6 +133,19 @@ def test_tuned_lens_of_a_text_file_and_of_a_saved_lens(model, tmp_path):
     assert f"layer 0 on: {nats[0]:.2f} (" in again.lead and not again.downloads
 
 
+def test_a_model_without_a_text_is_read_on_what_it_writes_itself(model):
+    config = interp.GPT2Config(
+        n_layers=1, n_heads=1, d_model=8, d_mlp=8, d_vocab=model.config.d_vocab, n_ctx=12
+    )
+    other = interp.HookedGPT2(config, model.tokenizer, name="other")
+    batches, held_out = tuned_lens._text(other, None, 0)
+    assert held_out.shape == (16, 12) and batches(0).shape == (8, 12)
+    start = torch.full((160, 1), model.tokenizer.eos_token_id)
+    written = interp.generate(other, start, max_new_tokens=11, temperature=1.0, seed=0)
+    assert torch.equal(held_out, written[-16:])
+    lens.tune(other, batches, steps=1)  # what was written without gradients can be trained on
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -148,12 +162,6 @@ def test_bad_input_is_one_clear_line(arguments, message, tmp_path):
     assert result.exit_code != 0
     assert message in result.output
     assert "Traceback" not in result.output
-
-
-def test_a_model_of_another_language_needs_a_text(tmp_path, model):
-    model.save(tmp_path / "other")
-    with pytest.raises(ValueError, match="pass a text file"):
-        tuned_lens.run(tmp_path / "other", steps=1)
 
 
 @pytest.mark.parametrize("analysis", [logit_lens, direct_logit_attribution, tuned_lens])

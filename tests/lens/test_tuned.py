@@ -178,6 +178,8 @@ def test_a_text_is_cut_into_rows_to_train_on_and_to_hold_out():
     assert not torch.equal(first, batches(1))
     other, _ = text_batches(mini, text, length=16, rows=3, seed=1)
     assert not torch.equal(first, other(0))
+    of_rows, held_out_rows = text_batches(mini, rows, rows=3)  # the same rows, cut already
+    assert torch.equal(of_rows(0), first) and torch.equal(held_out_rows, held_out)
 
 
 def test_errors_of_training(model):
