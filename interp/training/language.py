@@ -15,6 +15,7 @@ with the held-out parts asked for, so that training and test cannot drift apart.
     truth         facts, and whether one is true         Marks and Tegmark 2023
     exchange      two people hand things to each other: the one who is not giving
     handover      as ioi, with more ways to say who gives
+    one_name      as ioi, of one person with a name and one without
     chronicle     as greater_than, many spans in a row
     reason        as pronoun, in frames put together from parts
     counting      the next number
@@ -200,6 +201,27 @@ def handover(rng: Random) -> Example:
     template = _either_order(rng, frame)
     prompt = _fill(rng, template).removesuffix(" [A]").replace("[A]", io).replace("[B]", subject)
     return Example("handover", prompt, f" {io}", f" {subject}", rng.choice(lex.ENDINGS))
+
+
+def one_name(rng: Random) -> Example:
+    """An indirect-object sentence of a named person and one without a name, in either role.
+
+    Every name stands in it, those too that no two-name sentence has: a model that has seen only
+    some names receive prefers these to all others, wherever they stand in the sentence.
+
+    Args:
+        rng: the random source.
+
+    Returns:
+        Example whose answer is the name, or " the" of the person, and the foil the other.
+    """
+    name, person = rng.choice(lex.NAMES), f"the {rng.choice(lex.PERSONS)}"
+    io, subject = rng.sample((name, person), 2)
+    prompt = _two_name_template(rng, held_out=False).removesuffix(" [A]")
+    prompt = prompt.replace("[A]", io).replace("[B]", subject).replace(". the ", ". The ")
+    (answer, *noun), (foil, *_) = io.split(), subject.split()
+    rest = " ".join(["", *noun]) + rng.choice(lex.ENDINGS)
+    return Example("one_name", prompt, f" {answer}", f" {foil}", rest)
 
 
 def third_name(
@@ -441,11 +463,12 @@ FIRST_MIXTURE: Mixture = {
     "prose": (0.04, prose),
 }
 SECOND_MIXTURE: Mixture = {
-    "ioi": (0.18, ioi),
-    "handover": (0.16, handover),
-    "exchange": (0.04, exchange),
+    "ioi": (0.14, ioi),
+    "handover": (0.14, handover),
+    "one_name": (0.08, one_name),
+    "exchange": (0.03, exchange),
     "third_name": (0.06, third_name),
-    "three_names": (0.05, three_names),
+    "three_names": (0.04, three_names),
     "greater_than": (0.06, greater_than),
     "chronicle": (0.14, chronicle),
     "pronoun": (0.04, pronoun),

@@ -102,6 +102,21 @@ def test_mixed_names_are_one_of_each_kind_in_either_role() -> None:
     assert 160 < held_out_answers < 240
 
 
+def test_a_person_without_a_name_gives_to_one_with_any_name_and_the_other_way_round() -> None:
+    givers, names = Counter[bool](), set()
+    for example in draw(language.one_name, 2000):
+        (name,) = set(names_in(example.text))
+        names.add(name)
+        gives = example.foil.strip() == name
+        givers[gives] += 1
+        assert {example.answer, example.foil} == {" the", f" {name}"}
+        assert names_in(example.prompt) == [name] * (1 + gives)
+        persons = Counter(w for w in re.findall(r"[a-z]+", example.prompt) if w in lex.PERSONS)
+        assert list(persons.values()) == [2 - gives]
+    assert names == set(lex.NAMES)
+    assert 900 < givers[True] < 1100
+
+
 def test_no_training_document_uses_a_held_out_template_or_joins_a_held_out_pair() -> None:
     for kind in ("ioi", "third_name", "three_names", "handover"):
         for example in draw(KINDS[kind], 500):
