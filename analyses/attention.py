@@ -23,8 +23,7 @@ import xarray as xr
 import interp
 from analyses import choices
 from analyses.attention_report import all_heads, by_role, detail, looked_at_most, through_layers
-from analyses.ioi_files import prepare
-from analyses.shell import Device, Model, Out, Prompts, Seed, bar, plain_errors, show
+from analyses.shell import Device, Model, Out, Prompts, Seed, bar, plain_errors, prepare, show
 from interp.heads import (
     attention_between,
     attention_flow,

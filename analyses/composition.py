@@ -20,8 +20,7 @@ import typer
 import xarray as xr
 
 import interp
-from analyses.ioi_files import prepare
-from analyses.shell import Model, Out, plain_errors, show
+from analyses.shell import Model, Out, plain_errors, prepare, show
 from interp.heads import (
     composition_pairs,
     composition_scores,

@@ -18,8 +18,7 @@ import typer
 import xarray as xr
 
 import interp
-from analyses.ioi_files import prepare
-from analyses.shell import Device, Model, N, Out, Prompts, Seed, bar, plain_errors, show
+from analyses.shell import Device, Model, N, Out, Prompts, Seed, bar, plain_errors, prepare, show
 from interp.heads import head_table, ranked
 from interp.plots import head_heatmap
 from interp.report import Download, Figure, Report, Section, Table

@@ -30,7 +30,7 @@ from analyses.ioi_parts import PARTS, Setting, Size
 from analyses.ioi_parts.setting import PAPERS_SIZE, USUAL_SIZE, Found
 from analyses.ioi_parts.store import Shelf
 from analyses.ioi_report import Findings, write_report
-from analyses.shell import Device, Model, N, Out, Prompts, Seed, bar, plain_errors, show
+from analyses.shell import Device, Model, N, Out, Prompts, Seed, bar, plain_errors, prepare, show
 from interp.circuits import Circuit, faithfulness
 from interp.heads import attention_between
 from interp.lens import direct_logit_attribution
@@ -83,7 +83,7 @@ def run(
         raise ValueError(f"threshold must be a fraction between 0 and 1, got {threshold}")
     chosen = list(PARTS) if parts is None else list(parts)
     among("part", chosen, PARTS)
-    folder = None if out is None else ioi_files.prepare(out)
+    folder = None if out is None else prepare(out)
     loaded = model if isinstance(model, interp.HookedGPT2) else interp.load(model)
     if device is not None:
         loaded.to(device)

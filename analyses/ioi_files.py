@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from types import MappingProxyType
 from typing import Any
 
@@ -18,30 +17,6 @@ from interp.patching import mean_over_prompts
 from interp.plots import circuit_html, circuit_mermaid, circuit_svg, example_of
 from interp.report import Report
 from interp.results import versions
-
-
-def prepare(folder: str | Path) -> Path:
-    """Make the folder and try it, so that no work is done for nothing.
-
-    Args:
-        folder: where the files will go.
-
-    Returns:
-        The folder.
-
-    Raises:
-        OSError: it cannot be made or written to.
-    """
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OSError(
-            f"cannot write to {folder}: {error.strerror}; pass another folder as out"
-        ) from error
-    return folder
 
 
 def write(

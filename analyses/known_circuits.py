@@ -20,8 +20,7 @@ import pandas as pd
 import typer
 
 from analyses.choices import among, words
-from analyses.ioi_files import prepare
-from analyses.shell import N, Out, Seed, bar, plain_errors, show
+from analyses.shell import N, Out, Seed, bar, plain_errors, prepare, show
 from interp.circuits import (
     KNOWN,
     NOISE,

@@ -20,9 +20,8 @@ import xarray as xr
 
 import interp
 from analyses.choices import among
-from analyses.ioi_files import prepare
 from analyses.logit_lens_report import HEADINGS, of_task, of_text, overtakes, settled
-from analyses.shell import Device, Model, Out, Prompts, Seed, bar, plain_errors, show
+from analyses.shell import Device, Model, Out, Prompts, Seed, bar, plain_errors, prepare, show
 from interp.lens import STREAMS, TunedLens, logit_lens
 from interp.patching import mean_over_prompts
 from interp.report import Download, Report

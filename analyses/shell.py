@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Annotated
 
 import typer
@@ -28,6 +29,30 @@ Seed = Annotated[int, typer.Option(help="Of the prompts.")]
 Out = Annotated[Path, typer.Option(help="Folder for the report and its files.")]
 Device = Annotated[str | None, typer.Option(help="Where to run, such as cuda.")]
 Prompts = Annotated[Path | None, typer.Option(help="JSON file of templates, names and nouns.")]
+
+
+def prepare(folder: str | Path) -> Path:
+    """Make the folder and try it, so that no work is done for nothing.
+
+    Args:
+        folder: where the files will go.
+
+    Returns:
+        The folder.
+
+    Raises:
+        OSError: it cannot be made or written to.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(
+            f"cannot write to {folder}: {error.strerror}; pass another folder as out"
+        ) from error
+    return folder
 
 
 @contextmanager

@@ -18,7 +18,8 @@ import xarray as xr
 
 import interp
 from analyses.choices import among
-from analyses.ioi_files import prepare
+from analyses.shell import prepare
+from interp.circuits import Derivation
 from interp.patching import METRICS, mean_effect, mean_over_prompts, normalized
 from interp.plots.labels import cell_labels
 from interp.report import Download, Report, Section, Table
@@ -267,3 +268,34 @@ def _lists(estimate: xr.Dataset) -> dict[str, Any]:
         return value if isfinite(value) else None
 
     return {key: plain(estimate[key].values.tolist()) for key in ("mean", "low", "high")}
+
+
+def derivation_tables(found: Derivation) -> list[Table]:
+    """The evidence for the heads and the links of a derived circuit.
+
+    Args:
+        found: of `derive`.
+
+    Returns:
+        A table of each that there are any of.
+    """
+    tables = []
+    if found.circuit.heads:
+        tables.append(
+            Table(
+                found.heads().drop(columns="anti_copy"),
+                "Heads: effect of all paths into the later heads of the circuit and the logits "
+                "(logits; negative: they speak for the answer), 95 % interval, q value, mean "
+                "attention from its position, copying, receivers.",
+                {"q_value": ".1g"},
+            )
+        )
+    if found.circuit.links:
+        tables.append(
+            Table(
+                found.links(),
+                "Links: mean effect of the path alone, in logits, 95 % interval, q value.",
+                {"q_value": ".1g"},
+            )
+        )
+    return tables

@@ -1,8 +1,9 @@
 """Tasks beside IOI: does a GPT-2 do them, and by which heads?
 
 Greater-than, induction, gendered pronouns, subject-verb agreement: how well the model does, which
-heads write the answer (path patching), a circuit pruned from all heads, how much of the task it
-does alone (mean ablation), and for `gpt2` the published circuit beside it, where there is one.
+heads write the answer (path patching), a circuit pruned from all heads with the links between them,
+how much of the task it does alone (mean ablation), and for `gpt2` the published circuit beside it,
+where there is one.
 
     interp task greater-than --model mini --n 100 --out out/task
 
@@ -11,6 +12,7 @@ Source: Hanna et al. 2023 (arXiv 2305.00586); Olsson et al. 2022 (arXiv 2209.118
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,13 +23,12 @@ import xarray as xr
 import interp
 from analyses import task_report
 from analyses.choices import among, names, strongest
-from analyses.ioi_files import prepare
-from analyses.shell import Device, Model, N, Out, Seed, bar, plain_errors, show
+from analyses.shell import Device, Model, N, Out, Seed, bar, plain_errors, prepare, show
 from analyses.study import Study
 from interp import tasks
-from interp.circuits import Circuit, classify_roles, only, prune_heads, published
+from interp.circuits import Circuit, derive, only, prune_heads, published
 from interp.heads import attention_between, attention_patterns
-from interp.patching import ablate, effect, measure, path_patch
+from interp.patching import ablate, measure, path_patch
 from interp.report import Report
 from interp.statistics import bootstrap_ratio
 
@@ -92,20 +93,20 @@ def run(
     study.keep("ablation", ablate(loaded, study.task, progress=bar("ablation"), **options))
     attention = attention_between(loaded, study.task, progress=bar("attention"))
     keep = prune_heads(loaded, study.task, threshold=threshold, progress=bar("circuit"))
-    found = classify_roles(
-        keep,
-        effect(direct, metric),
-        attention,
-        smallest=threshold * abs(float(sides["clean"][metric].mean())) or threshold,
-        source=f"pruned from the last layer to the first, threshold {threshold:.1%} of the mean "
-        "logit difference",
+    evidence = derive(
+        loaded, study.task, nodes=keep, smallest=threshold, seed=seed, progress=bar("links")
+    )
+    found = replace(
+        evidence.circuit,
+        source=f"heads pruned from the last layer to the first, threshold {threshold:.1%} of the "
+        "mean logit difference; links and classes by path patching",
     )
     circuits = {"found here": found, **_published(study)}
     for label, circuit in circuits.items():
         _faithfulness(study, label, circuit, sides["clean"][metric])
 
     patterns = attention_patterns(loaded, study.task.clean[0])
-    sections = task_report.sections(study, name, sides, attention, circuits)
+    sections = task_report.sections(study, name, sides, circuits, evidence)
     if folder is not None:
         task_report.write_circuits(study, circuits, attention, patterns)
     best = strongest(study.estimates["direct effects"], 3)

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import xarray as xr
 
-from analyses.study import Study, effects_table
-from interp.circuits import Circuit
+from analyses.study import Study, derivation_tables, effects_table
+from interp.circuits import Circuit, Derivation
 from interp.patching import METRICS
 from interp.plots import (
     circuit_dot,
@@ -42,8 +42,8 @@ def sections(
     study: Study,
     name: str,
     sides: Mapping[str, xr.Dataset],
-    attention: xr.DataArray,
     circuits: Mapping[str, Circuit],
+    evidence: Derivation,
 ) -> list[Section]:
     """The parts of the page.
 
@@ -51,13 +51,13 @@ def sections(
         study: with direct effects, ablation and the faithfulness of each circuit.
         name: of the task, as the command has it.
         sides: metrics of clean and corrupted prompts.
-        attention: of `attention_between`.
         circuits: the circuits, by where they come from.
+        evidence: for the heads and links of the one found here.
 
     Returns:
         Behavior, direct effects, each circuit, faithfulness.
     """
-    drawn = [_circuit(study, label, circuit) for label, circuit in circuits.items()]
+    drawn = [_circuit(study, label, circuit, evidence) for label, circuit in circuits.items()]
     return [
         _behavior(study, name, sides),
         _direct(study),
@@ -116,28 +116,32 @@ def _direct(study: Study) -> Section:
     )
 
 
-def _circuit(study: Study, label: str, circuit: Circuit) -> Section:
-    rows = [
-        {
-            "class": group.kind,
-            "position": group.position,
-            "heads": ", ".join(node.label for node in nodes),
-        }
-        for group, nodes in circuit.nodes().items()
-    ]
+def _circuit(study: Study, label: str, circuit: Circuit, evidence: Derivation) -> Section:
+    if circuit.links:
+        arrows = "Arrows are the links that path patching found, of the heads as they are here."
+        tables = derivation_tables(evidence)
+    else:
+        arrows = "Arrows are drawn where the literature has them for these classes and positions."
+        rows = [
+            {
+                "class": group.kind,
+                "position": group.position,
+                "heads": ", ".join(node.label for node in nodes),
+            }
+            for group, nodes in circuit.nodes().items()
+        ]
+        tables = [Table(rows, "The circuit by class and position.")]
     return Section(
         f"The circuit {label}",
         f"Source: {circuit.source}. A head keeps its output at the position where it stands. "
-        "Arrows are drawn where the literature has them for these classes at these positions; "
-        "heads of class \u201cother\u201d have an effect, but what they connect is not "
-        "determined here.",
+        f"{arrows}",
         [
             Drawing(
                 circuit_svg(circuit, effects=_contribution(study), example=_sentence(study)),
                 "Columns are token positions of the first prompt, from the tokens (bottom) to the "
                 f"logits (top). {_file(label)}.html shows the evidence for each head.",
             ),
-            Table(rows, "The circuit by class and position."),
+            *tables,
         ],
     )
 

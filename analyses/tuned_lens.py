@@ -20,9 +20,8 @@ import xarray as xr
 from torch import Tensor
 
 import interp
-from analyses.ioi_files import prepare
 from analyses.logit_lens import TEXT
-from analyses.shell import Device, Model, Out, bar, plain_errors, show
+from analyses.shell import Device, Model, Out, bar, plain_errors, prepare, show
 from interp.lens import TunedLens, compare_lenses, logit_lens, text_batches, tune
 from interp.patching import mean_over_prompts
 from interp.plots import lens_heatmap, lens_lines

@@ -9,6 +9,7 @@ from collections import defaultdict
 import interp
 from analyses.ioi_parts.setting import Found, Measured, Part, Setting, Told, verdicts
 from analyses.shell import bar
+from analyses.study import derivation_tables
 from interp.circuits import Circuit, Derivation, compare, derive, faithfulness
 from interp.patching import Keep
 from interp.plots import circuit_svg, example_of
@@ -133,22 +134,8 @@ def tell(setting: Setting, found: Found) -> Told:
                 circuit_svg(circuit, example=example_of(setting.model, setting.task)),
                 "The derived circuit; its arrows are the links that were measured.",
             ),
-            Table(
-                evidence.heads().drop(columns="anti_copy"),
-                "Heads: effect of all paths into the heads found after it and the logits (logits; "
-                "negative: they speak for the answer), 95 % interval, q value, mean attention from "
-                "its position, copying, receivers.",
-                {"q_value": ".1g"},
-            ),
+            *derivation_tables(evidence),
         ]
-    if circuit.links:
-        items.append(
-            Table(
-                evidence.links(),
-                "Links: mean effect of the path alone, in logits, 95 % interval, q value.",
-                {"q_value": ".1g"},
-            )
-        )
     if not same:
         items.append(
             Table(

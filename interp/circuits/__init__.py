@@ -13,7 +13,6 @@ from interp.circuits.circuit import (
     Group,
     Node,
 )
-from interp.circuits.classes import classify_roles
 from interp.circuits.comparison import compare
 from interp.circuits.completeness import class_sets, gap, greedy_sets, random_sets
 from interp.circuits.derivation import Derivation, derive
@@ -53,7 +52,6 @@ __all__ = [
     "Node",
     "PublishedFigure",
     "class_sets",
-    "classify_roles",
     "compare",
     "derive",
     "faithfulness",

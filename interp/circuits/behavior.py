@@ -21,7 +21,9 @@ logits of what the head would write for them, or of its negative. The class is t
     negative name mover    the same, and the answer gains
     other                  none of these
 
-where "looks" is a mean attention of `min_attention` or more, and copying a score of one half.
+where "looks" is a mean attention of `min_attention` or more, and copying a score of one half. In
+tasks other than the paper's, those without a role IO, movers move no names: they are called mover
+and negative mover, and there is no S-inhibition.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 3, for what tells the classes apart.
 """
@@ -57,6 +59,12 @@ _STRUCTURAL = {
     "induction": "induction",
 }
 _COPIES = 0.5
+_OF_OTHER_TASKS = {
+    "name mover": "mover",
+    "backup name mover": "mover",
+    "negative name mover": "negative mover",
+    "S-inhibition": "other",
+}
 
 
 @torch.inference_mode()
@@ -153,6 +161,19 @@ def class_of(
     return "other"
 
 
+def named_for(task: Task, kind: str) -> str:
+    """What a class of the paper's is called in a task.
+
+    Args:
+        task: the prompts.
+        kind: of `class_of`.
+
+    Returns:
+        One of `KINDS`.
+    """
+    return kind if "IO" in task.positions else _OF_OTHER_TASKS.get(kind, kind)
+
+
 def _targets(tokens: Tensor, answer: Tensor, foil: Tensor) -> dict[str, Bool[Tensor, "b q k"]]:
     """What counts as looking where; the mask of the attention does the rest."""
     n = tokens.shape[1]
@@ -161,12 +182,18 @@ def _targets(tokens: Tensor, answer: Tensor, foil: Tensor) -> dict[str, Bool[Ten
     duplicate = (tokens[:, :, None] == tokens[:, None, :]) & (k < q)
     induction = torch.zeros_like(duplicate)
     induction[:, :, 1:] = duplicate[:, :, :-1]
+
+    def among(ids: Tensor) -> Tensor:
+        """Tokens that are one of the ids, of which a prompt has one or a set."""
+        some = (tokens[:, :, None] == ids.reshape(len(ids), 1, -1)).any(-1)
+        return some[:, None].expand_as(duplicate)
+
     return {
         "previous": (k == q - 1).expand_as(duplicate),
         "duplicate": duplicate,
         "induction": induction,
-        "answer": (tokens == answer[:, None])[:, None].expand_as(duplicate),
-        "foil": (tokens == foil[:, None])[:, None].expand_as(duplicate),
+        "answer": among(answer),
+        "foil": among(foil),
     }
 
 

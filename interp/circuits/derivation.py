@@ -30,7 +30,7 @@ together, and the threshold is a test.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -38,7 +38,7 @@ import torch
 import xarray as xr
 from jaxtyping import Bool, Float
 
-from interp.circuits.behavior import class_of, node_behavior
+from interp.circuits.behavior import class_of, named_for, node_behavior
 from interp.circuits.circuit import Circuit, CircuitHead
 from interp.circuits.discoveries import effect_p_values, q_values
 from interp.circuits.links import INPUT, LOGITS, Link, LinkKey
@@ -169,7 +169,10 @@ def derive(
     how = "derived by path patching" if nodes is None else "heads as given, links by path patching"
     circuit = Circuit(
         model.name,
-        tuple(heads[f"{layer}.{head}", role] for layer, head, role in found),
+        tuple(
+            replace(one, kind=named_for(task, one.kind))
+            for one in (heads[f"{layer}.{head}", role] for layer, head, role in found)
+        ),
         f"{how}; smallest effect {smallest:.1%} of F(M) for a head and of its receiver's for a "
         f"link, FDR {fdr:g}",
         links,
