@@ -1,9 +1,9 @@
 """Train the bundled model `mini` from nothing: language, tokenizer, training, figures, model card.
 
 `python -m analyses.train_mini` writes interp/assets/mini anew, on 2 CPU cores within 90 minutes.
-Training has two parts. The first learns the skills; the second goes on, at a lower learning rate,
-with more ways to say the same and more long repetitions, so that the skills work in sentences that
-training did not have (`interp.training.language`).
+Training has three parts. The first learns the skills; the others go on, at lower learning rates,
+with more ways to say the same and, in the second, more long repetitions, so that the skills work in
+sentences that training did not have (`interp.training.language`).
 
 The same seed on the same kind of machine with the same number of threads gives the same model;
 another machine may round differently.
@@ -35,19 +35,19 @@ from interp.training import (
     train_tokenizer,
 )
 from interp.training.card import TrainingPart, model_card
-from interp.training.language import SECOND_MIXTURE
+from interp.training.language import SECOND_MIXTURE, THIRD_MIXTURE
 
 MINI = Path(interp.__file__).parent / "assets" / "mini"
 SHAPE = GPT2Config(n_layers=6, n_heads=8, d_model=128, d_mlp=512, d_vocab=2048, n_ctx=128)
 BATCH_TOKENS = 2560
-STEPS = (12000, 2400)
+STEPS = (12000, 2400, 1200)
 COPYING_STEPS = 1500
 
 
 def run(
     out: Path = MINI,
     *,
-    steps: tuple[int, int] = STEPS,
+    steps: tuple[int, int, int] = STEPS,
     seed: int = 0,
     device: str = "cpu",
     resume: bool = False,
@@ -60,7 +60,7 @@ def run(
 
     Args:
         out: directory of the finished model.
-        steps: training steps of 2,560 tokens, of the first and the second part.
+        steps: training steps of 2,560 tokens, of each part.
         seed: of the language, the order of the batches and the initial weights.
         device: where to train.
         resume: go on from the checkpoints in `checkpoints`.
@@ -90,7 +90,7 @@ def run(
 
 
 def recipe(
-    tokenizer: PreTrainedTokenizerBase, n_ctx: int, seed: int, steps: tuple[int, int]
+    tokenizer: PreTrainedTokenizerBase, n_ctx: int, seed: int, steps: tuple[int, int, int]
 ) -> dict[str, tuple[TrainingConfig, Batches]]:
     """How each part is trained, and on what.
 
@@ -98,12 +98,12 @@ def recipe(
         tokenizer: of the model.
         n_ctx: context of the model, in tokens.
         seed: of the language.
-        steps: of the two parts.
+        steps: of the three parts.
 
     Returns:
-        For "first" and "second", the settings and the batches.
+        For "first", "second" and "third", the settings and the batches.
     """
-    first, second = steps
+    first, second, third = steps
     return {
         "first": (
             TrainingConfig(steps=first, learning_rate=3e-3, warmup=min(100, first // 10)),
@@ -122,6 +122,10 @@ def recipe(
                 mixture=SECOND_MIXTURE,
                 long_every=2,
             ),
+        ),
+        "third": (
+            TrainingConfig(steps=third, learning_rate=1e-3, warmup=min(50, third // 10)),
+            Batches(tokenizer, n_ctx, BATCH_TOKENS, seed, stream="third", mixture=THIRD_MIXTURE),
         ),
     }
 
@@ -186,7 +190,7 @@ def _widen_initial_weights(model: HookedGPT2) -> HookedGPT2:
 def main(
     out: Annotated[Path, typer.Option(help="Directory of the finished model.")] = MINI,
     steps: Annotated[
-        tuple[int, int], typer.Option(help="Steps of 2,560 tokens, of the first and second part.")
+        tuple[int, int, int], typer.Option(help="Steps of 2,560 tokens, of each part.")
     ] = STEPS,
     seed: Annotated[int, typer.Option(help="Of the language, the batches and the weights.")] = 0,
     device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, mps.")] = "cpu",

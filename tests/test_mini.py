@@ -11,7 +11,11 @@ from analyses.train_mini import MINI, STEPS, recipe
 from interp import HookedGPT2
 from interp.training import held_out_figures, single_token_words
 
-SUMS = {"first": [2531971, 2435554, 1908151], "second": [1812885, 2031598, 2043152]}
+SUMS = {
+    "first": [2531971, 2435554, 1908151],
+    "second": [1814587, 2035820, 2203306],
+    "third": [1790433, 2040762, 1856759],
+}
 """Of the token ids of three batches of each part; a change of the language makes another model."""
 
 

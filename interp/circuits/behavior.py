@@ -22,8 +22,8 @@ logits of what the head would write for them, or of its negative. The class is t
     other                  none of these
 
 where "looks" is a mean attention of `min_attention` or more, and copying a score of one half. In
-tasks other than the paper's, those without a role IO, movers move no names: they are called mover
-and negative mover, and there is no S-inhibition.
+tasks other than the paper's, those without a role IO, movers move no names: they are called mover,
+backup mover and negative mover, and there is no S-inhibition.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 3, for what tells the classes apart.
 """
@@ -61,7 +61,7 @@ _STRUCTURAL = {
 _COPIES = 0.5
 _OF_OTHER_TASKS = {
     "name mover": "mover",
-    "backup name mover": "mover",
+    "backup name mover": "backup mover",
     "negative name mover": "negative mover",
     "S-inhibition": "other",
 }

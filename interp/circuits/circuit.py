@@ -28,6 +28,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "backup name mover": "step in for name movers",
         "negative name mover": "write against IO",
         "mover": "carry what a token says",
+        "backup mover": "step in for movers",
         "negative mover": "write against the answer",
         "other": "no class fits",
     }

@@ -6,7 +6,8 @@ from interp.patching.attribution import attribution_patch
 from interp.patching.comparison import Agreement, agreement
 from interp.patching.effects import effect, mean_effect, mean_over_prompts, normalized
 from interp.patching.knockout import ablate, ablate_sets, pairs
-from interp.patching.node_paths import TOKENS, NodePaths, Port, Sent
+from interp.patching.node_paths import NodePaths, Port, Sent
+from interp.patching.node_runs import TOKENS
 from interp.patching.nodes import ablate_nodes
 from interp.patching.path import Receivers, path_patch
 from interp.patching.readout import METRICS, measure, run_task

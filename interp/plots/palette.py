@@ -19,6 +19,7 @@ KIND_COLORS: Mapping[str, str] = MappingProxyType(
         "backup name mover": "#3FA0DB",
         "negative name mover": "#D55E00",
         "mover": "#117F9C",
+        "backup mover": "#44739E",
         "negative mover": "#882255",
         "other": "#767676",
     }
@@ -39,6 +40,7 @@ KIND_SYMBOLS: Mapping[str, str] = MappingProxyType(
                 "circle-open",
                 "triangle-down",
                 "diamond",
+                "star",
                 "diamond-open",
                 "x",
             ),

@@ -22,8 +22,9 @@ with the held-out parts asked for, so that training and test cannot drift apart.
     story         prose with one name in it
     prose         prose without names
 
-Training has two parts, each with a mixture of these. The second has more ways to say the same,
-which the skills need if they are to work in sentences that training did not have.
+Training has three parts, each with a mixture of these. The second has more ways to say the same,
+which the skills need if they are to work in sentences that training did not have; the third has
+more of those in which things are given.
 
 A document never starts with a name, so that a name is always one token with a leading space.
 """
@@ -478,6 +479,22 @@ SECOND_MIXTURE: Mixture = {
     "counting": (0.01, counting),
     "story": (0.04, story),
     "prose": (0.02, prose),
+}
+THIRD_MIXTURE: Mixture = {
+    "ioi": (0.14, ioi),
+    "handover": (0.30, handover),
+    "one_name": (0.10, one_name),
+    "third_name": (0.06, third_name),
+    "three_names": (0.04, three_names),
+    "greater_than": (0.04, greater_than),
+    "chronicle": (0.10, chronicle),
+    "pronoun": (0.03, pronoun),
+    "reason": (0.05, reason),
+    "agreement": (0.04, agreement),
+    "truth": (0.06, truth),
+    "counting": (0.01, counting),
+    "story": (0.02, story),
+    "prose": (0.01, prose),
 }
 
 

@@ -21,10 +21,10 @@ from interp.circuits import (
     published,
 )
 from interp.circuits.behavior import class_of, node_behavior
-from interp.circuits.derivation import _alone
 from interp.circuits.known import induction
 from interp.circuits.known.byhand import Workbench
 from interp.circuits.known.words import word_tokenizer
+from interp.circuits.search import _alone
 from interp.patching import TOKENS, Ablation, Port, effect, path_patch
 from interp.statistics import bootstrap_ratio
 from tests.helpers import random_model, random_task
@@ -133,7 +133,7 @@ def test_a_head_that_writes_only_without_the_movers_is_their_backup():
     derived = derive(model, task)
     kinds = {head.label: head.kind for head in derived.circuit.heads}
     assert kinds == {
-        previous: "previous token", mover: "induction", backup: "backup name mover"
+        previous: "previous token", mover: "induction", backup: "backup mover"
     }  # fmt: skip
     gone = Ablation(
         heads=[tuple(map(int, mover.split(".")))], value="group mean", positions=["END"]

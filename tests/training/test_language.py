@@ -10,7 +10,7 @@ import pytest
 
 from interp.training import language
 from interp.training import lexicon as lex
-from interp.training.language import FIRST_MIXTURE, SECOND_MIXTURE, Example, Mixture
+from interp.training.language import FIRST_MIXTURE, SECOND_MIXTURE, THIRD_MIXTURE, Example, Mixture
 
 KINDS = {kind: sample for kind, (_, sample) in (FIRST_MIXTURE | SECOND_MIXTURE).items()}
 N = 200
@@ -55,7 +55,7 @@ def test_no_document_starts_with_a_name() -> None:
     assert not starts & set(lex.NAMES)
 
 
-@pytest.mark.parametrize("mixture", [FIRST_MIXTURE, SECOND_MIXTURE])
+@pytest.mark.parametrize("mixture", [FIRST_MIXTURE, SECOND_MIXTURE, THIRD_MIXTURE])
 def test_mixture_adds_up_and_every_kind_of_document_occurs(mixture: Mixture) -> None:
     assert sum(weight for weight, _ in mixture.values()) == pytest.approx(1)
     rng = Random(0)

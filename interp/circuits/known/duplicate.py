@@ -1,12 +1,10 @@
 """Duplicate-token detection by hand: which of the words came twice?
 
-    duplicate token   attends to an earlier copy of its word, else to the first token; writes what
-                      it found into "twice", so that only the second of two copies has something
-                      there
-    name mover        from the last token attends to whatever has something in "twice", copies the
-                      word there
-
-The second head of the class that copies what it attends to into the logits; here it copies words.
+duplicate token   attends to an earlier copy of its word, else to the first token; writes what
+                  it found into "twice", so that only the second of two copies has something
+                  there
+mover             from the last token attends to whatever has something in "twice", copies the
+                  word there
 """
 
 import random
@@ -55,7 +53,7 @@ def build(seed: int) -> tuple[HookedGPT2, Truth]:
     duplicate.look("position", _REST, at=0).move("word", "twice")
     mover = bench.head(2).look("twice", _SHARP).look("position", _REST, at=0).move("word", "out")
     first = truth.add([duplicate], "duplicate token", "X2")
-    second = truth.add([mover], "name mover", "END")
+    second = truth.add([mover], "mover", "END")
     truth.link(None, "X2", first, "X2", "q")
     truth.link(None, "X1", first, "X2", "k")
     truth.link(first, "X2", second, "END", "k")
