@@ -43,15 +43,19 @@ def measure(setting: Setting) -> Found:
     heads = setting.circuit.heads_of("S-inhibition")
     if not heads:
         return {}
-    said = {"S-inhibition": [(h.layer, h.head, h.position) for h in heads]}
+    said = [(h.layer, h.head, h.position) for h in heads]
     variants = signal_variants(setting.task, setting.model.tokenizer, seed=setting.seed)
-    rows = {
-        signal: ablate_nodes(setting.model, one, said, value="resample").logit_diff[0]
-        for signal, one in variants.items()
-    }
+    texts = {f"{token} {position}": one for (token, position), one in variants.items()}
+    found = ablate_nodes(
+        setting.model, setting.task, dict.fromkeys(texts, said), value="resample", reference=texts
+    ).logit_diff
     tokens, positions = (1, 0, -1), (1, -1)
     grid = xr.concat(
-        [xr.concat([rows[t, p] for p in positions], "position") for t in tokens], "token"
+        [
+            xr.concat([found.sel(set=f"{t} {p}", drop=True) for p in positions], "position")
+            for t in tokens
+        ],
+        "token",
     )
     return {
         "signals": grid.assign_coords(token=list(tokens), position=list(positions)).to_dataset()

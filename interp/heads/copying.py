@@ -23,6 +23,7 @@ Transformer Circuits", for the eigenvalues.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import xarray as xr
@@ -79,7 +80,7 @@ def copy_scores(
         _, kept = run_side(model, task, rows, "clean", [("resid_post", 0)])
         streams.append(torch.stack([at(kept["resid_post", 0], one) for one in where[:, rows]]))
     x = torch.cat(streams, 1).flatten(0, 1)  # role*prompt d
-    ranks = _own_ranks(model, x, tokens.flatten(), progress)  # sign layer head role*prompt
+    ranks = _own_ranks(model, x, tokens.flatten(), progress, enough=k)  # sign layer head n
     values = (ranks < k).float().unflatten(-1, where.shape)
     titles = (f"Own token among the top {k} of the head's output", "The same, output negated")
     return xr.Dataset(
@@ -191,11 +192,20 @@ def _own_ranks(
     x: Float[Tensor, "n d_model"],
     tokens: Int[Tensor, " n"],
     progress: Progress,
+    *,
+    enough: int | None = None,
 ) -> Int[Tensor, "sign layer head n"]:
-    """Rank of each token in what each head writes from its stream, and in the negative of that."""
-    norm, W_U = model.ln_final, model.unembed.weight.T  # d vocab
-    bias = norm.b @ W_U + model.unembed.b_U  # vocab
-    chunk = max(1, _LOGITS // model.config.d_vocab)
+    """Rank of each token in what each head writes from its stream, and in the negative of that.
+
+    With `enough` the vocabulary is gone through part by part, and a token is left alone as soon as
+    both its ranks are known to be at least that.
+    """
+    norm, W_U = model.ln_final, model.unembed.weight  # vocab d
+    bias = W_U @ norm.b + model.unembed.b_U  # vocab
+    some = () if enough is None else (256, 2048, 16384)
+    parts = [slice(*ends) for ends in pairwise([0, *(i for i in some if i < len(W_U)), len(W_U)])]
+    ids = torch.arange(len(W_U), device=x.device)
+    signs = torch.tensor([1.0, -1.0], device=x.device, dtype=x.dtype)
     layers = []
     for i in progress(list(range(model.config.n_layers))):
         block, heads = model.blocks[i], []
@@ -204,14 +214,23 @@ def _own_ranks(
         for value, W_O in zip(v, block.attn.W_O, strict=True):
             W_O = W_O - W_O.mean(-1, keepdim=True)
             scale = ((value @ W_O).pow(2).mean(-1, keepdim=True) + norm.eps).sqrt()  # n 1
-            to_logits = W_O * norm.w @ W_U  # k vocab: cheaper than n outputs through W_U
-            ranks = []
-            for start in range(0, len(x), chunk):
-                part = slice(start, start + chunk)
-                written = value[part] / scale[part] @ to_logits  # n vocab
-                own = tokens[part, None]
-                for logits in (bias + written, bias - written):
-                    ranks.append((logits >= logits.gather(1, own)).sum(-1) - 1)
-            heads.append(torch.stack([torch.cat(ranks[sign::2]) for sign in (0, 1)]))
+            value, W_O = value / scale, W_O * norm.w
+            own = ((value @ W_O) * W_U[tokens]).sum(-1)  # n
+            own = bias[tokens] + signs[:, None] * own  # sign n
+            ranks = torch.zeros_like(own, dtype=torch.long)
+            left = torch.arange(len(x), device=x.device)
+            for part in parts:
+                if not len(left):
+                    break
+                to_logits = W_O @ W_U[part].T  # k part: cheaper than n outputs through W_U
+                for some in left.split(max(1, _LOGITS // len(W_U))):
+                    written = value[some] @ to_logits  # some part
+                    others = tokens[some, None] != ids[part]
+                    for rank, sign, least in zip(ranks, signs, own, strict=True):
+                        above = bias[part] + sign * written >= least[some, None]
+                        rank[some] += (above & others).sum(-1)
+                if enough is not None:
+                    left = left[(ranks[:, left] < enough).any(0)]
+            heads.append(ranks)
         layers.append(torch.stack(heads, 1))  # sign h n
     return torch.stack(layers, 1)

@@ -36,7 +36,7 @@ def ablate_nodes(
     sets: Mapping[str, Sequence[Keep]],
     *,
     value: Value = "group mean",
-    reference: Task | None = None,
+    reference: Task | Mapping[str, Task] | None = None,
     metrics: Metrics = "logit_diff",
     ablation: Ablation | None = None,
     progress: Progress = iter,
@@ -48,8 +48,8 @@ def ablate_nodes(
         task: the prompts, by their clean texts.
         sets: name -> (layer, head, role) of each node; an empty one changes nothing.
         value: what stands in: "zero", "mean", "group mean" or "resample".
-        reference: prompts, by their corrupted texts, for means and resampling; by default the
-            task's own.
+        reference: prompts, by their corrupted texts, for means and resampling, or those of each
+            set by its name; by default the task's own.
         metrics: as in `patch`.
         ablation: what is knocked out already, for instance all that is outside a circuit.
         progress: wraps the steps, for a progress bar.
@@ -63,6 +63,12 @@ def ablate_nodes(
     """
     if not sets:
         raise ValueError("no sets were given; expected a name and its (layer, head, role) for each")
+    if isinstance(reference, Mapping) and (
+        lost := [name for name in sets if name not in reference]
+    ):
+        raise ValueError(
+            f"there is no reference for the sets {lost}; give one for each, or one task"
+        )
     task = task.right_padded().to(model.device)
     kept_outputs(model, task, [node for nodes in sets.values() for node in nodes])  # for its errors
     last = model.config.n_layers - 1
@@ -71,7 +77,9 @@ def ablate_nodes(
         if nodes:
             groups[min(layer for layer, _, _ in nodes)].append(index)
     layers = sorted({layer for nodes in sets.values() for layer, _, _ in nodes})
-    new = stand_ins(model, task, [("z", i) for i in layers], value, reference=reference)
+    z: list[Key] = [("z", i) for i in layers]
+    given = [reference[name] for name in sets] if isinstance(reference, Mapping) else [reference]
+    sources = [stand_ins(model, task, z, value, reference=one) for one in given]
     readout = Readout(model, task, metrics)
     prepared = ablation.prepare(model, task) if ablation else None
     keys: list[Key] = [("z", layer) for layer in layers]
@@ -85,8 +93,7 @@ def ablate_nodes(
         if batch is None or batch.prompts is not rows:
             batch = None  # let go of its activations
             batch = _Nodes(model, task, rows, "clean", keys, readout, prepared)
-            instead = new(rows, batch.length)
-            found.append(batch.begin(list(sets.values()), {i: instead["z", i] for i in layers}))
+            found.append(batch.begin(list(sets.values()), [x(rows, batch.length) for x in sources]))
         batch.measure(found[-1], first, groups[first] if groups else [])
     swept = Swept.joined(found, by_length)
     title = f"{value} ablation of sets of nodes"
@@ -97,8 +104,13 @@ def ablate_nodes(
 class _Nodes(BaseRun):
     """Some prompts: their base run, and the sets of nodes that are replaced in it."""
 
-    def begin(self, sets: Sequence[Sequence[Keep]], new: Mapping[int, Tensor]) -> Swept:
-        """Work out where each set replaces what; nothing is yet."""
+    def begin(self, sets: Sequence[Sequence[Keep]], new: Sequence[Mapping[Key, Tensor]]) -> Swept:
+        """Work out where each set replaces what by which of the stand-ins; nothing is yet.
+
+        Args:
+            sets: of `ablate_nodes`.
+            new: the stand-ins of each set, or those of all.
+        """
         roles = sorted({role for nodes in sets for _, _, role in nodes})
         self.at = torch.stack(
             [self.pos == self.task.positions[role][:, None] for role in roles or ["END"]], -1
@@ -108,12 +120,16 @@ class _Nodes(BaseRun):
             layer: torch.zeros(
                 len(sets), n_heads, len(roles), dtype=torch.bool, device=self.end.device
             )
-            for layer in new
+            for _, layer in new[0]
         }
         for index, nodes in enumerate(sets):
             for layer, head, role in nodes:
                 self.members[layer][index, head, roles.index(role)] = True
-        self.new = {layer: z.expand_as(self.kept["z", layer]) for layer, z in new.items()}
+        self.own = torch.arange(len(sets), device=self.end.device) % len(new)
+        self.new = {
+            layer: torch.stack([one["z", layer].expand_as(self.kept["z", layer]) for one in new])
+            for layer in self.members
+        }  # set prompt pos head d_head
         everywhere = self.up_to_end[None]
         return Swept.unchanged(self.values, everywhere, len(sets))
 
@@ -144,4 +160,5 @@ class _Nodes(BaseRun):
     ) -> Tensor:
         """The stand-in at the nodes of each row's set, else the value."""
         here = self.members[layer][chosen[rows.job]] & rows.of(self.at)[:, None]  # row head role
-        return torch.where(here.any(-1)[..., None], rows.of(self.new[layer]), value)
+        new = self.new[layer][self.own[chosen[rows.job]], rows.prompt, rows.pos]
+        return torch.where(here.any(-1)[..., None], new, value)

@@ -55,6 +55,18 @@ def test_a_node_that_nothing_reads_changes_nothing():
     np.testing.assert_array_equal(same, unread)
 
 
+@pytest.mark.parametrize("value", ["resample", "group mean"])
+def test_each_set_may_have_prompts_of_its_own_to_stand_in(value):
+    model, task = random_model(), random_task()
+    others = {name: random_task(seed=seed) for seed, name in enumerate(SETS, 2)}
+    found = ablate_nodes(model, task, SETS, value=value, reference=others)
+    for name, nodes in SETS.items():
+        alone = ablate_nodes(model, task, {name: nodes}, value=value, reference=others[name])
+        np.testing.assert_allclose(found.logit_diff.sel(set=name), alone.logit_diff[0], atol=1e-6)
+    with pytest.raises(ValueError, match=r"no reference for the sets \['all'\]"):
+        ablate_nodes(model, task, SETS, reference={k: others[k] for k in SETS if k != "all"})
+
+
 @pytest.mark.parametrize(
     ("sets", "message"),
     [
