@@ -1,14 +1,16 @@
 """`make bench`: how fast the interventions are, beside what does the same today.
 
 Prints, from one interleaved run: the peak of a matrix product on this machine; a plain forward
-against it; every comparison of `rows` with its ratio, its goal, the floor of its operation count,
-peak memory and whether the numbers agree; and how cost grows with the model, the prompts' length
-and their number.
+against it; every comparison of `rows` with its ratio, its goal, how many times fewer operations
+ours takes (the ratio at equal rates, which no noise of the machine changes), the floor of its
+operation count, peak memory and whether the numbers agree; and how cost grows with the model, the
+prompts' length and their number.
 """
 
 import os
 import tempfile
 import warnings
+from functools import partial
 from typing import Annotated
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -65,33 +67,34 @@ def forward_row(model: interp.HookedGPT2, n: int, length: int, rounds: int) -> T
 def comparison(rows: list[Row], rounds: int, progress: Console) -> Table:
     """Every row, timed in turns with the matrix product that its floor is reckoned with."""
     table = Table(
-        "what", "prompts", "ours, s", "theirs, s", "times faster", "goal", "floor, s",
-        "of the peak", "memory, ours", "theirs", "largest difference",
+        "what", "prompts", "ours, s", "theirs, s", "times faster", "goal", "fewer operations",
+        "floor, s", "of the peak", "memory, ours", "theirs", "largest difference",
     )  # fmt: skip
     for row in rows:
         progress.print(f"{row.name}, {row.prompts} prompts", style="dim")
         product, work = matmul(2048, 768, 3072)
         calls = {"ours": row.ours, "theirs": row.theirs, "peak": product}
         results: dict[str, torch.Tensor] = {}
-        counted: list[int] = []
+        counted: dict[str, int] = {}
 
-        def ours(row: Row = row, results: dict = results, counted: list = counted) -> None:
-            counted.append(operations(lambda: results.update(ours=row.ours())))
+        def run(
+            side: str, row: Row = row, results: dict = results, counted: dict = counted
+        ) -> None:
+            call = getattr(row, side)
+            counted[side] = operations(lambda: results.update({side: call()}))
 
-        def theirs(row: Row = row, results: dict = results) -> None:
-            results.update(theirs=row.theirs())
-
-        memory = {"ours": peak_bytes(ours), "theirs": peak_bytes(theirs)}
+        memory = {side: peak_bytes(partial(run, side)) for side in ("ours", "theirs")}
         product()
         seconds = interleaved(calls, rounds, warm=True)
         whole = seconds["theirs"] / row.share
-        floor = counted[0] / (work / seconds["peak"])
+        floor = counted["ours"] / (work / seconds["peak"])
+        fewer = counted["theirs"] / row.share / counted["ours"]
         found, expected = results["ours"][row.sample], results["theirs"]
         difference = (found - expected).abs().max()
         scale = (expected - expected.median()).abs().max()
         table.add_row(
             row.name, str(row.prompts), f"{seconds['ours']:.2f}", f"{whole:.2f}",
-            f"{whole / seconds['ours']:.1f}", f"{row.goal:g}", f"{floor:.2f}",
+            f"{whole / seconds['ours']:.1f}", f"{row.goal:g}", f"{fewer:.1f}", f"{floor:.2f}",
             f"{floor / seconds['ours']:.0%}", *(f"{b / 2**20:.0f} MiB" for b in memory.values()),
             f"{difference / scale:.0e}",
         )  # fmt: skip
