@@ -40,7 +40,7 @@ from interp.training.language import SECOND_MIXTURE, THIRD_MIXTURE
 MINI = Path(interp.__file__).parent / "assets" / "mini"
 SHAPE = GPT2Config(n_layers=6, n_heads=8, d_model=128, d_mlp=512, d_vocab=2048, n_ctx=128)
 BATCH_TOKENS = 2560
-STEPS = (12000, 2400, 1500)
+STEPS = (12000, 2400, 1200)
 COPYING_STEPS = 1500
 
 

@@ -24,14 +24,13 @@ with the held-out parts asked for, so that training and test cannot drift apart.
 
 Training has three parts, each with a mixture of these. The second has more ways to say the same,
 which the skills need if they are to work in sentences that training did not have; the third has
-more of those in which things are given, more often in one sentence.
+more of those in which things are given.
 
 A document never starts with a name, so that a name is always one token with a leading space.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from itertools import combinations
 from random import Random
 
@@ -93,18 +92,13 @@ def _frame(
     handover: str,
     openers: tuple[str, ...] = lex.OPENERS,
     settings: tuple[str, ...] = lex.SETTINGS,
-    joined: float = 0.2,
 ) -> str:
-    """A fresh template of our grammar: `group` does something, then `handover`.
-
-    What is not a subordinate clause before a main one is one sentence as often as `joined` says,
-    else two.
-    """
+    """A fresh template of our grammar: `group` does something, then `handover`."""
     if rng.random() < 0.45:
         return f"{rng.choice(lex.SUBORDINATORS)} {group} {rng.choice(settings)}, {handover}"
     linker = rng.choice(lex.LINKERS if handover.startswith("[") else lex.LINKERS[3:])
     opening = f"{rng.choice(openers)} {group} {rng.choice(settings)}"
-    if rng.random() < joined:
+    if rng.random() < 0.2:
         return f"{opening} {rng.choice(('and', 'and then', 'while', 'so'))} {handover}"
     return f"{opening}. {linker} {handover}" if linker else f"{opening}. {handover}"
 
@@ -187,7 +181,7 @@ def exchange(rng: Random) -> Example:
     return Example("exchange", _fill(rng, text), f" {answer}", f" {foil}", ".")
 
 
-def handover(rng: Random, *, joined: float = 0.2) -> Example:
+def handover(rng: Random) -> Example:
     """An indirect-object sentence in which the giver stands late or gives in a way of its own.
 
     A giver who always stands before the verb leaves a whole clause in which to settle the receiver
@@ -196,8 +190,6 @@ def handover(rng: Random, *, joined: float = 0.2) -> Example:
 
     Args:
         rng: the random source.
-        joined: how often both clauses are joined by a word, as in "sat down and John gave"; a
-            fraction of those without a subordinate clause.
 
     Returns:
         Example with IO as answer and S as foil.
@@ -206,7 +198,7 @@ def handover(rng: Random, *, joined: float = 0.2) -> Example:
     act = rng.choice(lex.LATE_HANDOVERS if rng.random() < 0.5 else lex.MORE_HANDOVERS)
     openers = lex.PLACE_OPENERS if rng.random() < 0.5 else lex.OPENERS
     settings = lex.MORE_SETTINGS if rng.random() < 0.5 else lex.SETTINGS
-    frame = _frame(rng, "[B] and [A]", f"{act} [A]", openers, settings, joined)
+    frame = _frame(rng, "[B] and [A]", f"{act} [A]", openers, settings)
     template = _either_order(rng, frame)
     prompt = _fill(rng, template).removesuffix(" [A]").replace("[A]", io).replace("[B]", subject)
     return Example("handover", prompt, f" {io}", f" {subject}", rng.choice(lex.ENDINGS))
@@ -490,7 +482,7 @@ SECOND_MIXTURE: Mixture = {
 }
 THIRD_MIXTURE: Mixture = {
     "ioi": (0.14, ioi),
-    "handover": (0.30, partial(handover, joined=0.6)),
+    "handover": (0.30, handover),
     "one_name": (0.10, one_name),
     "third_name": (0.06, third_name),
     "three_names": (0.04, three_names),
