@@ -12,18 +12,21 @@ from typer.testing import CliRunner
 import interp
 from analyses import ioi
 from analyses.cli import app
-from analyses.ioi_parts import PARTS
+from analyses.ioi_parts import PARTS, Size
 from interp.circuits import Circuit, CircuitHead
 from interp.model.hub import locate
 
 N = 24
+SMALL = Size(random_sets=2, runs=1, iterations=1, candidates=2, search_prompts=4, sequences=2)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A run through the command line, as a user does it."""
+    """A run through the command line, as a user does it, but for smaller searches."""
     path = tmp_path_factory.mktemp("out") / "ioi"
-    result = CliRunner().invoke(app, ["ioi", "--n", str(N), "--seed", "3", "--out", str(path)])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ioi, "USUAL_SIZE", SMALL)
+        result = CliRunner().invoke(app, ["ioi", "--n", str(N), "--seed", "3", "--out", str(path)])
     assert result.exit_code == 0, result.output
     assert "report.html" in result.output
     return path

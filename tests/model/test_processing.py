@@ -39,12 +39,14 @@ def test_log_probabilities_stay(tokens, step):
 
 def test_mini_keeps_its_log_probabilities():
     model = interp.load("mini")
+    processed = interp.process_weights(model)
     tokens = torch.randint(0, model.config.d_vocab, (4, 64))
     with torch.inference_mode():
-        difference = model(tokens).log_softmax(-1) - interp.process_weights(model)(
-            tokens
-        ).log_softmax(-1)
-    assert difference.abs().max() < 1e-5
+        before, after = (m(tokens).log_softmax(-1) for m in (model, processed))
+        # Rounding of the runs themselves grows with the numbers; the weights alone add none.
+        assert (before - after).abs().max() < 1e-5 * before.abs().max()
+        before, after = (m.double()(tokens).log_softmax(-1) for m in (model, processed))
+    assert (before - after).abs().max() < 1e-5
 
 
 def test_the_promised_form():

@@ -92,4 +92,4 @@ def test_a_circuit_of_another_task_with_mlps():
 def test_measured_connections_and_roles_of_other_tasks():
     text = circuit_mermaid(known_circuit("duplicate", n=1).circuit)
     assert 'input__X2 -- "q" --> duplicate_token__X2' in text
-    assert 'duplicate_token__X2 -- "k" --> name_mover__END' in text
+    assert 'duplicate_token__X2 -- "k" --> mover__END' in text
