@@ -53,6 +53,7 @@ def run(
     resume: bool = False,
     checkpoints: Path = Path("out/train_mini"),
     shape: GPT2Config = SHAPE,
+    n_documents: int = 30_000,
     n_prompts: int = 2000,
     progress: bool = False,
 ) -> HookedGPT2:
@@ -66,6 +67,7 @@ def run(
         resume: go on from the checkpoints in `checkpoints`.
         checkpoints: directory of the running checkpoints, one a part.
         shape: sizes of the model; its d_vocab is an upper limit.
+        n_documents: documents that the tokenizer is trained on.
         n_prompts: held-out prompts for each figure.
         progress: show a bar.
 
@@ -73,7 +75,7 @@ def run(
         The trained model.
     """
     rng = Random(f"{seed}/tokenizer")
-    documents = [document(rng) for _ in range(30_000)]
+    documents = [document(rng) for _ in range(n_documents)]
     tokenizer = train_tokenizer(
         documents, d_vocab=shape.d_vocab, n_ctx=shape.n_ctx, words=single_token_words()
     )

@@ -16,7 +16,7 @@ from analyses.ioi_parts import PARTS, Size
 from interp.circuits import Circuit, CircuitHead
 from interp.model.hub import locate
 
-N = 24
+N = 12
 SMALL = Size(random_sets=2, runs=1, iterations=1, candidates=2, search_prompts=4, sequences=2)
 
 
@@ -26,7 +26,9 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("out") / "ioi"
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(ioi, "USUAL_SIZE", SMALL)
-        result = CliRunner().invoke(app, ["ioi", "--n", str(N), "--seed", "3", "--out", str(path)])
+        result = CliRunner().invoke(
+            app, ["ioi", "--n", str(N), "--seed", "3", "--threshold", "0.1", "--out", str(path)]
+        )
     assert result.exit_code == 0, result.output
     assert "report.html" in result.output
     return path
