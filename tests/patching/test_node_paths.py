@@ -33,7 +33,7 @@ SENDERS = [(1, 2, "S2"), (TOKENS, 0, "S2"), (0, 1, "END"), (0, 1, "S2"), (TOKENS
 )
 @torch.inference_mode()
 def test_effects_are_those_of_whole_runs(ports):
-    model, task = random_model(), random_task()
+    model, task = random_model(), random_task(4)
     paths = NodePaths(model, task)
     sent = paths.send(SENDERS)
     found = paths.receive(sent, ports)
