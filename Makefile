@@ -26,7 +26,7 @@ check: $(INSTALLED)  ## everything a change must pass
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
 
-bench: $(INSTALLED)  ## how fast the interventions are, beside TransformerLens; about 20 minutes
+bench: $(INSTALLED)  ## how fast the interventions are, beside TransformerLens
 	$(BIN)/python -m tests.benchmarks
 
 format: $(INSTALLED)

@@ -12,12 +12,12 @@ from typer.testing import CliRunner
 import interp
 from analyses import ioi
 from analyses.cli import app
-from analyses.ioi_parts import PARTS, Size
+from analyses.ioi_parts import PARTS
 from interp.circuits import Circuit, CircuitHead
 from interp.model.hub import locate
+from tests.analyses.sizes import SMALL
 
 N = 12
-SMALL = Size(random_sets=2, runs=1, iterations=1, candidates=2, search_prompts=4, sequences=2)
 
 
 @pytest.fixture(scope="module")

@@ -12,14 +12,13 @@ import xarray as xr
 
 import interp
 from analyses import ioi, ioi_circuit
-from analyses.ioi_parts import PARTS, Setting, Size, derivation, signals
+from analyses.ioi_parts import PARTS, Setting, derivation, signals
 from analyses.ioi_parts.setting import Measured, verdicts
 from analyses.ioi_parts.store import Shelf, fingerprint, load, save
 from interp.circuits import IOI_FIGURES, Circuit, CircuitHead, Link, published
 from interp.report import Table
 from interp.tasks import ioi as ioi_task
-
-SMALL = Size(random_sets=2, runs=1, iterations=1, candidates=2, search_prompts=4, sequences=2)
+from tests.analyses.sizes import SMALL
 
 
 @pytest.fixture(scope="module")

@@ -98,6 +98,8 @@ def comparison(rows: list[Row], rounds: int, progress: Console) -> Table:
             f"{floor / seconds['ours']:.0%}", *(f"{b / 2**20:.0f} MiB" for b in memory.values()),
             f"{difference / scale:.0e}",
         )  # fmt: skip
+        said = f"{whole / seconds['ours']:.1f} times faster, {fewer:.1f} times fewer operations"
+        progress.print(f"  {said}, {floor / seconds['ours']:.0%} of the peak", style="dim")
     return table
 
 
