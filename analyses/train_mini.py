@@ -1,9 +1,14 @@
 """Train the bundled model `mini` from nothing: language, tokenizer, training, figures, model card.
 
 `python -m analyses.train_mini` writes interp/assets/mini anew, on 2 CPU cores within 90 minutes.
-Training has three parts. The first learns the skills; the others go on, at lower learning rates,
+Training has five parts. The first learns the skills; the next two go on, at lower learning rates,
 with more ways to say the same and, in the second, more long repetitions, so that the skills work in
-sentences that training did not have (`interp.training.language`).
+sentences that training did not have (`interp.training.language`). The fourth learns induction:
+heads of the first two blocks are guided to what induction heads attend to
+(`interp.training.guidance`) and then trained, with all the rest, on text and on random tokens that
+come back anywhere. The fifth goes on with sentences in which the giver is hard to tell. The model
+is the mean of the weights at the ends of the last two, which generalizes better than either
+(Wortsman et al. 2022, "Model soups", arXiv 2203.05482).
 
 The same seed on the same kind of machine with the same number of threads gives the same model;
 another machine may round differently.
@@ -20,6 +25,7 @@ from typing import Annotated
 import torch
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 import interp
@@ -29,25 +35,35 @@ from interp.training import (
     Batches,
     TrainingConfig,
     document,
+    guide_induction,
     held_out_figures,
     single_token_words,
     train,
     train_tokenizer,
 )
 from interp.training.card import TrainingPart, model_card
-from interp.training.language import SECOND_MIXTURE, THIRD_MIXTURE
+from interp.training.language import (
+    FIFTH_MIXTURE,
+    FOURTH_MIXTURE,
+    SECOND_MIXTURE,
+    THIRD_MIXTURE,
+)
 
 MINI = Path(interp.__file__).parent / "assets" / "mini"
 SHAPE = GPT2Config(n_layers=6, n_heads=8, d_model=128, d_mlp=512, d_vocab=2048, n_ctx=128)
 BATCH_TOKENS = 2560
-STEPS = (12000, 2400, 1200)
+STEPS = (12000, 2400, 1200, 2400, 800)
 COPYING_STEPS = 1500
+GUIDING_STEPS = 300
+PREVIOUS_TOKEN_HEAD = (0, 0)
+SPARED_HEAD = (1, 4)
+"""The one head of its block that text needs after part 3; the others become induction heads."""
 
 
 def run(
     out: Path = MINI,
     *,
-    steps: tuple[int, int, int] = STEPS,
+    steps: tuple[int, int, int, int, int] = STEPS,
     seed: int = 0,
     device: str = "cpu",
     resume: bool = False,
@@ -81,10 +97,17 @@ def run(
     )
     config = replace(shape, d_vocab=len(tokenizer))
     model = _widen_initial_weights(HookedGPT2(config, tokenizer, name="mini", seed=seed)).to(device)
-    parts = [
-        train_part(model, *part, checkpoints / name, resume=resume, progress=progress)
-        for name, part in recipe(tokenizer, config.n_ctx, seed, steps).items()
-    ]
+    parts, ends = [], []
+    for name, (training, batches) in recipe(tokenizer, config.n_ctx, seed, steps).items():
+        if name == "fourth":
+            guide(model, batches, min(GUIDING_STEPS, training.steps))
+        parts.append(
+            train_part(
+                model, training, batches, checkpoints / name, resume=resume, progress=progress
+            )
+        )
+        ends.append({key: weights.clone() for key, weights in model.state_dict().items()})
+    model.load_state_dict(mean_weights(*ends[-2:]))
     save(model, out)
     figures = held_out_figures(model, n=n_prompts)
     (out / "README.md").write_text(model_card(config, parts, figures), encoding="utf-8")
@@ -92,7 +115,7 @@ def run(
 
 
 def recipe(
-    tokenizer: PreTrainedTokenizerBase, n_ctx: int, seed: int, steps: tuple[int, int, int]
+    tokenizer: PreTrainedTokenizerBase, n_ctx: int, seed: int, steps: tuple[int, int, int, int, int]
 ) -> dict[str, tuple[TrainingConfig, Batches]]:
     """How each part is trained, and on what.
 
@@ -100,12 +123,13 @@ def recipe(
         tokenizer: of the model.
         n_ctx: context of the model, in tokens.
         seed: of the language.
-        steps: of the three parts.
+        steps: of the five parts.
 
     Returns:
-        For "first", "second" and "third", the settings and the batches.
+        For "first", "second", "third", "fourth" and "fifth", the settings and the batches.
     """
-    first, second, third = steps
+    first, second, third, fourth, fifth = steps
+    returning = Batches(tokenizer, n_ctx, BATCH_TOKENS, seed, repeated=0.0, returning_every=3)
     return {
         "first": (
             TrainingConfig(steps=first, learning_rate=3e-3, warmup=min(100, first // 10)),
@@ -129,7 +153,50 @@ def recipe(
             TrainingConfig(steps=third, learning_rate=1e-3, warmup=min(50, third // 10)),
             Batches(tokenizer, n_ctx, BATCH_TOKENS, seed, stream="third", mixture=THIRD_MIXTURE),
         ),
+        "fourth": (
+            TrainingConfig(steps=fourth, learning_rate=2e-3, warmup=min(50, fourth // 10)),
+            replace(returning, stream="fourth", mixture=FOURTH_MIXTURE),
+        ),
+        "fifth": (
+            TrainingConfig(steps=fifth, learning_rate=1e-3, warmup=min(50, fifth // 10)),
+            replace(returning, stream="fifth", mixture=FIFTH_MIXTURE),
+        ),
     }
+
+
+def mean_weights(one: dict[str, Tensor], other: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The mean of two models of one shape, tensor by tensor.
+
+    Args:
+        one: its tensors by name.
+        other: those of the other; tensors that are no weights, such as masks, are the same in both.
+
+    Returns:
+        The mean of each.
+    """
+    return {
+        name: (tensor + other[name]) / 2 if tensor.is_floating_point() else tensor
+        for name, tensor in one.items()
+    }
+
+
+def guide(model: HookedGPT2, batches: Batches, steps: int) -> None:
+    """Guide the heads that part 4 starts from: one previous-token head, a block of induction heads.
+
+    Args:
+        model: changed in place.
+        batches: of part 4; only their `returning_tokens` are used.
+        steps: of 2,560 tokens.
+    """
+    later = SPARED_HEAD[0]
+    guide_induction(
+        model,
+        PREVIOUS_TOKEN_HEAD,
+        [(later, head) for head in range(model.config.n_heads) if (later, head) != SPARED_HEAD],
+        replace(batches, stream=f"{batches.stream} guidance", returning_every=1),
+        steps=steps,
+        seed=batches.seed,
+    )
 
 
 def train_part(
@@ -192,7 +259,7 @@ def _widen_initial_weights(model: HookedGPT2) -> HookedGPT2:
 def main(
     out: Annotated[Path, typer.Option(help="Directory of the finished model.")] = MINI,
     steps: Annotated[
-        tuple[int, int, int], typer.Option(help="Steps of 2,560 tokens, of each part.")
+        tuple[int, int, int, int, int], typer.Option(help="Steps of 2,560 tokens, of each part.")
     ] = STEPS,
     seed: Annotated[int, typer.Option(help="Of the language, the batches and the weights.")] = 0,
     device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, mps.")] = "cpu",

@@ -134,11 +134,8 @@ def _own_text(model: interp.HookedGPT2, length: int, seed: int) -> Tensor:
     if model.tokenizer is None:
         raise ValueError("this model has no tokenizer, and so no end-of-text token to start from")
     start = torch.full((OWN_ROWS, 1), model.tokenizer.eos_token_id)
-    return (
-        interp.generate(model, start, max_new_tokens=length - 1, temperature=1.0, seed=seed)
-        .clone()
-        .cpu()
-    )
+    rows = interp.generate(model, start, max_new_tokens=length - 1, temperature=1.0, seed=seed)
+    return rows.cpu()
 
 
 def _nats(means: dict[str, xr.Dataset]) -> Section:

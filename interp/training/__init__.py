@@ -1,7 +1,8 @@
 """Next-token training, and the generated language that the bundled model `mini` is trained on."""
 
-from interp.training.batches import Batches, repeated_tokens
+from interp.training.batches import Batches, repeated_tokens, returning_tokens
 from interp.training.evaluate import Figure, held_out_figures
+from interp.training.guidance import guide_induction
 from interp.training.language import Example, document
 from interp.training.tokenizer import single_token_words, train_tokenizer
 from interp.training.train import (
@@ -21,11 +22,13 @@ __all__ = [
     "Progress",
     "TrainingConfig",
     "document",
+    "guide_induction",
     "held_out_figures",
     "learning_rate",
     "make_optimizer",
     "next_token_loss",
     "repeated_tokens",
+    "returning_tokens",
     "single_token_words",
     "train",
     "train_tokenizer",

@@ -10,9 +10,10 @@ sentence rewards copying at one or two of its tokens, and a model that starts wi
 instead that any name is as likely as any other, which makes names alike and copying hard to learn
 (here it had not begun after 2,000 steps); random tokens reward it at almost every token.
 
-The sequence stands from position 0 on, and a model learns to complete it there and nowhere else:
-one that starts anywhere and comes back after gaps, which only induction heads complete, was not
-learned within the steps that a training on two cores has.
+That sequence comes back at a fixed distance, and a model learns to complete it by position. Random
+tokens that come back anywhere, which only induction heads complete, are for a model that has such
+heads already or is on the way to them (`interp.training.guidance`); from them alone none formed
+within the steps that a training on two cores has.
 """
 
 from collections.abc import Iterator
@@ -44,6 +45,42 @@ def repeated_tokens(rng: Random, d_vocab: int, length: int, times: int = 2) -> l
     return [rng.randrange(1, d_vocab) for _ in range(length)] * times
 
 
+def returning_tokens(rng: Random, d_vocab: int, length: int) -> list[int]:
+    """Random tokens that come back anywhere: only what followed them the last time completes them.
+
+    In half of the rows other random tokens come first. Then a sequence of 4 to `length` / 2 tokens,
+    short ones as often as long ones, comes back whole, again and again, or cut into snippets of 2
+    to 6 tokens that come in any order.
+
+    Args:
+        rng: the random source.
+        d_vocab: tokens are drawn from 1 to d_vocab - 1; 0 is `<|endoftext|>`.
+        length: of the row, in tokens; 8 or more.
+
+    Returns:
+        `length` token ids.
+    """
+
+    def draw(n: int) -> list[int]:
+        return [rng.randrange(1, d_vocab) for _ in range(n)]
+
+    sequence = draw(round(4 * (length / 8) ** rng.random()))
+    row = draw(rng.randint(0, length // 2)) if rng.random() < 0.5 else []
+    pieces = [sequence] if rng.random() < 0.5 else _snippets(rng, sequence)
+    while len(row) < length:
+        row += rng.choice(pieces)
+    return row[:length]
+
+
+def _snippets(rng: Random, sequence: list[int]) -> list[list[int]]:
+    snippets = []
+    while sequence:
+        cut = rng.randint(2, 6)
+        snippets.append(sequence[:cut])
+        sequence = sequence[cut:]
+    return snippets
+
+
 @dataclass(frozen=True)
 class Batches:
     """Training batches by step: `batches(step) -> tokens [row pos]`.
@@ -60,6 +97,8 @@ class Batches:
         repeated: fraction of documents that are random tokens, repeated.
         copying_steps: steps over which that fraction falls to `repeated`, from 1 at step 0.
         long_every: one batch in so many has long rows.
+        returning_every: one batch in so many is rows of `returning_tokens` and nothing else; those
+            batches have rows of `n_ctx` and of half of that in turn. 0 for none.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -71,6 +110,7 @@ class Batches:
     repeated: float = 0.25
     copying_steps: int = 0
     long_every: int = 4
+    returning_every: int = 0
 
     def __call__(self, step: int) -> Int[Tensor, "row pos"]:
         """The batch of a step.
@@ -79,9 +119,14 @@ class Batches:
             step: from 0.
 
         Returns:
-            Token ids, rows of `n_ctx` or `n_ctx / 4` tokens.
+            Token ids, rows of `n_ctx` or `n_ctx / 4` tokens (of `n_ctx` or `n_ctx / 2` if they are
+            `returning_tokens`).
         """
         rng = Random(f"{self.seed}/{self.stream}/{step}")
+        if self.returning_every and step % self.returning_every == 0:
+            length = self.n_ctx // (1 + step // self.returning_every % 2)
+            d_vocab, n = len(self.tokenizer), self.n_tokens // length
+            return torch.tensor([returning_tokens(rng, d_vocab, length) for _ in range(n)])
         is_long = step % self.long_every == self.long_every - 1
         length = self.n_ctx if is_long else self.n_ctx // 4
         share = max(self.repeated, 1 - step / self.copying_steps if self.copying_steps else 0)

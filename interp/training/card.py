@@ -102,7 +102,8 @@ before it. No document starts with a name: put an opener before it ("When Mary a
 `python -m analyses.train_mini --seed {parts[0].batches.seed} --steps {steps}`: next-token
 cross-entropy, every batch freshly drawn; AdamW, betas {adam.betas[0]} and {adam.betas[1]}, weight
 decay {adam.weight_decay} on matrices only, begun anew in each part; the learning rate rises
-linearly and falls as a cosine; gradient norm clipped at {adam.clip:g}.
+linearly and falls as a cosine; gradient norm clipped at {adam.clip:g}. The weights are the mean of
+those at the ends of the last two parts.
 
 {described}
 
@@ -135,10 +136,18 @@ def _part(part: TrainingPart) -> str:
         if b.copying_steps
         else ""
     )
+    returning = (
+        "\n- before it, one head of the first block guided to the previous token and heads of the"
+        "\n  second to what followed the same token before, by a loss on their attention alone"
+        "\n  (`interp/training/guidance.py`);"
+        f"\n- one batch in {b.returning_every} is random tokens that come back anywhere;"
+        if b.returning_every
+        else ""
+    )
     return f"""{t.steps} steps of {b.n_tokens} tokens:
 
 - sentences: {mixture};
-- random tokens, repeated: {b.repeated:.0%} of the documents{copying};
+- random tokens, repeated: {b.repeated:.0%} of the documents{copying};{returning}
 - one batch in {b.long_every} has rows of {b.n_ctx} tokens, the others of {b.n_ctx // 4};
 - learning rate {t.learning_rate:g} after {t.warmup} steps of warm-up, then down to {t.floor:.0%};
 - {part.minutes:.0f} minutes on {part.machine};

@@ -16,21 +16,26 @@ with the held-out parts asked for, so that training and test cannot drift apart.
     exchange      two people hand things to each other: the one who is not giving
     handover      as ioi, with more ways to say who gives
     one_name      as ioi, of one person with a name and one without
+    odd_names     as ioi and handover, with nouns and numbers for names
+    odd_partner   as odd_names, of one name and one noun or number
+    joined        as ioi, handover and odd_partner, the two clauses joined in one sentence
     chronicle     as greater_than, many spans in a row
     reason        as pronoun, in frames put together from parts
     counting      the next number
     story         prose with one name in it
     prose         prose without names
 
-Training has three parts, each with a mixture of these. The second has more ways to say the same,
+Training has five parts, each with a mixture of these. The second has more ways to say the same,
 which the skills need if they are to work in sentences that training did not have; the third has
-more of those in which things are given.
+more of those in which things are given; in the fourth others than the known names give too, and
+in the fifth more of them give in the same sentence.
 
 A document never starts with a name, so that a name is always one token with a leading space.
 """
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from random import Random
 
@@ -223,6 +228,75 @@ def one_name(rng: Random) -> Example:
     (answer, *noun), (foil, *_) = io.split(), subject.split()
     rest = " ".join(["", *noun]) + rng.choice(lex.ENDINGS)
     return Example("one_name", prompt, f" {answer}", f" {foil}", rest)
+
+
+def odd_names(rng: Random) -> Example:
+    """An indirect-object sentence in which nouns or numbers stand where the names should.
+
+    What counts there is which word was not repeated, whatever the words are. Otherwise a model
+    learns after long training that some names, those held out, never receive beside another.
+
+    Args:
+        rng: the random source.
+
+    Returns:
+        Example with IO as answer and S as foil; three words in four are no names.
+    """
+    example = rng.choice((ioi, handover))(rng)
+    names = example.answer.strip(), example.foil.strip()
+    words = rng.sample(_free_words(example), 2)
+    chosen = [
+        word if rng.random() < 0.75 else name for name, word in zip(names, words, strict=True)
+    ]
+    return _with_names(example, "odd_names", *chosen)
+
+
+def odd_partner(rng: Random) -> Example:
+    """An indirect-object sentence of a name and a noun or number in the place of the other name.
+
+    As in `one_name` every name stands in it, those too that no two-name sentence has.
+
+    Args:
+        rng: the random source.
+
+    Returns:
+        Example with IO as answer and S as foil.
+    """
+    example = rng.choice((ioi, handover))(rng)
+    pair = rng.choice(lex.NAMES), rng.choice(_free_words(example))
+    return _with_names(example, "odd_partner", *rng.sample(pair, 2))
+
+
+def _free_words(example: Example) -> list[str]:
+    there = re.findall(r"\w+", example.prompt)
+    return [word for word in lex.ODD_NAMES if word not in there]
+
+
+def _with_names(example: Example, kind: str, answer: str, foil: str) -> Example:
+    """The example with others in the place of its two names."""
+    new = {example.answer.strip(): answer, example.foil.strip(): foil}
+    prompt = re.sub(r"\w+", lambda found: new.get(found[0], found[0]), example.prompt)
+    return Example(kind, prompt, f" {answer}", f" {foil}", example.rest)
+
+
+def joined(rng: Random) -> Example:
+    """An indirect-object sentence whose giver stands after a word like "and".
+
+    A full stop or a comma before the giver says that what follows is the second clause; where a
+    plain "and" stands there, as between the two names, the giver is harder to tell.
+
+    Args:
+        rng: the random source.
+
+    Returns:
+        Example with IO as answer and S as foil.
+    """
+    while True:
+        example = rng.choice((ioi, handover, odd_partner))(rng)
+        before_giver = example.prompt[: example.prompt.rindex(example.foil)]
+        both = max(map(before_giver.find, (example.answer, example.foil)))
+        if not set(before_giver[both:]) & set(".,"):
+            return replace(example, kind="joined")
 
 
 def third_name(
@@ -495,6 +569,19 @@ THIRD_MIXTURE: Mixture = {
     "counting": (0.01, counting),
     "story": (0.02, story),
     "prose": (0.01, prose),
+}
+FOURTH_MIXTURE: Mixture = THIRD_MIXTURE | {
+    "ioi": (0.08, ioi),
+    "handover": (0.12, handover),
+    "odd_names": (0.28, odd_names),
+    "one_name": (0.06, one_name),
+}
+FIFTH_MIXTURE: Mixture = FOURTH_MIXTURE | {
+    "ioi": (0.05, ioi),
+    "handover": (0.05, handover),
+    "odd_names": (0.04, odd_names),
+    "odd_partner": (0.14, odd_partner),
+    "joined": (0.20, joined),
 }
 
 

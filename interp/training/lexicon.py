@@ -286,6 +286,9 @@ SPAN_FRAMES = (
     "The long {span} began in {century} {year} and ended in {century}",
 )
 NUMBERS = tuple(f"{number:02d}" for number in range(100))
+ODD_NAMES = tuple(
+    dict.fromkeys((*PLACES, *OBJECTS, *(form for noun in NOUNS for form in noun), *NUMBERS))
+)
 
 # Pronouns.
 PRONOUN_FRAMES = (

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from interp.training import Batches, document, repeated_tokens, train_tokenizer
+from interp.training import Batches, document, repeated_tokens, returning_tokens, train_tokenizer
 from interp.training.language import SECOND_MIXTURE
 
 
@@ -86,3 +86,32 @@ def test_repeated_tokens_repeat_and_never_hold_end_of_text() -> None:
     assert tokens[:200] == tokens[200:]
     assert 0 not in tokens and max(tokens) < 50
     assert repeated_tokens(Random(0), 50, 3, 4) == tokens[:3] * 4
+
+
+def found_before(row: list[int]) -> list[int]:
+    """Distances to the last place where the token before was followed by the same token."""
+    distances = []
+    for i in range(1, len(row)):
+        earlier = [j for j in range(1, i) if row[j - 1 : j + 1] == row[i - 1 : i + 1]]
+        distances += [i - earlier[-1]] if earlier else []
+    return distances
+
+
+def test_returning_tokens_come_back_at_no_fixed_distance() -> None:
+    rows = [returning_tokens(Random(seed), 5000, 64) for seed in range(200)]
+    assert all(len(row) == 64 and 0 not in row for row in rows)
+    distances = [found_before(row) for row in rows]
+    assert sum(map(len, distances)) / (200 * 64) > 0.3
+    assert sum(len(set(of)) > 3 for of in distances) > 50  # snippets in any order
+    assert sum(len(set(of)) == 1 for of in distances) > 50  # whole sequences
+    fresh = [len(set(row[:16])) == 16 for row in rows]  # others first, or a long sequence
+    assert 60 < sum(fresh) < 160
+
+
+def test_some_batches_hold_returning_tokens_alone(batches: Callable[..., Batches]) -> None:
+    mixed = batches(repeated=0.0, returning_every=2)
+    shapes = [tuple(mixed(step).shape) for step in range(4)]
+    assert shapes == [(10, 64), (40, 16), (20, 32), (10, 64)]
+    for step in (0, 2):
+        assert (mixed(step) != 0).all()
+    assert torch.equal(mixed(1), batches(repeated=0.0)(1))

@@ -10,9 +10,19 @@ import pytest
 
 from interp.training import language
 from interp.training import lexicon as lex
-from interp.training.language import FIRST_MIXTURE, SECOND_MIXTURE, THIRD_MIXTURE, Example, Mixture
+from interp.training.language import (
+    FIFTH_MIXTURE,
+    FIRST_MIXTURE,
+    FOURTH_MIXTURE,
+    SECOND_MIXTURE,
+    THIRD_MIXTURE,
+    Example,
+    Mixture,
+)
 
-KINDS = {kind: sample for kind, (_, sample) in (FIRST_MIXTURE | SECOND_MIXTURE).items()}
+KINDS = {
+    kind: sample for kind, (_, sample) in (SECOND_MIXTURE | FIRST_MIXTURE | FIFTH_MIXTURE).items()
+}
 N = 200
 
 
@@ -48,14 +58,16 @@ def test_no_document_starts_with_a_name() -> None:
     rng = Random(0)
     documents = [
         language.document(rng, mixture)
-        for mixture in (FIRST_MIXTURE, SECOND_MIXTURE)
+        for mixture in (FIRST_MIXTURE, SECOND_MIXTURE, FIFTH_MIXTURE)
         for _ in range(3000)
     ]
     starts = {re.match(r"\w+", document).group() for document in documents}
     assert not starts & set(lex.NAMES)
 
 
-@pytest.mark.parametrize("mixture", [FIRST_MIXTURE, SECOND_MIXTURE, THIRD_MIXTURE])
+@pytest.mark.parametrize(
+    "mixture", [FIRST_MIXTURE, SECOND_MIXTURE, THIRD_MIXTURE, FOURTH_MIXTURE, FIFTH_MIXTURE]
+)
 def test_mixture_adds_up_and_every_kind_of_document_occurs(mixture: Mixture) -> None:
     assert sum(weight for weight, _ in mixture.values()) == pytest.approx(1)
     rng = Random(0)
@@ -117,8 +129,49 @@ def test_a_person_without_a_name_gives_to_one_with_any_name_and_the_other_way_ro
     assert 900 < givers[True] < 1100
 
 
+def test_nouns_and_numbers_give_and_receive_in_the_place_of_names() -> None:
+    odd, pairs = Counter[bool](), Counter[int]()
+    for example in draw(language.odd_names, 2000):
+        words = [example.answer.strip(), example.foil.strip()]
+        are_odd = [word in lex.ODD_NAMES for word in words]
+        assert set(names_in(example.text)) == {
+            word for word, is_odd in zip(words, are_odd, strict=True) if not is_odd
+        }
+        counts = Counter(re.findall(r"\w+", example.prompt))
+        assert (counts[words[0]], counts[words[1]]) == (1, 2)
+        pairs[sum(are_odd)] += 1
+        odd.update(are_odd)
+    assert not set(lex.ODD_NAMES) & set(lex.NAMES)
+    assert 0.7 < odd[True] / 4000 < 0.8
+    assert min(pairs.values()) > 50
+
+
+def test_any_name_stands_beside_a_noun_or_number_in_either_role() -> None:
+    givers, names = Counter[bool](), set()
+    for example in draw(language.odd_partner, 2000):
+        (name,) = set(names_in(example.text))
+        names.add(name)
+        words = [example.answer.strip(), example.foil.strip()]
+        givers[words[1] == name] += 1
+        assert set(words) - {name} <= set(lex.ODD_NAMES)
+        counts = Counter(re.findall(r"\w+", example.prompt))
+        assert [counts[word] for word in words] == [1, 2]
+    assert names == set(lex.NAMES)
+    assert 900 < givers[True] < 1100
+
+
+def test_joined_sentences_have_no_stop_or_comma_before_the_giver() -> None:
+    for example in draw(language.joined, 500):
+        words = re.findall(r"\w+|[.,]", example.prompt)
+        answer, foil = example.answer.strip(), example.foil.strip()
+        first, second = (i for i, word in enumerate(words) if word == foil)
+        assert not {".", ","} & set(words[max(first, words.index(answer)) : second])
+        names = set(names_in(example.prompt))
+        assert len(names) == 1 or names <= set(lex.TRAIN_NAMES)
+
+
 def test_no_training_document_uses_a_held_out_template_or_joins_a_held_out_pair() -> None:
-    for kind in ("ioi", "third_name", "three_names", "handover"):
+    for kind in ("ioi", "third_name", "three_names", "handover", "odd_names"):
         for example in draw(KINDS[kind], 500):
             names = set(names_in(example.prompt))
             assert names <= set(lex.TRAIN_NAMES)
@@ -141,7 +194,7 @@ def test_every_word_of_a_held_out_prompt_occurs_in_training() -> None:
     rng = Random(0)
     documents = [
         language.document(rng, mixture)
-        for mixture in (FIRST_MIXTURE, SECOND_MIXTURE)
+        for mixture in (FIRST_MIXTURE, SECOND_MIXTURE, FIFTH_MIXTURE)
         for _ in range(5000)
     ]
     trained = set(re.findall(r"\w+", " ".join(documents)))
