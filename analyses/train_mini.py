@@ -1,14 +1,13 @@
 """Train the bundled model `mini` from nothing: language, tokenizer, training, figures, model card.
 
-`python -m analyses.train_mini` writes interp/assets/mini anew, on 2 CPU cores within 90 minutes.
+`python -m analyses.train_mini` writes interp/assets/mini anew, in about 90 minutes of 2 CPU cores
+that do nothing else.
 Training has five parts. The first learns the skills; the next two go on, at lower learning rates,
 with more ways to say the same and, in the second, more long repetitions, so that the skills work in
 sentences that training did not have (`interp.training.language`). The fourth learns induction:
 heads of the first two blocks are guided to what induction heads attend to
 (`interp.training.guidance`) and then trained, with all the rest, on text and on random tokens that
-come back anywhere. The fifth goes on with sentences in which the giver is hard to tell. The model
-is the mean of the weights at the ends of the last two, which generalizes better than either
-(Wortsman et al. 2022, "Model soups", arXiv 2203.05482).
+come back anywhere. The fifth goes on with sentences in which the giver is hard to tell.
 
 The same seed on the same kind of machine with the same number of threads gives the same model;
 another machine may round differently.
@@ -25,7 +24,6 @@ from typing import Annotated
 import torch
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 import interp
@@ -97,7 +95,7 @@ def run(
     )
     config = replace(shape, d_vocab=len(tokenizer))
     model = _widen_initial_weights(HookedGPT2(config, tokenizer, name="mini", seed=seed)).to(device)
-    parts, ends = [], []
+    parts = []
     for name, (training, batches) in recipe(tokenizer, config.n_ctx, seed, steps).items():
         if name == "fourth":
             guide(model, batches, min(GUIDING_STEPS, training.steps))
@@ -106,8 +104,6 @@ def run(
                 model, training, batches, checkpoints / name, resume=resume, progress=progress
             )
         )
-        ends.append({key: weights.clone() for key, weights in model.state_dict().items()})
-    model.load_state_dict(mean_weights(*ends[-2:]))
     save(model, out)
     figures = held_out_figures(model, n=n_prompts)
     (out / "README.md").write_text(model_card(config, parts, figures), encoding="utf-8")
@@ -161,22 +157,6 @@ def recipe(
             TrainingConfig(steps=fifth, learning_rate=1e-3, warmup=min(50, fifth // 10)),
             replace(returning, stream="fifth", mixture=FIFTH_MIXTURE),
         ),
-    }
-
-
-def mean_weights(one: dict[str, Tensor], other: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The mean of two models of one shape, tensor by tensor.
-
-    Args:
-        one: its tensors by name.
-        other: those of the other; tensors that are no weights, such as masks, are the same in both.
-
-    Returns:
-        The mean of each.
-    """
-    return {
-        name: (tensor + other[name]) / 2 if tensor.is_floating_point() else tensor
-        for name, tensor in one.items()
     }
 
 

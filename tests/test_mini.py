@@ -16,7 +16,7 @@ SUMS = {
     "second": [1814587, 2035820, 2203306],
     "third": [1790433, 2040762, 1856759],
     "fourth": [2456397, 2515400, 1555046],
-    "fifth": [2477772, 2493903, 1554782],
+    "fifth": [2477772, 2493903, 1576726],
 }
 """Of the token ids of three batches of each part; a change of the language makes another model."""
 
@@ -61,20 +61,8 @@ def missed(mini: HookedGPT2) -> set[tuple[str, str]]:
     }
 
 
-def test_it_reaches_what_is_required_but_for_what_the_card_says(
-    missed: set[tuple[str, str]],
-) -> None:
-    admitted = {
-        tuple(cell.strip() for cell in row.split("|")[1:3])
-        for row in (MINI / "README.md").read_text(encoding="utf-8").splitlines()
-        if "MISSED" in row
-    }
-    assert missed <= admitted
-    assert len(admitted) <= 1
-
-
-@pytest.mark.xfail(reason="IOI with new names in new templates: 0.979 of 0.99")
-def test_it_reaches_all_that_is_required() -> None:
+def test_it_reaches_all_that_is_required(missed: set[tuple[str, str]]) -> None:
+    assert not missed
     assert "MISSED" not in (MINI / "README.md").read_text(encoding="utf-8")
 
 

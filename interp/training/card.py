@@ -102,8 +102,7 @@ before it. No document starts with a name: put an opener before it ("When Mary a
 `python -m analyses.train_mini --seed {parts[0].batches.seed} --steps {steps}`: next-token
 cross-entropy, every batch freshly drawn; AdamW, betas {adam.betas[0]} and {adam.betas[1]}, weight
 decay {adam.weight_decay} on matrices only, begun anew in each part; the learning rate rises
-linearly and falls as a cosine; gradient norm clipped at {adam.clip:g}. The weights are the mean of
-those at the ends of the last two parts.
+linearly and falls as a cosine; gradient norm clipped at {adam.clip:g}.
 
 {described}
 

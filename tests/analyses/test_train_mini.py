@@ -64,10 +64,3 @@ def test_initial_weights_give_activations_of_gpt2s_size() -> None:
     model = train_mini._widen_initial_weights(HookedGPT2(config))
     assert model.W_Q.std().item() == pytest.approx(0.02 * 4, rel=0.05)  # sqrt(768 / 48) = 4
     assert model.W_E.std().item() == pytest.approx(0.02 * 8, rel=0.05)
-
-
-def test_the_mean_of_weights_leaves_masks_alone() -> None:
-    mask = torch.tensor([True, False])
-    one, other = {"w": torch.tensor([1.0, 2.0]), "m": mask}, {"w": torch.zeros(2), "m": mask}
-    mean = train_mini.mean_weights(one, other)
-    assert mean["w"].tolist() == [0.5, 1.0] and mean["m"] is mask
