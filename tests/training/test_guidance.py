@@ -15,7 +15,7 @@ SHAPE = GPT2Config(n_layers=3, n_heads=4, d_model=64, d_mlp=64, d_vocab=60, n_ct
 
 def batches(step: int) -> torch.Tensor:
     rng = Random(step)
-    return torch.tensor([returning_tokens(rng, 60, 24) for _ in range(16)])
+    return torch.tensor([returning_tokens(rng, 60, 24) for _ in range(12)])
 
 
 def test_induction_heads_attend_after_earlier_occurrences() -> None:
