@@ -56,7 +56,7 @@ def missed(mini: HookedGPT2) -> set[tuple[str, str]]:
     """Skills whose whole interval is below what is required, on fewer and other prompts."""
     return {
         (figure.skill, figure.held_out)
-        for figure in held_out_figures(mini, n=400, seed=2)
+        for figure in held_out_figures(mini, n=200, seed=2)
         if figure.required is not None and figure.estimate.high < figure.required
     }
 

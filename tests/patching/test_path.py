@@ -47,7 +47,7 @@ def plain(receivers, task, i):
 @pytest.mark.parametrize("receivers", RECEIVERS, ids=lambda r: f"{r.site} {r.positions}")
 @torch.inference_mode()
 def test_senders_of_every_kind_to_receivers_of_every_kind(receivers, mlps):
-    model, task = random_model(), random_task(3, (6, 4))
+    model, task = random_model(), random_task(2, (6, 4))
 
     def twin(i, site, layer, **options):
         options |= {"mlps": mlps, "direction": direction}
@@ -58,13 +58,13 @@ def test_senders_of_every_kind_to_receivers_of_every_kind(receivers, mlps):
     assert heads.attrs["mlps"] == mlps and heads.logit_diff.dims == ("layer", "head", "prompt")
     close(
         heads.logit_diff.values,
-        [[[twin(i, "z", n, head=h) for i in range(3)] for h in range(4)] for n in range(3)],
+        [[[twin(i, "z", n, head=h) for i in range(2)] for h in range(4)] for n in range(3)],
     )
     of_mlps = path_patch(model, task, receivers, site="mlp_out", mlps=mlps)
-    close(of_mlps.logit_diff.values, [[twin(i, "mlp_out", n) for i in range(3)] for n in range(3)])
+    close(of_mlps.logit_diff.values, [[twin(i, "mlp_out", n) for i in range(2)] for n in range(3)])
     direction = "denoising"
     of_tokens = path_patch(model, task, receivers, site="embed", mlps=mlps, direction=direction)
-    close(of_tokens.logit_diff.values, [twin(i, "embed", 0) for i in range(3)])
+    close(of_tokens.logit_diff.values, [twin(i, "embed", 0) for i in range(2)])
     by_role = path_patch(
         model, task, receivers, over=("layer", "head", "role"), heads=[1, 2], mlps=mlps,
         direction=direction,
@@ -72,7 +72,7 @@ def test_senders_of_every_kind_to_receivers_of_every_kind(receivers, mlps):
     close(
         by_role.logit_diff.values,
         [
-            [[[twin(i, "z", n, head=h, pos=int(task.positions[r][i])) for i in range(3)]
+            [[[twin(i, "z", n, head=h, pos=int(task.positions[r][i])) for i in range(2)]
               for r in ("S2", "END")] for h in (1, 2)]
             for n in range(3)
         ],

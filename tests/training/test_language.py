@@ -59,7 +59,7 @@ def test_no_document_starts_with_a_name() -> None:
     documents = [
         language.document(rng, mixture)
         for mixture in (FIRST_MIXTURE, SECOND_MIXTURE, FIFTH_MIXTURE)
-        for _ in range(3000)
+        for _ in range(1500)
     ]
     starts = {re.match(r"\w+", document).group() for document in documents}
     assert not starts & set(lex.NAMES)
@@ -196,7 +196,7 @@ def test_every_word_of_a_held_out_prompt_occurs_in_training() -> None:
     documents = [
         language.document(rng, mixture)
         for mixture in (FIRST_MIXTURE, SECOND_MIXTURE, FIFTH_MIXTURE)
-        for _ in range(5000)
+        for _ in range(3000)
     ]
     trained = set(re.findall(r"\w+", " ".join(documents)))
     held_out = (
