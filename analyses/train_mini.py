@@ -46,6 +46,7 @@ from interp.training.language import (
     SECOND_MIXTURE,
     THIRD_MIXTURE,
 )
+from interp.training.train import CHECKPOINT
 
 MINI = Path(interp.__file__).parent / "assets" / "mini"
 SHAPE = GPT2Config(n_layers=6, n_heads=8, d_model=128, d_mlp=512, d_vocab=2048, n_ctx=128)
@@ -97,13 +98,13 @@ def run(
     model = _widen_initial_weights(HookedGPT2(config, tokenizer, name="mini", seed=seed)).to(device)
     parts = []
     for name, (training, batches) in recipe(tokenizer, config.n_ctx, seed, steps).items():
-        if name == "fourth":
-            guide(model, batches, min(GUIDING_STEPS, training.steps))
-        parts.append(
-            train_part(
-                model, training, batches, checkpoints / name, resume=resume, progress=progress
-            )
+        guiding_steps = min(GUIDING_STEPS, training.steps) if name == "fourth" else 0
+        if guiding_steps and not (resume and (checkpoints / name / CHECKPOINT).exists()):
+            guide(model, batches, guiding_steps)
+        part = train_part(
+            model, training, batches, checkpoints / name, resume=resume, progress=progress
         )
+        parts.append(replace(part, guiding_steps=guiding_steps))
     save(model, out)
     figures = held_out_figures(model, n=n_prompts)
     (out / "README.md").write_text(model_card(config, parts, figures), encoding="utf-8")

@@ -19,6 +19,7 @@ class TrainingPart:
         minutes: wall-clock time of its last unbroken stretch.
         machine: where it ran, in words.
         validation_loss: at its end, nats a token.
+        guiding_steps: steps of `guide_induction` before it, of as many tokens; 0 for none.
     """
 
     training: TrainingConfig
@@ -26,6 +27,7 @@ class TrainingPart:
     minutes: float
     machine: str
     validation_loss: float | None
+    guiding_steps: int = 0
 
 
 def figures_table(figures: Sequence[Figure]) -> str:
@@ -135,10 +137,14 @@ def _part(part: TrainingPart) -> str:
         if b.copying_steps
         else ""
     )
+    guided = (
+        f"\n- before it, in {part.guiding_steps} steps, one head of the first block guided to the"
+        "\n  previous token and heads of the second to what followed the same token before, by a"
+        "\n  loss on their attention alone (`interp/training/guidance.py`);"
+        if part.guiding_steps
+        else ""
+    )
     returning = (
-        "\n- before it, one head of the first block guided to the previous token and heads of the"
-        "\n  second to what followed the same token before, by a loss on their attention alone"
-        "\n  (`interp/training/guidance.py`);"
         f"\n- one batch in {b.returning_every} is random tokens that come back anywhere;"
         if b.returning_every
         else ""
@@ -146,7 +152,7 @@ def _part(part: TrainingPart) -> str:
     return f"""{t.steps} steps of {b.n_tokens} tokens:
 
 - sentences: {mixture};
-- random tokens, repeated: {b.repeated:.0%} of the documents{copying};{returning}
+- random tokens, repeated: {b.repeated:.0%} of the documents{copying};{guided}{returning}
 - one batch in {b.long_every} has rows of {b.n_ctx} tokens, the others of {b.n_ctx // 4};
 - learning rate {t.learning_rate:g} after {t.warmup} steps of warm-up, then down to {t.floor:.0%};
 - {part.minutes:.0f} minutes on {part.machine};

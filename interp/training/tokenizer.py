@@ -23,9 +23,7 @@ def single_token_words() -> tuple[str, ...]:
     Returns:
         Words without their leading space.
     """
-    forms = (form for noun in lexicon.NOUNS for form in noun)
-    words = (*lexicon.NAMES, *lexicon.PLACES, *lexicon.OBJECTS, *forms, *lexicon.NUMBERS)
-    return tuple(dict.fromkeys(words))
+    return tuple(dict.fromkeys((*lexicon.NAMES, *lexicon.ODD_NAMES)))
 
 
 def train_tokenizer(

@@ -37,20 +37,34 @@ def test_card_counts_the_parameters_and_holds_the_table_and_every_part() -> None
         [
             TrainingPart(TrainingConfig(steps=200), first, 24.6, "cpu, 2 threads", 1.5),
             TrainingPart(TrainingConfig(steps=150), second, 9.7, "cpu, 1 threads", 1.25),
-            TrainingPart(TrainingConfig(steps=50, warmup=5), third, 3.1, "cpu, 1 threads", 1.2),
+            TrainingPart(
+                TrainingConfig(steps=50, warmup=5),
+                third,
+                3.1,
+                "cpu, 1 threads",
+                1.2,
+                guiding_steps=30,
+            ),
+            TrainingPart(TrainingConfig(steps=40, warmup=5), third, 3.1, "cpu", 1.1),
         ],
         FIGURES,
     )
     n_parameters = sum(p.numel() for p in HookedGPT2(SHAPE).parameters())
     assert f"{n_parameters:,} parameters" in card
     assert figures_table(FIGURES) in card
-    for fact in ("license: mit", "--seed 3 --steps 200 150 50", "Part 1. 200 steps of 2560 tokens"):
+    for fact in (
+        "license: mit",
+        "--seed 3 --steps 200 150 50 40",
+        "Part 1. 200 steps of 2560 tokens",
+    ):
         assert fact in card
     one, two = card.split("Part 1. ")[1].split("Part 2. ")
     two, three = two.split("Part 3. ")
+    three, four = three.split("Part 4. ")
     for fact in ("25 minutes", "1.500", "one batch in 4", "falling by 1/100 a step"):
         assert fact in one and fact not in two
     for fact in ("10 minutes", "1.250", "one batch in 2", "chronicle "):
         assert fact in two and fact not in one
-    for fact in ("one batch in 3 is random tokens", "guided to the previous token"):
+    for fact in ("one batch in 3 is random tokens", "in 30 steps, one head"):
         assert fact in three and fact not in one + two
+    assert "one batch in 3 is random tokens" in four and "guided" not in four
