@@ -16,14 +16,20 @@ another machine may round differently.
 import math
 import platform
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Annotated
 
 import torch
 import typer
+from jaxtyping import Int
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+from transformer_lens.hook_points import HookPoint
 from transformers import PreTrainedTokenizerBase
 
 import interp
@@ -46,17 +52,14 @@ from interp.training.language import (
     SECOND_MIXTURE,
     THIRD_MIXTURE,
 )
-from interp.training.train import CHECKPOINT
+from interp.training.train import CHECKPOINT, validation_loss
 
 MINI = Path(interp.__file__).parent / "assets" / "mini"
 SHAPE = GPT2Config(n_layers=6, n_heads=8, d_model=128, d_mlp=512, d_vocab=2048, n_ctx=128)
 BATCH_TOKENS = 2560
-STEPS = (12000, 2400, 1200, 2400, 800)
+STEPS = (10000, 2400, 1200, 2400, 1200)
 COPYING_STEPS = 1500
 GUIDING_STEPS = 300
-PREVIOUS_TOKEN_HEAD = (0, 0)
-SPARED_HEAD = (1, 4)
-"""The one head of its block that text needs after part 3; the others become induction heads."""
 
 
 def run(
@@ -100,7 +103,7 @@ def run(
     for name, (training, batches) in recipe(tokenizer, config.n_ctx, seed, steps).items():
         guiding_steps = min(GUIDING_STEPS, training.steps) if name == "fourth" else 0
         if guiding_steps and not (resume and (checkpoints / name / CHECKPOINT).exists()):
-            guide(model, batches, guiding_steps)
+            guide(model, batches, guiding_steps, progress=progress)
         part = train_part(
             model, training, batches, checkpoints / name, resume=resume, progress=progress
         )
@@ -161,23 +164,60 @@ def recipe(
     }
 
 
-def guide(model: HookedGPT2, batches: Batches, steps: int) -> None:
-    """Guide the heads that part 4 starts from: one previous-token head, a block of induction heads.
+def guide(model: HookedGPT2, batches: Batches, steps: int, *, progress: bool = False) -> None:
+    """Guide the heads that part 4 starts from, at the cost of what text needs least.
+
+    The head of block 0 that text can best do without becomes a previous-token head; in block 1 the
+    head that text needs most is spared and all others become induction heads.
 
     Args:
         model: changed in place.
-        batches: of part 4; only their `returning_tokens` are used.
+        batches: of part 4.
         steps: of 2,560 tokens.
+        progress: show a bar.
     """
-    later = SPARED_HEAD[0]
-    guide_induction(
-        model,
-        PREVIOUS_TOKEN_HEAD,
-        [(later, head) for head in range(model.config.n_heads) if (later, head) != SPARED_HEAD],
-        replace(batches, stream=f"{batches.stream} guidance", returning_every=1),
-        steps=steps,
-        seed=batches.seed,
+    text = replace(batches, stream=f"{batches.stream} validation", returning_every=0)
+    sample = [text(step) for step in range(4)]
+    without = [losses_without_heads(model, layer, sample) for layer in (0, 1)]
+    least_needed, most_needed = (
+        losses.index(end(losses)) for losses, end in zip(without, (min, max), strict=True)
     )
+    with _bar(progress, "guiding", steps) as show:
+        guide_induction(
+            model,
+            (0, least_needed),
+            [(1, head) for head in range(model.config.n_heads) if head != most_needed],
+            replace(batches, stream=f"{batches.stream} guidance", returning_every=1),
+            steps=steps,
+            seed=batches.seed,
+            on_step=show,
+        )
+
+
+def losses_without_heads(
+    model: HookedGPT2, layer: int, batches: Sequence[Int[Tensor, "row pos"]]
+) -> list[float]:
+    """The next-token loss with each head of a layer in turn held at its mean.
+
+    Args:
+        model: left as it is.
+        layer: whose heads.
+        batches: to measure on.
+
+    Returns:
+        For each head the loss, in nats a token.
+    """
+
+    def at_mean(z: Tensor, hook: HookPoint, head: int) -> Tensor:
+        z[:, :, head] = z[:, :, head].mean((0, 1))
+        return z
+
+    losses = []
+    for head in range(model.config.n_heads):
+        hook = (f"blocks.{layer}.attn.hook_z", partial(at_mean, head=head))
+        with model.hooks(fwd_hooks=[hook]):
+            losses.append(validation_loss(model, batches))
+    return losses
 
 
 def train_part(
@@ -204,9 +244,7 @@ def train_part(
     """
     validation = replace(batches, stream=f"{batches.stream} validation", copying_steps=0)
     start = time.perf_counter()
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(TextColumn("{task.description}"), *columns, disable=not progress) as bar:
-        task = bar.add_task("training", total=training.steps)
+    with _bar(progress, "training", training.steps) as show:
         history = train(
             model,
             batches,
@@ -214,13 +252,22 @@ def train_part(
             validation=[validation(step) for step in range(4)],
             checkpoint_dir=checkpoints,
             resume=resume,
-            on_step=lambda done: bar.update(
-                task, completed=done.step, description=f"loss {done.loss:.3f}"
-            ),
+            on_step=lambda done: show(done.step, done.loss),
         )
     minutes = (time.perf_counter() - start) / 60
     machine = f"{model.device.type}, {torch.get_num_threads()} threads, {platform.machine()}"
     return TrainingPart(training, batches, minutes, machine, history[-1].validation_loss)
+
+
+@contextmanager
+def _bar(shown: bool, name: str, steps: int) -> Iterator[Callable[[int, float], None]]:
+    """A progress bar, moved by a call with the steps done and the loss."""
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(TextColumn("{task.description}"), *columns, disable=not shown) as bar:
+        task = bar.add_task(name, total=steps)
+        yield lambda done, loss: bar.update(
+            task, completed=done, description=f"{name}, loss {loss:.3f}"
+        )
 
 
 @torch.no_grad()

@@ -50,6 +50,7 @@ def guide_induction(
     steps: int,
     learning_rate: float = 1e-2,
     seed: int = 0,
+    on_step: Callable[[int, float], None] | None = None,
 ) -> float:
     """Make one head attend to the previous token and others to what followed the same token.
 
@@ -64,6 +65,7 @@ def guide_induction(
         steps: how many.
         learning_rate: the first.
         seed: of the new weights.
+        on_step: called after each step with the steps done and its loss, for a progress bar.
 
     Returns:
         The last loss, in nats: the previous-token head's plus the mean of the induction heads'.
@@ -107,6 +109,8 @@ def guide_induction(
             weights.grad = gradient * chosen.to(gradient.device)
         optimizer.step()
         loss = nats.item()
+        if on_step is not None:
+            on_step(step + 1, loss)
     optimizer.zero_grad()
     return loss
 

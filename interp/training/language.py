@@ -78,9 +78,10 @@ def _draw_names(
 
 def _fill(rng: Random, frame: str) -> str:
     """The frame with a place, an object, a noun phrase and a person drawn for its slots."""
-    thing = rng.choice(lex.OBJECTS)
+    thing, place = rng.choice(lex.OBJECTS), rng.choice(lex.PLACES)
     slots = {
-        "{place}": rng.choice(lex.PLACES),
+        "a {place}": lex.article(place),
+        "{place}": place,
         "a {object}": lex.article(thing),
         "{object}": thing,
         "{thing}": rng.choice((lex.article(thing), lex.article(thing), f"the {thing}")),

@@ -27,6 +27,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 CHECKPOINT = "checkpoint.safetensors"
+_NO_TARGET = -100
 
 
 @dataclass(frozen=True)
@@ -137,8 +138,11 @@ def next_token_loss(model: nn.Module, tokens: Int[Tensor, "row pos"]) -> Float[T
     Returns:
         The loss.
     """
-    logits = model(tokens)[:, :-1]  # row pos-1 d_vocab
-    return F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
+    logits = model(
+        tokens
+    )  # row pos d_vocab; all of them, since to cut the last off copies the rest
+    targets = F.pad(tokens[:, 1:], (0, 1), value=_NO_TARGET)
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=_NO_TARGET)
 
 
 def train(
