@@ -184,25 +184,29 @@ def resume(
     layer: int,
     given: Mapping[str, Float[Tensor, "row ..."]],
     edits: Edits | None = None,
+    *,
+    changed: Bool[Tensor, " row"] | None = None,
 ) -> Float[Tensor, "job d_model"]:
     """Run jobs from an activation of a layer to the end of the last block.
 
     Args:
         model: the model.
         base: of the base run, `k` and `v` of every layer from `layer` on; of `layer`, also q, k and
-            v to enter at one of them, `v` at `pattern`, `resid_pre` anywhere in the attention, and
-            `resid_mid` at the sites of the MLP.
+            v to enter at one of them or with `changed`, `v` at `pattern`, `resid_pre` anywhere in
+            the attention, and `resid_mid` at the sites of the MLP.
         jobs: what to run.
         layer: the layer to enter.
         given: the site to enter at, with its activations on the rows of `Jobs.rows_of`. Of q, k and
             v, which enter together, those not given are the base run's.
         edits: what to change, in this layer after the site given and in all later ones.
+        changed: of a given `resid_pre`, the rows that are not the base run's: queries, keys and
+            values of the others are not computed again.
 
     Returns:
         The stream after the last block, at END.
     """
     run = _Run(model, base, jobs, edits or {})
-    x = run.enter(layer, given)
+    x = run.enter(layer, given, changed)
     for later in range(layer + 1, model.config.n_layers):
         x = run.block(later, run.edit("resid_pre", later, x))
     return x
@@ -226,11 +230,13 @@ class _Run:
         """The base run's activation on the rows that the site `like` needs."""
         return self.rows(like, layer).of(self.base[site, layer])
 
-    def enter(self, layer: int, given: Mapping[str, Tensor]) -> Float[Tensor, "row d_model"]:
+    def enter(
+        self, layer: int, given: Mapping[str, Tensor], changed: Bool[Tensor, " row"] | None
+    ) -> Float[Tensor, "_ d_model"]:
         """From a site of a layer to its end."""
         site, value = next(iter(given.items()))
         if site == "resid_pre":
-            return self.block(layer, value)
+            return self.block(layer, value, changed)
         if site == "resid_post":
             return value
         if site in ("mlp_in", "mlp_post", "mlp_out"):
@@ -247,9 +253,19 @@ class _Run:
             site, value = "z", self.mix(layer, value, self.of_base("v", layer, "v"))
         return self.after_z(layer, self.of_base("resid_pre", layer, "z"), site, value)
 
-    def block(self, layer: int, resid_pre: Float[Tensor, "row d"]) -> Float[Tensor, "_ d"]:
+    def block(
+        self,
+        layer: int,
+        resid_pre: Float[Tensor, "row d"],
+        changed: Bool[Tensor, " row"] | None = None,
+    ) -> Float[Tensor, "_ d"]:
         """A whole layer; the last one keeps END alone."""
-        z = self.attend(layer, *self.project(layer, resid_pre))
+        if changed is None:
+            qkv = self.project(layer, resid_pre)
+        else:
+            qkv = self.project_changed(layer, resid_pre, changed)
+        q, k, v = (self.edit(site, layer, x) for site, x in zip("qkv", qkv, strict=True))
+        z = self.attend(layer, q, k, v)
         if layer == self.n_layers - 1:
             resid_pre = resid_pre[self.jobs.end_row]
         return self.after_z(layer, resid_pre, "z", z)
@@ -265,10 +281,22 @@ class _Run:
             k, v = F.linear(x, attn.W_QKV[:, d:].T, attn.b_QKV[d:]).chunk(2, -1)
         else:
             q, k, v = F.linear(x, attn.W_QKV.T, attn.b_QKV).chunk(3, -1)
-        return [
-            self.edit(site, layer, value.unflatten(-1, (attn.n_heads, attn.d_head)))
-            for site, value in (("q", q), ("k", k), ("v", v))
-        ]
+        return [x.unflatten(-1, (attn.n_heads, attn.d_head)) for x in (q, k, v)]
+
+    def project_changed(
+        self, layer: int, resid_pre: Float[Tensor, "row d"], changed: Bool[Tensor, " row"]
+    ) -> list[Float[Tensor, "_ h k"]]:
+        """The same where only some rows differ from the base run's."""
+        attn, at = self.model.blocks[layer].attn, changed.nonzero()[:, 0]
+        qkv = [self.jobs.rows.of(self.base[site, layer]) for site in "qkv"]
+        new = F.linear(
+            self.model.blocks[layer].ln1.unhooked(resid_pre[at]), attn.W_QKV.T, attn.b_QKV
+        )
+        for x, part in zip(qkv, new.chunk(3, -1), strict=True):
+            x[at] = part.unflatten(-1, (attn.n_heads, attn.d_head))
+        if layer == self.n_layers - 1:
+            qkv[0] = qkv[0][self.jobs.end_row]
+        return qkv
 
     def attend(
         self,

@@ -49,7 +49,7 @@ Places = Callable[[Task], tuple[Bool[Tensor, "place prompt pos"], Bool[Tensor, "
 """Some prompts -> which positions are replaced and, for patterns, which sources."""
 
 _NEEDS = {
-    **{site: ("q", "k", "v", "resid_pre") for site in ("q", "k", "v")},
+    **{site: ("q", "k", "v", "resid_pre") for site in ("resid_pre", "q", "k", "v")},
     **{site: ("resid_pre",) for site in ("pattern", "z", "attn_out")},
     **{site: ("resid_mid",) for site in ("mlp_in", "mlp_post", "mlp_out")},
 }
@@ -298,9 +298,13 @@ class _Batch(BaseRun):
             entry, *later = layers
             rows = jobs.rows_of(self.site, entry, self.n_layers)
             now = rows.of(self.kept[self.site, entry])
-            given = {self.site: replace(entry, units[entry], rows, now)}
+            new = replace(entry, units[entry], rows, now)
+            changed = (new != now).any(-1) if self.site == "resid_pre" else None
             edits = {(self.site, layer): partial(replace, layer, units[layer]) for layer in later}
-            stream = resume(self.model, self.kept, jobs, entry, given, merged(edits, self.edits))
+            stream = resume(
+                self.model, self.kept, jobs, entry, {self.site: new}, merged(edits, self.edits),
+                changed=changed,
+            )  # fmt: skip
             measured = self.readout(stream, self.prompts[jobs.prompt])
             found.put(torch.tensor(indices)[cell[chunk].cpu()], place[chunk], jobs.prompt, measured)
 

@@ -2,8 +2,9 @@
 
 Prints, from one interleaved run: the peak of a matrix product on this machine; a plain forward
 against it; every comparison of `rows` with its ratio, its goal, how many times fewer operations
-ours takes (the ratio at equal rates, which no noise of the machine changes), the floor of its
-operation count, peak memory and whether the numbers agree; and how cost grows with the model, the
+ours takes (the ratio at equal rates, which no noise of the machine changes), for path patching also
+the ratio to plain hooks on our own model, the floor of its operation count, peak memory and whether
+the numbers agree; and how cost grows with the model, the
 prompts' length and their number.
 """
 
@@ -68,7 +69,8 @@ def comparison(rows: list[Row], rounds: int, progress: Console) -> Table:
     """Every row, timed in turns with the matrix product that its floor is reckoned with."""
     table = Table(
         "what", "prompts", "ours, s", "theirs, s", "times faster", "goal", "fewer operations",
-        "floor, s", "of the peak", "memory, ours", "theirs", "largest difference",
+        "than hooks on ours", "floor, s", "of the peak", "memory, ours", "theirs",
+        "largest difference",
     )  # fmt: skip
     for row in rows:
         progress.print(f"{row.name}, {row.prompts} prompts", style="dim")
@@ -83,23 +85,31 @@ def comparison(rows: list[Row], rounds: int, progress: Console) -> Table:
             call = getattr(row, side)
             counted[side] = operations(lambda: results.update({side: call()}))
 
+        if row.hooked is not None:
+            calls["hooked"] = row.hooked
         memory = {side: peak_bytes(partial(run, side)) for side in ("ours", "theirs")}
         product()
+        if row.hooked is not None:
+            results["hooked"] = row.hooked()
         seconds = interleaved(calls, rounds, warm=True)
         whole = seconds["theirs"] / row.share
         floor = counted["ours"] / (work / seconds["peak"])
         fewer = counted["theirs"] / row.share / counted["ours"]
+        hooked = f"{seconds['hooked'] / row.share / seconds['ours']:.1f}" if row.hooked else ""
         found, expected = results["ours"][row.sample], results["theirs"]
-        difference = (found - expected).abs().max()
+        twins = [result for side, result in results.items() if side != "ours"]
+        difference = max((found - twin).abs().max() for twin in twins)
         scale = (expected - expected.median()).abs().max()
         table.add_row(
             row.name, str(row.prompts), f"{seconds['ours']:.2f}", f"{whole:.2f}",
-            f"{whole / seconds['ours']:.1f}", f"{row.goal:g}", f"{fewer:.1f}", f"{floor:.2f}",
+            f"{whole / seconds['ours']:.1f}", f"{row.goal:g}", f"{fewer:.1f}", hooked, f"{floor:.2f}",
             f"{floor / seconds['ours']:.0%}", *(f"{b / 2**20:.0f} MiB" for b in memory.values()),
             f"{difference / scale:.0e}",
         )  # fmt: skip
         said = f"{whole / seconds['ours']:.1f} times faster, {fewer:.1f} times fewer operations"
-        progress.print(f"  {said}, {floor / seconds['ours']:.0%} of the peak", style="dim")
+        said += f", {hooked} times faster than hooks on ours" if hooked else ""
+        said += f", {floor / seconds['ours']:.0%} of the peak"
+        progress.print(f"  {said}, {memory['ours'] / 2**20:.0f} MiB", style="dim")
     return table
 
 

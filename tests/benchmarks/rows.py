@@ -1,15 +1,16 @@
 """The interventions that are timed, each beside what does the same today.
 
 Activation patching is compared with `transformer_lens.patching` on TransformerLens's bridge; path
-patching with plain hooks on our own model, batched over prompts, one run a sender (two for
-receivers inside the model). What runs cell by cell in a loop is timed on a sample of its cells and
-counted for all of them; ours is always timed whole, both base runs and labelling included, which
-the other side gets for nothing.
+patching with plain hooks on that bridge, batched over prompts, one run a sender (two for receivers
+inside the model), and with the same hooks on our own model, whose forward is faster. What runs cell
+by cell in a loop is timed on a sample of its cells and counted for all of them; ours is always
+timed whole, both base runs and labelling included, which the other side gets for nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import pandas as pd
 import torch
@@ -38,6 +39,7 @@ class Row:
         sample: which cells that are, as an index into those of `ours`.
         share: the cells of the sample, as a fraction of all.
         goal: how many times faster ours should be.
+        hooked: what `theirs` does, by plain hooks on our own model, where that is another thing.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Row:
     sample: tuple[Tensor, ...]
     share: float
     goal: float
+    hooked: Callable[[], Tensor] | None = None
 
 
 def random_gpt2(config: interp.GPT2Config = SMALL, seed: int = 0) -> interp.HookedGPT2:
@@ -134,6 +137,7 @@ def patching_row(
 def path_row(
     name: str,
     model: interp.HookedGPT2,
+    bridge: object,
     task: Task,
     receivers: Receivers,
     layers: int,
@@ -144,50 +148,70 @@ def path_row(
     n_heads = model.config.n_heads
     chosen = torch.linspace(0, layers * n_heads - 1, n_sample).long()
     index = (chosen // n_heads, chosen % n_heads)
-    caches = {}
-    with torch.inference_mode():
-        for side in ("clean", "corrupted"):
-            _, caches[side] = model.run_with_cache(
-                task.tokens(side), names_filter=lambda name: name.endswith("hook_z")
-            )
     places = {
         f"blocks.{layer}.attn.hook_{receivers.site}": heads
         for layer, heads in receivers.by_layer.items()
     }
 
-    def one(layer: int, head: int) -> Tensor:
-        def freeze(z: Tensor, hook: object) -> Tensor:
-            z = caches["clean"][hook.name].clone()  # type: ignore[attr-defined]
-            if hook.name == f"blocks.{layer}.attn.hook_z":  # type: ignore[attr-defined]
-                z[:, :, head] = caches["corrupted"][hook.name][:, :, head]  # type: ignore[attr-defined]
-            return z
-
-        got: dict[str, Tensor] = {}
-
-        def listen(value: Tensor, hook: object) -> None:
-            got[hook.name] = value  # type: ignore[attr-defined]
-
-        def put(value: Tensor, hook: object) -> Tensor:
-            value, heads = value.clone(), places[hook.name]  # type: ignore[attr-defined]
-            value[:, :, heads] = got[hook.name][:, :, heads]  # type: ignore[attr-defined]
-            return value
-
-        frozen = [(lambda hook: hook.endswith("hook_z"), freeze)]
-        heard = [(place, listen) for place in places]
-        logits = model.run_with_hooks(task.clean_tokens, fwd_hooks=frozen + heard)
-        if places:
-            hooks = [(place, put) for place in places]
-            logits = model.run_with_hooks(task.clean_tokens, fwd_hooks=hooks)
-        return logit_diff(task, logits)
-
-    def loop() -> Tensor:
-        with torch.inference_mode():
-            return torch.stack([one(int(i), int(h)) for i, h in zip(*index, strict=True)])
-
     def ours() -> Tensor:
         return mean(path_patch(model, task, receivers, layers=range(layers)))
 
-    return Row(name, len(task), ours, loop, index, n_sample / (layers * n_heads), goal)
+    def by_hooks(runs: Any) -> Callable[[], Tensor]:
+        one = _SenderByHooks(runs, model.config.n_layers, task, places)
+        return lambda: torch.stack([one(int(i), int(h)) for i, h in zip(*index, strict=True)])
+
+    share = n_sample / (layers * n_heads)
+    return Row(name, len(task), ours, by_hooks(bridge), index, share, goal, by_hooks(model))
+
+
+class _SenderByHooks:
+    """Path patching of one head at a time by hooks that freeze, listen and put.
+
+    Args:
+        model: ours or TransformerLens's bridge.
+        n_layers: of it.
+        task: clean prompts with corrupted partners.
+        places: hook point -> receiving heads; none for the logits.
+    """
+
+    def __init__(
+        self, model: Any, n_layers: int, task: Task, places: Mapping[str, Sequence[int]]
+    ) -> None:
+        self.model, self.task, self.places = model, task, places
+        self.outputs = [f"blocks.{layer}.attn.hook_z" for layer in range(n_layers)]
+        with torch.inference_mode():
+            self.clean, self.corrupted = (
+                model.run_with_cache(tokens, names_filter=lambda name: name in self.outputs)[1]
+                for tokens in (task.clean_tokens, task.corrupted_tokens)
+            )
+
+    @torch.inference_mode()
+    def __call__(self, layer: int, head: int) -> Tensor:
+        """The mean logit difference with the paths of one head patched."""
+        got: dict[str, Tensor] = {}
+
+        def freeze(name: str, z: Tensor, hook: Any) -> Tensor:
+            z = self.clean[name].clone()
+            if name == self.outputs[layer]:
+                z[:, :, head] = self.corrupted[name][:, :, head]
+            return z
+
+        def listen(name: str, value: Tensor, hook: Any) -> None:
+            got[name] = value
+
+        def put(name: str, value: Tensor, hook: Any) -> Tensor:
+            value, heads = value.clone(), self.places[name]
+            value[:, :, heads] = got[name][:, :, heads]
+            return value
+
+        def run(*hooks: tuple[Callable, Iterable[str]]) -> Tensor:
+            each = [(name, partial(do, name)) for do, names in hooks for name in names]
+            return self.model.run_with_hooks(self.task.clean_tokens, fwd_hooks=each)
+
+        logits = run((freeze, self.outputs), (listen, self.places))
+        if self.places:
+            logits = run((put, self.places))
+        return logit_diff(self.task, logits)
 
 
 def all_rows(
@@ -213,10 +237,13 @@ def all_rows(
     middle = {n_layers // 2: [0, 1], n_layers // 2 + 1: [0]}
     places = (("q", upper), ("k", middle), ("v", middle))
     rows.append(
-        path_row("all heads to the logits", model, tasks[0], Receivers(), n_layers, n_sample, 60)
+        path_row(
+            "all heads to the logits", model, bridge, tasks[0], Receivers(), n_layers, n_sample, 60
+        )
     )
     for site, by_layer in places:
         receivers = Receivers(site, heads=[(i, h) for i, hs in by_layer.items() for h in hs])
         name = f"heads to {site} of {len(receivers.heads)} heads"
-        rows.append(path_row(name, model, tasks[0], receivers, max(by_layer), min(n_sample, 8), 10))
+        layers, some = max(by_layer), min(n_sample, 8)
+        rows.append(path_row(name, model, bridge, tasks[0], receivers, layers, some, 10))
     return rows

@@ -68,6 +68,22 @@ def test_an_edit_changes_what_follows_as_a_hook_does():
         torch.testing.assert_close(found, expected, atol=5e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("layer", [0, 1, 2])
+@torch.inference_mode()
+def test_rows_that_are_said_not_to_change_are_not_projected_again(layer):
+    model, task = random_model(), random_task(4, (6,))
+    base, _ = kept(model, task)
+    jobs = Jobs(torch.arange(4), torch.tensor([0, 1, 2, 2]), task.positions["END"], 6)
+    start = jobs.rows.of(base["resid_pre", layer])
+    changed = jobs.rows.pos == jobs.start[jobs.rows.job]
+    start[changed] *= -1
+    expected = resume(model, base, jobs, layer, {"resid_pre": start})
+    found = resume(model, base, jobs, layer, {"resid_pre": start}, changed=changed)
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-5)
+    wrong = resume(model, base, jobs, layer, {"resid_pre": start}, changed=~changed)
+    assert (wrong - expected).abs().max() > 1e-2  # it does rest on what is said
+
+
 def test_jobs_know_their_rows():
     jobs = Jobs(torch.tensor([1, 0, 2]), torch.tensor([1, 1, 3]), torch.tensor([3, 2, 3]), 4)
     assert jobs.rows.job.tolist() == [0, 0, 0, 1, 1, 1, 2]
