@@ -103,8 +103,8 @@ def comparison(rows: list[Row], rounds: int, progress: Console) -> Table:
         table.add_row(
             row.name, str(row.prompts), f"{seconds['ours']:.2f}", f"{whole:.2f}",
             f"{whole / seconds['ours']:.1f}", f"{row.goal:g}", f"{fewer:.1f}", hooked,
-            f"{floor:.2f}", f"{floor / seconds['ours']:.0%}", *(f"{b / 2**20:.0f} MiB" for b in memory.values()),
-            f"{difference / scale:.0e}",
+            f"{floor:.2f}", f"{floor / seconds['ours']:.0%}",
+            *(f"{b / 2**20:.0f} MiB" for b in memory.values()), f"{difference / scale:.0e}",
         )  # fmt: skip
         said = f"{whole / seconds['ours']:.1f} times faster, {fewer:.1f} times fewer operations"
         said += f", {hooked} times faster than hooks on ours" if hooked else ""
