@@ -40,6 +40,7 @@ from interp.circuits.circuit import MOVERS, CircuitHead
 from interp.circuits.links import LOGITS, Link
 from interp.heads import copy_scores
 from interp.model import HookedGPT2
+from interp.model.masks import after_same_token, same_token_before
 from interp.patching.runs import batches, run_side
 from interp.results import labelled
 from interp.tasks import Task
@@ -176,12 +177,8 @@ def named_for(task: Task, kind: str) -> str:
 
 def _targets(tokens: Tensor, answer: Tensor, foil: Tensor) -> dict[str, Bool[Tensor, "b q k"]]:
     """What counts as looking where; the mask of the attention does the rest."""
-    n = tokens.shape[1]
-    q, k = torch.meshgrid(torch.arange(n), torch.arange(n), indexing="ij")
-    q, k = q.to(tokens.device), k.to(tokens.device)
-    duplicate = (tokens[:, :, None] == tokens[:, None, :]) & (k < q)
-    induction = torch.zeros_like(duplicate)
-    induction[:, :, 1:] = duplicate[:, :, :-1]
+    duplicate = same_token_before(tokens)
+    previous = torch.ones_like(duplicate[0]).tril(-1).triu(-1)  # q k
 
     def among(ids: Tensor) -> Tensor:
         """Tokens that are one of the ids, of which a prompt has one or a set."""
@@ -189,9 +186,9 @@ def _targets(tokens: Tensor, answer: Tensor, foil: Tensor) -> dict[str, Bool[Ten
         return some[:, None].expand_as(duplicate)
 
     return {
-        "previous": (k == q - 1).expand_as(duplicate),
+        "previous": previous.expand_as(duplicate),
         "duplicate": duplicate,
-        "induction": induction,
+        "induction": after_same_token(tokens),
         "answer": among(answer),
         "foil": among(foil),
     }

@@ -26,6 +26,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp.model import HookedGPT2
+from interp.model.masks import after_same_token, same_token_before
 from interp.patching import Progress
 from interp.results import labelled
 
@@ -145,13 +146,11 @@ def _targets(tokens: Int[Tensor, "b p"]) -> Mapping[str, Bool[Tensor, "b q k"]]:
     n = tokens.shape[1]
     q, k = torch.meshgrid(torch.arange(n), torch.arange(n), indexing="ij")
     q, k = q.to(tokens.device), k.to(tokens.device)
-    duplicate = (tokens[:, :, None] == tokens[:, None, :]) & (k < q)
-    induction = torch.zeros_like(duplicate)
-    induction[:, :, 1:] = duplicate[:, :, :-1]
+    duplicate = same_token_before(tokens)
     fixed = {
         "previous_token": k == q - 1,
         "first_token": (k == 0) & (q > 0),
         "current_token": (k == q) & (q > 0),
     }
     everywhere = {name: target.expand_as(duplicate) for name, target in fixed.items()}
-    return {**everywhere, "duplicate_token": duplicate, "induction": induction}
+    return {**everywhere, "duplicate_token": duplicate, "induction": after_same_token(tokens)}

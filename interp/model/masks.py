@@ -1,9 +1,12 @@
 """Which tokens a token may look at, and which position it has, when prompts are padded.
 
+Also where the heads that go by repetition look: duplicate-token and induction heads.
+
 `real` [batch keys] is True at real tokens, past ones first, or None when there is no padding.
 """
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Int
 from torch import Tensor
 
@@ -35,3 +38,31 @@ def position_ids(
     if real is None:
         return torch.arange(n_past, n_past + length, device=device).expand(batch, length)
     return (real.long().cumsum(-1) - 1).clamp(min=0)[:, n_past:]
+
+
+def same_token_before(tokens: Int[Tensor, "b p"]) -> Bool[Tensor, "b q k"]:
+    """Where a duplicate-token head attends: at q, True for each k before q with the same token.
+
+    Args:
+        tokens: token ids.
+
+    Returns:
+        [batch query key].
+    """
+    return (tokens[:, :, None] == tokens[:, None, :]).tril(-1)
+
+
+def after_same_token(tokens: Int[Tensor, "b p"]) -> Bool[Tensor, "b q k"]:
+    """Where an induction head attends: at q, True for each k right after a same token before q.
+
+    Args:
+        tokens: token ids.
+
+    Returns:
+        [batch query key].
+
+    Example:
+        >>> after_same_token(torch.tensor([[5, 6, 5]]))[0].nonzero().tolist()  # 5 at 2: 6 at 1
+        [[2, 1]]
+    """
+    return F.pad(same_token_before(tokens)[:, :, :-1], (1, 0))

@@ -17,28 +17,11 @@ all other weights, stay to be learned from the next-token loss afterwards.
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp.model import HookedGPT2
-
-
-def after_same_token(tokens: Int[Tensor, "row pos"]) -> Bool[Tensor, "row pos pos"]:
-    """Where an induction head attends: [row, destination, source].
-
-    Args:
-        tokens: token ids.
-
-    Returns:
-        True where the token before the source is the one at the destination, and stands before it.
-
-    Example:
-        >>> after_same_token(torch.tensor([[5, 6, 5]]))[0].nonzero().tolist()  # 5 at 2: 6 at 1
-        [[2, 1]]
-    """
-    same = (tokens[:, :, None] == tokens[:, None, :]).tril(-1)  # row destination source
-    return F.pad(same[:, :, :-1], (1, 0))
+from interp.model.masks import after_same_token
 
 
 def guide_induction(

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from interp import GPT2Config, HookedGPT2
+from interp.model.masks import after_same_token
 from interp.training import guide_induction, returning_tokens
-from interp.training.guidance import _attention_loss, after_same_token
+from interp.training.guidance import _attention_loss
 
 SHAPE = GPT2Config(n_layers=3, n_heads=4, d_model=64, d_mlp=64, d_vocab=60, n_ctx=24)
 
