@@ -110,13 +110,18 @@ def run(
     if folder is not None:
         task_report.write_circuits(study, circuits, attention, patterns)
     best = strongest(study.estimates["direct effects"], 3)
-    whole, kept = (study.figures[f"{key}, found here"] for key in ("F_M", "ratio"))
+    whole, kept, at_roles = (
+        study.figures[f"{key}, found here"] for key in ("F_M", "ratio", "ratio at roles")
+    )
     lead = (
         f"On {n} prompts of {name} {loaded.name} reaches a mean {metric} of {whole.mean:.2f}. The "
         f"heads with the largest direct effects are {names(best)}. "
     )
     if found.heads:
-        lead += f"The {len(found.heads)} head outputs found here alone keep {kept.mean:.0%} of it."
+        lead += (
+            f"The {len(found.heads)} head outputs found here alone keep {kept.mean:.0%} of it, and "
+            f"{at_roles.mean:.0%} where heads at positions without a role are left alone."
+        )
     else:
         lead += (
             "With all other positions ablated, no head output at the task\u2019s roles makes a "
@@ -135,15 +140,27 @@ def _published(study: Study) -> dict[str, Circuit]:
 
 
 def _faithfulness(study: Study, label: str, circuit: Circuit, whole: xr.DataArray) -> None:
-    """The metric of the whole model and of a circuit alone, and their ratio."""
-    metric, left = study.metric, only(circuit)
-    alone = measure(study.model, study.task, metric, ablation=left, progress=bar(label))[metric]
-    for key, values in (("F_M", whole), ("F_C", alone)):
+    """The metric of the whole model and of a circuit alone, and their ratio.
+
+    "At roles" only the heads at the task's roles are ablated: a model that works by way of other
+    positions as well loses the task without these, whatever the circuit is.
+    """
+    metric, roles = study.metric, list(study.task.positions)
+    runs = {"": only(circuit), " at roles": only(circuit, positions=roles)}
+    alone = {
+        f"F_C{where}": measure(study.model, study.task, metric, ablation=left, progress=bar(label))[
+            metric
+        ]
+        for where, left in runs.items()
+    }
+    for key, values in {"F_M": whole, **alone}.items():
         study.keep(f"{key}, {label}", values.rename(metric))
         means = study.estimates[f"{key}, {label}"]
         ends = (float(means[end]) for end in ("mean", "low", "high"))
         study.figures[f"{key}, {label}"] = interp.statistics.Estimate(*ends)
-    study.figures[f"ratio, {label}"] = bootstrap_ratio(alone.values, whole.values)
+    for where in runs:
+        ratio = bootstrap_ratio(alone[f"F_C{where}"].values, whole.values)
+        study.figures[f"ratio{where}, {label}"] = ratio
 
 
 def main(

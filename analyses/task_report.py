@@ -147,7 +147,12 @@ def _circuit(study: Study, label: str, circuit: Circuit, evidence: Derivation) -
 
 
 def _faithfulness(study: Study, circuits: Mapping[str, Circuit]) -> Section:
-    keys = {"F_M": "whole model", "F_C": "circuit alone", "ratio": "F(C) / F(M)"}
+    keys = {
+        "F_M": "whole model, F(M)",
+        "F_C": "circuit alone, F(C)",
+        "ratio": "F(C) / F(M)",
+        "ratio at roles": "the same, ablated at the roles alone",
+    }
     rows = [
         {"circuit": label}
         | {about: f"{study.figures[f'{key}, {label}']:.3f}" for key, about in keys.items()}
@@ -157,7 +162,9 @@ def _faithfulness(study: Study, circuits: Mapping[str, Circuit]) -> Section:
         "Does the circuit do the task alone?",
         "Every head output outside the circuit is set to its mean over the partners of the same "
         "sentence. MLPs, layer norms and embeddings are left alone, also those MLPs that a "
-        "published circuit does not count in. Heads are pruned by the logit difference.",
+        "published circuit does not count in. Heads are pruned by the logit difference. Where the "
+        "last column is far above the one before, the model also works by way of positions that "
+        "have no role in the task.",
         [Table(rows, f"Mean {study.metric} with 95 % bootstrap intervals over prompts.")],
     )
 

@@ -101,18 +101,26 @@ def without(
     return xr.Dataset(found)
 
 
-def only(circuit: Circuit, *, reference: Task | None = None) -> Ablation:
+def only(
+    circuit: Circuit,
+    *,
+    positions: Sequence[str | int] | None = None,
+    reference: Task | None = None,
+) -> Ablation:
     """All heads at their group means but for a circuit's, at their positions.
 
     Args:
         circuit: the circuit that is left.
+        positions: roles or indices where heads are ablated; by default everywhere.
         reference: prompts whose partners give the means; by default those of the task it meets.
 
     Returns:
         The ablation.
     """
     keep = [node(head) for head in circuit.heads]
-    return Ablation(heads="all", keep=keep, value="group mean", reference=reference)
+    return Ablation(
+        heads="all", keep=keep, value="group mean", positions=positions, reference=reference
+    )
 
 
 def node(head: CircuitHead) -> Keep:

@@ -63,10 +63,13 @@ def test_faithfulness_of_the_circuit_that_it_wrote(ran, measured):
     model, task = measured
     circuit = Circuit.from_json((ran / "circuit.json").read_text())
     keep = [(head.layer, head.head, head.position) for head in circuit.heads]
-    others = Ablation(heads="all", keep=keep, value="group mean")
-    alone = measure(model, task, "probability_diff", ablation=others).probability_diff
     figures = json.loads((ran / "results.json").read_text())["figures"]
-    assert figures["F_C, found here"]["mean"] == pytest.approx(float(alone.mean()), abs=1e-5)
+    for where, positions in {"": None, " at roles": list(task.positions)}.items():
+        others = Ablation(heads="all", keep=keep, value="group mean", positions=positions)
+        alone = float(
+            measure(model, task, "probability_diff", ablation=others).probability_diff.mean()
+        )
+        assert figures[f"F_C{where}, found here"]["mean"] == pytest.approx(alone, abs=1e-5)
     ratio = figures["F_C, found here"]["mean"] / figures["F_M, found here"]["mean"]
     assert figures["ratio, found here"]["mean"] == pytest.approx(ratio, abs=1e-5)
 
