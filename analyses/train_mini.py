@@ -178,15 +178,13 @@ def guide(model: HookedGPT2, batches: Batches, steps: int, *, progress: bool = F
     """
     text = replace(batches, stream=f"{batches.stream} validation", returning_every=0)
     sample = [text(step) for step in range(4)]
-    without = [losses_without_heads(model, layer, sample) for layer in (0, 1)]
-    least_needed, most_needed = (
-        losses.index(end(losses)) for losses, end in zip(without, (min, max), strict=True)
-    )
+    first, second = (losses_without_heads(model, layer, sample) for layer in (0, 1))
+    dispensable, spared = first.index(min(first)), second.index(max(second))
     with _bar(progress, "guiding", steps) as show:
         guide_induction(
             model,
-            (0, least_needed),
-            [(1, head) for head in range(model.config.n_heads) if head != most_needed],
+            (0, dispensable),
+            [(1, head) for head in range(model.config.n_heads) if head != spared],
             replace(batches, stream=f"{batches.stream} guidance", returning_every=1),
             steps=steps,
             seed=batches.seed,

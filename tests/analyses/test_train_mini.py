@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from analyses import evaluate_mini, train_mini
 from interp import GPT2Config, HookedGPT2
 from interp.model.loading import load
+from interp.training import validation_loss
 
 TINY = GPT2Config(n_layers=2, n_heads=2, d_model=8, d_mlp=16, d_vocab=2048, n_ctx=128)
 
@@ -64,3 +65,14 @@ def test_initial_weights_give_activations_of_gpt2s_size() -> None:
     model = train_mini._widen_initial_weights(HookedGPT2(config))
     assert model.W_Q.std().item() == pytest.approx(0.02 * 4, rel=0.05)  # sqrt(768 / 48) = 4
     assert model.W_E.std().item() == pytest.approx(0.02 * 8, rel=0.05)
+
+
+def test_a_head_that_writes_nothing_is_the_one_that_the_loss_can_best_do_without() -> None:
+    model = train_mini._widen_initial_weights(HookedGPT2(TINY))
+    with torch.no_grad():
+        model.blocks[1].attn.W_O[0] = 0
+    batches = [torch.randint(0, TINY.d_vocab, (3, 9), generator=torch.Generator().manual_seed(0))]
+    silent, speaking = train_mini.losses_without_heads(model, 1, batches)
+    whole = validation_loss(model, batches)
+    assert silent == pytest.approx(whole, abs=1e-6)
+    assert abs(speaking - whole) > 1e-4
