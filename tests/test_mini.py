@@ -12,11 +12,11 @@ from interp import HookedGPT2
 from interp.training import held_out_figures, single_token_words
 
 SUMS = {
-    "first": [2531971, 2435554, 1908151],
-    "second": [1814587, 2035820, 2203306],
-    "third": [1790433, 2040762, 1856759],
-    "fourth": [2456397, 2515400, 1555046],
-    "fifth": [2477772, 2493903, 1576726],
+    "first": [2531971, 2435554, 1875917],
+    "second": [1814586, 2035811, 2203292],
+    "third": [1790426, 2040764, 1856756],
+    "fourth": [2456397, 2515400, 1555039],
+    "fifth": [2477772, 2493903, 1587904],
 }
 """Of the token ids of three batches of each part; a change of the language makes another model."""
 

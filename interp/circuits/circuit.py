@@ -39,7 +39,7 @@ no names are those of other tasks than the paper's."""
 MLP = "MLP"
 """The kind of the MLPs of a circuit."""
 
-ROLES: tuple[str, ...] = ("IO", "IO+1", "S1", "S1+1", "S2", "S2+1", "S2+2", "END")
+ROLES: tuple[str, ...] = ("IO", "IO+1", "S1", "S1+1", "S2", "S2+1", "END-1", "END")
 """The positions of the task, in the order of the ABBA template."""
 
 PAPER_ROLES: tuple[str, ...] = ("IO", "S1", "S1+1", "S2", "END")
@@ -48,10 +48,10 @@ PAPER_ROLES: tuple[str, ...] = ("IO", "S1", "S1+1", "S2", "END")
 MOVERS: tuple[str, ...] = ("name mover", "backup name mover", "negative name mover")
 """The classes that write to the logits."""
 
-_STEPS = ("S2+1", "S2+2", "YY")  # what is written here is read at END
+_STEPS = ("S2+1", "END-1", "YY")  # what is written here is read at END
 _STEP_KINDS = ("name mover", "S-inhibition")
 # (sender class, its position or "" for any, receiver class, inputs of the receiver): "qkv" letters,
-# "" for the logits. Of IO+1, S2+1 and S2+2 the paper knows nothing: a model that copies as
+# "" for the logits. Of IO+1, S2+1 and END-1 the paper knows nothing: a model that copies as
 # induction heads do moves the name to IO+1 first, and one that settles on the answer as soon as it
 # has seen S2 moves it there before it moves it to END.
 _CLASS_CONNECTIONS: tuple[tuple[str, str, str, str], ...] = (
@@ -79,7 +79,7 @@ _TOKEN_CONNECTIONS: tuple[tuple[str, str, str, str], ...] = (
     ("duplicate token", "S2", "S2", "q"),
     ("S-inhibition", "END", "END", "q"),
     *((mover, "END", "IO", "kv") for mover in MOVERS),
-    *(("name mover", step, "IO", "kv") for step in ("S2+1", "S2+2")),
+    *(("name mover", step, "IO", "kv") for step in ("S2+1", "END-1")),
     ("mover", "YY", "YY", "qkv"),
     (MLP, "YY", "YY", ""),
     ("previous token", "FIRST+1", "FIRST", "kv"),
@@ -284,7 +284,7 @@ class Circuit:
 
         A circuit with links has those; several heads or inputs of a class make one edge. Of the
         published ones, queries and the logits read at the receiver's own position (the logits at
-        END), keys and values also at earlier ones. Where heads act at S2+1 or S2+2, the movers at
+        END), keys and values also at earlier ones. Where heads act at S2+1 or END-1, the movers at
         END read these and not the name itself. Classes away from their published positions read no
         tokens, and heads of class "other" have no connections.
 

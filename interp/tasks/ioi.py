@@ -2,8 +2,8 @@
 
 The indirect object IO is named once, the subject S twice; the answer is IO, the foil S. A prompt is
 in BABA order (S IO S) or ABBA order (IO S S). Its roles are the paper's IO, S1, S1+1 (the token
-after S1), S2 and END (the last token); and IO+1, S2+1 and S2+2, by way of which other models than
-GPT-2 small may move the name (S2+1 and S2+2 are END where the prompt ends before). The corrupted
+after S1), S2 and END (the last token); and IO+1, S2+1 and END-1, by way of which other models than
+GPT-2 small may move the name (S2+1 is END where the prompt ends before). The corrupted
 partner of a prompt keeps everything but names:
 
     abc     IO, S1 and S2 become three different names, none of them the prompt's own
@@ -161,7 +161,7 @@ def _positions(
         "S1+1": s1 + 1,
         "S2": s2,
         "S2+1": torch.minimum(s2 + 1, end),
-        "S2+2": torch.minimum(s2 + 2, end),
+        "END-1": end - 1,
         "END": end,
     }
 

@@ -108,7 +108,7 @@ def test_every_command_writes_a_page_and_where_it_comes_from(ran, mini, command)
     task = ioi(mini.tokenizer, N, corruption=run.numbers["options"]["corruption"])
     own = run.prompts[run.prompts.result == ""]
     assert tuple(own.clean) == task.clean and tuple(own.corrupted) == task.corrupted
-    assert own["S2+2"].astype(int).tolist() == task.positions["S2+2"].tolist()
+    assert own["END-1"].astype(int).tolist() == task.positions["END-1"].tolist()
 
 
 def test_activation_patching(ran, mini):

@@ -173,7 +173,7 @@ def test_positions_by_hand(gpt2_tokenizer: PreTrainedTokenizerBase, tmp_path: Pa
         task = ioi(gpt2_tokenizer, 2, prompts=file, order=order, corruption="flip")
         found = {role: set(pos.tolist()) for role, pos in task.positions.items()}
         paper = {"IO": {io}, "S1": {s1}, "S1+1": {s1 + 1}, "S2": {10}, "END": {14}}
-        assert found == paper | {"IO+1": {io + 1}, "S2+1": {11}, "S2+2": {12}}
+        assert found == paper | {"IO+1": {io + 1}, "S2+1": {11}, "END-1": {13}}
     i = task.clean.index("Then, Mary and John went to the park. John gave a book to")
     assert task.corrupted[i] == "Then, Mary and John went to the park. Mary gave a book to"
     assert (int(task.answer[i]), int(task.foil[i])) == (5335, 1757)  # " Mary", " John"

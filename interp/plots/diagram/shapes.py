@@ -17,8 +17,8 @@ EXAMPLE: Example = (
     ("the office,", ""),
     ("Bob", "S2"),
     ("gave", "S2+1"),
-    ("a", "S2+2"),
-    ("key", ""),
+    ("a", ""),
+    ("key", "END-1"),
     ("to", "END"),
 )
 
