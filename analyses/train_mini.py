@@ -13,6 +13,7 @@ The same seed on the same kind of machine with the same number of threads gives 
 another machine may round differently.
 """
 
+import json
 import math
 import platform
 import time
@@ -22,7 +23,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -40,7 +41,9 @@ from interp.training import (
     TrainingConfig,
     document,
     guide_induction,
+    guided_loss,
     held_out_figures,
+    next_token_loss,
     single_token_words,
     train,
     train_tokenizer,
@@ -57,7 +60,7 @@ from interp.training.train import CHECKPOINT, validation_loss
 MINI = Path(interp.__file__).parent / "assets" / "mini"
 SHAPE = GPT2Config(n_layers=6, n_heads=8, d_model=128, d_mlp=512, d_vocab=2048, n_ctx=128)
 BATCH_TOKENS = 2560
-STEPS = (10000, 2400, 1200, 2400, 1200)
+STEPS = (10000, 2400, 1200, 2400, 1000)
 COPYING_STEPS = 1500
 GUIDING_STEPS = 300
 
@@ -99,14 +102,26 @@ def run(
     )
     config = replace(shape, d_vocab=len(tokenizer))
     model = _widen_initial_weights(HookedGPT2(config, tokenizer, name="mini", seed=seed)).to(device)
-    parts = []
+    parts, guided = [], checkpoints / "guided.json"
     for name, (training, batches) in recipe(tokenizer, config.n_ctx, seed, steps).items():
-        guiding_steps = min(GUIDING_STEPS, training.steps) if name == "fourth" else 0
-        if guiding_steps and not (resume and (checkpoints / name / CHECKPOINT).exists()):
-            guide(model, batches, guiding_steps, progress=progress)
+        guiding_steps, loss_of = 0, None
+        if name == "fourth":
+            guiding_steps = min(GUIDING_STEPS, training.steps)
+            if not (resume and (checkpoints / name / CHECKPOINT).exists()):
+                guided.parent.mkdir(parents=True, exist_ok=True)
+                guided.write_text(json.dumps(heads_to_guide(model, batches)), encoding="utf-8")
+                with _bar(progress, "guiding", guiding_steps) as show:
+                    returning = replace(batches, stream="fourth guidance", returning_every=1)
+                    guide_induction(
+                        model, **_guided(guided), batches=returning, steps=guiding_steps, seed=seed,
+                        on_step=show,
+                    )  # fmt: skip
+        if batches.returning_every:
+            loss_of = partial(_loss_of, model, batches, _guided(guided))
         part = train_part(
-            model, training, batches, checkpoints / name, resume=resume, progress=progress
-        )
+            model, training, batches, checkpoints / name, resume=resume, loss_of=loss_of,
+            progress=progress,
+        )  # fmt: skip
         parts.append(replace(part, guiding_steps=guiding_steps))
     save(model, out)
     figures = held_out_figures(model, n=n_prompts)
@@ -164,32 +179,24 @@ def recipe(
     }
 
 
-def guide(model: HookedGPT2, batches: Batches, steps: int, *, progress: bool = False) -> None:
-    """Guide the heads that part 4 starts from, at the cost of what text needs least.
+def heads_to_guide(model: HookedGPT2, batches: Batches) -> tuple[int, list[int]]:
+    """The heads that part 4 makes a previous-token head and induction heads.
 
-    The head of block 0 that text can best do without becomes a previous-token head; in block 1 the
-    head that text needs most is spared and all others become induction heads.
+    In block 0 it is the head that text can best do without; in block 1 the head that text needs
+    most is spared, and it is all others.
 
     Args:
-        model: changed in place.
+        model: after part 3.
         batches: of part 4.
-        steps: of 2,560 tokens.
-        progress: show a bar.
+
+    Returns:
+        The previous-token head of block 0, and the induction heads of block 1.
     """
     text = replace(batches, stream=f"{batches.stream} validation", returning_every=0)
     sample = [text(step) for step in range(4)]
     first, second = (losses_without_heads(model, layer, sample) for layer in (0, 1))
     dispensable, spared = first.index(min(first)), second.index(max(second))
-    with _bar(progress, "guiding", steps) as show:
-        guide_induction(
-            model,
-            (0, dispensable),
-            [(1, head) for head in range(model.config.n_heads) if head != spared],
-            replace(batches, stream=f"{batches.stream} guidance", returning_every=1),
-            steps=steps,
-            seed=batches.seed,
-            on_step=show,
-        )
+    return dispensable, [head for head in range(model.config.n_heads) if head != spared]
 
 
 def losses_without_heads(
@@ -225,6 +232,7 @@ def train_part(
     checkpoints: Path,
     *,
     resume: bool = False,
+    loss_of: Callable[[int, Tensor], Tensor] | None = None,
     progress: bool = False,
 ) -> TrainingPart:
     """Train one part of the recipe.
@@ -235,6 +243,7 @@ def train_part(
         batches: what to train on.
         checkpoints: directory of the running checkpoint.
         resume: go on from the checkpoint there.
+        loss_of: as in `train`.
         progress: show a bar.
 
     Returns:
@@ -250,11 +259,27 @@ def train_part(
             validation=[validation(step) for step in range(4)],
             checkpoint_dir=checkpoints,
             resume=resume,
+            loss_of=loss_of,
             on_step=lambda done: show(done.step, done.loss),
         )
     minutes = (time.perf_counter() - start) / 60
     machine = f"{model.device.type}, {torch.get_num_threads()} threads, {platform.machine()}"
     return TrainingPart(training, batches, minutes, machine, history[-1].validation_loss)
+
+
+def _guided(file: Path) -> dict[str, Any]:
+    """The guided heads of a run, as arguments."""
+    previous, induction = json.loads(file.read_text(encoding="utf-8"))
+    return {"previous": (0, previous), "induction": [(1, head) for head in induction]}
+
+
+def _loss_of(
+    model: HookedGPT2, batches: Batches, heads: dict[str, Any], step: int, tokens: Tensor
+) -> Tensor:
+    """The next-token loss; on random tokens that come back, with that of the guided heads."""
+    if batches.is_returning(step):
+        return guided_loss(model, tokens, **heads)
+    return next_token_loss(model, tokens)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from interp.training.batches import Batches, repeated_tokens, returning_tokens
 from interp.training.evaluate import Figure, held_out_figures
-from interp.training.guidance import guide_induction
+from interp.training.guidance import guide_induction, guided_loss
 from interp.training.language import Example, document
 from interp.training.tokenizer import single_token_words, train_tokenizer
 from interp.training.train import (
@@ -23,6 +23,7 @@ __all__ = [
     "TrainingConfig",
     "document",
     "guide_induction",
+    "guided_loss",
     "held_out_figures",
     "learning_rate",
     "make_optimizer",

@@ -123,7 +123,7 @@ class Batches:
             `returning_tokens`).
         """
         rng = Random(f"{self.seed}/{self.stream}/{step}")
-        if self.returning_every and step % self.returning_every == 0:
+        if self.is_returning(step):
             length = self.n_ctx // (1 + step // self.returning_every % 2)
             d_vocab, n = len(self.tokenizer), self.n_tokens // length
             return torch.tensor([returning_tokens(rng, d_vocab, length) for _ in range(n)])
@@ -133,6 +133,10 @@ class Batches:
         documents = self._documents(rng, length, share)
         rows = [_row(documents, length) for _ in range(self.n_tokens // length)]
         return torch.tensor(rows)
+
+    def is_returning(self, step: int) -> bool:
+        """Whether the batch of a step is `returning_tokens`."""
+        return self.returning_every > 0 and step % self.returning_every == 0
 
     def _documents(self, rng: Random, length: int, repeated: float) -> Iterator[list[int]]:
         """Documents as token ids, `<|endoftext|>` after each."""

@@ -11,10 +11,13 @@ get a loss of their own on what they attend to,
 
 where the right place of a previous-token head is the position before, and those of an induction
 head are all that follow an earlier occurrence of the token at the destination. What they write, and
-all other weights, stay to be learned from the next-token loss afterwards.
+all other weights, stay to be learned from the next-token loss afterwards, beside which the loss on
+attention goes on (`guided_loss`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -22,6 +25,7 @@ from torch import Tensor
 
 from interp.model import HookedGPT2
 from interp.model.masks import after_same_token
+from interp.training.train import next_token_loss
 
 
 def guide_induction(
@@ -107,6 +111,48 @@ def _columns(model: HookedGPT2, heads: Sequence[int], parts: str) -> Bool[Tensor
     return columns.flatten()
 
 
+def guided_loss(
+    model: HookedGPT2,
+    tokens: Int[Tensor, "row pos"],
+    previous: tuple[int, int],
+    induction: Sequence[tuple[int, int]],
+    *,
+    weight: float = 0.5,
+) -> Float[Tensor, ""]:
+    """The next-token loss and, added to it, the guided heads' loss on what they attend to.
+
+    Heads that have been guided do not yet write what they find, and next-token loss alone may turn
+    them to something else before they do.
+
+    Args:
+        model: the model.
+        tokens: random tokens that come back.
+        previous: as in `guide_induction`.
+        induction: likewise.
+        weight: of the loss on attention.
+
+    Returns:
+        The sum, in nats.
+    """
+    later, heads = induction[0][0], [head for _, head in induction]
+    with _patterns(model, previous[0], later) as patterns:
+        nats = next_token_loss(model, tokens)
+    return nats + weight * _misdirection(patterns, tokens, previous, later, heads)
+
+
+@contextmanager
+def _patterns(model: HookedGPT2, *layers: int) -> Iterator[dict[int, Tensor]]:
+    """The attention patterns of layers, once the model has been run."""
+    found: dict[int, Tensor] = {}
+
+    def keep(layer: int, pattern: Tensor, hook: object) -> None:
+        found[layer] = pattern
+
+    hooks = [(f"blocks.{layer}.attn.hook_pattern", partial(keep, layer)) for layer in layers]
+    with model.hooks(fwd_hooks=hooks):
+        yield found
+
+
 def _attention_loss(
     model: HookedGPT2,
     tokens: Int[Tensor, "row pos"],
@@ -114,16 +160,22 @@ def _attention_loss(
     later: int,
     heads: Sequence[int],
 ) -> Float[Tensor, ""]:
-    patterns: dict[str, Tensor] = {}
-    names = [f"blocks.{layer}.attn.hook_pattern" for layer in (previous[0], later)]
-    model.run_with_hooks(
-        tokens,
-        fwd_hooks=[(name, lambda A, hook: patterns.__setitem__(hook.name, A)) for name in names],
-        stop_at_layer=later + 1,
-    )
-    before = patterns[names[0]][:, previous[1]].diagonal(-1, -2, -1)  # row pos-1
+    with _patterns(model, previous[0], later) as patterns:
+        model(tokens, stop_at_layer=later + 1)
+    return _misdirection(patterns, tokens, previous, later, heads)
+
+
+def _misdirection(
+    patterns: Mapping[int, Float[Tensor, "row head destination source"]],
+    tokens: Int[Tensor, "row pos"],
+    previous: tuple[int, int],
+    later: int,
+    heads: Sequence[int],
+) -> Float[Tensor, ""]:
+    """How far attention is from the right places, in nats."""
+    before = patterns[previous[0]][:, previous[1]].diagonal(-1, -2, -1)  # row pos-1
     right = after_same_token(tokens)  # row destination source
-    found = (patterns[names[1]][:, heads] * right[:, None]).sum(-1)  # row head destination
+    found = (patterns[later][:, heads] * right[:, None]).sum(-1)  # row head destination
     found = found.transpose(1, 2)[right.any(-1)]  # place head
     tiny = torch.finfo(found.dtype).tiny
     return -before.clamp_min(tiny).log().mean() - found.clamp_min(tiny).log().mean()

@@ -153,6 +153,7 @@ def train(
     validation: Sequence[Tensor] = (),
     checkpoint_dir: str | Path | None = None,
     resume: bool = False,
+    loss_of: Callable[[int, Tensor], Tensor] | None = None,
     on_step: Callable[[Progress], None] | None = None,
 ) -> list[Progress]:
     """Train a model in place.
@@ -165,6 +166,7 @@ def train(
         checkpoint_dir: where to keep the latest checkpoint; None keeps none.
         resume: go on from the checkpoint there, if there is one. On a CPU with the same number of
             threads the final weights are bit for bit those of a run that never stopped.
+        loss_of: (step, tokens) -> what is minimized; by default the next-token loss.
         on_step: called after each step, for a progress bar.
 
     Returns:
@@ -188,7 +190,8 @@ def train(
         rate = learning_rate(step, config)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss = next_token_loss(model, batches(step).to(device))
+        tokens = batches(step).to(device)
+        loss = loss_of(step, tokens) if loss_of else next_token_loss(model, tokens)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), config.clip)
