@@ -66,7 +66,8 @@ def test_log_probabilities_on_mini():
     from interp.model.hub import locate
 
     theirs = AutoModelForCausalLM.from_pretrained(locate("mini")).eval()
-    tokens = torch.randint(0, ours.config.d_vocab, (4, 64))
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(0, ours.config.d_vocab, (4, 64), generator=generator)
     with torch.inference_mode():
         torch.testing.assert_close(
             log_probs(ours(tokens)), log_probs(theirs(tokens).logits), atol=2e-5, rtol=0

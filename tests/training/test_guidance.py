@@ -8,7 +8,7 @@ import torch
 
 from interp import GPT2Config, HookedGPT2
 from interp.model.masks import after_same_token
-from interp.training import guide_induction, returning_tokens
+from interp.training import guide_induction, guided_loss, next_token_loss, returning_tokens
 from interp.training.guidance import _attention_loss
 
 SHAPE = GPT2Config(n_layers=3, n_heads=4, d_model=64, d_mlp=64, d_vocab=60, n_ctx=24)
@@ -41,6 +41,17 @@ def test_loss_is_the_nats_of_the_attention_on_the_right_places() -> None:
     expected = sum(before) / len(before) + sum(after) / len(after)
     loss = _attention_loss(model, tokens, (0, 3), 2, [0, 2])
     assert loss.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_guided_loss_is_both_losses() -> None:
+    model, tokens = HookedGPT2(SHAPE, seed=1), batches(0)
+    both = guided_loss(model, tokens, (0, 3), [(2, 0), (2, 2)], weight=0.25)
+    expected = (
+        next_token_loss(model, tokens) + _attention_loss(model, tokens, (0, 3), 2, [0, 2]) / 4
+    )
+    assert both.item() == pytest.approx(expected.item(), rel=1e-5)
+    both.backward()
+    assert model.blocks[2].attn.W_QKV.grad.abs().max() > 0
 
 
 def test_guided_heads_attend_where_they_should_and_the_rest_stays() -> None:
