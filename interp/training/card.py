@@ -145,8 +145,8 @@ def _part(part: TrainingPart) -> str:
         else ""
     )
     returning = (
-        f"\n- one batch in {b.returning_every} is random tokens that come back anywhere, on which the"
-        "\n  guided heads' loss on attention is added to the next-token loss;"
+        f"\n- one batch in {b.returning_every} is random tokens that come back anywhere, on which"
+        "\n  the guided heads' loss on attention is added to the next-token loss;"
         if b.returning_every
         else ""
     )
