@@ -67,4 +67,4 @@ def test_card_counts_the_parameters_and_holds_the_table_and_every_part() -> None
         assert fact in two and fact not in one
     for fact in ("one batch in 3 is random tokens", "in 30 steps, one head"):
         assert fact in three and fact not in one + two
-    assert "one batch in 3 is random tokens" in four and "guided" not in four
+    assert "one batch in 3 is random tokens" in four and "one head" not in four
