@@ -13,7 +13,8 @@ the literature gives it (`blocks.9.attn.hook_z`, `blocks.9.hook_resid_pre`, ...)
 What nobody asks for costs nothing: attention scores and patterns, layer norm scales, per-head
 results and per-head q/k/v inputs are computed only in a run where one of their hook points has a
 hook. With none, attention and layer norm are one fused kernel each; the numbers agree up to
-rounding.
+rounding. GELU is one fused kernel where gradients are wanted; elsewhere it is computed as
+transformers does, so that with the same kernels the logits are the same to the last bit.
 
 Weights lie in memory as Hugging Face stores them, so a memory-mapped checkpoint is used in place;
 `W_Q [head d_model d_head]` and the other names of the field are views.
@@ -40,8 +41,21 @@ from interp.model.masks import allowed_keys, causal_mask, position_ids
 from interp.model.text import TextMethods
 from interp.model.weights import WeightViews
 
+_GELU_SCALE = math.sqrt(2 / math.pi)
+
+
+def _gelu_new(x: Tensor) -> Tensor:
+    """GELU's tanh form, step by step as in transformers, so that both round alike."""
+    return 0.5 * x * (1 + torch.tanh(_GELU_SCALE * (x + 0.044715 * x.pow(3))))
+
+
+def _fused_gelu_new(x: Tensor) -> Tensor:
+    """The same as one kernel."""
+    return F.gelu(x, approximate="tanh")
+
+
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
+    "gelu_new": _gelu_new,
     "gelu": F.gelu,
     "relu": F.relu,
 }
@@ -184,9 +198,15 @@ class MLP(nn.Module):
         self.W_out, self.b_out = nn.Parameter(torch.empty(m, d)), nn.Parameter(torch.zeros(d))
         self.hook_pre, self.hook_post = HookPoint(), HookPoint()  # b p d_mlp
 
+    @property
+    def fused_act(self) -> Callable[[Tensor], Tensor]:
+        """The activation as one kernel, where there is one: the same up to rounding, and faster."""
+        return _fused_gelu_new if self.act is _gelu_new else self.act
+
     def forward(self, x: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
         pre = self.hook_pre(F.linear(x, self.W_in.T, self.b_in))
-        return F.linear(self.hook_post(self.act(pre)), self.W_out.T, self.b_out)
+        act = self.fused_act if pre.requires_grad else self.act
+        return F.linear(self.hook_post(act(pre)), self.W_out.T, self.b_out)
 
 
 class Block(nn.Module):

@@ -381,7 +381,7 @@ class _Run:
         if site == "mlp_in":
             value = self.edit("mlp_in", layer, value)
             pre = F.linear(block.ln2.unhooked(value), block.mlp.W_in.T, block.mlp.b_in)
-            site, value = "mlp_post", self.edit("mlp_post", layer, block.mlp.act(pre))
+            site, value = "mlp_post", self.edit("mlp_post", layer, block.mlp.fused_act(pre))
         if site == "mlp_post":
             value = F.linear(value, block.mlp.W_out.T, block.mlp.b_out)
         value = self.edit("mlp_out", layer, value)

@@ -74,7 +74,7 @@ class NodeRuns(BaseRun):
     def _mlp(self, layer: int, resid_mid: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
         block = self.model.blocks[layer]
         pre = F.linear(block.ln2.unhooked(resid_mid), block.mlp.W_in.T, block.mlp.b_in)
-        return F.linear(block.mlp.act(pre), block.mlp.W_out.T, block.mlp.b_out)
+        return F.linear(block.mlp.fused_act(pre), block.mlp.W_out.T, block.mlp.b_out)
 
     def receive(
         self,

@@ -350,7 +350,7 @@ class _Paths:
         block = self.model.blocks[layer]
         same = lambda rows, value: value  # noqa: E731
         pre = F.linear(block.ln2.unhooked(resid_mid), block.mlp.W_in.T, block.mlp.b_in)
-        post = run.edits.get(("mlp_post", layer), same)(rows, block.mlp.act(pre))
+        post = run.edits.get(("mlp_post", layer), same)(rows, block.mlp.fused_act(pre))
         out = F.linear(post, block.mlp.W_out.T, block.mlp.b_out)
         return run.edits.get(("mlp_out", layer), same)(rows, out)
 
