@@ -31,7 +31,7 @@ from interp.patching.readout import Readout
 from interp.patching.runs import Progress, Prompts, run_side
 from interp.tasks import Side, Task
 
-ROWS = 2048
+ROWS = 1024
 """Rows in one run: enough for the matrix products to be fast."""
 
 MEMORY = 1 << 29
