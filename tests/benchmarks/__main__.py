@@ -132,7 +132,7 @@ def main(
         if tiny
         else SMALL
     )
-    console = Console()
+    console = Console(width=max(160, Console().width))
     console.print(
         f"torch {torch.__version__}, {torch.get_num_threads()} threads; "
         f"{config.n_layers} layers of {config.n_heads} heads, d_model {config.d_model}, float32"
