@@ -164,7 +164,7 @@ def _faithfulness(study: Study, circuits: Mapping[str, Circuit]) -> Section:
         "sentence. MLPs, layer norms and embeddings are left alone, also those MLPs that a "
         "published circuit does not count in. Heads are pruned by the logit difference. Where the "
         "last column is far above the one before, the model also works by way of positions that "
-        "have no role in the task.",
+        "have no role in the task; where both are low, pruning found no circuit.",
         [Table(rows, f"Mean {study.metric} with 95 % bootstrap intervals over prompts.")],
     )
 
