@@ -7,7 +7,8 @@ with more ways to say the same and, in the second, more long repetitions, so tha
 sentences that training did not have (`interp.training.language`). The fourth learns induction:
 heads of the first two blocks are guided to what induction heads attend to
 (`interp.training.guidance`) and then trained, with all the rest, on text and on random tokens that
-come back anywhere, on which the guided heads keep their loss. The fifth goes on with sentences in which the giver is hard to tell.
+come back anywhere, on which the guided heads keep their loss. The fifth goes on with sentences in
+which the giver is hard to tell.
 
 The same seed on the same kind of machine with the same number of threads gives the same model;
 another machine may round differently.
