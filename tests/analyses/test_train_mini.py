@@ -76,3 +76,10 @@ def test_a_head_that_writes_nothing_is_the_one_that_the_loss_can_best_do_without
     whole = validation_loss(model, batches)
     assert silent == pytest.approx(whole, abs=1e-6)
     assert abs(speaking - whole) > 1e-4
+    attn = model.blocks[1].attn
+    _, cache = model.run_with_cache(batches[0], names_filter="blocks.1.attn.hook_z")
+    mean = cache["blocks.1.attn.hook_z"][:, :, 1].mean((0, 1))  # what the head says all the time,
+    with torch.no_grad():  # which a bias says as well
+        attn.b_O += mean @ attn.W_O[1]
+        attn.W_O[1] = 0
+    assert speaking == pytest.approx(validation_loss(model, batches), abs=1e-5)
