@@ -66,8 +66,13 @@ def tell(setting: Setting, found: Found) -> Told:
                 "S above IO": text(bootstrap_mean(wrong.values)),
             }
         )
-        label = f"Fraction of prompts with S above IO, {about}"
-        figures.append(Measured.mean(f"adversarial_{name}", label, wrong, "fraction"))
+        for key, label, values, unit in (
+            ("_diff", "Logit difference", one.logit_diff, "logits"),
+            ("_io", "Mean probability of IO", one.probability, "probability"),
+            ("", "Fraction of prompts with S above IO", wrong, "fraction"),
+        ):
+            about_it = f"{label}, {about}"
+            figures.append(Measured.mean(f"adversarial_{name}{key}", about_it, values, unit))
     n = found["plain"].sizes["prompt"]
     section = Section(
         HEADING,

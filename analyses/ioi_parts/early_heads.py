@@ -1,7 +1,7 @@
 """Duplicate-token, induction and previous-token heads (section 3.3): how S2 knows that it is one.
 
-Path patching from every head into the S-inhibition heads' values at S2, and into the induction
-heads' keys at S1+1; and where the heads of these classes look.
+Path patching from every head into the S-inhibition heads' values and keys at S2 (appendix C), and
+into the induction heads' keys at S1+1 (appendix D); and where the heads of these classes look.
 """
 
 from analyses.ioi_parts.setting import (
@@ -29,23 +29,30 @@ _LOOKS = (
     ("induction", "S2", "S1+1"),
     ("previous token", "S1+1", "S1"),
 )
+_PATHS = (  # result, receivers, role, the paper's heads, how many of ours, how many must agree
+    ("values", "S-inhibition values", "S2", ((0, 1), (3, 0), (5, 5), (6, 9)), 7, 3),
+    ("inhibition_keys", "S-inhibition keys", "S2", ((0, 10), (5, 8), (5, 9)), 6, 2),
+    ("keys", "induction keys", "S1+1", ((2, 2), (4, 11)), 4, 2),
+)
 
 
 def measure(setting: Setting) -> Found:
-    """Paths from all heads into S-inhibition values and induction keys.
+    """Paths from all heads into S-inhibition values and keys, and into induction keys.
 
     Args:
         setting: what to work on.
 
     Returns:
-        `values` and `keys`: of `path_patch`; each only if the circuit has its receivers.
+        `values`, `inhibition_keys`, `keys`: of `path_patch`; each only if the circuit has its
+        receivers.
     """
     model, task = setting.model, setting.task
     found = {}
     inhibition = setting.heads("S-inhibition")
-    if inhibition:
-        into = Receivers("v", heads=inhibition, positions=["S2"])
-        found["values"] = path_patch(model, task, into, progress=bar("S-inhibition values"))
+    for name, letter in (("values", "v"), ("inhibition_keys", "k")) if inhibition else ():
+        into = Receivers(letter, heads=inhibition, positions=["S2"])
+        about = bar(f"S-inhibition {letter}")
+        found[name] = path_patch(model, task, into, progress=about)
     induction = setting.heads("induction", position="S2")
     if induction:
         into = Receivers("k", heads=induction, positions=["S1+1"])
@@ -73,52 +80,33 @@ def tell(setting: Setting, found: Found) -> Told:
             looks = pick(setting.attention.sel(query=query, key=key), heads).mean("node")
             label = f"Mean attention of {kind} heads, {query} to {key}"
             figures.append(Measured.mean(f"attention_{kind}", label, looks, "probability"))
-    if "values" in found:
-        strongest = order(effect(found["values"]))[:7]
-        wanted = {(0, 1), (3, 0), (5, 5), (6, 9)}
-        claims.append(
-            Claim(
-                "Heads whose paths into the S-inhibition values matter most",
-                "0.1 3.0 5.5 6.9",
-                labels(strongest),
-                "three of the four among our seven",
-                len(wanted & set(strongest)) >= 3,
+    for name, receivers, role, heads, n, least in _PATHS:
+        if name in found:
+            strongest = order(effect(found[name]))[:n]
+            claims.append(
+                Claim(
+                    f"Heads whose paths into the {receivers} matter most",
+                    labels(heads),
+                    labels(strongest),
+                    f"{least} of the {len(heads)} among our {n}",
+                    len(set(heads) & set(strongest)) >= least,
+                )
             )
-        )
-        items.append(
-            Figure(
-                effect_heatmap(
-                    titled(mean_effect(found["values"]), "Into the S-inhibition values")
-                ),
-                "From each head into the values of the S-inhibition heads at S2.",
+            items.append(
+                Figure(
+                    effect_heatmap(titled(mean_effect(found[name]), f"Into the {receivers}")),
+                    f"From each head into the {receivers} at {role}.",
+                )
             )
-        )
-    if "keys" in found:
-        strongest = order(effect(found["keys"]))[:4]
-        claims.append(
-            Claim(
-                "Heads whose paths into the induction keys matter most",
-                "2.2 4.11",
-                labels(strongest),
-                "both among our four",
-                {(2, 2), (4, 11)} <= set(strongest),
-            )
-        )
-        items.append(
-            Figure(
-                effect_heatmap(titled(mean_effect(found["keys"]), "Into the induction keys")),
-                "From each head into the keys of the induction heads at S1+1.",
-            )
-        )
     section = Section(
         HEADING,
         f"{setting.about()}\n\nAs before, by path patching with ABC partners: which heads tell the "
-        "S-inhibition heads, by way of their values at S2, that the name there is a duplicate, and "
-        "which tell the induction heads, by way of their keys at S1+1, that S1 stands before. Red: "
+        "S-inhibition heads, by way of their values or keys at S2, that the name there is a "
+        "duplicate, and which tell the induction heads, by way of their keys at S1+1, that S1 stands before. Red: "
         "the logit difference falls, in logits.",
         [*items, *verdicts(setting, figures, claims)],
     )
     return Told(section, figures, claims)
 
 
-PART = Part("early-heads", 1, measure, tell)
+PART = Part("early-heads", 2, measure, tell)

@@ -54,6 +54,10 @@ def tell(setting: Setting, found: Found) -> Told:
     ]
     label = "Logit difference without all MLPs after the first"
     figures.append(Measured.mean("without_mlps", label, found["rest"].logit_diff, "logits"))
+    without = found["ablated"].logit_diff.sel(layer=0)
+    figures.append(
+        Measured.mean("without_mlp_0", "Logit difference without MLP 0", without, "logits")
+    )
     strongest = int(np.abs(change.mean("prompt").values).argmax())
     claims = [
         Claim(
@@ -62,7 +66,14 @@ def tell(setting: Setting, found: Found) -> Told:
             f"MLP {strongest}",
             "the same",
             not strongest,
-        )
+        ),
+        Claim(
+            "Sign of the logit difference without MLP 0",
+            "reversed",
+            "reversed" if float(without.mean()) < 0 else "as it was",
+            "the same",
+            float(without.mean()) < 0,
+        ),
     ]
     section = Section(
         HEADING,

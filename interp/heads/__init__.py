@@ -13,7 +13,7 @@ from interp.heads.path_attention import path_attention
 from interp.heads.patterns import attention_patterns, sharpest_heads, value_weighted
 from interp.heads.positions import position_similarity, position_spectrum, sinusoidal
 from interp.heads.products import ov_directions, ov_matrices, qk_directions, qk_matrices
-from interp.heads.projection import attention_projection, correlation
+from interp.heads.projection import attention_projection, correlation, next_token_projection
 from interp.heads.scores import attention_scores, repeated_tokens
 from interp.heads.table import head_table, ranked, score_names
 
@@ -30,6 +30,7 @@ __all__ = [
     "correlation",
     "eigenvalue_scores",
     "head_table",
+    "next_token_projection",
     "ov_directions",
     "ov_matrices",
     "ov_ranks",

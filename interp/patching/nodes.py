@@ -78,8 +78,9 @@ def ablate_nodes(
             groups[min(layer for layer, _, _ in nodes)].append(index)
     layers = sorted({layer for nodes in sets.values() for layer, _, _ in nodes})
     z: list[Key] = [("z", i) for i in layers]
-    given = [reference[name] for name in sets] if isinstance(reference, Mapping) else [reference]
-    sources = [stand_ins(model, task, z, value, reference=one) for one in given]
+    given = [reference[name] if isinstance(reference, Mapping) else reference for name in sets]
+    each = {id(one): stand_ins(model, task, z, value, reference=one) for one in _once(given)}
+    own = [list(each).index(id(one)) for one in given]
     readout = Readout(model, task, metrics)
     prepared = ablation.prepare(model, task) if ablation else None
     keys: list[Key] = [("z", layer) for layer in layers]
@@ -93,7 +94,8 @@ def ablate_nodes(
         if batch is None or batch.prompts is not rows:
             batch = None  # let go of its activations
             batch = _Nodes(model, task, rows, "clean", keys, readout, prepared)
-            found.append(batch.begin(list(sets.values()), [x(rows, batch.length) for x in sources]))
+            new = [values(rows, batch.length) for values in each.values()]
+            found.append(batch.begin(list(sets.values()), new, own))
         batch.measure(found[-1], first, groups[first] if groups else [])
     swept = Swept.joined(found, by_length)
     title = f"{value} ablation of sets of nodes"
@@ -104,12 +106,18 @@ def ablate_nodes(
 class _Nodes(BaseRun):
     """Some prompts: their base run, and the sets of nodes that are replaced in it."""
 
-    def begin(self, sets: Sequence[Sequence[Keep]], new: Sequence[Mapping[Key, Tensor]]) -> Swept:
+    def begin(
+        self,
+        sets: Sequence[Sequence[Keep]],
+        new: Sequence[Mapping[Key, Tensor]],
+        own: Sequence[int],
+    ) -> Swept:
         """Work out where each set replaces what by which of the stand-ins; nothing is yet.
 
         Args:
             sets: of `ablate_nodes`.
-            new: the stand-ins of each set, or those of all.
+            new: the stand-ins from each reference.
+            own: index of each set's.
         """
         roles = sorted({role for nodes in sets for _, _, role in nodes})
         self.at = torch.stack(
@@ -125,11 +133,11 @@ class _Nodes(BaseRun):
         for index, nodes in enumerate(sets):
             for layer, head, role in nodes:
                 self.members[layer][index, head, roles.index(role)] = True
-        self.own = torch.arange(len(sets), device=self.end.device) % len(new)
+        self.own = torch.tensor(own, device=self.end.device)
         self.new = {
             layer: torch.stack([one["z", layer].expand_as(self.kept["z", layer]) for one in new])
             for layer in self.members
-        }  # set prompt pos head d_head
+        }  # reference prompt pos head d_head
         everywhere = self.up_to_end[None]
         return Swept.unchanged(self.values, everywhere, len(sets))
 
@@ -162,3 +170,8 @@ class _Nodes(BaseRun):
         here = self.members[layer][chosen[rows.job]] & rows.of(self.at)[:, None]  # row head role
         new = self.new[layer][self.own[chosen[rows.job]], rows.prompt, rows.pos]
         return torch.where(here.any(-1)[..., None], new, value)
+
+
+def _once(references: Sequence[Task | None]) -> list[Task | None]:
+    """Each reference once, however many sets have it."""
+    return list({id(one): one for one in references}.values())
