@@ -1,13 +1,14 @@
 """Runs that start in the middle of the model: only what a change can reach is computed again.
 
 A *base* run of every prompt is kept. A *job* is one prompt with something changed in it, from its
-first changed position on. Causality spares the work before: earlier layers are read from the base
-run's residual stream, earlier positions from its keys and values, and in the last block only END is
-carried on, since nothing else is read. The rows of all jobs of a chunk, one a position, lie end to
-end in one matrix, so that a projection or an MLP is one matrix product whatever the jobs are:
+first changed position to END. Causality spares the work around: earlier layers are read from the
+base run's residual stream, earlier positions from its keys and values, positions after END reach
+nothing, and in the last block only END is carried on, since nothing else is read. The rows of all
+jobs of a chunk, one a position, lie end to end in one matrix, so that a projection or an MLP is one
+matrix product whatever the jobs are:
 
     rows     x [row d_model]         position by position, job by job
-    segment  jobs that start at the same position: what attention takes together
+    segment  jobs of the same positions: what attention takes together
 
 A layer is entered at any of its activations, in the order of `SITES`: whatever lies before it in
 the layer is not computed. *Edits* replace activations while the run goes on (an ablation, or a
@@ -81,28 +82,32 @@ Kept = Mapping[tuple[str, int], Float[Tensor, "prompt pos ..."]]
 
 @dataclass(frozen=True)
 class Segment:
-    """Jobs that start at the same position, and where their rows lie.
+    """Jobs of the same positions, and where their rows lie.
 
     Args:
         start: their first position.
+        stop: the one after END.
         jobs: slice of the jobs.
         rows: slice of the rows: job by job, positions in order.
     """
 
     start: int
+    stop: int
     jobs: slice
     rows: slice
 
 
 @dataclass(frozen=True)
 class Jobs:
-    """Prompts to be run again, each from a position of its own.
+    """Prompts to be run again, each from a position of its own to its END.
+
+    Jobs of the same start and END are best next to each other (`in_order`): they are one segment.
 
     Args:
         prompt: index of the prompt of each job.
-        start: the first position to compute, ascending from job to job.
-        end: END of each job.
-        length: positions of the batch; every job runs up to the last one.
+        start: the first position to compute.
+        end: END of each job, the last one.
+        length: positions of the batch.
     """
 
     prompt: Int[Tensor, " job"]
@@ -111,30 +116,36 @@ class Jobs:
     length: int
 
     @cached_property
+    def counts(self) -> Int[Tensor, " job"]:
+        """How many rows each job has."""
+        return self.end - self.start + 1
+
+    @cached_property
     def segments(self) -> list[Segment]:
-        """The jobs of each start together."""
+        """The jobs of the same start and END together."""
         segments, row, job = [], 0, 0
-        starts, counts = self.start.unique_consecutive(return_counts=True)
-        for start, count in zip(starts.tolist(), counts.tolist(), strict=True):
-            n_rows = count * (self.length - start)
-            segments.append(Segment(start, slice(job, job + count), slice(row, row + n_rows)))
+        both, n_jobs = torch.stack([self.start, self.end + 1], -1).unique_consecutive(
+            dim=0, return_counts=True
+        )
+        for (start, stop), count in zip(both.tolist(), n_jobs.tolist(), strict=True):
+            n_rows = count * (stop - start)
+            segments.append(Segment(start, stop, slice(job, job + count), slice(row, row + n_rows)))
             row, job = row + n_rows, job + count
         return segments
 
     @cached_property
     def rows(self) -> Rows:
         """Every row that is computed."""
-        counts = self.length - self.start
-        job = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
-        before = counts.cumsum(0) - counts  # rows before each job's first
-        pos = torch.arange(len(job), device=counts.device) - before[job] + self.start[job]
+        job = torch.arange(len(self.counts), device=self.counts.device)
+        job = job.repeat_interleave(self.counts)
+        before = self.counts.cumsum(0) - self.counts  # rows before each job's first
+        pos = torch.arange(len(job), device=job.device) - before[job] + self.start[job]
         return Rows(job, self.prompt[job], pos)
 
     @cached_property
     def end_row(self) -> Int[Tensor, " job"]:
         """Index of each job's END among `rows`."""
-        counts = self.length - self.start
-        return counts.cumsum(0) - counts + self.end - self.start
+        return self.counts.cumsum(0) - 1
 
     @cached_property
     def ends(self) -> Rows:
@@ -156,23 +167,31 @@ def merged(first: Edits, second: Edits) -> Edits:
     return {**first, **second, **{key: one_after_the_other(key) for key in shared}}
 
 
-def chunks(starts: Int[Tensor, " job"], length: int, n_rows: int) -> Iterator[slice]:
+def in_order(start: Int[Tensor, " job"], end: Int[Tensor, " job"]) -> Int[Tensor, " job"]:
+    """The order of jobs in which those of the same positions are together, the earliest first."""
+    by_end = end.argsort(stable=True)
+    return by_end[start[by_end].argsort(stable=True)]
+
+
+def chunks(
+    starts: Int[Tensor, " job"], ends: Int[Tensor, " job"], n_rows: int
+) -> Iterator[slice]:
     """Cut jobs into runs of at most `n_rows` rows, and of one job at least.
 
     Args:
-        starts: first position of each job, ascending.
-        length: positions of the batch.
+        starts: first position of each job.
+        ends: END of each job.
         n_rows: how many rows a run may have.
 
     Yields:
         Slices of the jobs.
     """
     first, rows = 0, 0
-    for job, start in enumerate(starts.tolist()):
-        if rows and rows + length - start > n_rows:
+    for job, count in enumerate((ends - starts + 1).tolist()):
+        if rows and rows + count > n_rows:
             yield slice(first, job)
             first, rows = job, 0
-        rows += length - start
+        rows += count
     if rows:
         yield slice(first, len(starts))
 
@@ -314,8 +333,9 @@ class _Run:
             mask = self.mask(layer, segment)
             if by_hand:
                 scores = queries @ keys.transpose(2, 3) / math.sqrt(queries.shape[-1])
-                scores = scores.masked_fill(~mask, -math.inf)
-                parts.append(scores.softmax(-1).transpose(1, 2))  # job query h pos
+                pattern = scores.masked_fill(~mask, -math.inf).softmax(-1)
+                pattern = F.pad(pattern, (0, self.jobs.length - segment.stop))
+                parts.append(pattern.transpose(1, 2))  # job query h pos
             else:
                 values = self.with_past("v", layer, segment, v).transpose(1, 2)
                 z = F.scaled_dot_product_attention(queries, keys, values, mask)
@@ -330,7 +350,7 @@ class _Run:
         parts = []
         for segment in self.jobs.segments:
             values = self.with_past("v", layer, segment, v)
-            weights = self.queries(layer, segment, pattern)
+            weights = self.queries(layer, segment, pattern)[..., : segment.stop]
             z = einsum(weights, values, "job query h pos, job pos h k -> job query h k")
             parts.append(z.flatten(0, 1))
         return torch.cat(parts)
@@ -345,21 +365,18 @@ class _Run:
     def with_past(
         self, site: str, layer: int, segment: Segment, own: Float[Tensor, "row h k"]
     ) -> Float[Tensor, "job pos h k"]:
-        """Keys or values of a segment at all positions: the base run's, then its own."""
+        """Keys or values of a segment up to END: the base run's, then its own."""
         prompt = self.jobs.prompt[segment.jobs]
         new = own[segment.rows].unflatten(0, (len(prompt), -1))
         if segment.start == 0:
             return new
         return torch.cat([self.base[site, layer][prompt, : segment.start], new], 1)
 
-    def mask(self, layer: int, segment: Segment) -> Bool[Tensor, "_ 1 _ pos"]:
+    def mask(self, layer: int, segment: Segment) -> Bool[Tensor, "query pos"]:
         """Which positions a query of a segment sees: those up to its own."""
-        pos = torch.arange(self.jobs.length, device=self.jobs.end.device)
-        if layer == self.n_layers - 1:
-            own = self.jobs.end[segment.jobs][:, None]  # job 1
-        else:
-            own = pos[None, segment.start :]  # 1 query
-        return (pos <= own[..., None])[:, None]
+        pos = torch.arange(segment.stop, device=self.jobs.end.device)
+        first = segment.stop - 1 if layer == self.n_layers - 1 else segment.start
+        return pos <= pos[first:, None]
 
     def after_z(
         self, layer: int, resid_pre: Float[Tensor, "query d"], site: str, value: Tensor

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from interp.patching.ablation import Keep, Prepared
-from interp.patching.engine import Jobs, Rows, chunks, merged, resume
+from interp.patching.engine import Jobs, Rows, chunks, in_order, merged, resume
 from interp.patching.runs import Key, at, run_side
 from interp.patching.sweep import ROWS, BaseRun
 from interp.tasks import Task
@@ -110,11 +110,11 @@ class NodeRuns(BaseRun):
             start = torch.where(to_end[..., 0], torch.minimum(start, end), start)
         found = torch.zeros(start.shape, dtype=torch.float64, device=start.device)
         sender, prompt = (start < self.length).nonzero(as_tuple=True)
-        order = start[sender, prompt].argsort(stable=True)
+        order = in_order(start[sender, prompt], self.end[prompt])
         sender, prompt = sender[order], prompt[order]
         starts = start[sender, prompt]
         base = self.values["logit_diff"]
-        for chunk in chunks(starts, self.length, ROWS):
+        for chunk in chunks(starts, self.end[prompt], ROWS):
             s, p = sender[chunk], prompt[chunk]
             jobs = Jobs(p, starts[chunk], self.end[p], self.length)
             stream = direct[s, p] + self._run(jobs, s, changes)

@@ -152,8 +152,8 @@ class _Nodes(BaseRun):
             roles = members[chosen].any(1)  # set role
             here = (self.at & roles[:, None, None]).any(-1)
             active |= here & self.at_end if layer == self.n_layers - 1 else here
-        cell, place, prompt, start = jobs_of(active[:, None])
-        for chunk in chunks(start, self.length, ROWS):
+        cell, place, prompt, start = jobs_of(active[:, None], self.end)
+        for chunk in chunks(start, self.end[prompt], ROWS):
             jobs = Jobs(prompt[chunk], start[chunk], self.end[prompt[chunk]], self.length)
             change = {i: partial(self._replace, chosen[cell[chunk]], i) for i in self.members}
             rows = jobs.rows_of("z", first, self.n_layers)

@@ -235,9 +235,9 @@ class _Paths:
         for layer, change in changes.items():
             by_cell = change.any(-1).float() @ self.units[layer].T.float() > 0  # prompt pos cell
             active |= by_cell.movedim(-1, 0)[:, None] & where
-        cell, place, prompt, start = jobs_of(active)
+        cell, place, prompt, start = jobs_of(active, run.end)
         to_logits = self.receivers.site == "logits"
-        for chunk in chunks(start, run.length, ROWS * run.length if to_logits else ROWS):
+        for chunk in chunks(start, run.end[prompt], ROWS * run.length if to_logits else ROWS):
             jobs = Jobs(prompt[chunk], start[chunk], run.end[prompt[chunk]], run.length)
             job, pos = active[cell[chunk], place[chunk], prompt[chunk]].nonzero(as_tuple=True)
             order = self.entry[cell[chunk][job]].argsort(stable=True)

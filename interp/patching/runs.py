@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from interp.model import HookedGPT2
-from interp.patching.engine import HOOKS, Edits, Jobs, resume
+from interp.patching.engine import HOOKS, Edits, Jobs, in_order, resume
 from interp.tasks import Side, Task
 
 ROWS = 64
@@ -102,9 +102,12 @@ def run_to_end(
     length = int(end.max()) + 1
     tokens = task.tokens(side)[rows, :length]
     stream = model.embed(tokens) + model.pos_embed.W_pos[:length]  # b p d
-    jobs = Jobs(torch.arange(len(end), device=end.device), torch.zeros_like(end), end, length)
+    start = torch.zeros_like(end)
+    order = in_order(start, end)
+    jobs = Jobs(order, start, end[order], length)
     changes = edits(rows, length) if edits else {}
-    return resume(model, {}, jobs, 0, {"resid_pre": stream.flatten(0, 1)}, changes)
+    found = resume(model, {}, jobs, 0, {"resid_pre": jobs.rows.of(stream)}, changes)
+    return found[order.argsort()]
 
 
 def positions_mask(

@@ -24,6 +24,7 @@ from interp.patching.engine import (
     Jobs,
     Rows,
     chunks,
+    in_order,
     merged,
     resume,
 )
@@ -182,12 +183,12 @@ def batches_within(
 
 
 def jobs_of(
-    active: Bool[Tensor, "cell place prompt pos"],
+    active: Bool[Tensor, "cell place prompt pos"], end: Int[Tensor, " prompt"]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Cell, place, prompt and first position of every job, in the order of the last."""
+    """Cell, place, prompt and first position of every job, those of the same positions together."""
     cell, place, prompt = active.any(-1).nonzero(as_tuple=True)
     start = active[cell, place, prompt].int().argmax(-1)
-    order = start.argsort(stable=True)
+    order = in_order(start, end[prompt])
     return cell[order], place[order], prompt[order], start[order]
 
 
@@ -291,8 +292,8 @@ class _Batch(BaseRun):
         """Run the jobs of cells that replace something in the same layers."""
         units = {layer: self._units([cell[layer] for cell in cells], layer) for layer in layers}
         active = torch.stack([self._active(layer, units[layer]) for layer in layers]).any(0)
-        cell, place, prompt, start = jobs_of(active)
-        for chunk in chunks(start, self.length, ROWS):
+        cell, place, prompt, start = jobs_of(active, self.end)
+        for chunk in chunks(start, self.end[prompt], ROWS):
             jobs = Jobs(prompt[chunk], start[chunk], self.end[prompt[chunk]], self.length)
             replace = partial(self._replace, cell[chunk], place[chunk])
             entry, *later = layers

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from interp.patching.engine import HOOKS, SITES, Jobs, chunks, resume
+from interp.patching.engine import HOOKS, SITES, Jobs, chunks, in_order, resume
 from tests.helpers import random_model, random_task
 
 SHAPES = [{}, {"n_layers": 1}, {"n_heads": 1}, {"n_layers": 1, "n_heads": 1, "d_mlp": 8}]
@@ -85,19 +85,28 @@ def test_rows_that_are_said_not_to_change_are_not_projected_again(layer):
 
 
 def test_jobs_know_their_rows():
-    jobs = Jobs(torch.tensor([1, 0, 2]), torch.tensor([1, 1, 3]), torch.tensor([3, 2, 3]), 4)
-    assert jobs.rows.job.tolist() == [0, 0, 0, 1, 1, 1, 2]
-    assert jobs.rows.prompt.tolist() == [1, 1, 1, 0, 0, 0, 2]
-    assert jobs.rows.pos.tolist() == [1, 2, 3, 1, 2, 3, 3]
-    assert jobs.ends.pos.tolist() == [3, 2, 3] and jobs.ends.prompt.tolist() == [1, 0, 2]
-    assert [(s.start, s.jobs, s.rows) for s in jobs.segments] == [
-        (1, slice(0, 2), slice(0, 6)),
-        (3, slice(2, 3), slice(6, 7)),
+    jobs = Jobs(torch.tensor([0, 1, 2, 3]), torch.tensor([1, 1, 1, 3]),
+                torch.tensor([2, 3, 3, 3]), 5)  # fmt: skip
+    assert jobs.rows.job.tolist() == [0, 0, 1, 1, 1, 2, 2, 2, 3]
+    assert jobs.rows.prompt.tolist() == jobs.rows.job.tolist()
+    assert jobs.rows.pos.tolist() == [1, 2, 1, 2, 3, 1, 2, 3, 3]
+    assert jobs.ends.pos.tolist() == [2, 3, 3, 3] and jobs.ends.prompt.tolist() == [0, 1, 2, 3]
+    assert [(s.start, s.stop, s.jobs, s.rows) for s in jobs.segments] == [
+        (1, 3, slice(0, 1), slice(0, 2)),
+        (1, 4, slice(1, 3), slice(2, 8)),
+        (3, 4, slice(3, 4), slice(8, 9)),
     ]
 
 
+def test_jobs_of_the_same_positions_are_put_together():
+    start, end = torch.tensor([2, 0, 2, 0, 2]), torch.tensor([4, 5, 3, 4, 4])
+    assert in_order(start, end).tolist() == [3, 1, 2, 0, 4]
+
+
 def test_chunks_hold_every_job_once_and_no_more_rows_than_asked():
-    starts = torch.tensor([0, 0, 2, 3, 9])
-    assert list(chunks(starts, 10, 20)) == [slice(0, 2), slice(2, 5)]
-    assert list(chunks(starts, 10, 1)) == [slice(i, i + 1) for i in range(5)]
-    assert list(chunks(starts[:0], 10, 20)) == []
+    starts, ends = torch.tensor([0, 0, 2, 3, 9]), torch.tensor([9, 8, 9, 6, 9])
+    assert list(chunks(starts, ends, 20)) == [slice(0, 2), slice(2, 5)]
+    assert list(chunks(starts, ends, 19)) == [slice(0, 2), slice(2, 5)]
+    assert list(chunks(starts, ends, 18)) == [slice(0, 1), slice(1, 3), slice(3, 5)]
+    assert list(chunks(starts, ends, 1)) == [slice(i, i + 1) for i in range(5)]
+    assert list(chunks(starts[:0], ends[:0], 20)) == []
