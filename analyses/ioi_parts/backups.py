@@ -1,11 +1,15 @@
 """Backup name movers (section 3.4): who writes the answer when the name movers are gone?
 
 The name movers' outputs at END are set to their group means, and direct effects are measured again
-in what is left.
+in what is left. Where the backups look is measured in the whole model, as in appendix F, which
+tells four kinds of them apart.
 """
+
+from collections.abc import Mapping, Sequence
 
 import xarray as xr
 
+from analyses.choices import Head
 from analyses.ioi_parts.setting import (
     Claim,
     Found,
@@ -17,6 +21,7 @@ from analyses.ioi_parts.setting import (
     missing,
     order,
     pick,
+    text,
     titled,
     verdicts,
 )
@@ -24,11 +29,16 @@ from analyses.shell import bar
 from interp.patching import Ablation, effect, mean_effect, mean_over_prompts, path_patch
 from interp.patching import measure as run
 from interp.plots import effect_heatmap, effect_ranking
-from interp.report import Figure, Section
-from interp.statistics import bootstrap_ratio
+from interp.report import Figure, Section, Table
+from interp.statistics import bootstrap_mean, bootstrap_ratio
 
 HEADING = "Backup name movers step in (3.4)"
 _PAPERS = ((9, 0), (9, 7), (10, 1), (10, 2), (10, 6), (10, 10), (11, 2), (11, 9))
+_LOOKS = {  # the name that they look at most -> the paper's backups
+    "IO": ((9, 0), (10, 1), (10, 6), (10, 10)),
+    "S1": ((11, 2),),
+    "S2": ((9, 7),),
+}
 
 
 def measure(setting: Setting) -> Found:
@@ -79,12 +89,12 @@ def tell(setting: Setting, found: Found) -> Told:
             "fraction",
         )
     ]
-    backups = setting.heads("backup name mover", position="END")
-    if backups:
-        for name, values in (("before", setting.direct), ("after", after)):
-            label = f"Direct effect of the backups together, {name} the knock-out"
-            total = pick(values, backups).sum("node")
-            figures.append(Measured.mean(f"backups_{name}", label, total, "logits"))
+    for key, kind in (("backups", "backup name mover"), ("negatives", "negative name mover")):
+        heads = setting.heads(kind, position="END")
+        for name, values in (("before", setting.direct), ("after", after)) if heads else ():
+            label = f"Direct effect of the {kind}s together, {name} the knock-out"
+            total = pick(values, heads).sum("node")
+            figures.append(Measured.mean(f"{key}_{name}", label, total, "logits"))
     claims = [
         Claim(
             "Heads that gain most direct effect when the name movers are gone",
@@ -94,6 +104,10 @@ def tell(setting: Setting, found: Found) -> Told:
             len(set(others) & set(_PAPERS)) >= 5,
         )
     ]
+    backups = setting.heads("backup name mover", position="END")
+    looks = {role: setting.attention.sel(query="END", key=role) for role in _LOOKS}
+    if setting.papers:
+        claims += [_looks_at(looks, role, heads) for role, heads in _LOOKS.items()]
     both = {
         "whole model": titled(mean_over_prompts(setting.direct), "Paths to the logits"),
         "without name movers": mean_effect(found["direct"]),
@@ -109,10 +123,39 @@ def tell(setting: Setting, found: Found) -> Told:
                 "Direct effects without the name movers, in logits.",
             ),
             Figure(effect_ranking(both, n=12), "The strongest of both, with 95 % intervals."),
+            *([_table(looks, backups)] if backups else []),
             *verdicts(setting, figures, claims),
         ],
     )
     return Told(section, figures, claims)
+
+
+def _looks_at(looks: Mapping[str, xr.DataArray], role: str, heads: Sequence[Head]) -> Claim:
+    """Whether heads look at one name more than at the others (appendix F)."""
+    most = []
+    for head in heads:
+        mean = {name: float(pick(values, [head]).mean()) for name, values in looks.items()}
+        most.append(max(mean, key=lambda name: mean[name]))
+    return Claim(
+        f"The name that {labels(heads)} look at most from END",
+        role,
+        " ".join(most),
+        f"all at {role}",
+        set(most) == {role},
+    )
+
+
+def _table(looks: Mapping[str, xr.DataArray], heads: Sequence[Head]) -> Table:
+    """Where each head looks from END."""
+    rows = [
+        {"head": labels([head])}
+        | {
+            name: text(bootstrap_mean(pick(values, [head])[0].values))
+            for name, values in looks.items()
+        }
+        for head in heads
+    ]
+    return Table(rows, "Mean attention of each backup from END to the names, a probability.")
 
 
 PART = Part("backups", 1, measure, tell)

@@ -1,8 +1,9 @@
 """Completeness (section 4.1): does the circuit break as the model does, and how does a naive one?
 
 Nodes K are knocked out of circuit and model: class by class, at random, and as a greedy search
-chooses them to tell the two apart most. The search is done on some of the prompts (`Size`), what
-its sets are worth is measured on all; the paper does both on the same 100.
+chooses them to tell the two apart most; for the paper's circuit also the sets that the paper's own
+search found (appendix M). The search is done on some of the prompts (`Size`), what its sets are
+worth is measured on all; the paper does both on the same 100.
 """
 
 import xarray as xr
@@ -10,6 +11,7 @@ import xarray as xr
 from analyses.ioi_parts.setting import Found, Measured, Part, Setting, Told, labels, text, verdicts
 from analyses.shell import bar
 from interp.circuits import (
+    IOI_GREEDY,
     Circuit,
     CircuitHead,
     class_sets,
@@ -25,6 +27,8 @@ from interp.statistics import bootstrap_mean
 
 HEADING = "Completeness: the circuit without some of its nodes (4.1)"
 BOTH = "name movers of both positive kinds"
+_SEARCHED = ("random", "greedy", "paper")
+"""How the names of sets begin that are no classes."""
 
 
 def measure(setting: Setting) -> Found:
@@ -53,6 +57,9 @@ def _measure(setting: Setting, circuit: Circuit, name: str) -> xr.Dataset:
     positive = circuit.heads_of("name mover") + circuit.heads_of("backup name mover")
     if circuit.heads_of("backup name mover"):
         sets[BOTH] = positive
+    if setting.papers and name == "circuit":
+        for i, K in enumerate(IOI_GREEDY):
+            sets[f"paper {i + 1}"] = tuple(h for h in circuit.heads if h.label in K.split())
     sets |= random_sets(circuit, size.random_sets, seed=setting.seed)
     if size.runs:
         sets |= greedy_sets(
@@ -124,7 +131,7 @@ def tell(setting: Setting, found: Found) -> Told:
 def _figures(values: xr.Dataset, prefix: str, title: str) -> list[Measured]:
     found = []
     for name in map(str, values["set"].values):
-        if name.startswith(("random", "greedy")):
+        if name.startswith(_SEARCHED):
             continue
         for side, letter in (("circuit", "C"), ("full", "M")):
             label = (
@@ -134,7 +141,7 @@ def _figures(values: xr.Dataset, prefix: str, title: str) -> list[Measured]:
             )
             key = f"{prefix}{side}_without_{name}"
             found.append(Measured.mean(key, label, values[side].sel(set=name), "logits"))
-    for kind in ("random", "greedy"):
+    for kind in _SEARCHED:
         sets = [s for s in map(str, values["set"].values) if s.startswith(kind)]
         if sets:
             apart = gap(values).sel(set=sets)
@@ -142,7 +149,8 @@ def _figures(values: xr.Dataset, prefix: str, title: str) -> list[Measured]:
             worst = apart.isel(set=int(abs(mean).argmax()))
             sign = 1 if float(worst.mean()) >= 0 else -1
             label = f"{title}: largest gap, {kind} sets"
-            found.append(Measured.mean(f"{prefix}gap_{kind}", label, sign * worst, "logits"))
+            key = f"{prefix}gap_{kind}"
+            found.append(Measured.mean(key, label, sign * worst, "logits"))
     return found
 
 
@@ -161,4 +169,4 @@ def _names(heads: tuple[CircuitHead, ...]) -> str:
     return labels([(h.layer, h.head) for h in heads])
 
 
-PART = Part("completeness", 1, measure, tell)
+PART = Part("completeness", 2, measure, tell)

@@ -80,16 +80,16 @@ def tell(setting: Setting, found: Found) -> Told:
             looks = pick(setting.attention.sel(query=query, key=key), heads).mean("node")
             label = f"Mean attention of {kind} heads, {query} to {key}"
             figures.append(Measured.mean(f"attention_{kind}", label, looks, "probability"))
-    for name, receivers, role, heads, n, least in _PATHS:
+    for name, receivers, role, wanted, n, least in _PATHS:
         if name in found:
             strongest = order(effect(found[name]))[:n]
             claims.append(
                 Claim(
                     f"Heads whose paths into the {receivers} matter most",
-                    labels(heads),
+                    labels(wanted),
                     labels(strongest),
-                    f"{least} of the {len(heads)} among our {n}",
-                    len(set(heads) & set(strongest)) >= least,
+                    f"{least} of the {len(wanted)} among our {n}",
+                    len(set(wanted) & set(strongest)) >= least,
                 )
             )
             items.append(
@@ -102,8 +102,8 @@ def tell(setting: Setting, found: Found) -> Told:
         HEADING,
         f"{setting.about()}\n\nAs before, by path patching with ABC partners: which heads tell the "
         "S-inhibition heads, by way of their values or keys at S2, that the name there is a "
-        "duplicate, and which tell the induction heads, by way of their keys at S1+1, that S1 stands before. Red: "
-        "the logit difference falls, in logits.",
+        "duplicate, and which tell the induction heads, by way of their keys at S1+1, that S1 "
+        "stands before. Red: the logit difference falls, in logits.",
         [*items, *verdicts(setting, figures, claims)],
     )
     return Told(section, figures, claims)

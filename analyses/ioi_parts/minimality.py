@@ -88,6 +88,16 @@ def tell(setting: Setting, found: Found) -> Told:
     figures = [
         Measured("minimality", f"Smallest change, over F(M) ({least})", shares[least], "fraction")
     ]
+    if setting.papers:
+        figures += [
+            Measured.mean(
+                f"minimality_{head.label}",
+                f"Change of F(C without K) without {head.label}",
+                nodes.change.sel(node=f"{head.label} {head.position}"),
+                "logits",
+            )
+            for head in setting.circuit.heads
+        ]
     ranked = titled(mean_over_prompts(nodes.change), "Change of F without the node")
     section = Section(
         HEADING,

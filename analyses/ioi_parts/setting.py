@@ -29,7 +29,7 @@ class Size:
         sequences: repeated random sequences.
     """
 
-    random_sets: int = 20
+    random_sets: int = 10
     runs: int = 5
     iterations: int = 5
     candidates: int = 5

@@ -14,7 +14,7 @@ from interp.circuits.circuit import (
     Node,
 )
 from interp.circuits.comparison import compare
-from interp.circuits.completeness import class_sets, gap, greedy_sets, random_sets
+from interp.circuits.completeness import IOI_GREEDY, class_sets, gap, greedy_sets, random_sets
 from interp.circuits.derivation import Derivation, derive
 from interp.circuits.evaluation import faithfulness, only, without
 from interp.circuits.ioi_figures import IOI_FIGURES
@@ -32,6 +32,7 @@ from interp.circuits.published import PublishedFigure, published
 __all__ = [
     "IOI_EXCEPTIONS",
     "IOI_FIGURES",
+    "IOI_GREEDY",
     "IOI_IMPORTANCE",
     "KINDS",
     "KNOWN",

@@ -177,7 +177,7 @@ def next_token_projection(
 
 
 def _direction(
-    model: HookedGPT2, tokens: Int[Tensor, "*r"], last: Float[Tensor, "*r d"]
+    model: HookedGPT2, tokens: Int[Tensor, "*#r"], last: Float[Tensor, "*#r d"]
 ) -> Float[Tensor, "*r d"]:
     """What an output is multiplied by for its logit of a token, above the mean token's.
 

@@ -173,9 +173,7 @@ def in_order(start: Int[Tensor, " job"], end: Int[Tensor, " job"]) -> Int[Tensor
     return by_end[start[by_end].argsort(stable=True)]
 
 
-def chunks(
-    starts: Int[Tensor, " job"], ends: Int[Tensor, " job"], n_rows: int
-) -> Iterator[slice]:
+def chunks(starts: Int[Tensor, " job"], ends: Int[Tensor, " job"], n_rows: int) -> Iterator[slice]:
     """Cut jobs into runs of at most `n_rows` rows, and of one job at least.
 
     Args:

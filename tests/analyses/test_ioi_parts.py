@@ -56,7 +56,7 @@ def test_every_part_has_figures_beside_the_papers(told):
         assert np.isfinite(m.estimate.mean), m.key
         assert not m.estimate.low > m.estimate.mean + 1e-9, m.key
         assert not m.estimate.high < m.estimate.mean - 1e-9, m.key
-    assert sum(len(part.claims) for part in told.values()) == 8
+    assert sum(len(part.claims) for part in told.values()) == 16
     for name in set(told) - {"derivation"}:  # which is compared head by head, without a verdict
         table = told[name].section.items[-1]
         assert isinstance(table, Table)
@@ -99,10 +99,32 @@ def test_the_fit_of_two_signals_by_hand():
 
 
 def test_signals_of_the_prompts_themselves_change_nothing(setting):
-    found = signals.PART.measure(setting)["signals"].logit_diff
+    measured = signals.PART.measure(setting)
+    found, early = measured["signals"].logit_diff, measured["early"].logit_diff
     clean = interp.patching.measure(setting.model, setting.task).logit_diff
     np.testing.assert_allclose(found.sel(token=1, position=1), clean, atol=1e-5)
-    assert float(abs(found.sel(token=-1, position=-1) - clean).max()) > 1e-3
+    np.testing.assert_allclose(early.sel(token=1, position=1), clean, atol=1e-5)
+    for values in (found, early):
+        assert float(abs(values.sel(token=-1, position=-1) - clean).max()) > 1e-3
+
+
+def test_early_heads_lose_as_much_as_s_inhibition_by_place_and_nothing_by_name(setting):
+    def grid(place, name):
+        """4 with the own signals, less by so much if place or name is another."""
+        rows = [[4 - name * (t != 1) - place * (p != 1) for p in (1, -1)] for t in (1, 0, -1)]
+        values = np.array(rows)[..., None] + np.linspace(-0.1, 0.1, 5)
+        coords = {"token": [1, 0, -1], "position": [1, -1]}
+        return xr.DataArray(values, coords, ["token", "position", "prompt"]).to_dataset(
+            name="logit_diff"
+        )
+
+    found = {"signals": grid(place=3, name=1), "early": grid(place=2.4, name=0)}
+    told = signals.PART.tell(setting, found)
+    figures = {m.key: m.estimate.mean for m in told.figures}
+    assert figures["located_position"] == pytest.approx(2.4 / 4)  # where both are another
+    assert figures["located_token"] == pytest.approx(0)
+    assert figures["signal_-1_-1"] == pytest.approx(0)
+    assert figures["signal_0_1"] == pytest.approx(3)
 
 
 def test_reference_set_templates_and_orders_are_stated(setting, told):

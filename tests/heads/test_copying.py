@@ -10,6 +10,7 @@ from interp.heads import (
     copy_scores,
     correlation,
     eigenvalue_scores,
+    next_token_projection,
     ov_ranks,
 )
 from tests.heads.hand import DUPLICATE, INDUCTION, PREVIOUS, UNIFORM, hand_set_model
@@ -130,6 +131,30 @@ def test_attention_and_projection_are_the_naive_twins():
                 assert float(found["projection"].sel(where)) == pytest.approx(expected, abs=1e-4)
                 looks = cache["pattern", layer][0, head, -1, at].item()
                 assert float(found["attention"].sel(where)) == pytest.approx(looks, abs=1e-5)
+
+
+@torch.inference_mode()
+def test_what_is_written_for_the_next_token_is_the_naive_twins(monkeypatch):
+    monkeypatch.setattr("interp.heads.projection._PROMPTS", 2)
+    model = random_model()
+    tokens = torch.tensor([[1, 2, 3, 1, 2, 3], [4, 5, 4, 6, 4, 5], [7, 7, 7, 8, 7, 8]])
+    repeats = [[3, 4], [4], [1, 4]]  # 1 2 and 2 3; 4 5, not 4 6; 7 7 and, at the end, 7 8
+    found = next_token_projection(model, tokens)
+    _, cache = model.run_with_cache(tokens)
+    for prompt, at in enumerate(repeats):
+        scales = (cache["blocks.2.hook_resid_post"].var(-1, unbiased=False) + 1e-5).sqrt()
+        for layer in range(3):
+            z = cache[f"blocks.{layer}.attn.hook_z"][prompt]
+            for head in range(4):
+                expected = [
+                    projected(model, z[q, head], layer, head, scales[prompt, q],
+                              tokens[prompt, q + 1])
+                    for q in at
+                ]  # fmt: skip
+                ours = float(found.sel(layer=layer, head=head, prompt=prompt))
+                assert ours == pytest.approx(np.mean(expected), abs=1e-5)
+    with pytest.raises(ValueError, match="prompt 1 repeats no pair"):
+        next_token_projection(model, torch.tensor([[1, 2, 1, 2], [1, 2, 3, 1]]))
 
 
 def test_correlation_is_numpys():
