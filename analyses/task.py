@@ -3,7 +3,8 @@
 Greater-than, induction, gendered pronouns, subject-verb agreement: how well the model does, which
 heads write the answer (path patching), a circuit pruned from all heads with the links between them,
 how much of the task it does alone (mean ablation), and for `gpt2` the published circuit beside it,
-where there is one.
+where there is one. Where pruning with all heads ablated at all positions leaves less than half of
+the task, it is done again with heads at positions without a role left alone.
 
     interp task greater-than --model mini --n 100 --out out/task
 
@@ -26,9 +27,9 @@ from analyses.choices import among, names, strongest
 from analyses.shell import Device, Model, N, Out, Seed, bar, plain_errors, prepare, show
 from analyses.study import Study
 from interp import tasks
-from interp.circuits import Circuit, derive, only, prune_heads, published
+from interp.circuits import Circuit, Derivation, derive, only, prune_heads, published
 from interp.heads import attention_between, attention_patterns
-from interp.patching import ablate, measure, path_patch
+from interp.patching import Ablation, ablate, measure, path_patch
 from interp.report import Report
 from interp.statistics import bootstrap_ratio
 
@@ -39,6 +40,9 @@ TASKS: dict[str, tuple[Callable[..., tasks.Task], str]] = {
     "agreement": (tasks.agreement, "probability_diff"),
 }
 """Name -> what makes its prompts, and the metric that it is read with."""
+
+KEEPS = 0.5
+"""The part of the metric, at least, that a circuit keeps if all other positions are ablated too."""
 
 
 def run(
@@ -92,15 +96,8 @@ def run(
     options: dict[str, Any] = {"value": "group mean", "metrics": metric}
     study.keep("ablation", ablate(loaded, study.task, progress=bar("ablation"), **options))
     attention = attention_between(loaded, study.task, progress=bar("attention"))
-    keep = prune_heads(loaded, study.task, threshold=threshold, progress=bar("circuit"))
-    evidence = derive(
-        loaded, study.task, nodes=keep, smallest=threshold, seed=seed, progress=bar("links")
-    )
-    found = replace(
-        evidence.circuit,
-        source=f"heads pruned from the last layer to the first, threshold {threshold:.1%} of the "
-        "mean logit difference; links and classes by path patching",
-    )
+    evidence = _find(study, sides["clean"][metric], threshold)
+    found = evidence.circuit
     circuits = {"found here": found, **_published(study)}
     for label, circuit in circuits.items():
         _faithfulness(study, label, circuit, sides["clean"][metric])
@@ -129,6 +126,29 @@ def run(
         )
     more = task_report.downloads(circuits)
     return study.report(f"{name.capitalize()} in {loaded.name}", lead, sections, more)
+
+
+def _find(study: Study, whole: xr.DataArray, threshold: float) -> Derivation:
+    """A circuit by pruning, with its links."""
+    model, task, metric = study.model, study.task, study.metric
+    roles = list(task.positions)
+    for positions in (None, roles):
+        keep = prune_heads(
+            model, task, threshold=threshold, positions=positions, progress=bar("circuit")
+        )
+        left = Ablation(heads="all", keep=keep, value="group mean", positions=positions)
+        alone = measure(model, task, metric, ablation=left)[metric]
+        if float(alone.mean()) >= KEEPS * float(whole.mean()):
+            break
+    evidence = derive(
+        model, task, nodes=keep, smallest=threshold, seed=study.seed, progress=bar("links")
+    )
+    where = "the task\u2019s roles alone" if positions else "all positions"
+    source = (
+        f"heads pruned from the last layer to the first, ablated at {where}, threshold "
+        f"{threshold:.1%} of the mean logit difference; links and classes by path patching"
+    )
+    return replace(evidence, circuit=replace(evidence.circuit, source=source))
 
 
 def _published(study: Study) -> dict[str, Circuit]:

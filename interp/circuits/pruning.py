@@ -1,10 +1,12 @@
 """A first circuit for any model: the head outputs whose ablation matters.
 
-An output is one head at one role's position. All outputs elsewhere are mean-ablated from the start.
-Then, from the last layer to the first, each output is ablated in turn, on top of those that are
-gone already; if the mean logit difference changes by less than `threshold` of the whole model's,
-it stays ablated, else it belongs to the circuit. So what a head does through heads that step in for
-each other counts as soon as the others are gone, which one ablation at a time would miss.
+An output is one head at one role's position. All outputs elsewhere are mean-ablated from the start,
+or, with `positions`, those at some positions alone: a model that does the task by way of tokens
+without a role has nothing left to prune where these are gone. Then, from the last layer to the
+first, each output is ablated in turn, on top of those that are gone already; if the mean logit
+difference changes by less than `threshold` of the whole model's, it stays ablated, else it belongs
+to the circuit. So what a head does through heads that step in for each other counts as soon as the
+others are gone, which one ablation at a time would miss.
 
 Source: pruning from the output to the input with a threshold as in Conmy et al. 2023 (ACDC,
 arXiv 2304.14997), here on heads at positions, not on edges; mean ablation is that of Wang et al.
@@ -12,18 +14,25 @@ arXiv 2304.14997), here on heads at positions, not on edges; mean ablation is th
 tells, which takes them as `nodes`.
 """
 
+from collections.abc import Sequence
+
 import torch
 
 from interp.model import HookedGPT2
 from interp.patching import Ablation, Keep, Progress, kept_outputs
 from interp.patching.readout import logit_diff_of
-from interp.patching.runs import at, batches
+from interp.patching.runs import at, batches, positions_mask
 from interp.tasks import Task
 
 
 @torch.inference_mode()
 def prune_heads(
-    model: HookedGPT2, task: Task, *, threshold: float = 0.02, progress: Progress = iter
+    model: HookedGPT2,
+    task: Task,
+    *,
+    threshold: float = 0.02,
+    positions: Sequence[str | int] | None = None,
+    progress: Progress = iter,
 ) -> list[Keep]:
     """The head outputs that the task needs, found by ablating from the last layer to the first.
 
@@ -32,24 +41,26 @@ def prune_heads(
         task: clean prompts, whose corrupted partners give the means.
         threshold: smallest change of the mean logit difference that keeps an output, as a fraction
             of the whole model's.
+        positions: roles or indices where heads are ablated, as in `only`; by default everywhere.
         progress: wraps the heads, for a progress bar.
 
     Returns:
         (layer, head, role) of each output in the circuit, by layer.
 
     Raises:
-        ValueError: for a threshold that is not positive.
+        ValueError: for a threshold that is not positive, or a role that the task does not have.
     """
     if not threshold > 0:
         raise ValueError(f"threshold must be a positive fraction, got {threshold}")
     n_layers, n_heads, roles = model.config.n_layers, model.config.n_heads, list(task.positions)
     keep = [(i, h, role) for i in range(n_layers) for h in range(n_heads) for role in roles]
     task = task.right_padded().to(model.device)
-    ablated = Ablation(heads="all", keep=keep, value="group mean").prepare(model, task)
+    where = positions_mask(task, positions)[..., None]  # prompt pos 1
+    ablated = Ablation(heads="all", value="group mean").prepare(model, task)
 
     def leave(layer: int, some: list[Keep]) -> None:
         """Ablate a layer's outputs but for some."""
-        ablated.masks["z", layer].copy_(~kept_outputs(model, task, some)[layer])
+        ablated.masks["z", layer].copy_(where & ~kept_outputs(model, task, some)[layer])
 
     def run(starts: list[torch.Tensor], layer: int) -> float:
         """Mean logit difference of the ablated model, resumed at a layer."""

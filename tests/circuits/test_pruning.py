@@ -8,17 +8,17 @@ from tests.helpers import random_model, random_task
 from tests.naive import patching as naive
 
 
-def naive_prune(model, task, threshold):
+def naive_prune(model, task, threshold, everywhere=True):
     """The same search with whole runs of every prompt, and no shortcut but the order of trials."""
     everything = [(i, h, r) for i in range(2) for h in range(2) for r in task.positions]
     keep = everything
-    current = float(naive.circuit_logit_diff(model, task, keep).mean())
+    current = float(naive.circuit_logit_diff(model, task, keep, everywhere).mean())
     whole = naive.logit_diff(model(task.clean_tokens, task.attention_mask), task).mean()
     for layer in (1, 0):
         for head in (0, 1):
             for drop in [[*task.positions], ["S2"], ["END"]]:
                 trial = [e for e in keep if e[:2] != (layer, head) or e[2] not in drop]
-                value = float(naive.circuit_logit_diff(model, task, trial).mean())
+                value = float(naive.circuit_logit_diff(model, task, trial, everywhere).mean())
                 if abs(value - current) < threshold * abs(whole):
                     keep, current = trial, value
                     if len(drop) > 1:
@@ -33,6 +33,16 @@ def test_pruning_is_the_naive_search(threshold):
     found = prune_heads(model, task, threshold=threshold)
     assert found == naive_prune(model, task, threshold)
     assert 0 < len(found) < 8
+
+
+@torch.inference_mode()
+def test_at_the_roles_alone_the_others_are_left_to_do_what_they_do():
+    model, task = random_model(n_layers=2, n_heads=2), random_task(4)
+    found = prune_heads(model, task, threshold=0.1, positions=list(task.positions))
+    assert found == naive_prune(model, task, 0.1, everywhere=False)
+    assert found != prune_heads(model, task, threshold=0.1)
+    with pytest.raises(ValueError, match="no role 'IO'"):
+        prune_heads(model, task, positions=["IO"])
 
 
 def test_extreme_thresholds():

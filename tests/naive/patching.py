@@ -143,8 +143,11 @@ def ablated(model, task, i, parts, value, positions=None):
     return difference(model, tokens, task, i, hooks)
 
 
-def circuit_logit_diff(model, task, keep):
-    """Run each prompt with every head outside `keep` at its group's mean, per absolute position."""
+def circuit_logit_diff(model, task, keep, everywhere=True):
+    """Run each prompt with every head outside `keep` at its group's mean, per absolute position.
+
+    Unless `everywhere`, heads at positions without a role are left alone.
+    """
     values = []
     for i in range(len(task)):
         same = [j for j in range(len(task)) if task.group[j] == task.group[i]]
@@ -157,6 +160,9 @@ def circuit_logit_diff(model, task, keep):
                 if layer == hook.layer():
                     at = int(task.positions[role][i])
                     mean[:, at, head] = z[:, at, head]
+            roles = {int(where[i]) for where in task.positions.values()}
+            for pos in [] if everywhere else set(range(z.shape[1])) - roles:
+                mean[:, pos] = z[:, pos]
             return mean
 
         logits = model.run_with_hooks(
