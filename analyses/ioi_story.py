@@ -91,7 +91,9 @@ CHAPTERS = (
         "S-inhibition could say which name to avoid, or which place. Six texts, whose names or "
         "order are changed so that one signal, both or none is turned round, tell them apart. In "
         "GPT-2 small the place says more than the name: the fit is 2.31 for the position and 0.99 "
-        "for the token (appendix A).",
+        "for the token (appendix A). The place comes from duplicate-token and induction heads: "
+        "their outputs from texts with another place lose at least 88 % of what S-inhibition's do, "
+        "those with another name less than 8 % (section 3.3).",
         "signals",
         figures=(0,),
     ),
@@ -99,26 +101,31 @@ CHAPTERS = (
         "How the second mention is noticed",
         "S-inhibition reads, at S2, what duplicate-token heads (which look from S2 to S1) and "
         "induction heads (which look from S2 to S1+1) wrote there; the induction heads need "
-        "previous-token heads, which write S1 into S1+1 (section 3.3).",
+        "previous-token heads, which write S1 into S1+1 (section 3.3). By way of S-inhibition keys, "
+        "three more of the kind show, which look less sharply: 0.10, 5.8 and 5.9 (appendix C).",
         "early-heads",
     ),
     Chapter(
         "The same heads on random tokens",
         "If these are duplicate-token, induction and previous-token heads, they should be so on "
-        "text that has nothing to do with names: on random tokens that repeat (section 3.3).",
+        "text that has nothing to do with names: on random tokens that repeat (section 3.3). "
+        "Induction heads should there also write what came next; in GPT-2 small 5.5 and 6.9 are "
+        "among the 20 heads that do so most (appendix H).",
         "random-tokens",
     ),
     Chapter(
         "Backups",
         "Knock out the name movers, and GPT-2 small loses 5 % of the logit difference and no more: "
         "others, silent before, take over. They are part of the circuit that no test of single "
-        "heads can find (section 3.4).",
+        "heads can find (section 3.4). Four of the eight look at IO as name movers do, two at both "
+        "names alike, one at S1, one at S2 (appendix F).",
         "backups",
         figures=(0,),
     ),
     Chapter(
         "MLPs",
-        "In GPT-2 small no MLP but the first matters alone; all of them together do (appendix).",
+        "In GPT-2 small no MLP but the first matters alone; without it S comes out above IO, and so "
+        "it does without all the others together (appendix J).",
         "mlps",
     ),
     Chapter(
@@ -148,7 +155,8 @@ CHAPTERS = (
         "Prompts that mislead",
         "If the model strikes out whoever came twice, then naming IO once more should mislead it, "
         "and naming S once more should not. So it is: GPT-2 small prefers S in 23.4 % of the first "
-        "and 0.4 % of the second, beside 0.7 % of plain prompts (section 4.4).",
+        "and 0.4 % of the second, beside 0.7 % of plain prompts, with logit differences of 1.23, 3.64 and 3.55 "
+        "(section 4.4).",
         "adversarial",
     ),
 )

@@ -1,15 +1,16 @@
 """Tasks beside IOI: does a GPT-2 do them, and by which heads?
 
-Greater-than, induction, gendered pronouns, subject-verb agreement: how well the model does, which
-heads write the answer (path patching), a circuit pruned from all heads with the links between them,
-how much of the task it does alone (mean ablation), and for `gpt2` the published circuit beside it,
-where there is one. Where pruning with all heads ablated at all positions leaves less than half of
-the task, it is done again with heads at positions without a role left alone.
+Greater-than, induction, gendered pronouns, subject-verb agreement, acronyms: how well the model
+does, which heads write the answer (path patching), a circuit pruned from all heads with the links
+between them, how much of the task it does alone (mean ablation), and for `gpt2` the published
+circuit beside it, where there is one. Where pruning with all heads ablated at all positions leaves
+less than half of the task, it is done again with heads at positions without a role left alone.
 
     interp task greater-than --model mini --n 100 --out out/task
 
 Source: Hanna et al. 2023 (arXiv 2305.00586); Olsson et al. 2022 (arXiv 2209.11895); Linzen et al.
-2016 (arXiv 1611.01368); pruning and ablation as in `interp ioi`.
+2016 (arXiv 1611.01368); García-Carrasco et al. 2024 (arXiv 2405.04156); pruning and ablation as in
+`interp ioi`.
 """
 
 from collections.abc import Callable
@@ -38,6 +39,7 @@ TASKS: dict[str, tuple[Callable[..., tasks.Task], str]] = {
     "induction": (tasks.induction, "logit_diff"),
     "pronoun": (tasks.pronoun, "logit_diff"),
     "agreement": (tasks.agreement, "probability_diff"),
+    "acronym": (tasks.acronym, "logit_diff"),
 }
 """Name -> what makes its prompts, and the metric that it is read with."""
 

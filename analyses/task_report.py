@@ -35,6 +35,8 @@ _ABOUT = {
     "agreement": "The verb agrees with the subject, not with the noun between. Answers are the "
     "verbs of the subject\u2019s number, foils those of the other. In the partner the subject has "
     "the other number. No list of heads for this task is established in the literature.",
+    "acronym": "Three words with capitals and their initials in brackets, but for the last. The "
+    "partner has three other words, and their initials.",
 }
 
 

@@ -2,13 +2,13 @@
 
 `python -m analyses.train_mini` writes interp/assets/mini anew, in about 90 minutes of 2 CPU cores
 that do nothing else.
-Training has five parts. The first learns the skills; the next two go on, at lower learning rates,
+Training has six parts. The first learns the skills; the next two go on, at lower learning rates,
 with more ways to say the same and, in the second, more long repetitions, so that the skills work in
 sentences that training did not have (`interp.training.language`). The fourth learns induction:
 heads of the first two blocks are guided to what induction heads attend to
 (`interp.training.guidance`) and then trained, with all the rest, on text and on random tokens that
 come back anywhere, on which the guided heads keep their loss. The fifth goes on with sentences in
-which the giver is hard to tell.
+which the giver is hard to tell, the sixth with acronyms among them.
 
 The same seed on the same kind of machine with the same number of threads gives the same model;
 another machine may round differently.
@@ -54,6 +54,7 @@ from interp.training.language import (
     FIFTH_MIXTURE,
     FOURTH_MIXTURE,
     SECOND_MIXTURE,
+    SIXTH_MIXTURE,
     THIRD_MIXTURE,
 )
 from interp.training.train import CHECKPOINT, validation_loss
@@ -61,7 +62,8 @@ from interp.training.train import CHECKPOINT, validation_loss
 MINI = Path(interp.__file__).parent / "assets" / "mini"
 SHAPE = GPT2Config(n_layers=6, n_heads=8, d_model=128, d_mlp=512, d_vocab=2048, n_ctx=128)
 BATCH_TOKENS = 2560
-STEPS = (10000, 2400, 1200, 2400, 1000)
+Steps = tuple[int, int, int, int, int, int]
+STEPS: Steps = (10000, 2400, 1200, 2400, 1000, 700)
 COPYING_STEPS = 1500
 GUIDING_STEPS = 300
 
@@ -69,7 +71,7 @@ GUIDING_STEPS = 300
 def run(
     out: Path = MINI,
     *,
-    steps: tuple[int, int, int, int, int] = STEPS,
+    steps: Steps = STEPS,
     seed: int = 0,
     device: str = "cpu",
     resume: bool = False,
@@ -131,7 +133,7 @@ def run(
 
 
 def recipe(
-    tokenizer: PreTrainedTokenizerBase, n_ctx: int, seed: int, steps: tuple[int, int, int, int, int]
+    tokenizer: PreTrainedTokenizerBase, n_ctx: int, seed: int, steps: Steps
 ) -> dict[str, tuple[TrainingConfig, Batches]]:
     """How each part is trained, and on what.
 
@@ -139,12 +141,12 @@ def recipe(
         tokenizer: of the model.
         n_ctx: context of the model, in tokens.
         seed: of the language.
-        steps: of the five parts.
+        steps: of the six parts.
 
     Returns:
-        For "first", "second", "third", "fourth" and "fifth", the settings and the batches.
+        For "first" to "sixth", the settings and the batches.
     """
-    first, second, third, fourth, fifth = steps
+    first, second, third, fourth, fifth, sixth = steps
     returning = Batches(tokenizer, n_ctx, BATCH_TOKENS, seed, repeated=0.0, returning_every=3)
     return {
         "first": (
@@ -176,6 +178,10 @@ def recipe(
         "fifth": (
             TrainingConfig(steps=fifth, learning_rate=1e-3, warmup=min(50, fifth // 10)),
             replace(returning, stream="fifth", mixture=FIFTH_MIXTURE),
+        ),
+        "sixth": (
+            TrainingConfig(steps=sixth, learning_rate=7e-4, warmup=min(50, sixth // 10)),
+            replace(returning, stream="sixth", mixture=SIXTH_MIXTURE),
         ),
     }
 
@@ -310,9 +316,7 @@ def _widen_initial_weights(model: HookedGPT2) -> HookedGPT2:
 
 def main(
     out: Annotated[Path, typer.Option(help="Directory of the finished model.")] = MINI,
-    steps: Annotated[
-        tuple[int, int, int, int, int], typer.Option(help="Steps of 2,560 tokens, of each part.")
-    ] = STEPS,
+    steps: Annotated[Steps, typer.Option(help="Steps of 2,560 tokens, of each part.")] = STEPS,
     seed: Annotated[int, typer.Option(help="Of the language, the batches and the weights.")] = 0,
     device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, mps.")] = "cpu",
     resume: Annotated[bool, typer.Option(help="Go on from the last checkpoints.")] = False,

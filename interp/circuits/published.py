@@ -2,7 +2,9 @@
 
 Source: Wang et al. 2022, *Interpretability in the Wild* (arXiv 2211.00593), section 3, Figure 2 and
 appendix B for the heads; the naive circuit is that of the authors' code. Hanna et al. 2023 (arXiv
-2305.00586) and its authors' code for greater-than. Induction is no paper's circuit: its heads are
+2305.00586) and its authors' code for greater-than. García-Carrasco et al. 2024 (arXiv 2405.04156)
+for acronyms: the heads are the paper's, which keeps them at all positions; the positions are ours,
+those that its patching of the third letter is at. Induction is no paper's circuit: its heads are
 those with the highest scores on repeated random tokens, and the previous-token head that their
 weights read most.
 """
@@ -35,6 +37,11 @@ _INDUCTION_GPT2: tuple[tuple[str, str, str], ...] = (
     ("previous token", "FIRST+1", "4.11"),
     ("induction", "END", "5.1 5.5 6.9 7.2 7.10"),
 )
+_ACRONYM_GPT2: tuple[tuple[str, str, str], ...] = (
+    ("previous token", "C3", "1.0 2.2 4.11"),
+    ("other", "END", "5.8"),
+    ("mover", "END", "8.11 9.9 10.10 11.4"),
+)
 _PUBLISHED = {
     ("ioi", "gpt2"): (_IOI_GPT2, "Wang et al. 2022, arXiv 2211.00593"),
     ("ioi naive", "gpt2"): (_IOI_NAIVE, "Wang et al. 2022, arXiv 2211.00593: the naive circuit"),
@@ -43,6 +50,7 @@ _PUBLISHED = {
         _INDUCTION_GPT2,
         "scores on repeated random tokens; 4.11 by the composition of weights",
     ),
+    ("acronym", "gpt2"): (_ACRONYM_GPT2, "Garc\u00eda-Carrasco et al. 2024, arXiv 2405.04156"),
 }
 _MLPS = {("greater_than", "gpt2"): (("YY", (0, 1, 2, 3)), ("END", (8, 9, 10, 11)))}
 _NOT_ESTABLISHED = ("pronoun", "agreement")

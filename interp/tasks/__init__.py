@@ -1,5 +1,6 @@
 """Tasks: clean and corrupted prompts in pairs, with the token positions the analyses speak of."""
 
+from interp.tasks.acronym import acronym
 from interp.tasks.agreement import agreement
 from interp.tasks.greater_than import greater_than
 from interp.tasks.induction import induction
@@ -14,6 +15,7 @@ __all__ = [
     "Choice",
     "Side",
     "Task",
+    "acronym",
     "agreement",
     "from_table",
     "greater_than",

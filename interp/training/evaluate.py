@@ -124,6 +124,7 @@ def held_out_figures(model: HookedGPT2, *, n: int = 2000, seed: int = 1) -> list
         ("three names, two act", "names and templates", three_names, None),
         ("pronoun", "frames, names in a frame", partial(language.pronoun, held_out=True), 0.95),
         ("agreement", "subjects", partial(language.agreement, held_out=True), 0.95),
+        ("acronym", "words", partial(language.acronym, held_out=True), 0.95),
         ("truth", "facts never judged", partial(language.truth, held_out=True), None),
     ]
     for skill, held_out, sample, required in accuracies:

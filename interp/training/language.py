@@ -21,14 +21,15 @@ with the held-out parts asked for, so that training and test cannot drift apart.
     joined        as odd_partner, the two clauses joined in one sentence
     chronicle     as greater_than, many spans in a row
     reason        as pronoun, in frames put together from parts
+    acronym       the initials of three words            García-Carrasco et al. 2024
     counting      the next number
     story         prose with one name in it
     prose         prose without names
 
-Training has five parts, each with a mixture of these. The second has more ways to say the same,
+Training has six parts, each with a mixture of these. The second has more ways to say the same,
 which the skills need if they are to work in sentences that training did not have; the third has
 more of those in which things are given; in the fourth others than the known names give too, and
-in the fifth more of them give in the same sentence.
+in the fifth more of them give in the same sentence; the sixth has acronyms.
 
 A document never starts with a name, so that a name is always one token with a leading space.
 """
@@ -477,6 +478,28 @@ def truth(rng: Random, *, held_out: bool = False) -> Example:
     return Example("truth", prompt, answer, foil, ".")
 
 
+def acronym(rng: Random, *, held_out: bool = False) -> Example:
+    """Three words with capitals and, in brackets, their initials: the answer is the third.
+
+    Args:
+        rng: the random source.
+        held_out: take words that no acronym of training is of.
+
+    Returns:
+        Example cut within the acronym, before its last letter; the foil is another word's initial.
+    """
+    words = lex.HELD_OUT_ACRONYM_WORDS if held_out else lex.TRAIN_ACRONYM_WORDS
+    while True:
+        drawn = rng.sample(words, 3)
+        first, second, third = (word[0] for word in drawn)
+        if third not in (first, second):
+            break
+    group = f"{' '.join(drawn)} ({first}{second}"
+    frame = _fill(rng, rng.choice(lex.ACRONYM_FRAMES)).replace("{group}", group)
+    tail = _fill(rng, rng.choice(lex.ACRONYM_TAILS))
+    return Example("acronym", frame, third, rng.choice((first, second)), f") {tail}")
+
+
 def counting(rng: Random) -> Example:
     """Numbers in order, from a random start."""
     length = rng.randint(4, 12)
@@ -587,6 +610,21 @@ FIFTH_MIXTURE: Mixture = FOURTH_MIXTURE | {
     "joined": (0.20, joined),
     "chronicle": (0.08, chronicle),
     "pronoun": (0.05, pronoun),
+}
+
+SIXTH_MIXTURE: Mixture = FIFTH_MIXTURE | {
+    "acronym": (0.10, acronym),
+    "truth": (0.09, truth),
+    "handover": (0.04, handover),
+    "odd_names": (0.03, odd_names),
+    "odd_partner": (0.12, odd_partner),
+    "joined": (0.17, joined),
+    "one_name": (0.05, one_name),
+    "third_name": (0.05, third_name),
+    "chronicle": (0.07, chronicle),
+    "pronoun": (0.04, pronoun),
+    "reason": (0.04, reason),
+    "agreement": (0.03, agreement),
 }
 
 

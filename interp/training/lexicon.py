@@ -290,6 +290,37 @@ ODD_NAMES = tuple(
     dict.fromkeys((*PLACES, *OBJECTS, *(form for noun in NOUNS for form in noun), *NUMBERS))
 )
 
+# Acronyms: of words that the tokenizer, written with a capital, cuts into the initial and the rest.
+ACRONYM_WORDS = _words(
+    """Ace Age Aid Air Ale Ape Award Axe Back Bag Ball Band Bank Bar Bark Base Basket Bat Bay Beach
+    Beak Bear Bed Bee Beer Bend Berry Bike Bill Bin Bit Bond Bone Bow Bran Bull Bun Bus Bust Cab
+    Cage Cake Call Can Cap Card Case Cast Cat Cause Cave Cent Cob Cod Coin Cone Core Cot Cow
+    Crew Cup Dam Dance Date Day Deer Den Dent Dice Diet Dog Dome Door Dot Dough Dove Duck Duel
+    Dust Ear East Eel Eve Fair Fall Fame Fan Fare Fate Fear Fee Ferry Fig Fire Fit Fix Flow Fly
+    Fog Fold Font Fool Fort Fuel Fun Fund Fur Gain Game Gap Gas Gate Gear Gel Gin Gland Glow
+    Gold Gong Gown Gram Grid Gum Gust Hair Hall Ham Hand Hat Hay Hike Hill Hip Hog Home Hop Hose
+    House Hub Hull Ice Ion Iris Jar Jay Jaw Jester Jet Jig Kid Kin Kind King Kit Kitchen Kite
+    Lab Lake Land Lap Lark Law Line Link Lion Lip Liver Load Log Lore Lot Love Mall Map Mason
+    Mast Mat Mate Meter Mill Mind Mine Mink Mix Mold Month Moon Moor Mop Morning Mount Mouse
+    Move Mud Muse Name Nation Nave Navy Nest Net Nod Noon Nose Oak Oar Oat Oil Ore Oven Pack Pad
+    Page Pair Pan Panda Park Past Paw Pay Peach Peak Pear Peer Pen Pencil Pet Pier Pig Pike Pill
+    Pin Pine Pit Plow Pod Pond Pony Pool Pop Port Pose Pot Prom Pub Pull Pun Rack Rag Rage Rain
+    Ram Range Rank Rat Rate Ray Rent Rest Rice Ride Rig Rim Ring Rink Rite River Road Rod Row
+    Run Sack Sage Sap Saw Scar Set Shed Shot Side Sign Sill Sink Sire Site Son Song Soul Sport
+    Story Sum Sun Tab Tally Tank Tap Tar Tax Tent Tide Tie Tier Tin Tip Tire Toad Tome Ton Tone
+    Tool Top Town Tram Trough Tub Van Vase Vat Veil Vest Vet Vice Villa Vine Viol Vow Wall Wand
+    War Ward Ware Water Wave Wax Way Web West Wig Wind Wine Wing Wire Wit Wok Wool Wren"""
+)
+TRAIN_ACRONYM_WORDS, HELD_OUT_ACRONYM_WORDS = _split(ACRONYM_WORDS, 5)
+ACRONYM_FRAMES = (
+    "The {group}", "The old {group}", "The new {group}", "Yesterday the {group}",
+    "Last year the {group}", "In the {place} the {group}",
+)  # fmt: skip
+ACRONYM_TAILS = (
+    "sold {thing}.", "lost a {object}.", "has a {object}.", "was in the {place}.",
+    "met at the {place}.", "gave a {object} to the {person}.",
+)  # fmt: skip
+
 # Pronouns.
 PRONOUN_FRAMES = (
     "Yesterday {name} lost the {object} because",

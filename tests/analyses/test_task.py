@@ -97,7 +97,7 @@ def test_prompts(ran, measured):
     assert table["YY"].tolist() == measured[1].positions["YY"].tolist()
 
 
-@pytest.mark.parametrize("name", ["induction", "pronoun", "agreement"])
+@pytest.mark.parametrize("name", ["induction", "pronoun", "agreement", "acronym"])
 def test_the_other_tasks(name):
     model = interp.load("mini")
     report = analysis.run(name, model, n=14, threshold=0.1)
@@ -108,7 +108,7 @@ def test_the_other_tasks(name):
         "Does the circuit do the task alone?",
     ]  # fmt: skip
     about = report.sections[0].text
-    assert ("No list of heads" in about) == (name != "induction")
+    assert ("No list of heads" in about) == (name in ("pronoun", "agreement"))
 
 
 def test_the_published_circuit_stands_beside_for_its_model(monkeypatch):

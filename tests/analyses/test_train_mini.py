@@ -18,7 +18,7 @@ TINY = GPT2Config(n_layers=2, n_heads=2, d_model=8, d_mlp=16, d_vocab=2048, n_ct
 
 def make(folder: Path, seed: int = 0) -> HookedGPT2:
     return train_mini.run(
-        folder, steps=(2, 1, 1, 1, 1), seed=seed, shape=TINY, n_documents=3000, n_prompts=8,
+        folder, steps=(2, 1, 1, 1, 1, 1), seed=seed, shape=TINY, n_documents=3000, n_prompts=8,
         checkpoints=folder / "checkpoint",
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Greater-than, induction, pronoun, agreement: laws of their prompts, under both vocabularies."""
+"""Greater-than, induction, pronoun, agreement, acronym: laws of their prompts, under both vocabularies."""
 
 import inspect
 from collections import Counter
@@ -8,7 +8,8 @@ import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 import interp
-from interp.tasks import Task, agreement, greater_than, induction, pronoun
+from interp.tasks import Task, acronym, agreement, greater_than, induction, pronoun
+from interp.tasks.acronym import WORDS
 from interp.tasks.agreement import NOUNS, PREPOSITIONS, VERBS
 from interp.tasks.greater_than import SPANS
 from interp.tasks.pronoun import HE, SHE
@@ -16,7 +17,7 @@ from interp.training import lexicon
 from tests.checkpoints import write_tokenizer
 from tests.tasks.conftest import GPT2
 
-MAKERS = [greater_than, induction, pronoun, agreement]
+MAKERS = [greater_than, induction, pronoun, agreement, acronym]
 
 
 @pytest.fixture(scope="module", params=["mini", "gpt2"])
@@ -186,10 +187,59 @@ def test_agreement_knows_its_distractors(tokenizer):
         inspect.unwrap(agreement)(tokenizer, 3, distractor="none")
 
 
+@pytest.mark.parametrize("corruption", ["all", "word"])
+def test_acronyms_are_the_initials_of_the_words(corruption, tokenizer):
+    task = acronym(tokenizer, 40, corruption=corruption)
+    assert len(set(task.lengths.tolist())) == 1
+    for side, third in (("clean", task.answer), ("corrupted", task.foil)):
+        letters = {}
+        for role in ("C1", "C2", "C3", "A1", "END"):
+            texts = tokenizer.batch_decode(token(task, role, side)[:, None])
+            letters[role] = [text.strip() for text in texts]
+            assert all(len(text) == 1 and text.isupper() for text in letters[role])
+            assert all(text.startswith(" ") == role.startswith("C") for text in texts)
+        assert letters["C1"] == letters["A1"] and letters["C2"] == letters["END"]
+        assert letters["C3"] == tokenizer.batch_decode(third[:, None])
+        assert all(len({*three}) == 3 for three in zip(*list(letters.values())[:3], strict=True))
+    assert set(tokenizer.batch_decode(token(task, "BRACKET")[:, None])) <= {"(", " ("}
+    pairs = zip(task.clean, task.corrupted, strict=True)
+    for ours, theirs in ((a.split(), b.split()) for a, b in pairs):
+        changed = [a != b for a, b in zip(ours, theirs, strict=True)]
+        all_but_the = [False, True, True, True, True]
+        assert changed == (all_but_the if corruption == "all" else [False] * 3 + [True, False])
+        if corruption == "all":
+            assert not {w[0] for w in ours[1:4]} & {w[0] for w in theirs[1:4]}
+    answers = {text.split("(")[1] + ours for text, ours in zip(task.clean, letters["C3"])}
+    assert len(answers) > 30 and (tokenizer.vocab_size > 5000 or len(answers) == 40)
+
+
+def test_acronyms_are_one_token_a_letter_together_with_the_answer(gpt2_tokenizer):
+    task = acronym(gpt2_tokenizer, 50)
+    for text, answer in zip(task.clean, task.answer, strict=True):
+        whole = gpt2_tokenizer(text + gpt2_tokenizer.decode(answer))["input_ids"]
+        assert whole == [*gpt2_tokenizer(text)["input_ids"], int(answer)]
+
+
+@pytest.mark.parametrize(
+    ("words", "count"), [((), "of 0 words"), (("Bank", "Gate", "Oil", "bank", "Afterwards"), "3")]
+)
+def test_acronyms_need_words(words, count, tokenizer):
+    with pytest.raises(ValueError, match=f"{count}.*pass more words"):
+        acronym(tokenizer, 3, words=words)
+
+
+def test_acronyms_know_their_corruptions(tokenizer):
+    with pytest.raises(ValueError, match="corruption must be one of .*'none'"):
+        inspect.unwrap(acronym)(tokenizer, 3, corruption="none")
+
+
 def test_prompts_are_in_the_language_of_the_bundled_model():
     assert set(SPANS) <= set(lexicon.SPANS)
     assert set(NOUNS) <= set(lexicon.NOUNS)
     assert set(PREPOSITIONS) <= set(lexicon.PREPOSITIONS)
     assert set(VERBS) == set(lexicon.VERB_PAIRS)
+    mini = acronym(interp.load("mini").tokenizer, 500)
+    words = {word for text in mini.clean for word in text.split()[1:4]}
+    assert 50 < len(words) and words <= set(lexicon.ACRONYM_WORDS)
     women, men = set(SHE), set(HE)
     assert women <= lexicon.WOMEN and men <= set(lexicon.NAMES) - lexicon.WOMEN

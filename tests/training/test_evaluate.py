@@ -128,6 +128,7 @@ def test_every_kind_of_held_out_item_is_measured(tokenizer: PreTrainedTokenizerB
         ("IOI", "logit difference"): 3.0,
         ("greater-than", "probability difference"): 0.8,
         ("induction", "accuracy, second half"): 0.95,
+        ("acronym", "accuracy"): 0.95,
         ("agreement", "accuracy"): 0.95,
         ("pronoun", "accuracy"): 0.95,
     }
