@@ -101,8 +101,8 @@ CHAPTERS = (
         "How the second mention is noticed",
         "S-inhibition reads, at S2, what duplicate-token heads (which look from S2 to S1) and "
         "induction heads (which look from S2 to S1+1) wrote there; the induction heads need "
-        "previous-token heads, which write S1 into S1+1 (section 3.3). By way of S-inhibition keys, "
-        "three more of the kind show, which look less sharply: 0.10, 5.8 and 5.9 (appendix C).",
+        "previous-token heads, which write S1 into S1+1 (section 3.3). By way of the keys of "
+        "S-inhibition three more show, which look less sharply: 0.10, 5.8 and 5.9 (appendix C).",
         "early-heads",
     ),
     Chapter(
@@ -124,8 +124,8 @@ CHAPTERS = (
     ),
     Chapter(
         "MLPs",
-        "In GPT-2 small no MLP but the first matters alone; without it S comes out above IO, and so "
-        "it does without all the others together (appendix J).",
+        "In GPT-2 small no MLP but the first matters alone; without it S comes out above IO, and "
+        "so it does without all others together (appendix J).",
         "mlps",
     ),
     Chapter(
@@ -155,8 +155,8 @@ CHAPTERS = (
         "Prompts that mislead",
         "If the model strikes out whoever came twice, then naming IO once more should mislead it, "
         "and naming S once more should not. So it is: GPT-2 small prefers S in 23.4 % of the first "
-        "and 0.4 % of the second, beside 0.7 % of plain prompts, with logit differences of 1.23, 3.64 and 3.55 "
-        "(section 4.4).",
+        "and 0.4 % of the second, beside 0.7 % of plain prompts; the logit differences are "
+        "1.23, 3.64 and 3.55 (section 4.4).",
         "adversarial",
     ),
 )
