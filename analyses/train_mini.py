@@ -17,7 +17,6 @@ another machine may round differently.
 import json
 import math
 import platform
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -257,7 +256,6 @@ def train_part(
         What the card says of it.
     """
     validation = replace(batches, stream=f"{batches.stream} validation", copying_steps=0)
-    start = time.perf_counter()
     with _bar(progress, "training", training.steps) as show:
         history = train(
             model,
@@ -269,9 +267,9 @@ def train_part(
             loss_of=loss_of,
             on_step=lambda done: show(done.step, done.loss),
         )
-    minutes = (time.perf_counter() - start) / 60
     machine = f"{model.device.type}, {torch.get_num_threads()} threads, {platform.machine()}"
-    return TrainingPart(training, batches, minutes, machine, history[-1].validation_loss)
+    last = history[-1]
+    return TrainingPart(training, batches, last.minutes, machine, last.validation_loss)
 
 
 def _guided(file: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ class TrainingPart:
     Args:
         training: how it was trained.
         batches: on what; their seed is also that of tokenizer and weights.
-        minutes: wall-clock time of its last unbroken stretch.
+        minutes: of wall-clock time, without those of steps that an interruption lost.
         machine: where it ran, in words.
         validation_loss: at its end, nats a token.
         guiding_steps: steps of `guide_induction` before it, of as many tokens; 0 for none.

@@ -50,7 +50,8 @@ class Example:
     Args:
         kind: the skill, one of the names in the mixtures.
         prompt: the text before the answer; no space at its end.
-        answer: the word that continues the prompt, with its leading space; "" where none is tested.
+        answer: what continues the prompt, with its leading space if it is a word; "" where none is
+            tested.
         foil: the wrong word that the answer is compared with; "" where there is none.
         rest: what follows the answer.
     """

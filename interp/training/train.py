@@ -14,8 +14,9 @@ Source: Radford et al. 2019; schedule and decay groups as in Karpathy's nanoGPT,
 
 import json
 import math
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -80,12 +81,15 @@ class Progress:
         loss: of the last batch, nats a token.
         learning_rate: of the last step.
         validation_loss: nats a token, at the steps where it was measured, else None.
+        minutes: of wall-clock time that all steps so far took, those of earlier stretches included;
+            no part of what makes two equal.
     """
 
     step: int
     loss: float
     learning_rate: float
     validation_loss: float | None
+    minutes: float = field(default=0.0, compare=False)
 
 
 def learning_rate(step: int, config: TrainingConfig) -> float:
@@ -185,6 +189,8 @@ def train(
     first = 0
     if resume and path is not None and path.exists():
         first, history = _load(path, model, optimizer, config)
+    before = history[-1].minutes if history else 0.0
+    start = time.perf_counter()
     model.train()
     for step in range(first, config.steps):
         rate = learning_rate(step, config)
@@ -199,7 +205,8 @@ def train(
         done = step + 1
         measured = bool(validation) and (done % config.validate_every == 0 or done == config.steps)
         held_out = validation_loss(model, validation) if measured else None
-        progress = Progress(done, loss.item(), rate, held_out)
+        minutes = before + (time.perf_counter() - start) / 60
+        progress = Progress(done, loss.item(), rate, held_out, minutes)
         if measured:
             history.append(progress)
         if path is not None and (done % config.checkpoint_every == 0 or done == config.steps):

@@ -219,11 +219,9 @@ def test_acronyms_are_one_token_a_letter_together_with_the_answer(gpt2_tokenizer
         assert whole == [*gpt2_tokenizer(text)["input_ids"], int(answer)]
 
 
-@pytest.mark.parametrize(
-    ("words", "count"), [((), "of 0 words"), (("Bank", "Gate", "Oil", "bank", "Afterwards"), "3")]
-)
-def test_acronyms_need_words(words, count, tokenizer):
-    with pytest.raises(ValueError, match=f"{count}.*pass more words"):
+@pytest.mark.parametrize("words", [(), ("Bank", "Gate", "Oil", "Mitten", "Zipper", "bank", "Of")])
+def test_acronyms_need_words(words, tokenizer):
+    with pytest.raises(ValueError, match=f"of {len(words)} words .*pass more words"):
         acronym(tokenizer, 3, words=words)
 
 

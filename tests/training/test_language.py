@@ -40,10 +40,10 @@ def names_in(text: str) -> list[str]:
 def test_examples_are_sentences_with_nothing_left_to_fill_in(kind: str) -> None:
     for example in draw(KINDS[kind]):
         assert example.kind == kind
-        assert re.fullmatch(r"[A-Z][A-Za-z0-9 ,.'?:]*[.?]", example.text)
+        assert re.fullmatch(r"[A-Z][A-Za-z0-9 ,.'?:()]*[.?]", example.text)
         assert "  " not in example.text and not example.prompt.endswith(" ")
         for word in (example.answer, example.foil):
-            assert word == "" or re.fullmatch(r" [A-Za-z]+| \d\d", word)
+            assert word == "" or re.fullmatch(r" [A-Za-z]+| \d\d|[A-Z]", word)
 
 
 def test_same_random_state_same_documents_and_another_state_others() -> None:
@@ -208,6 +208,11 @@ def test_every_word_of_a_held_out_prompt_occurs_in_training() -> None:
         + draw(language.agreement, held_out=True)
         + draw(language.truth, held_out=True)
     )
+    acronyms = draw(language.acronym, held_out=True)
+    assert not set(lex.HELD_OUT_ACRONYM_WORDS) & set(lex.TRAIN_ACRONYM_WORDS)
+    assert {
+        word for one in acronyms for word in lex.ACRONYM_WORDS if f" {word} " in one.prompt
+    } <= (set(lex.HELD_OUT_ACRONYM_WORDS))
     assert set(re.findall(r"\w+", " ".join(example.text for example in held_out))) <= trained
 
 

@@ -137,10 +137,14 @@ def test_resumed_training_ends_in_the_same_bits(tmp_path: Path, stop: int) -> No
 
 
 def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
-    model = tiny()
-    train(model, batches, CONFIG, checkpoint_dir=tmp_path)
+    model, validation = tiny(), [batches(99)]
+    history = train(model, batches, CONFIG, validation=validation, checkpoint_dir=tmp_path)
     again = tiny(seed=1)
-    train(again, batches, CONFIG, checkpoint_dir=tmp_path, resume=True)
+    known = train(
+        again, batches, CONFIG, validation=validation, checkpoint_dir=tmp_path, resume=True
+    )
+    assert [one.minutes for one in known] == [one.minutes for one in history]
+    assert history[-1].minutes > history[0].minutes > 0
     assert torch.equal(again.embed.W_E, model.embed.W_E)
 
 
