@@ -92,6 +92,6 @@ def looked_at_most(between: xr.DataArray) -> list[dict[str, Any]]:
     for role in between["key"].values:
         at = between.sel(query="END", key=role).transpose("layer", "head", "prompt")
         layer, head = np.unravel_index(at.values.mean(-1).argmax(), at.shape[:2])
-        attention = bootstrap_mean(at.values[layer, head])
+        attention = bootstrap_mean(at[layer, head])
         rows.append({"role": str(role), "head": f"{layer}.{head}", "attention": attention})
     return rows

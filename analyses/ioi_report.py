@@ -11,7 +11,7 @@ import xarray as xr
 
 import interp
 from analyses.ioi_parts import Told
-from analyses.ioi_parts.setting import text
+from analyses.ioi_parts.setting import pick, text
 from interp.circuits import IOI_FIGURES, Circuit, CircuitHead, published
 from interp.patching import mean_over_prompts
 from interp.plots import attention_scatter, circuit_svg, effect_heatmap
@@ -67,11 +67,11 @@ class Findings:
         values = self.behavior[name]
         if order is not None:
             values = values[values.order == order]
-        return bootstrap_mean(values.values)
+        return bootstrap_mean(values)
 
     def faithfulness(self) -> dict[str, Estimate]:
         """F(M), F(C) and their ratio with 95 % intervals."""
-        full, circuit = self.alone["full"].values, self.alone["circuit"].values
+        full, circuit = self.alone["full"], self.alone["circuit"]
         return {
             "F_M": bootstrap_mean(full),
             "F_C": bootstrap_mean(circuit),
@@ -94,8 +94,7 @@ class Findings:
     def attention_of(self, heads: Sequence[CircuitHead], key: str) -> Estimate:
         """Mean attention of heads from END to a role, as a probability."""
         looks = self.attention.sel(query="END", key=key)
-        each = [looks.sel(layer=h.layer, head=h.head).values for h in heads]
-        return bootstrap_mean(np.mean(each, 0))
+        return bootstrap_mean(pick(looks, [(h.layer, h.head) for h in heads]).mean("node"))
 
 
 def write_report(findings: Findings, told: Mapping[str, Told] = MappingProxyType({})) -> Report:

@@ -139,7 +139,7 @@ def _section(name: str, known: KnownCircuit, derived: Derivation) -> Section:
     """One model: what it does, the two circuits, the evidence."""
     heads = [(h.layer, h.head) for h in known.circuit.heads]
     alone = faithfulness(known.model, known.task, known.circuit)
-    ratio = bootstrap_ratio(alone["circuit"].values, alone["full"].values)
+    ratio = bootstrap_ratio(alone["circuit"], alone["full"])
     gone = measure(
         known.model, known.task, ablation=Ablation(heads=heads, value="group mean")
     ).logit_diff
@@ -148,7 +148,7 @@ def _section(name: str, known: KnownCircuit, derived: Derivation) -> Section:
         f"\N{LEFT DOUBLE QUOTATION MARK}{task.clean[0]}\N{RIGHT DOUBLE QUOTATION MARK} "
         f"\N{RIGHTWARDS ARROW} {known.model.to_string(int(task.answer[0]))}. The true circuit "
         f"alone keeps {ratio:.3f} of the logit difference; without it the logit difference is "
-        f"{bootstrap_mean(gone.values):.2f}, where 0 is chance. {derived.tested} paths were "
+        f"{bootstrap_mean(gone):.2f}, where 0 is chance. {derived.tested} paths were "
         f"tested against a smallest effect of {derived.smallest:.2f} logits."
     )
     return Section(

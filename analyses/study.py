@@ -219,7 +219,7 @@ def behavior(study: Study) -> Table:
     result = next(iter(study.results.values()))
     unit = METRICS[study.metric]
     rows = [
-        {"run": side, f"{study.metric} ({unit})": _text(bootstrap_mean(result[name].values))}
+        {"run": side, f"{study.metric} ({unit})": _text(bootstrap_mean(result[name]))}
         for side in ("clean", "corrupted")
         if (name := f"{study.metric}_{side}") in result
     ]

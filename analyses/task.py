@@ -181,7 +181,7 @@ def _faithfulness(study: Study, label: str, circuit: Circuit, whole: xr.DataArra
         ends = (float(means[end]) for end in ("mean", "low", "high"))
         study.figures[f"{key}, {label}"] = interp.statistics.Estimate(*ends)
     for where in runs:
-        ratio = bootstrap_ratio(alone[f"F_C{where}"].values, whole.values)
+        ratio = bootstrap_ratio(alone[f"F_C{where}"], whole)
         study.figures[f"ratio{where}, {label}"] = ratio
 
 

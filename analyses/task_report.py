@@ -92,7 +92,7 @@ def _behavior(study: Study, name: str, sides: Mapping[str, xr.Dataset]) -> Secti
 
 
 def _text(values: xr.DataArray) -> str:
-    return f"{bootstrap_mean(values.values):.3f}".replace("-", "\N{MINUS SIGN}")
+    return f"{bootstrap_mean(values):.3f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _direct(study: Study) -> Section:

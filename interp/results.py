@@ -49,8 +49,12 @@ def labelled(
     """
     if isinstance(values, Tensor):
         values = values.detach().float().cpu().numpy()
-    ranges = {dim: np.arange(size) for dim, size in zip(dims, values.shape, strict=True)}
+    ranges: dict[str, Any] = {
+        dim: np.arange(size) for dim, size in zip(dims, values.shape, strict=True)
+    }
     origin = {"model": model.name} | ({} if task is None else {"task": task.name})
+    if task is not None and "prompt" in ranges:
+        ranges["group"] = ("prompt", np.array(task.group))
     stamps = {f"version {package}": number for package, number in versions().items()}
     return xr.DataArray(
         values,

@@ -4,14 +4,25 @@ Prompts are drawn with replacement, as many as there are, `resamples` times; the
 the (1 - level) / 2 to the (1 + level) / 2 quantile of the resampled statistic. Values of the same
 prompt (all heads of a heat map, both sides of a ratio) are drawn together.
 
-Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13.
+Tasks spread their prompts evenly over groups (templates in both orders), so that what lies between
+the groups does not make their mean uncertain. Where the groups are known, prompts are drawn within
+each, from a group of m prompts m - 1 of them, whose mean then varies as that of m new ones would;
+prompts that are alone in their group are drawn from together.
+
+Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13; McCarthy and
+Snowden 1985, The bootstrap and finite population sampling, for m - 1.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+import xarray as xr
+from jaxtyping import Float, Int
 from torch import Tensor
+
+Values = Float[Tensor, "*batch prompt"] | Float[np.ndarray, "*batch prompt"] | xr.DataArray
+"""One value a prompt along the last axis; a DataArray knows their groups, as `group`."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +53,9 @@ class Estimate:
 
 
 def bootstrap_mean(
-    values: Float[Tensor, " prompt"] | Float[np.ndarray, " prompt"],
+    values: Values,
     *,
+    groups: Sequence[str] | None = None,
     level: float = 0.95,
     resamples: int = 5000,
     seed: int = 0,
@@ -52,6 +64,8 @@ def bootstrap_mean(
 
     Args:
         values: one value a prompt.
+        groups: the group of each prompt, if they are spread evenly; by default those that a
+            DataArray knows.
         level: probability that the interval should cover, a fraction.
         resamples: number of bootstrap samples.
         seed: seeds them.
@@ -60,17 +74,20 @@ def bootstrap_mean(
         The mean with its interval, in the unit of the values.
 
     Raises:
-        ValueError: there are fewer than two prompts, a value is not finite, or an option is out of
-            range.
+        ValueError: there are fewer than two prompts, a value is not finite, groups are not as many
+            as prompts, or an option is out of range.
     """
-    low, high = bootstrap_interval(values, level=level, resamples=resamples, seed=seed)
+    low, high = bootstrap_interval(
+        values, groups=groups, level=level, resamples=resamples, seed=seed
+    )
     return Estimate(float(_float64(values).mean()), float(low), float(high))
 
 
 def bootstrap_ratio(
-    numerator: Float[Tensor, " prompt"] | Float[np.ndarray, " prompt"],
-    denominator: Float[Tensor, " prompt"] | Float[np.ndarray, " prompt"],
+    numerator: Values,
+    denominator: Values,
     *,
+    groups: Sequence[str] | None = None,
     level: float = 0.95,
     resamples: int = 5000,
     seed: int = 0,
@@ -80,6 +97,7 @@ def bootstrap_ratio(
     Args:
         numerator: one value a prompt.
         denominator: one value a prompt, in the same order of prompts.
+        groups: as for `bootstrap_mean`.
         level: probability that the interval should cover, a fraction.
         resamples: number of bootstrap samples, of prompts, not of values.
         seed: seeds them.
@@ -92,21 +110,24 @@ def bootstrap_ratio(
         ValueError: the two differ in their number of prompts, the denominator's mean is zero, or as
             for `bootstrap_mean`.
     """
-    pair = [_float64(numerator), _float64(denominator)]
-    if pair[0].shape != pair[1].shape:
+    shapes = [_float64(values).shape for values in (numerator, denominator)]
+    if shapes[0] != shapes[1]:
         raise ValueError(
-            f"numerator {pair[0].shape} and denominator {pair[1].shape} must have one value each "
+            f"numerator {shapes[0]} and denominator {shapes[1]} must have one value each "
             "for the same prompts"
         )
-    if pair[1].mean() == 0:
+    if _float64(denominator).mean() == 0:
         raise ValueError("the denominator's mean is zero, so there is no ratio; report both means")
-    ends = bootstrap_ratio_interval(*pair, level=level, resamples=resamples, seed=seed)
+    ends = bootstrap_ratio_interval(
+        numerator, denominator, groups=groups, level=level, resamples=resamples, seed=seed
+    )
     return Estimate(*(float(end) for end in ends))
 
 
 def bootstrap_interval(
-    values: Float[Tensor, "*batch prompt"] | Float[np.ndarray, "*batch prompt"],
+    values: Values,
     *,
+    groups: Sequence[str] | None = None,
     level: float = 0.95,
     resamples: int = 5000,
     seed: int = 0,
@@ -115,27 +136,28 @@ def bootstrap_interval(
 
     Args:
         values: one value a prompt along the last axis, any axes before it.
+        groups: as for `bootstrap_mean`.
         level: probability that each interval should cover, a fraction.
         resamples: number of bootstrap samples, the same for all means.
         seed: seeds them.
 
     Returns:
-        Lower and upper ends of the intervals of `values.mean(-1)`.
+        Lower and upper ends of the intervals of the means over the last axis.
 
     Raises:
-        ValueError: there are fewer than two prompts, a value is not finite, or an option is out of
-            range.
+        ValueError: as for `bootstrap_mean`.
     """
-    data = _float64(values)
-    means = _resampled_means(data.reshape(-1, data.shape[-1]), level, resamples, seed)
-    low, high = _quantiles(means, level)
+    data, strata = _float64(values), _strata(values, groups)
+    rows = data.reshape(-1, data.shape[-1])
+    low, high = _quantiles(_resampled_means(rows, strata, level, resamples, seed), level)
     return low.reshape(data.shape[:-1]), high.reshape(data.shape[:-1])
 
 
 def bootstrap_ratio_interval(
-    numerator: Float[np.ndarray, "*batch prompt"],
-    denominator: Float[np.ndarray, "*batch prompt"],
+    numerator: Values,
+    denominator: Values,
     *,
+    groups: Sequence[str] | None = None,
     level: float = 0.95,
     resamples: int = 5000,
     seed: int = 0,
@@ -145,6 +167,7 @@ def bootstrap_ratio_interval(
     Args:
         numerator: one value a prompt along the last axis, any axes before it.
         denominator: the same of the denominators; 0 (and 0 above) leaves a prompt out.
+        groups: as for `bootstrap_mean`.
         level: probability that each interval should cover, a fraction.
         resamples: number of bootstrap samples, the same for all ratios.
         seed: seeds them.
@@ -154,16 +177,16 @@ def bootstrap_ratio_interval(
         the denominator's own interval holds zero, NaN where all its values are zero.
 
     Raises:
-        ValueError: as for `bootstrap_interval`.
+        ValueError: as for `bootstrap_mean`.
     """
-    shape = numerator.shape[:-1]
+    strata, shape = _strata(numerator, groups), numerator.shape[:-1]
     over, under = (_float64(x).reshape(-1, x.shape[-1]) for x in (numerator, denominator))
     ratio, low, high = (np.full(len(over), np.nan) for _ in range(3))
     step = max(1, 2**23 // max(resamples, 1))  # bounds the resampled means to 64 MiB
     for start in range(0, len(over), step):
         part = slice(start, start + step)
         means = _resampled_means(
-            np.concatenate([over[part], under[part]]), level, resamples, seed
+            np.concatenate([over[part], under[part]]), strata, level, resamples, seed
         ).reshape(2, -1, resamples)
         some = (under[part] != 0).any(-1)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -178,7 +201,7 @@ def bootstrap_ratio_interval(
     return ratio.reshape(shape), low.reshape(shape), high.reshape(shape)
 
 
-def _float64(values: Tensor | np.ndarray) -> np.ndarray:
+def _float64(values: Values) -> np.ndarray:
     array = values.detach().cpu().double().numpy() if isinstance(values, Tensor) else values
     return np.asarray(array, dtype=np.float64)
 
@@ -189,8 +212,35 @@ def _quantiles(
     return np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=-1)
 
 
+def _strata(values: Values, groups: Sequence[str] | None) -> list[Int[np.ndarray, "_"]]:
+    """The prompts of each group, those that are alone in one together; all of them without groups.
+
+    A single prompt that is alone joins the largest group, since nothing else could be drawn for it.
+    """
+    n = values.shape[-1]
+    if groups is None and isinstance(values, xr.DataArray) and "group" in values.coords:
+        groups = values["group"].values.tolist()
+    if groups is None:
+        return [np.arange(n)]
+    if len(groups) != n:
+        raise ValueError(f"there are {n} prompts and {len(groups)} groups; expected one a prompt")
+    _, index = np.unique(np.asarray(groups), return_inverse=True)
+    members = sorted((np.flatnonzero(index == i) for i in range(index.max() + 1)), key=len)
+    alone = [one for one in members if len(one) == 1]
+    strata = members[len(alone) :]
+    if len(alone) > 1 or not strata:
+        strata.append(np.concatenate(alone))
+    elif alone:
+        strata[-1] = np.concatenate([strata[-1], *alone])
+    return strata
+
+
 def _resampled_means(
-    rows: Float[np.ndarray, "row prompt"], level: float, resamples: int, seed: int
+    rows: Float[np.ndarray, "row prompt"],
+    strata: Sequence[Int[np.ndarray, "_"]],
+    level: float,
+    resamples: int,
+    seed: int,
 ) -> Float[np.ndarray, "row resample"]:
     """Means of each row over resampled prompts."""
     n = rows.shape[1]
@@ -205,11 +255,22 @@ def _resampled_means(
         raise ValueError(f"the value of prompt {prompt} is not finite; leave it out or mend it")
     rng = np.random.default_rng(seed)
     means = np.empty((len(rows), resamples))
-    chunk = max(1, 2**21 // n)  # bounds the counts below to 16 MiB
+    chunk = max(1, 2**21 // n)  # bounds the weights below to 16 MiB
     for start in range(0, resamples, chunk):
         stop = min(start + chunk, resamples)
-        drawn = rng.integers(n, size=(stop - start, n))  # resample prompt
-        flat = (drawn + np.arange(stop - start)[:, None] * n).ravel()
-        counts = np.bincount(flat, minlength=(stop - start) * n).reshape(-1, n)
-        means[:, start:stop] = rows @ counts.T / n
+        weights = np.empty((stop - start, n))
+        for members in strata:
+            m = len(members)
+            counts = _counts(rng, stop - start, m, m if len(strata) == 1 else m - 1)
+            weights[:, members] = counts * (m / n)
+        means[:, start:stop] = rows @ weights.T
     return means
+
+
+def _counts(
+    rng: np.random.Generator, resamples: int, n: int, drawn: int
+) -> Float[np.ndarray, "resample prompt"]:
+    """How often each of n prompts is drawn, as a fraction of what is drawn."""
+    some = rng.integers(n, size=(resamples, drawn))
+    flat = (some + np.arange(resamples)[:, None] * n).ravel()
+    return np.bincount(flat, minlength=resamples * n).reshape(-1, n) / drawn

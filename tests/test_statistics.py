@@ -8,9 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from scipy import stats
 
-from interp.statistics import Estimate, bootstrap_interval, bootstrap_mean, bootstrap_ratio
+from interp.statistics import (
+    Estimate,
+    _strata,
+    bootstrap_interval,
+    bootstrap_mean,
+    bootstrap_ratio,
+)
 
 
 def normal(seed: int, *shape: int) -> np.ndarray:
@@ -141,3 +148,64 @@ def test_what_has_no_interval(values: list[float], options: dict[str, Any], mess
 def test_ratio_needs_the_same_prompts() -> None:
     with pytest.raises(ValueError, match="for the same prompts"):
         bootstrap_ratio.__wrapped__(np.ones(3), np.ones(4))
+
+
+def in_groups(seed: int, n: int = 30, group: int = 3) -> tuple[np.ndarray, list[str]]:
+    """Values whose means differ far between groups of a few, and the groups."""
+    names = [f"g{i % (n // group)}" for i in range(n)]
+    far = 10 * np.random.default_rng(99).normal(size=n // group)
+    return normal(seed, n) + far[np.arange(n) % (n // group)], names
+
+
+def test_what_lies_between_groups_adds_nothing() -> None:
+    values, groups = in_groups(0)
+    known = bootstrap_mean(values, groups=groups)
+    unknown = bootstrap_mean(values)
+    assert known.mean == unknown.mean
+    assert (known.high - known.low) < 0.2 * (unknown.high - unknown.low)
+
+
+def test_the_spread_of_resampled_means_is_that_of_new_prompts_of_the_same_groups() -> None:
+    values, groups = in_groups(1)
+    by_group = [values[[g == name for g in groups]] for name in sorted(set(groups))]
+    expected = math.sqrt(sum(3 * each.var(ddof=1) for each in by_group)) / 30
+    low, high = bootstrap_interval(values, groups=groups, resamples=100_000)
+    assert float(high - low) == pytest.approx(2 * 1.96 * expected, rel=0.02)
+
+
+def test_known_groups_cover_as_often_as_they_should() -> None:
+    true = in_groups(0)[0].mean() - normal(0, 30).mean()
+    hits = []
+    for seed in range(400):
+        values, groups = in_groups(seed)
+        found = bootstrap_mean(values, groups=groups, resamples=500, seed=seed)
+        hits.append(found.low <= true <= found.high)
+    assert 0.90 < np.mean(hits) < 0.98
+
+
+def test_an_array_knows_its_groups() -> None:
+    values, groups = in_groups(2)
+    array = xr.DataArray(values, {"group": ("prompt", groups)}, ["prompt"])
+    assert bootstrap_mean(array) == bootstrap_mean(values, groups=groups)
+    assert bootstrap_ratio(array, array + 1) == bootstrap_ratio(values, values + 1, groups=groups)
+    assert bootstrap_mean(array, groups=["all"] * 30) == bootstrap_mean(values)
+
+
+@pytest.mark.parametrize(
+    ("groups", "strata"),
+    [
+        ("aabbb", [[0, 1], [2, 3, 4]]),
+        ("abcde", [[0, 1, 2, 3, 4]]),
+        ("aabcc", [[0, 1], [2, 3, 4]]),  # the one alone is with the largest
+        ("abacd", [[0, 2], [1, 3, 4]]),  # those alone are together
+        ("aaaaa", [[0, 1, 2, 3, 4]]),
+    ],
+)
+def test_no_prompt_is_drawn_from_alone(groups: str, strata: list[list[int]]) -> None:
+    found = _strata(np.zeros(5), list(groups))
+    assert sorted(sorted(one.tolist()) for one in found) == strata
+
+
+def test_groups_are_one_a_prompt() -> None:
+    with pytest.raises(ValueError, match="there are 3 prompts and 2 groups"):
+        bootstrap_mean(np.zeros(3), groups=["a", "b"])

@@ -61,9 +61,9 @@ def tell(setting: Setting, found: Found) -> Told:
         rows.append(
             {
                 "prompts": about,
-                "logit difference": text(bootstrap_mean(one.logit_diff.values), 2),
-                "probability of IO": text(bootstrap_mean(one.probability.values)),
-                "S above IO": text(bootstrap_mean(wrong.values)),
+                "logit difference": text(bootstrap_mean(one.logit_diff), 2),
+                "probability of IO": text(bootstrap_mean(one.probability)),
+                "S above IO": text(bootstrap_mean(wrong)),
             }
         )
         for key, label, values, unit in (

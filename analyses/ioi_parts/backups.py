@@ -80,7 +80,7 @@ def tell(setting: Setting, found: Found) -> Told:
     after = effect(found["direct"])
     change = (after - setting.direct).transpose(*after.dims)
     others = [head for head in order(change) if head not in movers][:10]
-    kept = bootstrap_ratio(found["without"].gone.values, found["without"].clean.values)
+    kept = bootstrap_ratio(found["without"].gone, found["without"].clean)
     figures = [
         Measured(
             "without_name_movers",
@@ -149,10 +149,7 @@ def _table(looks: Mapping[str, xr.DataArray], heads: Sequence[Head]) -> Table:
     """Where each head looks from END."""
     rows = [
         {"head": labels([head])}
-        | {
-            name: text(bootstrap_mean(pick(values, [head])[0].values))
-            for name, values in looks.items()
-        }
+        | {name: text(bootstrap_mean(pick(values, [head])[0])) for name, values in looks.items()}
         for head in heads
     ]
     return Table(rows, "Mean attention of each backup from END to the names, a probability.")

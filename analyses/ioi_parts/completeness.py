@@ -159,9 +159,9 @@ def _row(values: xr.Dataset, name: str) -> dict[str, object]:
     return {
         "K": name,
         "nodes": str(one["nodes"].item()) or "\N{EN DASH}",
-        "F(C without K)": text(bootstrap_mean(one.circuit.values), 2),
-        "F(M without K)": text(bootstrap_mean(one.full.values), 2),
-        "gap": text(bootstrap_mean((one.circuit - one.full).values), 2),
+        "F(C without K)": text(bootstrap_mean(one.circuit), 2),
+        "F(M without K)": text(bootstrap_mean(one.full), 2),
+        "gap": text(bootstrap_mean(one.circuit - one.full), 2),
     }
 
 

@@ -124,7 +124,7 @@ def tell(setting: Setting, found: Found) -> Told:
         float(about["smallest"]),
         float(about["fdr"]),
     )
-    ratio = bootstrap_ratio(found["alone"].circuit.values, found["alone"].full.values)
+    ratio = bootstrap_ratio(found["alone"].circuit, found["alone"].full)
     figures = [Measured("derived_kept", "F(C) / F(M) of the derived circuit", ratio, "fraction")]
     same = circuit.records() == setting.circuit.records()
     items: list[Item] = []

@@ -66,13 +66,13 @@ def tell(setting: Setting, found: Found) -> Told:
     """
     if not found:
         return Told(Section(HEADING, "Not measured: the circuit is empty."))
-    nodes, full = found["nodes"], found["whole"].full.values
+    nodes, full = found["nodes"], found["whole"].full
     sets = sets_of(setting)
     kinds = {f"{h.label} {h.position}": h.kind for h in setting.circuit.heads}
     rows, shares = [], {}
     for name in map(str, nodes["node"].values):
-        change = nodes.change.sel(node=name).values
-        sign = 1 if change.mean() >= 0 else -1
+        change = nodes.change.sel(node=name, drop=True)
+        sign = 1 if float(change.mean()) >= 0 else -1
         shares[name] = bootstrap_ratio(sign * change, full)
         rows.append(
             {

@@ -80,8 +80,8 @@ def tell(setting: Setting, found: Found) -> Told:
             rows.append(
                 {
                     "from END to": role,
-                    "clean": text(bootstrap_mean(before.values)),
-                    "S-inhibition paths patched": text(bootstrap_mean(after.values)),
+                    "clean": text(bootstrap_mean(before)),
+                    "S-inhibition paths patched": text(bootstrap_mean(after)),
                 }
             )
             label = f"Change of the name movers' attention to {role} without S-inhibition"

@@ -154,7 +154,7 @@ class Measured:
     @classmethod
     def mean(cls, key: str, label: str, values: xr.DataArray | np.ndarray, unit: str) -> "Measured":
         """The mean over prompts of one value each."""
-        return cls(key, label, bootstrap_mean(np.asarray(values, dtype=float)), unit)
+        return cls(key, label, bootstrap_mean(values), unit)
 
 
 @dataclass(frozen=True)

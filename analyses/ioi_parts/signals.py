@@ -204,8 +204,7 @@ def _attention_table(looks: xr.Dataset) -> Table:
         str(text): looks.patched.sel(text=text) for text in looks["text"].values
     }
     rows = [
-        {"signals of": name}
-        | {role: text(bootstrap_mean(values.sel(key=role).values)) for role in _NAMES}
+        {"signals of": name} | {role: text(bootstrap_mean(values.sel(key=role))) for role in _NAMES}
         for name, values in sources.items()
     ]
     return Table(rows, "Mean attention of the name movers from END, a probability.")
@@ -217,7 +216,7 @@ def _located(grid: xr.DataArray, early: xr.DataArray) -> list[Measured]:
 
     def share(token: int, position: int) -> Estimate:
         lost = [own - values.sel(token=token, position=position) for values in (early, grid)]
-        return bootstrap_ratio(*(one.values for one in lost))
+        return bootstrap_ratio(*lost)
 
     least = min((share(token, -1) for token in _TOKENS), key=lambda one: one.mean)
     about = "what early heads' outputs lose, over S-inhibition's"

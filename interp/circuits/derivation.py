@@ -82,7 +82,7 @@ class Derivation:
         means = self.behavior.mean("prompt")
         if not self.circuit.heads:
             return pd.DataFrame()
-        low, high = bootstrap_interval(self.nodes.values)
+        low, high = bootstrap_interval(self.nodes)
         rows = []
         for i, head in enumerate(self.circuit.heads):
             at = head.label, head.position
