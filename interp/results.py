@@ -41,11 +41,13 @@ def labelled(
         title: one line that says what is measured, for figures.
         unit: "logits", "nats", "probability" or "fraction".
         model: the model, for its name.
-        task: the task, for its name; None for what is read off the weights alone.
+        task: the task, for its name and, along prompt, the group of each; None for what is read off
+            the weights alone.
         coords: labels along dimensions; without one, indices from 0.
 
     Returns:
-        The array, with attrs `title`, `unit`, `model`, `task` and the version of each package.
+        The array, with the coordinate `group` if the task has groups, and attrs `title`, `unit`,
+        `model`, `task` and the version of each package.
     """
     if isinstance(values, Tensor):
         values = values.detach().float().cpu().numpy()
@@ -53,8 +55,9 @@ def labelled(
         dim: np.arange(size) for dim, size in zip(dims, values.shape, strict=True)
     }
     origin = {"model": model.name} | ({} if task is None else {"task": task.name})
-    if task is not None and "prompt" in ranges:
-        ranges["group"] = ("prompt", np.array(task.group))
+    groups = getattr(task, "group", None)  # a text has none
+    if groups is not None and "prompt" in ranges:
+        ranges["group"] = ("prompt", np.array(groups))
     stamps = {f"version {package}": number for package, number in versions().items()}
     return xr.DataArray(
         values,

@@ -63,7 +63,7 @@ def test_results_are_the_patterns(folder, model):
 def test_roles_are_means_over_prompts(folder, model):
     between = attention_between(model, ioi(model.tokenizer, 12))
     table = pd.read_csv(folder / "roles.csv").set_index([*between.dims])["attention"]
-    np.testing.assert_allclose(table.to_xarray().sel(between.coords), between, atol=1e-6)
+    np.testing.assert_allclose(table.to_xarray().sel(between.indexes), between, atol=1e-6)
     rows = json.loads((folder / "results.json").read_text())["END"]
     mean = between.sel(query="END").mean("prompt")
     for row in rows:
