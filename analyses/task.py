@@ -117,14 +117,15 @@ def run(
         f"heads with the largest direct effects are {names(best)}. "
     )
     if found.heads:
+        alone, at_roles_alone = (f"{round(one.mean, 2) + 0:.0%}" for one in (kept, at_roles))
         lead += (
-            f"The {len(found.heads)} head outputs found here alone keep {kept.mean:.0%} of it, and "
-            f"{at_roles.mean:.0%} where heads at positions without a role are left alone."
+            f"The {len(found.heads)} head outputs found here alone keep {alone} of it, and "
+            f"{at_roles_alone} where heads at positions without a role are left alone."
         )
     else:
         lead += (
-            "With all other positions ablated, no head output at the task\u2019s roles makes a "
-            "difference above the threshold: the model works by way of other positions."
+            "Once the others are ablated, no head output at the task\u2019s roles makes a "
+            "difference above the threshold."
         )
     more = task_report.downloads(circuits)
     return study.report(f"{name.capitalize()} in {loaded.name}", lead, sections, more)
