@@ -13,6 +13,7 @@ from scipy import stats
 
 from interp.statistics import (
     Estimate,
+    _resampled_means,
     _strata,
     bootstrap_interval,
     bootstrap_mean,
@@ -150,11 +151,11 @@ def test_ratio_needs_the_same_prompts() -> None:
         bootstrap_ratio.__wrapped__(np.ones(3), np.ones(4))
 
 
-def in_groups(seed: int, n: int = 30, group: int = 3) -> tuple[np.ndarray, list[str]]:
-    """Values whose means differ far between groups of a few, and the groups."""
-    names = [f"g{i % (n // group)}" for i in range(n)]
-    far = 10 * np.random.default_rng(99).normal(size=n // group)
-    return normal(seed, n) + far[np.arange(n) % (n // group)], names
+def in_groups(seed: int) -> tuple[np.ndarray, list[str]]:
+    """Values whose means differ far between groups of 2 to 6, and the groups."""
+    names = [f"g{i}" for i, size in enumerate((2, 3, 4, 5, 6, 2, 3, 5)) for _ in range(size)]
+    far = dict(zip(names, 10 * np.random.default_rng(99).normal(size=30), strict=True))
+    return normal(seed, 30) + np.array([far[name] for name in names]), names
 
 
 def test_what_lies_between_groups_adds_nothing() -> None:
@@ -168,9 +169,10 @@ def test_what_lies_between_groups_adds_nothing() -> None:
 def test_the_spread_of_resampled_means_is_that_of_new_prompts_of_the_same_groups() -> None:
     values, groups = in_groups(1)
     by_group = [values[[g == name for g in groups]] for name in sorted(set(groups))]
-    expected = math.sqrt(sum(3 * each.var(ddof=1) for each in by_group)) / 30
-    low, high = bootstrap_interval(values, groups=groups, resamples=100_000)
-    assert float(high - low) == pytest.approx(2 * 1.96 * expected, rel=0.02)
+    expected = math.sqrt(sum(len(each) * each.var(ddof=1) for each in by_group)) / 30
+    means = _resampled_means(values[None], _strata(values, groups), 0.95, 100_000, 0)
+    assert means.std() == pytest.approx(expected, rel=0.01)
+    assert means.mean() == pytest.approx(values.mean(), abs=0.01)
 
 
 def test_known_groups_cover_as_often_as_they_should() -> None:

@@ -186,13 +186,12 @@ def train(
     optimizer = make_optimizer(model, config)
     path = None if checkpoint_dir is None else Path(checkpoint_dir) / CHECKPOINT
     history: list[Progress] = []
-    first = 0
+    progress = Progress(0, math.nan, math.nan, None)
     if resume and path is not None and path.exists():
-        first, history = _load(path, model, optimizer, config)
-    before = history[-1].minutes if history else 0.0
-    start = time.perf_counter()
+        progress, history = _load(path, model, optimizer, config)
+    before, start = progress.minutes, time.perf_counter()
     model.train()
-    for step in range(first, config.steps):
+    for step in range(progress.step, config.steps):
         rate = learning_rate(step, config)
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -210,7 +209,7 @@ def train(
         if measured:
             history.append(progress)
         if path is not None and (done % config.checkpoint_every == 0 or done == config.steps):
-            _save(path, model, optimizer, config, history, done)
+            _save(path, model, optimizer, config, history, progress)
         if on_step is not None:
             on_step(progress)
     model.eval()
@@ -251,12 +250,12 @@ def _save(
     optimizer: torch.optim.AdamW,
     config: TrainingConfig,
     history: list[Progress],
-    step: int,
+    done: Progress,
 ) -> None:
     tensors = {f"parameter/{name}": p.detach() for name, p in model.named_parameters()}
     tensors |= _moments(model, optimizer)
     metadata = {
-        "step": str(step),
+        "done": json.dumps(asdict(done)),
         "config": json.dumps(asdict(config)),
         "history": json.dumps([asdict(progress) for progress in history]),
     }
@@ -268,7 +267,7 @@ def _save(
 
 def _load(
     path: Path, model: nn.Module, optimizer: torch.optim.AdamW, config: TrainingConfig
-) -> tuple[int, list[Progress]]:
+) -> tuple[Progress, list[Progress]]:
     with safe_open(path, framework="pt") as file:
         metadata: dict[str, str] = file.metadata()
         saved: dict[str, Any] = json.loads(metadata["config"])
@@ -303,4 +302,4 @@ def _load(
                     for key in ("step", "exp_avg", "exp_avg_sq")
                 }
     history = [Progress(**entry) for entry in json.loads(metadata["history"])]
-    return int(metadata["step"]), history
+    return Progress(**json.loads(metadata["done"])), history

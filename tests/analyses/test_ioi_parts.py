@@ -119,9 +119,10 @@ def test_early_heads_lose_as_much_as_s_inhibition_by_place_and_nothing_by_name(s
         )
 
     found = {"signals": grid(place=3, name=1), "early": grid(place=2.4, name=0)}
+    found["early"].logit_diff.loc[{"token": -1}] -= 0.5  # IO's name is not another name
     told = signals.PART.tell(setting, found)
     figures = {m.key: m.estimate.mean for m in told.figures}
-    assert figures["located_position"] == pytest.approx(2.4 / 4)  # where both are another
+    assert figures["located_position"] == pytest.approx(2.4 / 4)  # where the name is another
     assert figures["located_token"] == pytest.approx(0)
     assert figures["signal_-1_-1"] == pytest.approx(0)
     assert figures["signal_0_1"] == pytest.approx(3)

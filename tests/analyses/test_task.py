@@ -107,6 +107,9 @@ def test_the_other_tasks(name):
         "Behavior", "Which heads write the answer", "The circuit found here",
         "Does the circuit do the task alone?",
     ]  # fmt: skip
+    source = report.sections[2].text
+    roles_alone = "ablated at the task\u2019s roles alone"
+    assert (roles_alone if name == "induction" else "ablated at all positions") in source
     about = report.sections[0].text
     assert ("No list of heads" in about) == (name in ("pronoun", "agreement"))
 

@@ -212,6 +212,10 @@ def test_acronyms_are_the_initials_of_the_words(corruption, tokenizer):
     assert len({(text, int(t)) for text, t in zip(firsts, task.answer, strict=True)}) == 40
 
 
+def test_acronyms_without_a_partner_are_not_drawn(gpt2_tokenizer):
+    assert len(acronym(gpt2_tokenizer, 800, corruption="word")) == 800
+
+
 def test_acronyms_are_one_token_a_letter_together_with_the_answer(gpt2_tokenizer):
     task = acronym(gpt2_tokenizer, 50)
     for text, answer in zip(task.clean, task.answer, strict=True):
