@@ -12,12 +12,14 @@ import xarray as xr
 
 import interp
 from analyses import ioi, ioi_circuit
-from analyses.ioi_parts import PARTS, Setting, derivation, signals
+from analyses.ioi_parts import PARTS, Setting, backups, derivation, signals
 from analyses.ioi_parts.setting import Measured, verdicts
 from analyses.ioi_parts.store import Shelf, fingerprint, load, save
 from interp.circuits import IOI_FIGURES, Circuit, CircuitHead, Link, published
+from interp.patching import Receivers
 from interp.report import Table
 from interp.tasks import ioi as ioi_task
+from interp.tasks.ioi_variants import breaks
 from tests.analyses.sizes import SMALL
 
 
@@ -126,6 +128,40 @@ def test_early_heads_lose_as_much_as_s_inhibition_by_place_and_nothing_by_name(s
     assert figures["located_token"] == pytest.approx(0)
     assert figures["signal_-1_-1"] == pytest.approx(0)
     assert figures["signal_0_1"] == pytest.approx(3)
+
+
+def test_each_path_into_early_heads_is_the_one_it_says(setting):
+    found = PARTS["early-heads"].measure(setting)
+    receivers = {
+        "values": Receivers("v", heads=setting.heads("S-inhibition"), positions=["S2"]),
+        "inhibition_keys": Receivers("k", heads=setting.heads("S-inhibition"), positions=["S2"]),
+        "keys": Receivers("k", heads=setting.heads("induction"), positions=["S1+1"]),
+    }
+    assert {name: one.attrs["receivers"] for name, one in found.items()} == {
+        name: str(into) for name, into in receivers.items()
+    }
+
+
+def test_backups_are_told_by_the_name_that_they_look_at_most():
+    heads = [(0, 0), (0, 1)]
+    looks = {
+        name: xr.DataArray([[[a, a], [b, b]]], {"layer": [0], "head": [0, 1]},
+                           ["layer", "head", "prompt"])
+        for name, a, b in (("IO", 0.5, 0.4), ("S1", 0.2, 0.1), ("S2", 0.1, 0.3))
+    }  # fmt: skip
+    assert backups._looks_at(looks, "IO", heads).agrees
+    looks["S2"][0, 1] = 0.45
+    claim = backups._looks_at(looks, "IO", heads)
+    assert not claim.agrees and claim.ours == "IO S2"
+
+
+def test_adversarial_figures_are_those_of_the_prompts_that_have_a_place(setting, told):
+    figures = {m.key: m.estimate.mean for m in told["adversarial"].figures}
+    marks = breaks(setting.task, setting.model.tokenizer)
+    plain = setting.task.subset([i for i, mark in enumerate(marks) if mark is not None])
+    found = interp.patching.measure(setting.model, plain, ("logit_diff", "probability"))
+    assert figures["adversarial_plain_diff"] == pytest.approx(float(found.logit_diff.mean()))
+    assert figures["adversarial_plain_io"] == pytest.approx(float(found.probability.mean()))
 
 
 def test_reference_set_templates_and_orders_are_stated(setting, told):

@@ -147,6 +147,7 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
         again, batches, CONFIG, validation=validation, checkpoint_dir=tmp_path, resume=True
     )
     assert known == history
+    assert torch.equal(again.embed.W_E, model.embed.W_E)
 
 
 def test_minutes_of_earlier_stretches_count(tmp_path: Path, monkeypatch) -> None:
@@ -162,7 +163,6 @@ def test_minutes_of_earlier_stretches_count(tmp_path: Path, monkeypatch) -> None
         run(on_step=stop_after(5))  # the checkpoint is of step 4
     assert run(resume=True) == [3, 6, 8]  # one a step
     assert run(resume=True) == [3, 6, 8]
-    assert torch.equal(again.embed.W_E, model.embed.W_E)
 
 
 def test_checkpoint_of_another_config_or_model_is_refused(tmp_path: Path) -> None:
