@@ -10,6 +10,7 @@ from analyses.ioi_parts.setting import Found
 from analyses.ioi_parts.store import Shelf
 from analyses.shell import bar
 from interp.circuits import Circuit, prune_heads, published
+from interp.patching import Ablation
 from interp.tasks import Task
 
 KEEPS = 0.5
@@ -41,11 +42,12 @@ def find_circuit(
     if not KEEPS <= kept <= 1 / KEEPS:
         some = balanced(task)
         keep = prune_heads(model, some, threshold=threshold, progress=bar("circuit"))
-        found = derived(model, task, smallest=threshold, nodes=keep, seed=seed)
+        left = Ablation(heads="all", keep=keep, value="group mean")
+        found = derived(model, task, smallest=threshold, nodes=keep, ablation=left, seed=seed)
         source = (
             f"heads pruned from the last layer to the first on {len(some)} prompts, threshold "
             f"{threshold:.1%} of F(M), since those derived kept {kept:.0%} of it; links and "
-            "classes by path patching"
+            "classes by path patching in what is left"
         )
         return replace(circuit_of(found), source=source), found
     return circuit_of(found), found
@@ -71,6 +73,6 @@ def kept_circuit(
         circuit, found = find_circuit(model, task, threshold=threshold, seed=seed)
         return {"circuit": xr.Dataset(attrs={"json": circuit.to_json()}), **(found or {})}
 
-    found = dict(shelf("circuit", find, 2, threshold, seed))
+    found = dict(shelf("circuit", find, 3, threshold, seed))
     circuit = Circuit.from_json(found.pop("circuit").attrs["json"])
     return circuit, found or None

@@ -144,12 +144,14 @@ def _find(study: Study, whole: xr.DataArray, threshold: float) -> Derivation:
         if float(alone.mean()) >= KEEPS * float(whole.mean()):
             break
     evidence = derive(
-        model, task, nodes=keep, smallest=threshold, seed=study.seed, progress=bar("links")
-    )
+        model, task, nodes=keep, ablation=left, smallest=threshold, seed=study.seed,
+        progress=bar("links"),
+    )  # fmt: skip
     where = "the task\u2019s roles alone" if positions else "all positions"
     source = (
         f"heads pruned from the last layer to the first, ablated at {where}, threshold "
-        f"{threshold:.1%} of the mean logit difference; links and classes by path patching"
+        f"{threshold:.1%} of the mean logit difference; links and classes by path patching in "
+        "what is left"
     )
     return replace(evidence, circuit=replace(evidence.circuit, source=source))
 

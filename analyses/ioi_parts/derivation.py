@@ -11,7 +11,7 @@ from analyses.ioi_parts.setting import Found, Measured, Part, Setting, Told, ver
 from analyses.shell import bar
 from analyses.study import derivation_tables
 from interp.circuits import Circuit, Derivation, compare, derive, faithfulness
-from interp.patching import Keep
+from interp.patching import Ablation, Keep
 from interp.plots import circuit_svg, example_of
 from interp.report import Drawing, Item, Section, Table
 from interp.statistics import bootstrap_ratio
@@ -45,6 +45,7 @@ def derived(
     *,
     smallest: float = 0.02,
     nodes: list[Keep] | None = None,
+    ablation: Ablation | None = None,
     seed: int = 0,
 ) -> Found:
     """Derive the circuit, or the links of heads that are known.
@@ -54,6 +55,7 @@ def derived(
         task: IOI prompts with ABC partners.
         smallest: of `derive`, a fraction.
         nodes: of `derive`.
+        ablation: of `derive`.
         seed: of the intervals.
 
     Returns:
@@ -62,8 +64,9 @@ def derived(
     """
     some = balanced(task)
     found = derive(
-        model, some, smallest=smallest, nodes=nodes, seed=seed, progress=bar("derivation")
-    )
+        model, some, smallest=smallest, nodes=nodes, ablation=ablation, seed=seed,
+        progress=bar("derivation"),
+    )  # fmt: skip
     about = {
         "circuit": found.circuit.to_json(),
         "prompts": len(some),

@@ -22,7 +22,7 @@ input of one receiver. A link counts if its effect is beyond `smallest` times th
 What it cannot see: what is the same in the clean and the corrupted prompts; what happens at tokens
 that have no role; and, but for backups of those that write the answer, heads that step in for each
 other, each alone without effect. Pruning (`interp.circuits.prune_heads`) sees those; `nodes` takes
-its heads and measures their links.
+its heads and measures their links, with `ablation` in what pruning has left of the model.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 3 and, for the backups, 3.4. The paper patches
 into one class of heads after the other and chooses by eye; here all that is found receives
@@ -41,7 +41,7 @@ from interp.circuits.behavior import class_of, named_for, node_behavior
 from interp.circuits.circuit import Circuit, CircuitHead
 from interp.circuits.search import Search
 from interp.model import HookedGPT2
-from interp.patching import Keep, Progress
+from interp.patching import Ablation, Keep, Progress
 from interp.results import labelled
 from interp.statistics import bootstrap_interval
 from interp.tasks import Task
@@ -115,6 +115,7 @@ def derive(
     fdr: float = 0.05,
     min_attention: float = 0.2,
     nodes: Sequence[Keep] | None = None,
+    ablation: Ablation | None = None,
     seed: int = 0,
     progress: Progress = iter,
 ) -> Derivation:
@@ -130,6 +131,8 @@ def derive(
         min_attention: smallest mean attention that decides a class, as a probability.
         nodes: (layer, head, role) of the heads, if they are known: all are taken, whatever their
             effect, and only their links are tested.
+        ablation: what is knocked out of the model while the paths of `nodes` are patched, such as
+            all that pruning has left out, so that no other head steps in for one of them.
         seed: of the bootstrap.
         progress: wraps the layers, for a progress bar.
 
@@ -137,7 +140,8 @@ def derive(
         The circuit with its evidence.
 
     Raises:
-        ValueError: for options out of range, fewer than two prompts, or nodes that there are not.
+        ValueError: for options out of range, fewer than two prompts, nodes that there are not, or
+            an ablation without nodes.
     """
     if not 0 < smallest < 1 or not 0 < fdr < 1:
         raise ValueError(
@@ -145,8 +149,10 @@ def derive(
         )
     if len(task) < 2:
         raise ValueError("a test over prompts needs at least 2 of them")
+    if ablation and nodes is None:
+        raise ValueError("an ablation is for nodes that are known; pass them too")
     task = task.right_padded().to(model.device)
-    search = Search(model, task, smallest, fdr)
+    search = Search(model, task, smallest, fdr, ablation)
     if nodes is None:
         search.writers()
         for layer in progress(list(reversed(range(model.config.n_layers - 1)))):

@@ -25,11 +25,19 @@ class Search:
         task: the prompts, padded on the right.
         smallest: the effect that a node must exceed, as a fraction.
         fdr: bound on the false-discovery rate of a family of tests.
+        ablation: what is knocked out of the model in which paths are patched.
     """
 
-    def __init__(self, model: HookedGPT2, task: Task, smallest: float, fdr: float) -> None:
+    def __init__(
+        self,
+        model: HookedGPT2,
+        task: Task,
+        smallest: float,
+        fdr: float,
+        ablation: Ablation | None = None,
+    ) -> None:
         self.model, self.task, self.fdr = model, task, fdr
-        self.paths = NodePaths(model, task)
+        self.paths = NodePaths(model, task, ablation=ablation)
         self.without: NodePaths | None = None  # of the model without the name movers
         self.fraction = smallest
         self.smallest = smallest * abs(float(self.paths.base.mean()))

@@ -89,12 +89,7 @@ class NodePaths:
         keys += [("embed", 0), ("resid_post", n_layers - 1)]
         prepared = ablation.prepare(model, self.task) if ablation else None
         readout = Readout(model, self.task, "logit_diff")
-        lengths = self.task.mask("clean").sum(-1)
-        self._prompts = [  # of one length each, so that nothing is computed after END
-            some[lengths[some] == length]
-            for some in batches_within(model, self.task, "clean", keys)
-            for length in lengths[some].unique()
-        ]
+        self._prompts = batches_within(model, self.task, "clean", keys)
         with torch.inference_mode():
             self._batches = [
                 NodeRuns(model, self.task, prompts, "clean", keys, readout, prepared)

@@ -6,7 +6,8 @@ The words are drawn at random from the vocabulary, so nothing but the repetition
 next; and the repeat starts at a random place, so that no fixed distance finds it. The foil is
 another word of the sequence. In the corrupted partner answer and foil have changed places in the
 sequence, so that its answer would be the foil. Roles: FIRST, where the last word stood before;
-FIRST+1, the word that followed, which is the answer; END, the last word.
+FIRST+1, the word that followed, which is the answer; FIRST+2, the one after it, where a model may
+find the answer as the word before; END, the last word.
 
 Source: Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits"; Olsson et al. 2022
 (arXiv 2209.11895), for random repeated tokens.
@@ -88,7 +89,7 @@ def induction(
         attention_mask=mask,
         answer=torch.tensor([row[0] for row in encode(tokenizer, answers)]),
         foil=torch.tensor([row[0] for row in encode(tokenizer, foils)]),
-        positions={"FIRST": at, "FIRST+1": at + 1, "END": mask.sum(-1) - 1},
+        positions={"FIRST": at, "FIRST+1": at + 1, "FIRST+2": at + 2, "END": mask.sum(-1) - 1},
         group=("all",) * n,
         template=("",) * n,
         order=("",) * n,

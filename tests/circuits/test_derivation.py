@@ -162,6 +162,26 @@ def test_nodes_that_are_known_get_their_links(name):
         derive(known.model, known.task, nodes=[(0, 0, "nowhere")])
 
 
+@pytest.mark.parametrize("name", KNOWN)
+def test_links_in_what_is_left_are_those_of_the_circuit(name):
+    known = known_circuit(name, n=N, seed=2)
+    nodes = [(h.layer, h.head, h.position) for h in known.circuit.heads]
+    left = Ablation(heads="all", keep=nodes, value="group mean")
+    assert_exact(known, derive(known.model, known.task, nodes=nodes, ablation=left).circuit)
+
+
+def test_paths_are_patched_in_what_is_left():
+    model, task = random_model(), random_task(12)
+    gone = Ablation(heads=[(2, 0), (2, 2)], value="group mean")
+    found = derive(model, task, nodes=[(2, 1, "END")], ablation=gone).nodes
+    expected = effect(path_patch(model, task, ablation=gone)).sel(layer=2, head=1)
+    np.testing.assert_allclose(found.sel(node="2.1 at END"), expected, atol=1e-5)
+    whole = effect(path_patch(model, task)).sel(layer=2, head=1)
+    assert abs(whole - expected).max() > 1e-2
+    with pytest.raises(ValueError, match="for nodes that are known"):
+        derive(model, task, ablation=gone)
+
+
 def test_a_higher_smallest_effect_finds_less():
     known = known_circuit("ioi", n=N)
     found = derive(known.model, known.task, smallest=0.4).circuit
