@@ -270,6 +270,9 @@ def _lists(estimate: xr.Dataset) -> dict[str, Any]:
     return {key: plain(estimate[key].values.tolist()) for key in ("mean", "low", "high")}
 
 
+_BEHAVIOR = ("previous", "duplicate", "induction", "answer", "foil", "copy")
+
+
 def derivation_tables(found: Derivation) -> list[Table]:
     """The evidence for the heads and the links of a derived circuit.
 
@@ -283,19 +286,26 @@ def derivation_tables(found: Derivation) -> list[Table]:
     if found.circuit.heads:
         tables.append(
             Table(
-                found.heads().drop(columns="anti_copy"),
+                _with_intervals(found.heads().drop(columns="anti_copy")),
                 "Heads: effect of all paths into the later heads of the circuit and the logits "
-                "(logits; negative: they speak for the answer), 95 % interval, q value, mean "
+                "(logits; negative: they speak for the answer) with 95 % interval, q value, mean "
                 "attention from its position, copying, receivers.",
-                {"q_value": ".1g"},
+                {"q_value": ".1g", **dict.fromkeys(_BEHAVIOR, ".2f")},
             )
         )
     if found.circuit.links:
         tables.append(
             Table(
-                found.links(),
-                "Links: mean effect of the path alone, in logits, 95 % interval, q value.",
+                _with_intervals(found.links()),
+                "Links: mean effect of the path alone, in logits, with 95 % interval, q value.",
                 {"q_value": ".1g"},
             )
         )
     return tables
+
+
+def _with_intervals(table: pd.DataFrame) -> pd.DataFrame:
+    """Effects with their intervals in one column."""
+    ends = zip(table["effect"], table["low"], table["high"], strict=True)
+    effects = [_text(Estimate(*each)) for each in ends]
+    return table.assign(effect=effects).drop(columns=["low", "high"])

@@ -76,8 +76,8 @@ class Derivation:
 
         Returns:
             Columns `head`, `position`, `class`, `effect`, `low`, `high` (of its paths, logits),
-            `q_value`, those of `node_behavior` (means over prompts) and `tells` (its receivers with
-            the input).
+            `q_value`, those of `node_behavior` (means over prompts) and `tells` (its receivers, by
+            input: "4.0 4.6 v, logits").
         """
         means = self.behavior.mean("prompt")
         if not self.circuit.heads:
@@ -87,7 +87,10 @@ class Derivation:
         for i, head in enumerate(self.circuit.heads):
             at = head.label, head.position
             out = [x for x in self.circuit.links if (x.sender, x.sent_from) == at]
-            tells = dict.fromkeys(f"{x.receiver} {x.inputs}".strip() for x in out)
+            tells = {
+                x.inputs: dict.fromkeys(y.receiver for y in out if y.inputs == x.inputs)
+                for x in out
+            }
             row: dict[str, object] = {
                 "head": head.label,
                 "position": head.position,
@@ -98,7 +101,8 @@ class Derivation:
                 "q_value": float(self.nodes["q_value"][i]),
             }
             row |= {str(name): float(value[i]) for name, value in means.items()}
-            rows.append({**row, "tells": ", ".join(tells)})
+            who = (f"{' '.join(receivers)} {inputs}".strip() for inputs, receivers in tells.items())
+            rows.append({**row, "tells": ", ".join(who)})
         return pd.DataFrame(rows)
 
     def links(self) -> pd.DataFrame:
