@@ -311,7 +311,7 @@ def paper_table(
             "figure": figure.label,
             "paper": f"{figure.value:g}",
             "ours": text(ours[figure.key]),
-            "tolerance": f"{figure.low:g} to {figure.high:g} {figure.unit}",
+            "tolerance": f"{figure.low:.3g} to {figure.high:.3g} {figure.unit}",
             "agrees": figure.agrees(ours[figure.key].mean),
         }
         for figure in IOI_FIGURES

@@ -233,8 +233,8 @@ def verdicts(setting: Setting, figures: Sequence[Measured], claims: Sequence[Cla
         if m.key in known:
             paper = known[m.key]
             row |= {
-                "paper": f"{paper.value:g}",
-                "tolerance": f"{paper.low:g} to {paper.high:g}",
+                "paper": _minus(f"{paper.value:g}"),
+                "tolerance": _minus(f"{paper.low:.3g} to {paper.high:.3g}"),
                 "verdict": "agrees" if paper.agrees(m.estimate.mean) else "does not agree",
             }
         compared.append(row)
@@ -256,7 +256,11 @@ def verdicts(setting: Setting, figures: Sequence[Measured], claims: Sequence[Cla
 
 def text(estimate: Estimate, digits: int = 3) -> str:
     """An estimate for a table, with real minus signs."""
-    return f"{estimate:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    return _minus(f"{estimate:.{digits}f}")
+
+
+def _minus(number: str) -> str:
+    return number.replace("-", "\N{MINUS SIGN}")
 
 
 def titled(effects: xr.Dataset, title: str) -> xr.Dataset:

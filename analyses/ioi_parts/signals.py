@@ -178,8 +178,8 @@ def tell(setting: Setting, found: Found) -> Told:
                 "Where the name movers look with both signals turned round",
                 "S1",
                 str(after["key"].values[int(after.values.argmax())]),
-                "the same",
-                float(after.sel(key="S1")) > float(after.sel(key="IO")),
+                "S1, at least twice as much as IO",
+                float(after.sel(key="S1")) >= 2 * float(after.sel(key="IO")),
             )
         )
     if "early" in found:
