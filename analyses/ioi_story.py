@@ -38,6 +38,8 @@ class Chapter:
         part: of `interp ioi`, or a name of `_own`, whose figures stand in the table.
         section: heading of the report's section whose figures are shown; "" for that of the part.
         figures: which of them, by index.
+        keys: how the keys of the paper's figures begin that are of this chapter; those that were
+            not measured stand in the table too.
     """
 
     title: str
@@ -45,6 +47,7 @@ class Chapter:
     part: str
     section: str = ""
     figures: tuple[int, ...] = ()
+    keys: tuple[str, ...] = ()
 
 
 CHAPTERS = (
@@ -56,6 +59,7 @@ CHAPTERS = (
         "steps solve it: find all names, strike out the one that came twice, say the other. The "
         "measure is the logit difference, IO minus S, at the last token, END (section 2).",
         "behaviour",
+        keys=("logit_diff", "accuracy", "io_probability"),
     ),
     Chapter(
         "Who writes the answer",
@@ -77,6 +81,7 @@ CHAPTERS = (
         "at the carrying token, not at IO.",
         "name-movers",
         figures=(0,),
+        keys=("attention_io", "correlation", "copy_", "anti_copy_"),
     ),
     Chapter(
         "What tells them where to look",
@@ -85,6 +90,7 @@ CHAPTERS = (
         "make the name movers look away from S: S-inhibition (section 3.2).",
         "s-inhibition",
         figures=(0,),
+        keys=("attention_s2",),
     ),
     Chapter(
         "Which name, and where it stood",
@@ -96,6 +102,7 @@ CHAPTERS = (
         "those with another name less than 8 % (section 3.3).",
         "signals",
         figures=(0,),
+        keys=("signal_", "located_"),
     ),
     Chapter(
         "How the second mention is noticed",
@@ -121,12 +128,14 @@ CHAPTERS = (
         "names alike, one at S1, one at S2 (appendix F).",
         "backups",
         figures=(0,),
+        keys=("without_name_movers",),
     ),
     Chapter(
         "MLPs",
         "In GPT-2 small no MLP but the first matters alone; without it S comes out above IO, and "
         "so it does without all others together (appendix J).",
         "mlps",
+        keys=("without_mlps",),
     ),
     Chapter(
         "Is the circuit enough?",
@@ -135,6 +144,7 @@ CHAPTERS = (
         "position. GPT-2 small keeps 87 % of its logit difference with 26 of its 144 heads "
         "(section 4).",
         "faithfulness",
+        keys=("faithfulness",),
     ),
     Chapter(
         "Is it all of it?",
@@ -143,6 +153,7 @@ CHAPTERS = (
         "search chose to tell the two apart (section 4.1).",
         "completeness",
         figures=(0,),
+        keys=("circuit_without_", "full_without_", "naive_", "gap_"),
     ),
     Chapter(
         "Is there too much in it?",
@@ -150,6 +161,7 @@ CHAPTERS = (
         "paper finds at least 1 % of F(M) for each (section 4.2).",
         "minimality",
         figures=(0,),
+        keys=("minimality",),
     ),
     Chapter(
         "Prompts that mislead",
@@ -158,6 +170,7 @@ CHAPTERS = (
         "and 0.4 % of the second, beside 0.7 % of plain prompts; the logit differences are "
         "1.23, 3.64 and 3.55 (section 4.4).",
         "adversarial",
+        keys=("adversarial_",),
     ),
 )
 
@@ -224,7 +237,9 @@ def story(results: Mapping[str, Any], report: Report, images: Path) -> str:
         for figure, name in _figures(shown, chapter.figures, f"ioi_{i + 1:02d}"):
             _write_image(figure.figure, images / name)
             parts.append(f"![{chapter.title}](images/{name})\n\n*{figure.caption}*")
-        rows = _rows(results, chapter.part)
+        lacking = [one.text for one in shown if one.text.startswith("Not measured")]
+        parts += [f"*On `{model}` {text[0].lower()}{text[1:]}*" for text in lacking]
+        rows = _rows(results, chapter)
         if rows:
             parts.append(_table(rows, model))
     parts.append(_closing())
@@ -286,8 +301,9 @@ Each part alone, what it is made of, and where it departs from the paper:
 because their weights were set by hand: [known circuits](known_circuits.md)."""
 
 
-def _rows(results: Mapping[str, Any], part: str) -> list[tuple[str, str, str, str]]:
-    """Key, label, value and unit of the figures of a part."""
+def _rows(results: Mapping[str, Any], chapter: Chapter) -> list[tuple[str, str, str, str]]:
+    """Key, label, value and unit of the figures of a chapter, the paper's own at the end."""
+    part = chapter.part
     if part == "behaviour":
         labels = {"logit_diff": "logits", "accuracy": "fraction", "io_probability": "probability"}
         found = {key: (key, results["behaviour"][key], unit) for key, unit in labels.items()}
@@ -302,14 +318,19 @@ def _rows(results: Mapping[str, Any], part: str) -> list[tuple[str, str, str, st
         figures = results["parts"].get(part, {}).get("figures", {})
         found = {key: (one["label"], one, one["unit"]) for key, one in figures.items()}
     known = {figure.key: figure.label for figure in IOI_FIGURES}
+    papers = [
+        (figure.key, figure.label, "\N{EN DASH}", figure.unit)
+        for figure in IOI_FIGURES
+        if chapter.keys and figure.key.startswith(chapter.keys) and figure.key not in found
+    ]
     return [
         (key, known.get(key, label), _estimate(one), unit)
         for key, (label, one, unit) in found.items()
-    ]
+    ] + papers
 
 
 def _table(rows: Sequence[tuple[str, str, str, str]], model: str) -> str:
-    paper = {figure.key: f"{figure.value:g} ({figure.source})" for figure in IOI_FIGURES}
+    paper = {figure.key: _minus(f"{figure.value:g} ({figure.source})") for figure in IOI_FIGURES}
     lines = [
         f"| figure | {model} [95 % interval] | the paper, GPT-2 small | GPT-2 small here |",
         "|---|---|---|---|",
@@ -326,7 +347,11 @@ def _estimate(one: Mapping[str, float | None]) -> str:
     mean, low, high = (
         "unbounded" if one[key] is None else f"{one[key]:.3f}" for key in ("mean", "low", "high")
     )
-    return f"{mean} [{low}, {high}]".replace("-", "\N{MINUS SIGN}")
+    return _minus(f"{mean} [{low}, {high}]")
+
+
+def _minus(number: str) -> str:
+    return number.replace("-", "\N{MINUS SIGN}")
 
 
 def _figures(

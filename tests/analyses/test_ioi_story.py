@@ -11,7 +11,7 @@ from analyses import ioi_story
 from analyses.ioi_parts import Size
 from analyses.ioi_parts.setting import PAPERS_SIZE
 from interp.circuits import IOI_FIGURES, published
-from interp.report import Report
+from interp.report import Report, Section
 
 ONE = {"mean": -1.25, "low": -2.0, "high": None}
 RESULTS = {
@@ -57,6 +57,25 @@ def test_the_papers_figures_stand_beside_and_say_that_gpt2_was_not_run(page: str
     own = next(line for line in page.splitlines() if line.startswith("| Ours, logits"))
     assert own.endswith("|  |  |")
     assert ioi_story.GPT2 in page
+
+
+def test_all_of_the_papers_figures_are_in_one_table_each(page: str) -> None:
+    for figure in IOI_FIGURES:
+        of = [c for c in ioi_story.CHAPTERS if c.keys and figure.key.startswith(c.keys)]
+        assert len(of) == 1, figure.key
+        (row,) = [
+            line
+            for line in page.splitlines()
+            if line.startswith(f"| {figure.label}, {figure.unit} |")
+        ]
+        assert ioi_story.NOT_RUN in row
+    assert "| F(C without induction), logits | \N{EN DASH} | 1.035 (run data) |" in page
+
+
+def test_what_a_circuit_lacks_is_said() -> None:
+    section = Section("MLPs", "Not measured: the circuit has no heads.", [])
+    page = ioi_story.story(RESULTS, Report("", "", [section]), Path("nowhere"))
+    assert "*On `some-model` not measured: the circuit has no heads.*" in page
 
 
 def test_every_part_of_the_analysis_is_told() -> None:
