@@ -9,6 +9,9 @@ Here the fit goes through the origin as the paper's formula does, and is done an
 resample of the prompts. What the name movers look at then is measured with the signals on their way
 into the name movers' queries alone (`interp.heads.path_attention`); the paper patches the outputs.
 
+Whether the position signal is relative (appendix A): the same outputs from the prompt itself behind
+another sentence should change nothing.
+
 Where the position signal is from (section 3.3): the same texts for the outputs of duplicate-token
 and induction heads at S2. What is lost by them, over what is lost by S-inhibition heads.
 """
@@ -33,7 +36,7 @@ from interp.patching import ablate_nodes
 from interp.plots import effect_heatmap
 from interp.report import Figure, Item, Section, Table
 from interp.statistics import Estimate, bootstrap_mean, bootstrap_ratio
-from interp.tasks import signal_variants
+from interp.tasks import signal_variants, with_beginning
 
 HEADING = "Two signals: which name is S, and where it stood (appendix A)"
 _TOKENS = {1: "S2 names S", 0: "another name", -1: "S2 names IO"}
@@ -50,7 +53,8 @@ def measure(setting: Setting) -> Found:
 
     Returns:
         `signals`: `logit_diff`, dims token, position, prompt; `early`: the same for duplicate-token
-        and induction heads at S2, if there are any; `attention`: of `path_attention` from END to
+        and induction heads at S2, if there are any; `longer`: `logit_diff` with S-inhibition
+        outputs of the prompt behind a sentence; `attention`: of `path_attention` from END to
         the names, dims text, head, key, prompt, if there are name movers; nothing without
         S-inhibition heads.
     """
@@ -86,6 +90,9 @@ def measure(setting: Setting) -> Found:
         .to_dataset()
         for group in groups
     }
+    own = sets[names["signals", 1, 1]]
+    longer = {"longer": with_beginning(task, model.tokenizer)}
+    found["longer"] = ablate_nodes(model, task, {"longer": own}, value="resample", reference=longer)
     senders = setting.heads("S-inhibition", position="END")
     movers = setting.heads("name mover", position="END")
     if senders and movers:
@@ -153,6 +160,14 @@ def tell(setting: Setting, found: Found) -> Told:
         for t in _TOKENS
         for p in _POSITIONS
     ]
+    figures.append(
+        Measured.mean(
+            "signal_longer",
+            "Logit difference, from the prompt behind another sentence",
+            found["longer"].logit_diff.sel(set="longer"),
+            "logits",
+        )
+    )
     mean = grid.mean("prompt", keep_attrs=True).assign_attrs(
         title="Logit difference", unit="logits"
     )

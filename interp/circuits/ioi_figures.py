@@ -144,6 +144,7 @@ IOI_FIGURES: tuple[PublishedFigure, ...] = (
         )
         for (token, position), value in _SIGNALS.items()
     ),
+    _near("signal_longer", "Logit difference, signals of a longer text", 3.57, "appendix A"),
     *(
         _near(f"{side}_without_{kind}", f"F({letter} without {kind})", value, "run data")
         for kind, values in _KNOCKED_OUT.items()

@@ -20,11 +20,11 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from interp.model import HookedGPT2
-from interp.patching.ablation import Ablation, Keep, Value, kept_outputs, stand_ins
+from interp.patching.ablation import Ablation, Keep, StandIn, Value, kept_outputs, stand_ins
 from interp.patching.engine import Jobs, Rows, chunks, merged, resume
 from interp.patching.knockout import of_sets
 from interp.patching.readout import Metrics, Readout
-from interp.patching.runs import Key, Progress
+from interp.patching.runs import Key, Progress, Prompts, run_side
 from interp.patching.sweep import ROWS, BaseRun, Swept, batches_within, jobs_of
 from interp.tasks import Task
 
@@ -49,7 +49,8 @@ def ablate_nodes(
         sets: name -> (layer, head, role) of each node; an empty one changes nothing.
         value: what stands in: "zero", "mean", "group mean" or "resample".
         reference: prompts, by their corrupted texts, for means and resampling, or those of each
-            set by its name; by default the task's own.
+            set by its name; by default the task's own. To resample, the roles may stand elsewhere
+            in them: a node takes what the head says at its role there.
         metrics: as in `patch`.
         ablation: what is knocked out already, for instance all that is outside a circuit.
         progress: wraps the steps, for a progress bar.
@@ -79,7 +80,12 @@ def ablate_nodes(
     layers = sorted({layer for nodes in sets.values() for layer, _, _ in nodes})
     z: list[Key] = [("z", i) for i in layers]
     given = [reference[name] if isinstance(reference, Mapping) else reference for name in sets]
-    each = {id(one): stand_ins(model, task, z, value, reference=one) for one in _once(given)}
+    each: dict[int, StandIn] = {}
+    for one in _once(given):
+        if one is not None and value == "resample" and not _same_places(task, one):
+            each[id(one)] = _by_role(model, task, z, one.right_padded().to(model.device))
+        else:
+            each[id(one)] = stand_ins(model, task, z, value, reference=one)
     own = [list(each).index(id(one)) for one in given]
     readout = Readout(model, task, metrics)
     prepared = ablation.prepare(model, task) if ablation else None
@@ -175,3 +181,28 @@ class _Nodes(BaseRun):
 def _once(references: Sequence[Task | None]) -> list[Task | None]:
     """Each reference once, however many sets have it."""
     return list({id(one): one for one in references}.values())
+
+
+def _same_places(task: Task, reference: Task) -> bool:
+    """Whether the roles of the reference's corrupted texts stand where those of the task do."""
+    there = reference.right_padded().roles("corrupted")
+    if len(reference) != len(task) or set(there) != set(task.positions):
+        return True  # which `stand_ins` has errors for
+    return all(torch.equal(at.cpu(), there[role].cpu()) for role, at in task.positions.items())
+
+
+def _by_role(model: HookedGPT2, task: Task, keys: Sequence[Key], reference: Task) -> StandIn:
+    """What heads say at the roles of the reference's corrupted texts, put at those of the task."""
+
+    def values(rows: slice | Prompts, length: int) -> dict[Key, Tensor]:
+        _, there = run_side(model, reference, rows, "corrupted", keys)
+        found = {}
+        for key, value in there.items():
+            prompt = torch.arange(len(value), device=model.device)
+            found[key] = value.new_zeros(len(value), length, *value.shape[2:])
+            for role, at in task.positions.items():
+                said = value[prompt, reference.roles("corrupted")[role][rows]]
+                found[key][prompt, at[rows]] = said
+        return found
+
+    return values

@@ -5,7 +5,7 @@ from interp.tasks.agreement import agreement
 from interp.tasks.greater_than import greater_than
 from interp.tasks.induction import induction
 from interp.tasks.ioi import ioi
-from interp.tasks.ioi_variants import named_again, signal_variants
+from interp.tasks.ioi_variants import named_again, signal_variants, with_beginning
 from interp.tasks.pronoun import pronoun
 from interp.tasks.table import from_table
 from interp.tasks.task import SIDES, Choice, Side, Task
@@ -24,4 +24,5 @@ __all__ = [
     "named_again",
     "pronoun",
     "signal_variants",
+    "with_beginning",
 ]

@@ -10,6 +10,9 @@
      -1      -1       A   B   A     the other name, which stands where IO stands
      -1       1       B   A   A     the other name, which stands where S1 stood
 
+`with_beginning` pairs each prompt with itself behind another sentence: S1 and S2 stand elsewhere,
+as far from each other as before.
+
 `named_again` adds two sentences about IO, or about S, between the names and the second clause: a
 model that finds S as the name that comes twice should be misled by the first and not by the other.
 
@@ -23,6 +26,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
@@ -40,6 +44,9 @@ SENTENCES: tuple[str, ...] = (
     " [X] smiled at once.",
 )
 """What is said of a name that is named again."""
+
+BEGINNING = "It was a cold morning."
+"""What stands before a prompt that has a longer beginning."""
 
 _BREAKS = (",", ".")
 
@@ -89,6 +96,51 @@ def signal_variants(
         texts = _texts(tokenizer, tokens, task)
         found[signal] = replace(task, corrupted=texts, corrupted_tokens=tokens)
     return found
+
+
+def with_beginning(
+    task: Task, tokenizer: PreTrainedTokenizerBase, *, sentence: str = BEGINNING
+) -> Task:
+    """Pair each prompt with the same text behind another sentence.
+
+    Args:
+        task: of `ioi`.
+        tokenizer: the model's tokenizer.
+        sentence: what stands before.
+
+    Returns:
+        The same clean prompts with the longer texts as partners, in which the roles stand later.
+
+    Raises:
+        ValueError: a role's token is another one behind the sentence.
+    """
+    task = task.right_padded()
+    texts = tuple(f"{sentence} {text}" for text in task.clean)
+    rows = encode(tokenizer, texts)
+    lengths = torch.tensor([len(row) for row in rows])
+    mask = torch.arange(int(lengths.max())) < lengths[:, None]
+    tokens, shift = _padded(rows, mask), lengths - task.lengths
+    positions = {role: at + shift for role, at in task.positions.items()}
+    prompt = torch.arange(len(task))
+    for role, at in task.positions.items():
+        same = tokens[prompt, positions[role]] == task.clean_tokens[prompt, at]
+        if not same.all():
+            i = int((~same).nonzero()[0])
+            raise ValueError(
+                f"prompt {i}: behind {sentence!r} the token of {role} is another one; choose a "
+                "sentence that leaves the prompt's tokens as they are"
+            )
+    wider = tokens.shape[1] - task.clean_tokens.shape[1]
+    return replace(
+        task,
+        name=f"{task.name}, longer beginning",
+        corrupted=texts,
+        clean_tokens=F.pad(task.clean_tokens, (0, wider)),
+        attention_mask=F.pad(task.attention_mask, (0, wider)),
+        corrupted_tokens=tokens,
+        corrupted_mask=mask,
+        corrupted_positions=positions,
+    )
 
 
 def named_again(

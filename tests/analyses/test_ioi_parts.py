@@ -122,8 +122,10 @@ def test_early_heads_lose_as_much_as_s_inhibition_by_place_and_nothing_by_name(s
 
     found = {"signals": grid(place=3, name=1), "early": grid(place=2.4, name=0)}
     found["early"].logit_diff.loc[{"token": -1}] -= 0.5  # IO's name is not another name
-    told = signals.PART.tell(setting, found)
+    longer = xr.DataArray(np.full((1, 5), 4.5), {"set": ["longer"]}, ["set", "prompt"])
+    told = signals.PART.tell(setting, found | {"longer": longer.to_dataset(name="logit_diff")})
     figures = {m.key: m.estimate.mean for m in told.figures}
+    assert figures["signal_longer"] == pytest.approx(4.5)
     assert figures["located_position"] == pytest.approx(2.4 / 4)  # where the name is another
     assert figures["located_token"] == pytest.approx(0)
     assert figures["signal_-1_-1"] == pytest.approx(0)

@@ -1,8 +1,11 @@
 """Sets of nodes against whole runs with hooks, and against the other knock-outs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from interp.patching import Ablation, ablate, ablate_nodes, effect
 from tests.helpers import random_model, random_task
@@ -79,3 +82,36 @@ def test_each_set_may_have_prompts_of_its_own_to_stand_in(value):
 def test_what_is_not_there_is_refused(sets, message):
     with pytest.raises(ValueError, match=message):
         ablate_nodes(random_model(), random_task(), sets)
+
+
+def test_what_is_resampled_is_said_at_the_same_role_wherever_it_stands():
+    model, task = random_model(), random_task()
+    ahead = torch.randint(3, 50, (len(task), 2), generator=torch.Generator().manual_seed(0))
+    tokens = torch.cat([ahead, task.corrupted_tokens], 1)
+    mask = torch.cat([torch.ones_like(ahead).bool(), task.attention_mask], 1)
+    longer = replace(
+        task,
+        clean_tokens=F.pad(task.clean_tokens, (0, 2)),
+        attention_mask=F.pad(task.attention_mask, (0, 2)),
+        corrupted_tokens=tokens,
+        corrupted_mask=mask,
+        corrupted_positions={role: at + 2 for role, at in task.positions.items()},
+    )
+    nodes = {"both": [(0, 1, "S2"), (1, 2, "END")]}
+    found = ablate_nodes(model, task, nodes, value="resample", reference=longer).logit_diff[0]
+    for i in range(len(task)):
+        real, there = task.attention_mask[i], mask[i]
+        _, cache = model.run_with_cache(tokens[i][there][None])
+
+        def say(z, hook, i=i, cache=cache):
+            for layer, head, role in nodes["both"]:
+                if layer == hook.layer():
+                    at = int(task.positions[role][i])
+                    z[0, at, head] = cache[hook.name][0, at + 2, head]
+            return z
+
+        names = lambda name: name.endswith("hook_z")  # noqa: E731
+        logits = model.run_with_hooks(task.clean_tokens[i][real][None], fwd_hooks=[(names, say)])
+        last = logits[0, -1]
+        expected = float(last[task.answer[i]] - last[task.foil[i]])
+        assert float(found[i]) == pytest.approx(expected, abs=1e-5)

@@ -1,9 +1,11 @@
 """The six texts that separate two signals, and names that are named again."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from interp.tasks import ioi, named_again, signal_variants
+from interp.tasks import ioi, named_again, signal_variants, with_beginning
 from interp.tasks.ioi_variants import SIGNALS, breaks
 
 TEMPLATES = [
@@ -40,6 +42,25 @@ def test_six_texts_by_their_pattern(tokenizer):
     assert torch.equal(variants[1, 1].corrupted_tokens, task.clean_tokens)
     both = signal_variants(task, tokenizer, seed=2)[0, 1].corrupted
     assert both == variants[0, 1].corrupted != signal_variants(task, tokenizer)[0, 1].corrupted
+
+
+def test_a_longer_beginning_moves_the_roles_and_nothing_else(tokenizer):
+    task = ioi(tokenizer, 20, templates=TEMPLATES)
+    longer = with_beginning(task, tokenizer, sentence="Then she left.")
+    for role, where in longer.positions.items():
+        assert torch.equal(where, task.positions[role])
+    for i in range(20):
+        assert longer.clean_tokens[i][longer.attention_mask[i]].tolist() == (
+            task.clean_tokens[i][task.attention_mask[i]].tolist()
+        )
+        theirs = longer.corrupted_tokens[i][longer.corrupted_mask[i]]
+        assert tokenizer.decode(theirs) == longer.corrupted[i] == f"Then she left. {task.clean[i]}"
+        for role, where in longer.corrupted_positions.items():
+            assert where[i] > task.positions[role][i]
+            assert theirs[where[i]] == task.clean_tokens[i, task.positions[role][i]]
+        assert longer.corrupted_positions["END"][i] == len(theirs) - 1
+    with pytest.raises(ValueError, match="the token of IO is another one"):
+        with_beginning(replace(task, positions=task.positions | {"IO": 0 * task.answer}), tokenizer)
 
 
 @pytest.mark.parametrize(("role", "times"), [("IO", (3, 2)), ("S1", (1, 4))])
