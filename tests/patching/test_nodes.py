@@ -84,6 +84,7 @@ def test_what_is_not_there_is_refused(sets, message):
         ablate_nodes(random_model(), random_task(), sets)
 
 
+@torch.inference_mode()
 def test_what_is_resampled_is_said_at_the_same_role_wherever_it_stands():
     model, task = random_model(), random_task()
     ahead = torch.randint(3, 50, (len(task), 2), generator=torch.Generator().manual_seed(0))
