@@ -90,9 +90,9 @@ def measure(setting: Setting) -> Found:
         .to_dataset()
         for group in groups
     }
-    own = sets[names["signals", 1, 1]]
-    longer = {"longer": with_beginning(task, model.tokenizer)}
-    found["longer"] = ablate_nodes(model, task, {"longer": own}, value="resample", reference=longer)
+    longer = with_beginning(task, model.tokenizer)
+    own = {"longer": sets[names["signals", 1, 1]]}
+    found["longer"] = ablate_nodes(model, task, own, value="resample", reference=longer)
     senders = setting.heads("S-inhibition", position="END")
     movers = setting.heads("name mover", position="END")
     if senders and movers:
@@ -160,14 +160,9 @@ def tell(setting: Setting, found: Found) -> Told:
         for t in _TOKENS
         for p in _POSITIONS
     ]
-    figures.append(
-        Measured.mean(
-            "signal_longer",
-            "Logit difference, from the prompt behind another sentence",
-            found["longer"].logit_diff.sel(set="longer"),
-            "logits",
-        )
-    )
+    longer = found["longer"].logit_diff.sel(set="longer")
+    label = "Logit difference, from the prompt behind another sentence"
+    figures.append(Measured.mean("signal_longer", label, longer, "logits"))
     mean = grid.mean("prompt", keep_attrs=True).assign_attrs(
         title="Logit difference", unit="logits"
     )
