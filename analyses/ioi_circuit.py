@@ -9,8 +9,7 @@ from analyses.ioi_parts.derivation import balanced, circuit_of, derived
 from analyses.ioi_parts.setting import Found
 from analyses.ioi_parts.store import Shelf
 from analyses.shell import bar
-from interp.circuits import Circuit, prune_heads, published
-from interp.patching import Ablation
+from interp.circuits import Circuit, only, prune_heads, published
 from interp.tasks import Task
 
 KEEPS = 0.5
@@ -42,8 +41,7 @@ def find_circuit(
     if not KEEPS <= kept <= 1 / KEEPS:
         some = balanced(task)
         keep = prune_heads(model, some, threshold=threshold, progress=bar("circuit"))
-        left = Ablation(heads="all", keep=keep, value="group mean")
-        found = derived(model, task, smallest=threshold, nodes=keep, ablation=left, seed=seed)
+        found = derived(model, task, smallest=threshold, nodes=keep, ablation=only(keep), seed=seed)
         source = (
             f"heads pruned from the last layer to the first on {len(some)} prompts, threshold "
             f"{threshold:.1%} of F(M), since those derived kept {kept:.0%} of it; links and "

@@ -11,7 +11,8 @@ import xarray as xr
 
 import interp
 from analyses.ioi_parts import Told
-from analyses.ioi_parts.setting import pick, text
+from analyses.ioi_parts.setting import pick
+from analyses.wording import text
 from interp.circuits import IOI_FIGURES, Circuit, CircuitHead, published
 from interp.patching import mean_over_prompts
 from interp.plots import attention_scatter, circuit_svg, effect_heatmap

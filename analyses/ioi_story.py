@@ -20,6 +20,7 @@ from analyses import ioi
 from analyses.ioi_parts import PARTS, Size
 from analyses.ioi_parts.setting import PAPERS_SIZE
 from analyses.shell import plain_errors
+from analyses.wording import minus
 from interp.circuits import IOI_FIGURES, Circuit, published
 from interp.report import Figure, Report, Section
 
@@ -330,7 +331,7 @@ def _rows(results: Mapping[str, Any], chapter: Chapter) -> list[tuple[str, str, 
 
 
 def _table(rows: Sequence[tuple[str, str, str, str]], model: str) -> str:
-    paper = {figure.key: _minus(f"{figure.value:g} ({figure.source})") for figure in IOI_FIGURES}
+    paper = {figure.key: minus(f"{figure.value:g} ({figure.source})") for figure in IOI_FIGURES}
     lines = [
         f"| figure | {model} [95 % interval] | the paper, GPT-2 small | GPT-2 small here |",
         "|---|---|---|---|",
@@ -347,11 +348,7 @@ def _estimate(one: Mapping[str, float | None]) -> str:
     mean, low, high = (
         "unbounded" if one[key] is None else f"{one[key]:.3f}" for key in ("mean", "low", "high")
     )
-    return _minus(f"{mean} [{low}, {high}]")
-
-
-def _minus(number: str) -> str:
-    return number.replace("-", "\N{MINUS SIGN}")
+    return minus(f"{mean} [{low}, {high}]")
 
 
 def _figures(

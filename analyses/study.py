@@ -19,6 +19,7 @@ import xarray as xr
 import interp
 from analyses.choices import among
 from analyses.shell import prepare
+from analyses.wording import text
 from interp.circuits import Derivation
 from interp.patching import METRICS, mean_effect, mean_over_prompts, normalized
 from interp.plots.labels import cell_labels
@@ -219,7 +220,7 @@ def behavior(study: Study) -> Table:
     result = next(iter(study.results.values()))
     unit = METRICS[study.metric]
     rows = [
-        {"run": side, f"{study.metric} ({unit})": _text(bootstrap_mean(result[name]))}
+        {"run": side, f"{study.metric} ({unit})": text(bootstrap_mean(result[name]))}
         for side in ("clean", "corrupted")
         if (name := f"{study.metric}_{side}") in result
     ]
@@ -252,11 +253,7 @@ def effects_table(effects: xr.Dataset, fractions: xr.Dataset | None = None, *, n
 
 def _interval(estimate: xr.Dataset, cell: int) -> str:
     ends = (float(estimate[key].values.ravel()[cell]) for key in ("mean", "low", "high"))
-    return _text(Estimate(*ends))
-
-
-def _text(estimate: Estimate) -> str:
-    return f"{estimate:.3f}".replace("-", "\N{MINUS SIGN}")
+    return text(Estimate(*ends))
 
 
 def _lists(estimate: xr.Dataset) -> dict[str, Any]:
@@ -270,9 +267,6 @@ def _lists(estimate: xr.Dataset) -> dict[str, Any]:
     return {key: plain(estimate[key].values.tolist()) for key in ("mean", "low", "high")}
 
 
-_BEHAVIOR = ("previous", "duplicate", "induction", "answer", "foil", "copy")
-
-
 def derivation_tables(found: Derivation) -> list[Table]:
     """The evidence for the heads and the links of a derived circuit.
 
@@ -283,6 +277,7 @@ def derivation_tables(found: Derivation) -> list[Table]:
         A table of each that there are any of.
     """
     tables = []
+    behavior = [str(name) for name in found.behavior if name != "anti_copy"]
     if found.circuit.heads:
         tables.append(
             Table(
@@ -290,7 +285,7 @@ def derivation_tables(found: Derivation) -> list[Table]:
                 "Heads: effect of all paths into the later heads of the circuit and the logits "
                 "(logits; negative: they speak for the answer) with 95 % interval, q value, mean "
                 "attention from its position, copying, receivers.",
-                {"q_value": ".1g", **dict.fromkeys(_BEHAVIOR, ".2f")},
+                {"q_value": ".1g", **dict.fromkeys(behavior, ".2f")},
             )
         )
     if found.circuit.links:
@@ -307,5 +302,5 @@ def derivation_tables(found: Derivation) -> list[Table]:
 def _with_intervals(table: pd.DataFrame) -> pd.DataFrame:
     """Effects with their intervals in one column."""
     ends = zip(table["effect"], table["low"], table["high"], strict=True)
-    effects = [_text(Estimate(*each)) for each in ends]
+    effects = [text(Estimate(*each)) for each in ends]
     return table.assign(effect=effects).drop(columns=["low", "high"])

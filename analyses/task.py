@@ -30,7 +30,7 @@ from analyses.study import Study
 from interp import tasks
 from interp.circuits import Circuit, Derivation, derive, only, prune_heads, published
 from interp.heads import attention_between, attention_patterns
-from interp.patching import Ablation, ablate, measure, path_patch
+from interp.patching import ablate, measure, path_patch
 from interp.report import Report
 from interp.statistics import bootstrap_ratio
 
@@ -139,7 +139,7 @@ def _find(study: Study, whole: xr.DataArray, threshold: float) -> Derivation:
         keep = prune_heads(
             model, task, threshold=threshold, positions=positions, progress=bar("circuit")
         )
-        left = Ablation(heads="all", keep=keep, value="group mean", positions=positions)
+        left = only(keep, positions=positions)
         alone = measure(model, task, metric, ablation=left)[metric]
         if float(alone.mean()) >= KEEPS * float(whole.mean()):
             break

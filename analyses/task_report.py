@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import xarray as xr
 
 from analyses.study import Study, derivation_tables, effects_table
+from analyses.wording import text
 from interp.circuits import Circuit, Derivation
 from interp.patching import METRICS
 from interp.plots import (
@@ -70,7 +71,7 @@ def sections(
 
 def _behavior(study: Study, name: str, sides: Mapping[str, xr.Dataset]) -> Section:
     rows = [
-        {"run": side, **{f"{m} ({METRICS[str(m)]})": _text(found[m]) for m in found}}
+        {"run": side, **{f"{m} ({METRICS[str(m)]})": text(bootstrap_mean(found[m])) for m in found}}
         for side, found in sides.items()
     ]
     example = (
@@ -89,10 +90,6 @@ def _behavior(study: Study, name: str, sides: Mapping[str, xr.Dataset]) -> Secti
             )
         ],
     )
-
-
-def _text(values: xr.DataArray) -> str:
-    return f"{bootstrap_mean(values):.3f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _direct(study: Study) -> Section:
@@ -222,8 +219,8 @@ def write_circuits(
             "dot": circuit_dot(circuit),
             "graphml": circuit_graphml(circuit),
         }
-        for suffix, text in texts.items():
-            (study.folder / f"{_file(label)}.{suffix}").write_text(text, encoding="utf-8")
+        for suffix, one in texts.items():
+            (study.folder / f"{_file(label)}.{suffix}").write_text(one, encoding="utf-8")
 
 
 def _file(label: str) -> str:

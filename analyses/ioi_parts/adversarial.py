@@ -7,7 +7,8 @@ sentences behind. The sentences are ours, so figures are compared with wide tole
 
 import xarray as xr
 
-from analyses.ioi_parts.setting import Found, Measured, Part, Setting, Told, text, verdicts
+from analyses.ioi_parts.setting import Found, Measured, Part, Setting, Told, verdicts
+from analyses.wording import text
 from interp.patching import measure as run
 from interp.report import Section, Table
 from interp.statistics import bootstrap_mean

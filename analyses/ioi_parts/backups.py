@@ -21,11 +21,11 @@ from analyses.ioi_parts.setting import (
     missing,
     order,
     pick,
-    text,
     titled,
     verdicts,
 )
 from analyses.shell import bar
+from analyses.wording import text
 from interp.patching import Ablation, effect, mean_effect, mean_over_prompts, path_patch
 from interp.patching import measure as run
 from interp.plots import effect_heatmap, effect_ranking

@@ -8,8 +8,9 @@ worth is measured on all; the paper does both on the same 100.
 
 import xarray as xr
 
-from analyses.ioi_parts.setting import Found, Measured, Part, Setting, Told, labels, text, verdicts
+from analyses.ioi_parts.setting import Found, Measured, Part, Setting, Told, labels, verdicts
 from analyses.shell import bar
+from analyses.wording import text
 from interp.circuits import (
     IOI_GREEDY,
     Circuit,
@@ -149,8 +150,7 @@ def _figures(values: xr.Dataset, prefix: str, title: str) -> list[Measured]:
             worst = apart.isel(set=int(abs(mean).argmax()))
             sign = 1 if float(worst.mean()) >= 0 else -1
             label = f"{title}: largest gap, {kind} sets"
-            key = f"{prefix}gap_{kind}"
-            found.append(Measured.mean(key, label, sign * worst, "logits"))
+            found.append(Measured.mean(f"{prefix}gap_{kind}", label, sign * worst, "logits"))
     return found
 
 

@@ -6,8 +6,9 @@ their direct effects.
 
 import numpy as np
 
-from analyses.ioi_parts.setting import Found, Measured, Part, Setting, Told, text, titled, verdicts
+from analyses.ioi_parts.setting import Found, Measured, Part, Setting, Told, titled, verdicts
 from analyses.shell import bar
+from analyses.wording import text
 from interp.circuits import CircuitHead, faithfulness, minimality, minimality_sets
 from interp.patching import mean_over_prompts
 from interp.plots import effect_ranking

@@ -15,11 +15,11 @@ from analyses.ioi_parts.setting import (
     missing,
     order,
     pick,
-    text,
     titled,
     verdicts,
 )
 from analyses.shell import bar
+from analyses.wording import text
 from interp.heads import path_attention
 from interp.patching import Receivers, effect, mean_effect, path_patch
 from interp.plots import effect_heatmap

@@ -9,6 +9,7 @@ import xarray as xr
 
 import interp
 from analyses.choices import Head
+from analyses.wording import minus, text
 from interp.circuits import IOI_FIGURES, Circuit, published
 from interp.patching import effect, path_patch
 from interp.report import Item, Section, Table
@@ -233,8 +234,8 @@ def verdicts(setting: Setting, figures: Sequence[Measured], claims: Sequence[Cla
         if m.key in known:
             paper = known[m.key]
             row |= {
-                "paper": _minus(f"{paper.value:g}"),
-                "tolerance": _minus(f"{paper.low:.3g} to {paper.high:.3g}"),
+                "paper": minus(f"{paper.value:g}"),
+                "tolerance": minus(f"{paper.low:.3g} to {paper.high:.3g}"),
                 "verdict": "agrees" if paper.agrees(m.estimate.mean) else "does not agree",
             }
         compared.append(row)
@@ -252,15 +253,6 @@ def verdicts(setting: Setting, figures: Sequence[Measured], claims: Sequence[Cla
         "Ours with 95 % bootstrap intervals over prompts, beside the paper's. Tolerances are ours."
     )
     return [Table(compared, about)] if compared else []
-
-
-def text(estimate: Estimate, digits: int = 3) -> str:
-    """An estimate for a table, with real minus signs."""
-    return _minus(f"{estimate:.{digits}f}")
-
-
-def _minus(number: str) -> str:
-    return number.replace("-", "\N{MINUS SIGN}")
 
 
 def titled(effects: xr.Dataset, title: str) -> xr.Dataset:

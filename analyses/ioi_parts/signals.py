@@ -28,9 +28,9 @@ from analyses.ioi_parts.setting import (
     Told,
     labels,
     missing,
-    text,
     verdicts,
 )
+from analyses.wording import text
 from interp.heads import path_attention
 from interp.patching import ablate_nodes
 from interp.plots import effect_heatmap

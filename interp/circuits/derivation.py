@@ -87,10 +87,9 @@ class Derivation:
         for i, head in enumerate(self.circuit.heads):
             at = head.label, head.position
             out = [x for x in self.circuit.links if (x.sender, x.sent_from) == at]
-            tells = {
-                x.inputs: dict.fromkeys(y.receiver for y in out if y.inputs == x.inputs)
-                for x in out
-            }
+            tells: dict[str, dict[str, None]] = {}  # input -> its receivers, once each
+            for link in out:
+                tells.setdefault(link.inputs, {})[link.receiver] = None
             row: dict[str, object] = {
                 "head": head.label,
                 "position": head.position,

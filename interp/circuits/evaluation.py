@@ -102,7 +102,7 @@ def without(
 
 
 def only(
-    circuit: Circuit,
+    circuit: Circuit | Sequence[Keep],
     *,
     positions: Sequence[str | int] | None = None,
     reference: Task | None = None,
@@ -110,14 +110,14 @@ def only(
     """All heads at their group means but for a circuit's, at their positions.
 
     Args:
-        circuit: the circuit that is left.
+        circuit: the circuit that is left, or (layer, head, role) of its heads.
         positions: roles or indices where heads are ablated; by default everywhere.
         reference: prompts whose partners give the means; by default those of the task it meets.
 
     Returns:
         The ablation.
     """
-    keep = [node(head) for head in circuit.heads]
+    keep = [node(h) for h in circuit.heads] if isinstance(circuit, Circuit) else circuit
     return Ablation(
         heads="all", keep=keep, value="group mean", positions=positions, reference=reference
     )

@@ -31,8 +31,19 @@ _MINIMALITY = {  # head -> F(C without K), F(C without K and the head)
     "10.6": (1.88, 1.65), "10.10": (2.11, 1.88), "11.2": (1.37, 0.95), "11.9": (0.45, 0.41),
     "10.7": (3.13, 4.07), "11.10": (3.27, 4.07),
 }  # fmt: skip
+_ADVERSARIAL = {  # prompts -> logit difference, probability of IO, S above IO: value and range
+    "plain": ("plain", (3.55, 2.9, 4.2), (0.49, 0.4, 0.6), (0.007, 0.0, 0.03)),
+    "IO": ("IO twice", (1.23, 0.3, 2.2), (0.36, 0.2, 0.5), (0.234, 0.08, 0.5)),
+    "S1": ("S once more", (3.64, 2.7, 4.6), (0.59, 0.4, 0.8), (0.004, 0.0, 0.03)),
+}
 
 _LOGITS, _FRACTION, _PROBABILITY = "logits", "fraction", "probability"
+
+_READ_OFF = (
+    ("_diff", "Logit difference", _LOGITS),
+    ("_io", "Mean probability of IO", _PROBABILITY),
+    ("", "S above IO", _FRACTION),
+)
 
 
 def _near(key: str, label: str, value: float, source: str, room: float = 0.6) -> PublishedFigure:
@@ -103,33 +114,6 @@ _ONE_BY_ONE = tuple(
             "minimality", "Smallest change of a node, over F(M)",
             0.01, 0.01, 1.0, _FRACTION, "section 4.2",
         ),
-        (
-            "adversarial_plain_diff", "Logit difference, plain",
-            3.55, 2.9, 4.2, _LOGITS, "section 4.4",
-        ),
-        (
-            "adversarial_IO_diff", "Logit difference, IO twice",
-            1.23, 0.3, 2.2, _LOGITS, "section 4.4",
-        ),
-        (
-            "adversarial_S1_diff", "Logit difference, S once more",
-            3.64, 2.7, 4.6, _LOGITS, "section 4.4",
-        ),
-        (
-            "adversarial_plain_io", "Mean probability of IO, plain",
-            0.49, 0.4, 0.6, _PROBABILITY, "section 4.4",
-        ),
-        (
-            "adversarial_IO_io", "Mean probability of IO, IO twice",
-            0.36, 0.2, 0.5, _PROBABILITY, "section 4.4",
-        ),
-        (
-            "adversarial_S1_io", "Mean probability of IO, S once more",
-            0.59, 0.4, 0.8, _PROBABILITY, "section 4.4",
-        ),
-        ("adversarial_plain", "S above IO, plain", 0.007, 0.0, 0.03, _FRACTION, "section 4.4"),
-        ("adversarial_IO", "S above IO, IO twice", 0.234, 0.08, 0.5, _FRACTION, "section 4.4"),
-        ("adversarial_S1", "S above IO, S once more", 0.004, 0.0, 0.03, _FRACTION, "section 4.4"),
     )
 )  # fmt: skip
 
@@ -155,6 +139,11 @@ IOI_FIGURES: tuple[PublishedFigure, ...] = (
         _like(f"minimality_{head}", f"Change of F(C without K) without {head}", out - whole,
               "appendix K")
         for head, (whole, out) in _MINIMALITY.items()
+    ),
+    *(
+        PublishedFigure(f"adversarial_{name}{key}", f"{label}, {about}", *row, unit, "section 4.4")
+        for name, (about, *rows) in _ADVERSARIAL.items()
+        for (key, label, unit), row in zip(_READ_OFF, rows, strict=True)
     ),
 )  # fmt: skip
 """Figures of the IOI circuit in GPT-2 small; the value of `minimality` is the least there is."""

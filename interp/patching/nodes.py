@@ -80,12 +80,10 @@ def ablate_nodes(
     layers = sorted({layer for nodes in sets.values() for layer, _, _ in nodes})
     z: list[Key] = [("z", i) for i in layers]
     given = [reference[name] if isinstance(reference, Mapping) else reference for name in sets]
-    each: dict[int, StandIn] = {}
-    for one in _once(given):
-        if one is not None and value == "resample" and not _same_places(task, one):
-            each[id(one)] = _by_role(model, task, z, one.right_padded().to(model.device))
-        else:
-            each[id(one)] = stand_ins(model, task, z, value, reference=one)
+    each = {  # every reference once, however many sets have it
+        key: _source(model, task, z, value, one)
+        for key, one in {id(one): one for one in given}.items()
+    }
     own = [list(each).index(id(one)) for one in given]
     readout = Readout(model, task, metrics)
     prepared = ablation.prepare(model, task) if ablation else None
@@ -178,9 +176,13 @@ class _Nodes(BaseRun):
         return torch.where(here.any(-1)[..., None], new, value)
 
 
-def _once(references: Sequence[Task | None]) -> list[Task | None]:
-    """Each reference once, however many sets have it."""
-    return list({id(one): one for one in references}.values())
+def _source(
+    model: HookedGPT2, task: Task, keys: Sequence[Key], value: Value, reference: Task | None
+) -> StandIn:
+    """What stands in for nodes, from a reference whose roles may stand elsewhere."""
+    if reference is None or value != "resample" or _same_places(task, reference):
+        return stand_ins(model, task, keys, value, reference=reference)
+    return _by_role(model, task, keys, reference.right_padded().to(model.device))
 
 
 def _same_places(task: Task, reference: Task) -> bool:

@@ -13,6 +13,7 @@ from interp.circuits import (
     greedy_sets,
     minimality,
     minimality_sets,
+    only,
     published,
     random_sets,
     without,
@@ -136,3 +137,10 @@ def test_the_naive_circuit():
     naive_circuit = {h.label for h in published("ioi naive", "gpt2").heads}
     assert len(naive_circuit) == 13
     assert naive_circuit < {h.label for h in published("ioi", "gpt2").heads}
+
+
+def test_what_is_left_of_a_circuit_is_what_is_left_of_its_nodes():
+    nodes = [(head.layer, head.head, head.position) for head in OWN.heads]
+    left = only(OWN, positions=["END"])
+    assert left == only(nodes, positions=["END"])
+    assert list(left.keep) == nodes and left.heads == "all" and left.positions == ["END"]
