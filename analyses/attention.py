@@ -21,9 +21,19 @@ import typer
 import xarray as xr
 
 import interp
-from analyses import choices
 from analyses.attention_report import all_heads, by_role, detail, looked_at_most, through_layers
-from analyses.shell import Device, Model, Out, Prompts, Seed, bar, plain_errors, prepare, show
+from analyses.common import choices
+from analyses.common.shell import (
+    Device,
+    Model,
+    Out,
+    Prompts,
+    Seed,
+    bar,
+    plain_errors,
+    prepare,
+    show,
+)
 from interp.heads import (
     attention_between,
     attention_flow,

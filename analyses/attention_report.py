@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analyses.choices import Head
+from analyses.common.choices import Head
 from interp.plots import attention_arcs, attention_grid, attention_heatmap
 from interp.report import Drawing, Figure, Item, Section, Table
 from interp.statistics import bootstrap_mean

@@ -18,9 +18,9 @@ from typing import Annotated, Any
 import typer
 
 import interp
-from analyses.choices import among, words
-from analyses.shell import Device, Model, N, Out, Prompts, Seed, bar, plain_errors, show
-from analyses.study import Study, begin, behavior
+from analyses.common.choices import among, words
+from analyses.common.shell import Device, Model, N, Out, Prompts, Seed, bar, plain_errors, show
+from analyses.common.study import Study, begin, behavior
 from interp.patching import Agreement, agreement, attribution_patch, patch
 from interp.patching.attribution import Fix
 from interp.plots import agreement_scatter

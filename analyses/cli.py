@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 COMMANDS = {
-    "ioi": ("ioi", "Indirect object identification: the paper, section by section."),
+    "ioi": ("ioi.analysis", "Indirect object identification: the paper, section by section."),
     "task": ("task", "Other tasks: greater-than, induction, pronoun, agreement."),
     "activation-patching": ("activation_patching", "Patch every layer, role, head and token."),
     "path-patching": ("path_patching", "Paths from heads to the logits and to other heads."),

@@ -20,7 +20,7 @@ import typer
 import xarray as xr
 
 import interp
-from analyses.shell import Model, Out, plain_errors, prepare, show
+from analyses.common.shell import Model, Out, plain_errors, prepare, show
 from interp.heads import (
     composition_pairs,
     composition_scores,

@@ -20,9 +20,9 @@ import typer
 import xarray as xr
 
 import interp
-from analyses.choices import Head, heads, names, strongest, words
-from analyses.shell import Device, Model, N, Out, Prompts, Seed, bar, plain_errors, show
-from analyses.study import Study, begin, effects_table
+from analyses.common.choices import Head, heads, names, strongest, words
+from analyses.common.shell import Device, Model, N, Out, Prompts, Seed, bar, plain_errors, show
+from analyses.common.study import Study, begin, effects_table
 from interp.lens import cumulative, direct_logit_attribution
 from interp.patching import Ablation, measure
 from interp.plots import (

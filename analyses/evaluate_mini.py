@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from interp.model.loading import load
-from interp.training import Figure, held_out_figures
+from interp.training.mini import Figure, held_out_figures
 
 
 def run(model: str = "mini", *, n: int = 2000, seed: int = 1) -> list[Figure]:

@@ -19,13 +19,13 @@ import typer
 import xarray as xr
 
 import interp
-from analyses.choices import Head, among, heads, names, strongest, words
-from analyses.shell import Device, Model, N, Out, Prompts, Seed, bar, plain_errors, show
-from analyses.study import Study, begin, behavior, effects_table
+from analyses.common.choices import Head, among, heads, names, strongest, words
+from analyses.common.shell import Device, Model, N, Out, Prompts, Seed, bar, plain_errors, show
+from analyses.common.study import Study, begin, behavior, effects_table
 from interp.patching import METRICS, Ablation, ablate, ablate_sets, effect, pairs, path_patch
-from interp.patching.ablation import Value
 from interp.plots import effect_heatmap, effect_ranking
 from interp.report import Figure, Report, Section
+from interp.runs.ablation import Value
 
 
 def run(

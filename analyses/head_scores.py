@@ -18,7 +18,18 @@ import typer
 import xarray as xr
 
 import interp
-from analyses.shell import Device, Model, N, Out, Prompts, Seed, bar, plain_errors, prepare, show
+from analyses.common.shell import (
+    Device,
+    Model,
+    N,
+    Out,
+    Prompts,
+    Seed,
+    bar,
+    plain_errors,
+    prepare,
+    show,
+)
 from interp.heads import head_table, ranked
 from interp.plots import head_heatmap
 from interp.report import Download, Figure, Report, Section, Table

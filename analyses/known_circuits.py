@@ -19,8 +19,8 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from analyses.choices import among, words
-from analyses.shell import N, Out, Seed, bar, plain_errors, prepare, show
+from analyses.common.choices import among, words
+from analyses.common.shell import N, Out, Seed, bar, plain_errors, prepare, show
 from interp.circuits import (
     KNOWN,
     NOISE,

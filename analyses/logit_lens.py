@@ -19,9 +19,19 @@ import typer
 import xarray as xr
 
 import interp
-from analyses.choices import among
+from analyses.common.choices import among
+from analyses.common.shell import (
+    Device,
+    Model,
+    Out,
+    Prompts,
+    Seed,
+    bar,
+    plain_errors,
+    prepare,
+    show,
+)
 from analyses.logit_lens_report import HEADINGS, of_task, of_text, overtakes, settled
-from analyses.shell import Device, Model, Out, Prompts, Seed, bar, plain_errors, prepare, show
 from interp.lens import STREAMS, TunedLens, logit_lens
 from interp.patching import mean_over_prompts
 from interp.report import Download, Report

@@ -17,9 +17,9 @@ from typing import Annotated, Any
 import typer
 
 import interp
-from analyses.choices import among, heads, names, strongest, words
-from analyses.shell import Device, Model, N, Out, Prompts, Seed, bar, plain_errors, show
-from analyses.study import Study, begin, behavior, effects_table
+from analyses.common.choices import among, heads, names, strongest, words
+from analyses.common.shell import Device, Model, N, Out, Prompts, Seed, bar, plain_errors, show
+from analyses.common.study import Study, begin, behavior, effects_table
 from interp.patching import METRICS, Receivers, path_patch
 from interp.plots import effect_heatmap, effect_ranking
 from interp.report import Figure, Report, Section

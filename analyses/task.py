@@ -24,9 +24,9 @@ import xarray as xr
 
 import interp
 from analyses import task_report
-from analyses.choices import among, names, strongest
-from analyses.shell import Device, Model, N, Out, Seed, bar, plain_errors, prepare, show
-from analyses.study import Study
+from analyses.common.choices import among, names, strongest
+from analyses.common.shell import Device, Model, N, Out, Seed, bar, plain_errors, prepare, show
+from analyses.common.study import Study
 from interp import tasks
 from interp.circuits import Circuit, Derivation, derive, only, prune_heads, published
 from interp.heads import attention_between, attention_patterns

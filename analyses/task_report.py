@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import xarray as xr
 
-from analyses.study import Study, derivation_tables, effects_table
-from analyses.wording import text
+from analyses.common.study import Study, derivation_tables, effects_table
+from analyses.common.wording import text
 from interp.circuits import Circuit, Derivation
 from interp.patching import METRICS
 from interp.plots import (

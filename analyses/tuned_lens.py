@@ -20,14 +20,15 @@ import xarray as xr
 from torch import Tensor
 
 import interp
+from analyses.common.shell import Device, Model, Out, bar, plain_errors, prepare, show
 from analyses.logit_lens import TEXT
-from analyses.shell import Device, Model, Out, bar, plain_errors, prepare, show
 from interp.lens import TunedLens, compare_lenses, logit_lens, text_batches, tune
 from interp.patching import mean_over_prompts
 from interp.plots import lens_heatmap, lens_lines
 from interp.report import Download, Figure, Report, Section, Table
 from interp.results import versions
 from interp.training import Batches
+from interp.training.mini import Sentences
 
 ROWS, LENGTH = 8, 128  # of a batch
 OWN_ROWS = 160  # that a model writes for itself, 16 of them held out
@@ -122,7 +123,9 @@ def _text(
     if model.name != "mini":
         return text_batches(model, _own_text(model, length, seed), rows=ROWS, seed=seed)
     streams = [
-        Batches(model.tokenizer, length, ROWS * length, seed=seed, stream=name, repeated=0.0)
+        Batches(
+            model.tokenizer, length, ROWS * length, seed, Sentences(), stream=name, repeated=0.0
+        )
         for name in ("tuned lens", "tuned lens, held out")
     ]
     # Every fourth batch has the long rows.

@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 
 import interp
-from analyses.shell import plain_errors
+from analyses.common.shell import plain_errors
 
 
 def main(

@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import interp
 from analyses.train_mini import MINI, STEPS, recipe
 from interp import HookedGPT2
-from interp.training import held_out_figures, single_token_words
+from interp.training.mini import held_out_figures, single_token_words
 
 SUMS = {
     "first": [2531971, 2435554, 1875917],

@@ -17,7 +17,6 @@ from interp.circuits.comparison import compare
 from interp.circuits.completeness import IOI_GREEDY, class_sets, gap, greedy_sets, random_sets
 from interp.circuits.derivation import Derivation, derive
 from interp.circuits.evaluation import faithfulness, only, without
-from interp.circuits.ioi_figures import IOI_FIGURES
 from interp.circuits.known import KNOWN, NOISE, KnownCircuit, known_circuit
 from interp.circuits.links import Link, LinkKey
 from interp.circuits.minimality import (
@@ -28,6 +27,7 @@ from interp.circuits.minimality import (
 )
 from interp.circuits.pruning import prune_heads
 from interp.circuits.published import PublishedFigure, published
+from interp.circuits.published.ioi_figures import IOI_FIGURES
 
 __all__ = [
     "IOI_EXCEPTIONS",

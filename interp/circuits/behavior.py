@@ -41,8 +41,8 @@ from interp.circuits.links import LOGITS, Link
 from interp.heads import copy_scores
 from interp.model import HookedGPT2
 from interp.model.masks import after_same_token, same_token_before
-from interp.patching.runs import batches, run_side
 from interp.results import labelled
+from interp.runs.sides import batches, run_side
 from interp.tasks import Task
 
 _TITLES = {

@@ -20,8 +20,8 @@ import torch
 
 from interp.model import HookedGPT2
 from interp.patching import Ablation, Keep, Progress, kept_outputs
-from interp.patching.readout import logit_diff_of
-from interp.patching.runs import at, batches, positions_mask
+from interp.runs.readout import logit_diff_of
+from interp.runs.sides import at, batches, positions_mask
 from interp.tasks import Task
 
 

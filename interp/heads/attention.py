@@ -10,8 +10,8 @@ import xarray as xr
 
 from interp.model import HookedGPT2
 from interp.patching import Ablation, Progress
-from interp.patching.runs import batches, run_side
 from interp.results import labelled
+from interp.runs.sides import batches, run_side
 from interp.tasks import Task
 
 

@@ -34,8 +34,8 @@ from torch import Tensor
 from interp.heads.roles import answer_roles
 from interp.model import AttentionWeights, HookedGPT2
 from interp.patching import Progress
-from interp.patching.runs import at, batches, run_side
 from interp.results import labelled
+from interp.runs.sides import at, batches, run_side
 from interp.tasks import Task
 
 _LOGITS = 1 << 24  # values of logits held at once

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from interp.model import HookedGPT2
 from interp.patching import Ablation, Progress
-from interp.patching.runs import at, batches, run_side
 from interp.results import labelled
+from interp.runs.sides import at, batches, run_side
 from interp.tasks import Task
 
 _Head = tuple[int, int]

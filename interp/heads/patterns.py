@@ -25,8 +25,8 @@ from torch import Tensor
 
 from interp.model import HookedGPT2
 from interp.patching import Ablation
-from interp.patching.engine import HOOKS
 from interp.results import labelled
+from interp.runs.forward import HOOKS
 from interp.tasks import Task
 
 

@@ -26,8 +26,8 @@ from interp.heads.roles import answer_roles
 from interp.model import HookedGPT2
 from interp.model.masks import after_same_token
 from interp.patching import Ablation, Progress
-from interp.patching.runs import at, batches, run_side
 from interp.results import labelled
+from interp.runs.sides import at, batches, run_side
 from interp.tasks import Task
 
 _PROMPTS = 16  # run at once

@@ -42,9 +42,9 @@ from interp.lens.reading import (
 )
 from interp.model import HookedGPT2
 from interp.patching import Ablation, Progress
-from interp.patching.readout import answer_direction
-from interp.patching.runs import Key, at, batches, run_side
 from interp.results import labelled
+from interp.runs.readout import answer_direction
+from interp.runs.sides import Key, at, batches, run_side
 from interp.tasks import Task
 
 By = Literal["component", "head", "neuron", "source", "source_role"]

@@ -47,8 +47,8 @@ from interp.lens.reading import (
 from interp.lens.tuned import TunedLens
 from interp.model import HookedGPT2
 from interp.patching import Ablation, Progress
-from interp.patching.runs import Key, at, batches, run_side
 from interp.results import labelled
+from interp.runs.sides import Key, at, batches, run_side
 from interp.tasks import Choice, Task
 
 STREAMS = ("resid_pre", "resid_mid", "resid_post")

@@ -25,8 +25,8 @@ from interp import metrics
 from interp.lens.reading import logits_of, row_chunks
 from interp.lens.tuned import TunedLens, translated
 from interp.model import HookedGPT2
-from interp.patching.runs import Progress
 from interp.results import labelled
+from interp.runs.sides import Progress
 
 
 def tune(

@@ -1,18 +1,18 @@
 """Interventions: patch and ablate activations, and measure what changes."""
 
-from interp.patching.ablation import Ablation, Keep, Prepared, kept_outputs
 from interp.patching.activation import patch
 from interp.patching.attribution import attribution_patch
 from interp.patching.comparison import Agreement, agreement
 from interp.patching.effects import effect, mean_effect, mean_over_prompts, normalized
 from interp.patching.knockout import ablate, ablate_sets, pairs
 from interp.patching.node_paths import NodePaths, Port, Sent
-from interp.patching.node_runs import TOKENS
 from interp.patching.nodes import ablate_nodes
 from interp.patching.path import Receivers, path_patch
-from interp.patching.readout import METRICS, measure, run_task
-from interp.patching.runs import Progress
 from interp.patching.screening import screen
+from interp.runs.ablation import Ablation, Keep, Prepared, kept_outputs
+from interp.runs.node_runs import TOKENS
+from interp.runs.readout import METRICS, measure, run_task
+from interp.runs.sides import Progress
 
 __all__ = [
     "METRICS",

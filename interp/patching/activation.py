@@ -28,11 +28,11 @@ import xarray as xr
 from torch import Tensor
 
 from interp.model import HookedGPT2
-from interp.patching.ablation import Ablation
-from interp.patching.grid import Grid, grid
-from interp.patching.readout import Metrics, Readout
-from interp.patching.runs import Key, Progress, Prompts, run_side
-from interp.patching.sweep import Swept, sweep
+from interp.runs.ablation import Ablation
+from interp.runs.readout import Metrics, Readout
+from interp.runs.selection import Grid, grid
+from interp.runs.sides import Key, Progress, Prompts, run_side
+from interp.runs.sweep import Swept, sweep
 from interp.tasks import SIDES, Side, Task
 
 Direction = Literal["denoising", "noising"]

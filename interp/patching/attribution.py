@@ -34,13 +34,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.model import HookedGPT2
-from interp.patching.ablation import Ablation
 from interp.patching.activation import Direction, OtherRun, require_alignment
-from interp.patching.gradients import GRAPH, ExactReadout, Runs, differentiable, wide
-from interp.patching.grid import Grid, Position, grid
-from interp.patching.readout import MetricFunction
-from interp.patching.runs import Progress, Prompts, positions_mask
-from interp.patching.sweep import Swept, batches_within
+from interp.runs.ablation import Ablation
+from interp.runs.gradients import GRAPH, ExactReadout, Runs, differentiable, wide
+from interp.runs.readout import MetricFunction
+from interp.runs.selection import Grid, Position, grid
+from interp.runs.sides import Progress, Prompts, positions_mask
+from interp.runs.sweep import Swept, batches_within
 from interp.tasks import Side, Task
 
 Fix = Literal["qk", "grad_drop"]

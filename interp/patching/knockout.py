@@ -2,7 +2,7 @@
 
 `ablate` sweeps over single parts, as `patch` does; `ablate_sets` takes out whole sets, for instance
 all heads of a class, or every pair of some heads (`pairs`). What stands in for the part is one of
-the values of `interp.patching.ablation`. With `ablation=` the sweep is done in a model in which
+the values of `interp.runs.ablation`. With `ablation=` the sweep is done in a model in which
 something is knocked out already: parts that only then matter are backups.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), sections 2.2 and 3.4 (backup name movers).
@@ -17,12 +17,12 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from interp.model import HookedGPT2
-from interp.patching.ablation import Ablation, Value, stand_ins
-from interp.patching.grid import Grid, Position, grid
-from interp.patching.readout import METRICS, Metrics, Readout
-from interp.patching.runs import Progress, positions_mask
-from interp.patching.sweep import Places, Swept, sweep
 from interp.results import labelled
+from interp.runs.ablation import Ablation, Value, stand_ins
+from interp.runs.readout import METRICS, Metrics, Readout
+from interp.runs.selection import Grid, Position, grid
+from interp.runs.sides import Progress, positions_mask
+from interp.runs.sweep import Places, Swept, sweep
 from interp.tasks import Task
 
 Part = tuple[int, int]

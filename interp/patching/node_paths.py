@@ -27,11 +27,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.model import HookedGPT2
-from interp.patching.ablation import Ablation, Keep, kept_outputs
-from interp.patching.node_runs import NodeRuns
-from interp.patching.readout import Readout
-from interp.patching.runs import Key
-from interp.patching.sweep import batches_within
+from interp.runs.ablation import Ablation, Keep, kept_outputs
+from interp.runs.node_runs import NodeRuns
+from interp.runs.readout import Readout
+from interp.runs.sides import Key
+from interp.runs.sweep import batches_within
 from interp.tasks import Task
 
 

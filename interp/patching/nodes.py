@@ -20,12 +20,12 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from interp.model import HookedGPT2
-from interp.patching.ablation import Ablation, Keep, StandIn, Value, kept_outputs, stand_ins
-from interp.patching.engine import Jobs, Rows, chunks, merged, resume
 from interp.patching.knockout import of_sets
-from interp.patching.readout import Metrics, Readout
-from interp.patching.runs import Key, Progress, Prompts, run_side
-from interp.patching.sweep import ROWS, BaseRun, Swept, batches_within, jobs_of
+from interp.runs.ablation import Ablation, Keep, StandIn, Value, kept_outputs, stand_ins
+from interp.runs.forward import Jobs, Rows, chunks, merged, resume
+from interp.runs.readout import Metrics, Readout
+from interp.runs.sides import Key, Progress, Prompts, run_side
+from interp.runs.sweep import ROWS, BaseRun, Swept, batches_within, jobs_of
 from interp.tasks import Task
 
 

@@ -29,13 +29,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp.model import HookedGPT2
-from interp.patching.ablation import Ablation
 from interp.patching.activation import Direction, OtherRun, require_alignment
-from interp.patching.engine import EVERYWHERE, Jobs, Rows, chunks, merged, resume
-from interp.patching.grid import Grid, Position, grid
-from interp.patching.readout import Metrics, Readout
-from interp.patching.runs import Key, Progress, positions_mask
-from interp.patching.sweep import ROWS, BaseRun, Swept, batches_within, jobs_of
+from interp.runs.ablation import Ablation
+from interp.runs.forward import EVERYWHERE, Jobs, Rows, chunks, merged, resume
+from interp.runs.readout import Metrics, Readout
+from interp.runs.selection import Grid, Position, grid
+from interp.runs.sides import Key, Progress, positions_mask
+from interp.runs.sweep import ROWS, BaseRun, Swept, batches_within, jobs_of
 from interp.tasks import Side, Task
 
 Mlps = Literal["recomputed", "frozen"]

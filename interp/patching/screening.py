@@ -19,14 +19,14 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from interp.model import HookedGPT2
-from interp.patching.ablation import Ablation
 from interp.patching.activation import Direction, OtherRun
 from interp.patching.attribution import Fix, attribution_patch
 from interp.patching.effects import effect
-from interp.patching.grid import Grid, Position, grid
-from interp.patching.readout import MetricFunction, Readout
-from interp.patching.runs import Progress
-from interp.patching.sweep import Places, Swept, sweep
+from interp.runs.ablation import Ablation
+from interp.runs.readout import MetricFunction, Readout
+from interp.runs.selection import Grid, Position, grid
+from interp.runs.sides import Progress
+from interp.runs.sweep import Places, Swept, sweep
 from interp.tasks import Side, Task
 
 

@@ -12,20 +12,18 @@ instead that any name is as likely as any other, which makes names alike and cop
 
 That sequence comes back at a fixed distance, and a model learns to complete it by position. Random
 tokens that come back anywhere, which only induction heads complete, are for a model that has such
-heads already or is on the way to them (`interp.training.guidance`); from them alone none formed
-within the steps that a training on two cores has.
+heads already or is on the way to them (`interp.training.mini.guidance`); from them alone none
+formed within the steps that a training on two cores has.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from random import Random
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
-
-from interp.training.language import FIRST_MIXTURE, Mixture, document
 
 _CHUNK = 64  # documents tokenized in one call
 
@@ -86,14 +84,14 @@ class Batches:
     """Training batches by step: `batches(step) -> tokens [row pos]`.
 
     Args:
-        tokenizer: of the model to train.
+        tokenizer: tokenizer of the model to train.
         n_ctx: length of a long row, in tokens; the other batches have rows of a quarter of that
             length, about a document each. The short rows are what copying is learned from: in them
             the name to copy is one of few tokens, not of many.
         n_tokens: tokens in a batch; a multiple of `n_ctx`.
-        seed: of the language.
+        seed: seed of the text and of the random tokens.
+        write: writes one document, from a random source.
         stream: name of an independent sequence of batches, such as "train" or "validation".
-        mixture: of the sentences.
         repeated: fraction of documents that are random tokens, repeated.
         copying_steps: steps over which that fraction falls to `repeated`, from 1 at step 0.
         long_every: one batch in so many has long rows.
@@ -105,8 +103,8 @@ class Batches:
     n_ctx: int
     n_tokens: int
     seed: int
+    write: Callable[[Random], str]
     stream: str = "train"
-    mixture: Mixture = field(default_factory=lambda: FIRST_MIXTURE, repr=False)
     repeated: float = 0.25
     copying_steps: int = 0
     long_every: int = 4
@@ -142,7 +140,7 @@ class Batches:
         """Documents as token ids, `<|endoftext|>` after each."""
         end = self.tokenizer.eos_token_id
         while True:
-            texts = [document(rng, self.mixture) for _ in range(_CHUNK)]
+            texts = [self.write(rng) for _ in range(_CHUNK)]
             for ids in self.tokenizer(texts, verbose=False)["input_ids"]:
                 if rng.random() < repeated:
                     period = rng.randint(2, length // 2)

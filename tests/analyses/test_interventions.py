@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 import interp
 from analyses import activation_patching, attribution_patching, head_ablation, path_patching
-from analyses.choices import heads, strongest
 from analyses.cli import app
+from analyses.common.choices import heads, strongest
 from interp.patching import (
     Ablation,
     Receivers,

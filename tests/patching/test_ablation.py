@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-import interp.patching.sweep
+import interp.runs.sweep
 from interp.metrics import logit_diff
 from interp.patching import (
     Ablation,
@@ -27,9 +27,9 @@ VALUES = ["zero", "mean", "group mean", "resample"]
 
 @pytest.fixture(autouse=True)
 def _small_runs(monkeypatch):
-    monkeypatch.setattr(interp.patching.sweep, "ROWS", 50)
-    monkeypatch.setattr(interp.patching.sweep, "MEMORY", 1 << 17)
-    monkeypatch.setattr(interp.patching.runs, "ROWS", 3)
+    monkeypatch.setattr(interp.runs.sweep, "ROWS", 50)
+    monkeypatch.setattr(interp.runs.sweep, "MEMORY", 1 << 17)
+    monkeypatch.setattr(interp.runs.sides, "ROWS", 3)
 
 
 def close(found, expected):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformer_lens import patching as theirs
 
-import interp.patching.sweep
+import interp.runs.sweep
 from interp import metrics
 from interp.patching import Ablation, ablate, effect, patch
 from tests.helpers import random_model, random_task
@@ -20,9 +20,9 @@ SHAPES = [{}, {"n_layers": 1}, {"n_heads": 1}, {"n_layers": 1, "n_heads": 1, "d_
 @pytest.fixture(autouse=True)
 def _small_runs(monkeypatch):
     """Several batches of prompts and several chunks of jobs, the last of each short."""
-    monkeypatch.setattr(interp.patching.sweep, "ROWS", 50)
-    monkeypatch.setattr(interp.patching.sweep, "MEMORY", 1 << 17)
-    monkeypatch.setattr(interp.patching.sweep, "_CELLS", 5)
+    monkeypatch.setattr(interp.runs.sweep, "ROWS", 50)
+    monkeypatch.setattr(interp.runs.sweep, "MEMORY", 1 << 17)
+    monkeypatch.setattr(interp.runs.sweep, "_CELLS", 5)
 
 
 def close(found, expected):

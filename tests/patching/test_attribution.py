@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-import interp.patching.sweep
+import interp.runs.sweep
 from interp import metrics
 from interp.patching import Ablation, attribution_patch, effect, patch
 from tests.helpers import random_model, random_task
@@ -20,7 +20,7 @@ DIRECTIONS = ("denoising", "noising", "denoising", "noising", "denoising")
 
 @pytest.fixture(autouse=True)
 def _several_batches(monkeypatch):
-    monkeypatch.setattr(interp.patching.sweep, "MEMORY", 1 << 15)
+    monkeypatch.setattr(interp.runs.sweep, "MEMORY", 1 << 15)
 
 
 def close(found, expected, tolerance=1e-5):

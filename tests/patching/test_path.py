@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-import interp.patching.sweep
+import interp.runs.sweep
 from interp.patching import Ablation, Receivers, ablate, effect, path_patch
 from tests.helpers import random_model, random_task
 from tests.naive import patching as naive
@@ -23,9 +23,9 @@ RECEIVERS = [
 
 @pytest.fixture(autouse=True)
 def _small_runs(monkeypatch):
-    monkeypatch.setattr(interp.patching.sweep, "ROWS", 50)
+    monkeypatch.setattr(interp.runs.sweep, "ROWS", 50)
     monkeypatch.setattr(interp.patching.path, "ROWS", 50)
-    monkeypatch.setattr(interp.patching.sweep, "MEMORY", 1 << 17)
+    monkeypatch.setattr(interp.runs.sweep, "MEMORY", 1 << 17)
 
 
 def close(found, expected):

@@ -8,8 +8,8 @@ import torch
 from interp import metrics
 from interp.lens import direct_logit_attribution
 from interp.patching import ablate, attribution_patch, measure, patch, path_patch, run_task
-from interp.patching.readout import answer_direction, logit_diff_of
-from interp.patching.runs import run_side
+from interp.runs.readout import answer_direction, logit_diff_of
+from interp.runs.sides import run_side
 from tests.helpers import random_model, random_task
 
 NAMED = ("logit_diff", "probability", "probability_diff", "cutoff_sharpness", "accuracy", "rank")

@@ -7,8 +7,9 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from interp.training import Batches, document, repeated_tokens, returning_tokens, train_tokenizer
-from interp.training.language import SECOND_MIXTURE
+from interp.training import Batches, repeated_tokens, returning_tokens
+from interp.training.mini import Sentences, document, train_tokenizer
+from interp.training.mini.language import SECOND_MIXTURE
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +20,9 @@ def tokenizer() -> PreTrainedTokenizerBase:
 
 @pytest.fixture
 def batches(tokenizer: PreTrainedTokenizerBase) -> Callable[..., Batches]:
-    return lambda **options: Batches(tokenizer, 64, 640, **{"seed": 0, **options})
+    return lambda **options: Batches(
+        tokenizer, 64, 640, **{"seed": 0, "write": Sentences(), **options}
+    )
 
 
 def test_a_batch_depends_on_seed_stream_and_step_and_on_nothing_else(
@@ -69,7 +72,7 @@ def test_the_sentences_are_those_of_the_mixture(
     batches: Callable[..., Batches], tokenizer: PreTrainedTokenizerBase
 ) -> None:
     only = {"counting": SECOND_MIXTURE["counting"]}
-    text = tokenizer.decode(batches(mixture=only, repeated=0.0)(0).flatten())
+    text = tokenizer.decode(batches(write=Sentences(only), repeated=0.0)(0).flatten())
     assert text.count("Count:") > 10 and "lasted" not in text
 
 

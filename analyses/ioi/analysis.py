@@ -1,0 +1,203 @@
+"""Indirect object identification: which heads of a GPT-2 tell who gets the drink?
+
+The canned run of Wang et al. 2022, "Interpretability in the Wild" (arXiv 2211.00593), on any
+GPT-2: how well it does the task, which heads write the answer (path patching), a circuit, and how
+much of the task the circuit does alone (mean ablation); then the paper section by section
+(`analyses.ioi.parts`). For `gpt2` the circuit is the paper's, 26 heads, and every figure stands
+beside the paper's own with a verdict. For another model it is derived, as `interp.circuits.derive`
+says, or pruned where that does not do; see `analyses.ioi.circuit`. Parts that are finished are kept
+in the folder and taken up again by a run on the same weights and prompts.
+
+    interp ioi --model mini --n 200 --seed 0 --out out/ioi
+    interp ioi --parts signals,adversarial
+    interp ioi --model gpt2 --n 100 --full --out out/gpt2
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import xarray as xr
+
+import interp
+from analyses.common.choices import among, words
+from analyses.common.shell import (
+    Device,
+    Model,
+    N,
+    Out,
+    Prompts,
+    Seed,
+    bar,
+    plain_errors,
+    prepare,
+    show,
+)
+from analyses.ioi import files as ioi_files
+from analyses.ioi.circuit import kept_circuit
+from analyses.ioi.parts import PARTS, Setting, Size
+from analyses.ioi.parts.setting import PAPERS_SIZE, USUAL_SIZE, Found
+from analyses.ioi.parts.store import Shelf
+from analyses.ioi.report import Findings, write_report
+from interp.circuits import Circuit, faithfulness
+from interp.heads import attention_between
+from interp.lens import direct_logit_attribution
+from interp.patching import effect, measure, path_patch
+from interp.report import Report
+from interp.tasks import Task, ioi
+
+
+def run(
+    model: str | Path | interp.HookedGPT2 = "mini",
+    *,
+    n: int = 200,
+    seed: int = 0,
+    out: str | Path | None = None,
+    prompts: str | Path | None = None,
+    circuit: Circuit | None = None,
+    threshold: float = 0.02,
+    parts: Sequence[str] | None = None,
+    size: Size = USUAL_SIZE,
+    device: str | None = None,
+) -> Report:
+    """Run the analysis.
+
+    Args:
+        model: a name or directory for `interp.load`, or a loaded model.
+        n: number of prompts, at least 2.
+        seed: of the prompts.
+        out: folder for report.html, results.json, prompts.json, circuit.json, the diagram and the
+            finished parts; None writes nothing.
+        prompts: a JSON file of templates, names and nouns; None for interp's own.
+        circuit: the circuit to evaluate; None for the paper's if the model is `gpt2`, else
+            the derived one.
+        threshold: smallest effect of a head of the circuit, as a fraction of the mean logit
+            difference.
+        parts: names of `PARTS` to run after behavior, direct effects, circuit and faithfulness;
+            None for all.
+        size: how much the sampling parts do; `PAPERS_SIZE` for as much as the paper.
+        device: where to run; None for where the model is.
+
+    Returns:
+        The report.
+
+    Raises:
+        ValueError: for fewer than 2 prompts, or input that model or prompts do not fit.
+        OSError: when `out` cannot be written to; asked before any work.
+    """
+    if n < 2:
+        raise ValueError(f"n must be at least 2 for an interval, got {n}")
+    if not 0 < threshold < 1:
+        raise ValueError(f"threshold must be a fraction between 0 and 1, got {threshold}")
+    chosen = list(PARTS) if parts is None else list(parts)
+    among("part", chosen, PARTS)
+    folder = None if out is None else prepare(out)
+    loaded = model if isinstance(model, interp.HookedGPT2) else interp.load(model)
+    if device is not None:
+        loaded.to(device)
+    task = ioi(loaded.tokenizer, n, seed=seed, corruption="abc", prompts=prompts)
+
+    shelf = Shelf(folder, loaded, task)
+    behavior = shelf("behavior", partial(_behavior, loaded, task), 1)["behavior"]
+    heads = shelf("heads", partial(_heads, loaded, task), 1)["heads"]
+    evidence: Found | None = None
+    given = circuit is not None
+    if circuit is None:
+        circuit, evidence = kept_circuit(shelf, loaded, task, threshold=threshold, seed=seed)
+    alone = shelf("faithfulness", partial(_alone, loaded, task, circuit), 1, circuit)["alone"]
+
+    options = {
+        "model": loaded.name if isinstance(model, interp.HookedGPT2) else str(model),
+        "prompts": None if prompts is None else str(prompts),
+        "given_circuit": given,
+        "threshold": threshold,
+        "parts": chosen,
+        "size": asdict(size),
+    }
+    setting = Setting(loaded, task, circuit, heads.direct, heads.attention, seed, size, evidence)
+    told = {}
+    for name in chosen:
+        part = PARTS[name]
+        found = shelf(name, partial(part.measure, setting), part.version, setting.depends)
+        told[name] = part.tell(setting, found)
+    findings = Findings(
+        loaded, task, seed, options, behavior, heads.direct, heads.attention, heads.attribution,
+        circuit, alone,
+    )  # fmt: skip
+    report = write_report(findings, told)
+    if folder is not None:
+        ioi_files.write(folder, findings, report, told)
+    return report
+
+
+def _behavior(model: interp.HookedGPT2, task: Task) -> Found:
+    """What the whole model does, prompt by prompt."""
+    metrics = ("logit_diff", "accuracy", "probability")
+    found = measure(model, task, metrics, progress=bar("behavior"))
+    found = found.rename(probability="io_probability")
+    return {"behavior": found.assign_coords(order=("prompt", list(task.order)))}
+
+
+def _heads(model: interp.HookedGPT2, task: Task) -> Found:
+    """Direct effects, attention between roles and direct logit attribution of every head."""
+    found = {
+        "direct": effect(path_patch(model, task, "logits", progress=bar("direct effects"))),
+        "attention": attention_between(model, task, progress=bar("attention")),
+        "attribution": direct_logit_attribution(
+            model, task, by="head", progress=bar("attribution")
+        ),
+    }
+    return {"heads": xr.Dataset(found)}
+
+
+def _alone(model: interp.HookedGPT2, task: Task, circuit: Circuit) -> Found:
+    return {"alone": faithfulness(model, task, circuit, progress=bar("faithfulness"))}
+
+
+def main(
+    model: Model = "mini",
+    n: N = 200,
+    seed: Seed = 0,
+    out: Out = Path("out/ioi"),
+    prompts: Prompts = None,
+    circuit: Annotated[
+        Path | None, typer.Option(help="circuit.json to evaluate instead of the canned one.")
+    ] = None,
+    threshold: Annotated[
+        float,
+        typer.Option(help="Smallest effect of a head, as a fraction of the logit difference."),
+    ] = 0.02,
+    parts: Annotated[
+        str | None, typer.Option(help=f"Only these parts, with commas: {', '.join(PARTS)}.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="No parts: behavior, circuit and faithfulness alone.")
+    ] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Searches and samples as large as the paper's.")
+    ] = False,
+    device: Device = None,
+) -> None:
+    """Indirect object identification: the paper, section by section, and a report."""
+    with plain_errors():
+        given = None if circuit is None else Circuit.from_json(circuit.read_text(encoding="utf-8"))
+        report = run(
+            model,
+            n=n,
+            seed=seed,
+            out=out,
+            prompts=prompts,
+            circuit=given,
+            threshold=threshold,
+            parts=[] if quick and parts is None else words(parts),
+            size=PAPERS_SIZE if full else USUAL_SIZE,
+            device=device,
+        )
+    show(report, out)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,76 @@
+"""Where the circuit of the IOI analysis comes from, if none is given."""
+
+from dataclasses import replace
+
+import xarray as xr
+
+import interp
+from analyses.common.shell import bar
+from analyses.ioi.parts.derivation import balanced, circuit_of, derived
+from analyses.ioi.parts.setting import Found
+from analyses.ioi.parts.store import Shelf
+from interp.circuits import Circuit, only, prune_heads, published
+from interp.tasks import Task
+
+KEEPS = 0.5
+"""The part of F(M), at least, that a derived circuit keeps if it is taken."""
+
+
+def find_circuit(
+    model: interp.HookedGPT2, task: Task, *, threshold: float, seed: int = 0
+) -> tuple[Circuit, Found | None]:
+    """The paper's circuit for its model; for any other the one that is derived.
+
+    If the derived circuit alone keeps less than `KEEPS` of the logit difference, or more than twice
+    of it, heads step in for each other that no path shows; then the heads come from pruning, on the
+    same prompts, and the derivation measures their links.
+
+    Args:
+        model: the model.
+        task: IOI prompts with ABC partners.
+        threshold: smallest effect of a head, as a fraction of the mean logit difference.
+        seed: of the intervals.
+
+    Returns:
+        The circuit, and its derivation; none for the paper's.
+    """
+    if model.name == "gpt2":
+        return published("ioi", "gpt2"), None
+    found = derived(model, task, smallest=threshold, seed=seed)
+    kept = float(found["alone"].circuit.mean() / found["alone"].full.mean())
+    if not KEEPS <= kept <= 1 / KEEPS:
+        some = balanced(task)
+        keep = prune_heads(model, some, threshold=threshold, progress=bar("circuit"))
+        found = derived(model, task, smallest=threshold, nodes=keep, ablation=only(keep), seed=seed)
+        source = (
+            f"heads pruned from the last layer to the first on {len(some)} prompts, threshold "
+            f"{threshold:.1%} of F(M), since those derived kept {kept:.0%} of it; links and "
+            "classes by path patching in what is left"
+        )
+        return replace(circuit_of(found), source=source), found
+    return circuit_of(found), found
+
+
+def kept_circuit(
+    shelf: Shelf, model: interp.HookedGPT2, task: Task, *, threshold: float, seed: int
+) -> tuple[Circuit, Found | None]:
+    """The same, or what an earlier run of the same kind found.
+
+    Args:
+        shelf: of the run.
+        model: as in `find_circuit`.
+        task: the prompts.
+        threshold: smallest effect.
+        seed: of the intervals.
+
+    Returns:
+        The circuit and its derivation.
+    """
+
+    def find() -> Found:
+        circuit, found = find_circuit(model, task, threshold=threshold, seed=seed)
+        return {"circuit": xr.Dataset(attrs={"json": circuit.to_json()}), **(found or {})}
+
+    found = dict(shelf("circuit", find, 3, threshold, seed))
+    circuit = Circuit.from_json(found.pop("circuit").attrs["json"])
+    return circuit, found or None

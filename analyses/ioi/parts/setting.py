@@ -1,0 +1,291 @@
+"""What every part of the IOI paper gets and gives."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+import interp
+from analyses.common.choices import Head
+from analyses.common.wording import minus, text
+from interp.circuits import IOI_FIGURES, Circuit, published
+from interp.patching import effect, path_patch
+from interp.report import Item, Section, Table
+from interp.statistics import Estimate, bootstrap_mean
+from interp.tasks import Task
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much the sampling parts do.
+
+    Args:
+        random_sets: sets of nodes drawn at random.
+        runs: greedy searches.
+        iterations: nodes that each adds at most.
+        candidates: nodes tried in each iteration.
+        search_prompts: prompts that the greedy search is done on.
+        sequences: repeated random sequences.
+    """
+
+    random_sets: int = 10
+    runs: int = 5
+    iterations: int = 5
+    candidates: int = 5
+    search_prompts: int = 40
+    sequences: int = 10
+
+
+USUAL_SIZE = Size()
+"""What a run does unless told otherwise."""
+
+PAPERS_SIZE = Size(100, 10, 10, 10, 100, 100)
+"""The paper's own numbers."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the parts work on.
+
+    Args:
+        model: the model.
+        task: IOI prompts with ABC partners.
+        circuit: heads with class and position.
+        direct: direct effects of heads, dims layer, head, prompt, in logits.
+        attention: between roles, dims layer, head, query, key, prompt.
+        seed: of whatever is drawn.
+        size: of the sampling parts.
+        derivation: of `analyses.ioi.parts.derivation.derived`, if it is done already.
+    """
+
+    model: interp.HookedGPT2
+    task: Task
+    circuit: Circuit
+    direct: xr.DataArray
+    attention: xr.DataArray
+    seed: int = 0
+    size: Size = USUAL_SIZE
+    derivation: "Found | None" = None
+
+    @classmethod
+    def of(
+        cls,
+        model: interp.HookedGPT2,
+        task: Task,
+        circuit: Circuit,
+        *,
+        seed: int = 0,
+        size: Size = USUAL_SIZE,
+    ) -> "Setting":
+        """Measure what all parts share: direct effects and attention.
+
+        Args:
+            model: the model.
+            task: IOI prompts with ABC partners.
+            circuit: heads with class and position.
+            seed: of whatever is drawn.
+            size: of the sampling parts.
+
+        Returns:
+            The setting.
+        """
+        direct = effect(path_patch(model, task))
+        attention = interp.heads.attention_between(model, task)
+        return cls(model, task, circuit, direct, attention, seed, size)
+
+    @property
+    def papers(self) -> bool:
+        """Whether the model is the paper's and the circuit too, so that figures can be compared."""
+        if self.model.name != "gpt2":
+            return False
+        return self.circuit.records() == published("ioi", "gpt2").records()
+
+    @property
+    def depends(self) -> tuple[object, ...]:
+        """What a part's results follow from besides model and prompts.
+
+        The circuit says in its links and its source how it was found, which the derivation shows.
+        """
+        return self.circuit, self.seed, self.size
+
+    def heads(self, *kinds: str, position: str | None = None) -> list[Head]:
+        """Heads of the circuit's classes, once each.
+
+        Args:
+            kinds: the classes.
+            position: only those that stand at this role; None for any.
+
+        Returns:
+            (layer, head) pairs in the circuit's order.
+        """
+        wanted = [head for kind in kinds for head in self.circuit.heads_of(kind)]
+        there = [h for h in wanted if position is None or h.position == position]
+        return list(dict.fromkeys((h.layer, h.head) for h in there))
+
+    def about(self) -> str:
+        """Prompts, templates, orders and the reference set, in a sentence."""
+        sizes = sorted(Counter(self.task.group).values())
+        n_templates = len(set(self.task.template))
+        each = f"{sizes[0]}" if sizes[0] == sizes[-1] else f"{sizes[0]} to {sizes[-1]}"
+        return (
+            f"{len(self.task)} prompts: {n_templates} templates in the orders "
+            f"{' and '.join(sorted(set(self.task.order)))}. Reference: the ABC partners, three "
+            f"fresh names in the same text; {each} of each template and order."
+        )
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A figure with its interval.
+
+    Args:
+        key: short name; if one of `IOI_FIGURES`, it has a published value.
+        label: what is measured.
+        estimate: mean, low, high.
+        unit: of the three.
+    """
+
+    key: str
+    label: str
+    estimate: Estimate
+    unit: str
+
+    @classmethod
+    def mean(cls, key: str, label: str, values: xr.DataArray | np.ndarray, unit: str) -> "Measured":
+        """The mean over prompts of one value each."""
+        return cls(key, label, bootstrap_mean(values), unit)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the paper says of heads of GPT-2 small, and what is found.
+
+    Args:
+        label: the statement.
+        paper: the paper's heads.
+        ours: ours.
+        rule: when the two agree.
+        agrees: whether they do.
+    """
+
+    label: str
+    paper: str
+    ours: str
+    rule: str
+    agrees: bool
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a part has to say.
+
+    Args:
+        section: of the page.
+        figures: with intervals.
+        claims: about the paper's heads; none for another model.
+    """
+
+    section: Section
+    figures: Sequence[Measured] = ()
+    claims: Sequence[Claim] = ()
+
+
+Found = Mapping[str, xr.Dataset]
+"""What a part measured, per prompt."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One section of the paper.
+
+    Args:
+        name: what `--parts` calls it.
+        version: raise it when `measure` changes, so that what was kept is measured anew.
+        measure: setting -> results by name.
+        tell: setting and results -> what they say.
+    """
+
+    name: str
+    version: int
+    measure: Callable[[Setting], Found]
+    tell: Callable[[Setting, Found], Told]
+
+
+def verdicts(setting: Setting, figures: Sequence[Measured], claims: Sequence[Claim]) -> list[Item]:
+    """Figures and claims as a table, beside the paper's where the model is the paper's.
+
+    Args:
+        setting: what they were measured on.
+        figures: with intervals.
+        claims: about heads.
+
+    Returns:
+        The table, one row each; none if there is nothing to put in.
+    """
+    if not setting.papers:
+        rows = [{"figure": m.label, "value": text(m.estimate), "unit": m.unit} for m in figures]
+        return [Table(rows, "Means with 95 % bootstrap intervals over prompts.")] if rows else []
+    known = {figure.key: figure for figure in IOI_FIGURES}
+    compared = []
+    for m in figures:
+        row = {"figure": f"{m.label} ({m.unit})", "ours": text(m.estimate)}
+        if m.key in known:
+            paper = known[m.key]
+            row |= {
+                "paper": minus(f"{paper.value:g}"),
+                "tolerance": minus(f"{paper.low:.3g} to {paper.high:.3g}"),
+                "verdict": "agrees" if paper.agrees(m.estimate.mean) else "does not agree",
+            }
+        compared.append(row)
+    for c in claims:
+        compared.append(
+            {
+                "figure": c.label,
+                "ours": c.ours,
+                "paper": c.paper,
+                "tolerance": c.rule,
+                "verdict": "agrees" if c.agrees else "does not agree",
+            }
+        )
+    about = (
+        "Ours with 95 % bootstrap intervals over prompts, beside the paper's. Tolerances are ours."
+    )
+    return [Table(compared, about)] if compared else []
+
+
+def titled(effects: xr.Dataset, title: str) -> xr.Dataset:
+    """Mean effects under the title that a figure shall have."""
+    return effects.assign(mean=effects["mean"].assign_attrs(title=title))
+
+
+def labels(heads: Sequence[Head]) -> str:
+    """Heads as the paper lists them.
+
+    >>> labels([(9, 9), (9, 6)])
+    '9.9 9.6'
+    """
+    return " ".join(f"{layer}.{head}" for layer, head in heads)
+
+
+def pick(values: xr.DataArray, heads: Sequence[Head]) -> xr.DataArray:
+    """Values of some heads in place of dims layer and head, dim `node` with their labels first."""
+    picked = [values.sel(layer=i, head=h, drop=True) for i, h in heads]
+    return xr.concat(picked, "node").assign_coords(node=[f"{i}.{h}" for i, h in heads])
+
+
+def order(values: xr.DataArray) -> list[Head]:
+    """All heads by their mean over whatever is not layer or head, the lowest first."""
+    mean = values.mean([d for d in values.dims if d not in ("layer", "head")])
+    mean = mean.transpose("layer", "head")
+    ranked = np.argsort(mean.values, axis=None, kind="stable")
+    rows, columns = np.unravel_index(ranked, mean.shape)
+    return [
+        (int(mean["layer"][i]), int(mean["head"][j])) for i, j in zip(rows, columns, strict=True)
+    ]
+
+
+def missing(heading: str, what: str) -> Told:
+    """What a part says of a circuit that lacks the heads it is about."""
+    return Told(Section(heading, f"Not measured: the circuit has no {what}."))

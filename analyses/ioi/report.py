@@ -1,0 +1,348 @@
+"""The report of the IOI analysis: findings in, one HTML page out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+import interp
+from analyses.common.wording import text
+from analyses.ioi.parts import Told
+from analyses.ioi.parts.setting import pick
+from interp.circuits import IOI_FIGURES, Circuit, CircuitHead, published
+from interp.patching import mean_over_prompts
+from interp.plots import attention_scatter, circuit_svg, effect_heatmap
+from interp.report import Download, Drawing, Figure, Report, Section, Table
+from interp.results import versions
+from interp.statistics import Estimate, bootstrap_mean, bootstrap_ratio
+from interp.tasks import Task
+
+STRONGEST = 10
+"""How many heads the tables and the scatter plot show."""
+
+DOWNLOADS = (
+    Download("results.json", "Every figure of this page, with intervals."),
+    Download("prompts.json", "The prompts, their partners, tokens and positions."),
+    Download("circuit.json", "The circuit: head, class and position."),
+    Download("parts/", "Every value of every prompt; `analyses.ioi.parts.store.load` reads them."),
+    Download("circuit.html", "The diagram as a page; point at a head for its evidence."),
+    Download("circuit.svg", "The diagram as a vector drawing."),
+    Download("circuit.mmd", "The diagram as Mermaid text."),
+)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the analysis measured, prompt by prompt.
+
+    Args:
+        model: the model.
+        task: the prompts.
+        seed: that they were drawn with.
+        options: the other arguments of the run, by which it can be done again.
+        behavior: logit_diff, accuracy and io_probability, dims prompt, with the order of each.
+        direct: direct effects, dims layer, head, prompt, in logits.
+        attention: between roles, dims layer, head, query, key, prompt.
+        attribution: of heads at END, dims layer, head, prompt, in logits.
+        circuit: the circuit.
+        alone: of `faithfulness`: logit difference of `full` model and `circuit`, dims prompt.
+    """
+
+    model: interp.HookedGPT2
+    task: Task
+    seed: int
+    options: Mapping[str, Any]
+    behavior: xr.Dataset
+    direct: xr.DataArray
+    attention: xr.DataArray
+    attribution: xr.DataArray
+    circuit: Circuit
+    alone: xr.Dataset
+
+    def estimate(self, name: str, order: str | None = None) -> Estimate:
+        """Mean of a figure of the behavior with its 95 % interval, of one order or of all."""
+        values = self.behavior[name]
+        if order is not None:
+            values = values[values.order == order]
+        return bootstrap_mean(values)
+
+    def faithfulness(self) -> dict[str, Estimate]:
+        """F(M), F(C) and their ratio with 95 % intervals."""
+        full, circuit = self.alone["full"], self.alone["circuit"]
+        return {
+            "F_M": bootstrap_mean(full),
+            "F_C": bootstrap_mean(circuit),
+            "ratio": bootstrap_ratio(circuit, full),
+        }
+
+    def contribution(self) -> xr.DataArray:
+        """What each head's direct path adds to the logit difference: minus the direct effect."""
+        mean = -self.direct.mean("prompt", keep_attrs=True)
+        return mean.assign_attrs(title="Direct contribution to the logit difference", unit="logits")
+
+    def strongest(self) -> list[CircuitHead]:
+        """The heads with the largest direct effects, with their class in the circuit, if any."""
+        kinds = {(h.layer, h.head): h.kind for h in self.circuit.heads if h.position == "END"}
+        effects = self.direct.mean("prompt").values
+        order = np.argsort(-np.abs(effects), axis=None)[:STRONGEST]
+        heads = [divmod(int(i), effects.shape[1]) for i in order]
+        return [CircuitHead(i, h, kinds.get((i, h), "other"), "END") for i, h in heads]
+
+    def attention_of(self, heads: Sequence[CircuitHead], key: str) -> Estimate:
+        """Mean attention of heads from END to a role, as a probability."""
+        looks = self.attention.sel(query="END", key=key)
+        return bootstrap_mean(pick(looks, [(h.layer, h.head) for h in heads]).mean("node"))
+
+
+def write_report(findings: Findings, told: Mapping[str, Told] = MappingProxyType({})) -> Report:
+    """Everything the analysis found, as a page.
+
+    Args:
+        findings: of the analysis.
+        told: what each part of the paper has to say.
+
+    Returns:
+        The report.
+    """
+    f, task = findings, findings.task
+    estimates, faithful = f.estimate("logit_diff"), f.faithfulness()
+    n_heads = len({(h.layer, h.head) for h in f.circuit.heads})
+    n_all = f.direct.sizes["layer"] * f.direct.sizes["head"]
+    lead = (
+        f"On {len(task)} prompts {f.model.name} puts the indirect object {estimates.mean:.2f} "
+        f"logits above the subject and is right {f.estimate('accuracy').mean:.1%} of the time. "
+        f"A circuit of {n_heads} of its {n_all} heads alone "
+        f"keeps {faithful['ratio'].mean:.0%} of that logit difference."
+    )
+    sections = [_behavior(f), _direct(f), _circuit(f), _faithfulness(f, faithful)]
+    sections += [part.section for part in told.values()]
+    if f.model.name == "gpt2":
+        sections.append(_against_the_paper(f, faithful, told))
+    return Report(
+        f"Indirect object identification in {f.model.name}",
+        lead,
+        sections,
+        DOWNLOADS,
+        {"model": f.model.name, "prompts": len(task), "seed": f.seed, **versions()},
+    )
+
+
+def _behavior(f: Findings) -> Section:
+    rows = []
+    for order in [None, *sorted(set(f.task.order))]:
+        counted = len(f.task) if order is None else f.task.order.count(order)
+        if counted < 2:
+            continue
+        rows.append(
+            {
+                "order": order or "all",
+                "prompts": counted,
+                "logit difference": f"{f.estimate('logit_diff', order):.2f}",
+                "IO above S": f"{f.estimate('accuracy', order):.3f}",
+                "probability of IO": f"{f.estimate('io_probability', order):.3f}",
+            }
+        )
+    example = f.task.clean[0]
+    answer, foil = (f.model.to_string(int(ids[0])) for ids in (f.task.answer, f.task.foil))
+    return Section(
+        "Behavior",
+        f"A prompt names two people and then one of them again; the other one, the indirect object "
+        f"(IO), is the right continuation, the repeated subject (S) the wrong one. For example: "
+        f"“{example} …” should go on with “{answer.strip()}”, not “{foil.strip()}”.",
+        [
+            Table(
+                rows,
+                "Means with 95 % bootstrap intervals over prompts. Logit difference: IO minus S, "
+                "in logits. IO above S: fraction of prompts. In ABBA prompts IO comes first, in "
+                "BABA prompts S does.",
+            )
+        ],
+    )
+
+
+def _direct(f: Findings) -> Section:
+    direct = mean_over_prompts(f.direct)
+    looks = f.attention.sel(query="END", key="IO", drop=True)
+    heads, total = f.strongest(), f.estimate("logit_diff").mean
+    rows = [
+        {
+            "head": h.label,
+            "class": h.kind,
+            "direct effect": text(one, 2),
+            "of the logit difference": one.mean / total,
+            "attention END to IO": float(looks.sel(at).mean()),
+            "attribution": float(f.attribution.sel(at).mean()),
+        }
+        for h in heads
+        for at in [{"layer": h.layer, "head": h.head}]
+        for one in [Estimate(*(float(direct[end].sel(at)) for end in ("mean", "low", "high")))]
+    ]
+    return Section(
+        "Which heads write the answer",
+        "Path patching from each head straight to the logits: the head's output is taken from the "
+        "ABC partner of the prompt (three fresh names), every other head's output is kept as it "
+        "is, MLPs and layer norms are recomputed. A negative effect means that the answer loses: "
+        "the head writes it. A positive effect means that the head writes against it.",
+        [
+            Figure(
+                effect_heatmap(direct),
+                "Change of the logit difference, in logits, for each head. Red: the head writes "
+                "the answer. Blue: it writes against it. White: no direct effect.",
+            ),
+            Figure(
+                attention_scatter(looks, f.attribution, heads),
+                "For the heads with the largest direct effects: attention from END to IO, against "
+                "what the head's output adds to the logit difference. Faint points are prompts.",
+            ),
+            Table(
+                rows,
+                f"The {len(heads)} heads with the largest direct effects, with 95 % bootstrap "
+                "intervals, in logits. Attribution: the head's output at END projected on the "
+                "direction of the logit difference, final layer norm applied, in logits.",
+                {"of the logit difference": ".1%"},
+            ),
+        ],
+    )
+
+
+_ARROWS = {
+    True: "The connections drawn are links between its heads that were measured by path patching; "
+    "the part “derivation” has the effect of each.",
+    False: "The connections drawn are those that the paper found between these classes; for a "
+    "model other than GPT-2 small they are a reading of the classes, not measured.",
+}
+
+
+def _circuit(f: Findings) -> Section:
+    rows: list[dict[str, Any]] = [
+        {
+            "class": group.kind,
+            "position": group.position,
+            "heads": ", ".join(head.label for head in heads),
+        }
+        for group, heads in f.circuit.groups().items()
+    ]
+    movers = [head for head in f.circuit.heads_of("name mover") if head.position == "END"]
+    looks = f"{f.attention_of(movers, 'IO'):.2f}" if movers else "undefined: it has none"
+    return Section(
+        "The circuit",
+        f"Source: {f.circuit.source or 'given by the caller'}. A head of the circuit keeps its "
+        f"output at the position where it stands. {_ARROWS[bool(f.circuit.links)]} Mean attention "
+        "of the name movers from END to IO: "
+        f"{looks} (the paper's: 0.59); where it is low, the name comes to them by way of another "
+        "token. Heads of class “other” have an effect, but do what no class of the paper does.",
+        [
+            Drawing(
+                circuit_svg(f.circuit, effects=f.contribution()),
+                "Columns are token positions, from the tokens (bottom) to the logits (top). A box "
+                "is a class of heads; arrows end in what they are read into: q, k or v. The sign "
+                "on the way to the logits is that of the class.",
+            ),
+            Table(rows, "The heads of the circuit by class and position."),
+        ],
+    )
+
+
+def _faithfulness(f: Findings, faithful: dict[str, Estimate]) -> Section:
+    labels = {
+        "F_M": "F(M), whole model, logits",
+        "F_C": "F(C), circuit alone, logits",
+        "ratio": "F(C) / F(M)",
+    }
+    rows = [{"figure": labels[key], "value": text(faithful[key])} for key in labels]
+    n_groups = len(set(f.task.group))
+    return Section(
+        "Does the circuit do the task alone?",
+        "Every head output outside the circuit is set, at every position, to its mean over the ABC "
+        f"partners of the prompts with the same template and order ({len(f.task)} prompts in "
+        f"{n_groups} groups); a head of the circuit keeps its output at its position alone. MLPs, "
+        "layer norms and embeddings are left alone.",
+        [Table(rows, "Mean logit difference with 95 % bootstrap intervals over prompts.")],
+    )
+
+
+def _against_the_paper(
+    f: Findings, faithful: dict[str, Estimate], told: Mapping[str, Told]
+) -> Section:
+    return Section(
+        "Against the paper",
+        "Figures of Wang et al. 2022 for GPT-2 small, and ours on these prompts, with 95 % "
+        "bootstrap intervals. The paper measured behavior on 100,000 prompts of its own templates, "
+        "the rest on fewer.",
+        [
+            Table(
+                paper_table(f, faithful, told),
+                "Tolerances are ours: prompts and their number differ.",
+            )
+        ],
+    )
+
+
+def paper_table(
+    f: Findings, faithful: dict[str, Estimate], told: Mapping[str, Told] = MappingProxyType({})
+) -> pd.DataFrame:
+    """The paper's figures beside ours.
+
+    Args:
+        f: findings on GPT-2 small.
+        faithful: of `Findings.faithfulness`.
+        told: what each part of the paper has to say.
+
+    Returns:
+        One row a figure: `figure`, `paper`, `ours` with its 95 % interval, `tolerance`, `agrees`.
+        Faithfulness and the figures of parts are there only if the circuit is the paper's.
+    """
+    paper = published("ioi", "gpt2")
+    ours = {
+        "logit_diff": f.estimate("logit_diff"),
+        "accuracy": f.estimate("accuracy"),
+        "io_probability": f.estimate("io_probability"),
+        "attention_io": f.attention_of(paper.heads_of("name mover"), "IO"),
+        "attention_s2": f.attention_of(paper.heads_of("S-inhibition"), "S2"),
+    }
+    if f.circuit.records() == paper.records():
+        ours["faithfulness"] = faithful["ratio"]
+        ours |= {m.key: m.estimate for part in told.values() for m in part.figures}
+    rows = [
+        {
+            "figure": figure.label,
+            "paper": f"{figure.value:g}",
+            "ours": text(ours[figure.key]),
+            "tolerance": f"{figure.low:.3g} to {figure.high:.3g} {figure.unit}",
+            "agrees": figure.agrees(ours[figure.key].mean),
+        }
+        for figure in IOI_FIGURES
+        if figure.key in ours
+    ]
+    mean = f.direct.mean("prompt").stack(at=("layer", "head"))
+    ranked = [f"{layer}.{head}" for layer, head in mean.sortby(mean)["at"].values]
+    for label, expected, found in (
+        ("Heads that lower the logit difference most when patched", "9.6 9.9 10.0", ranked[:3]),
+        ("Heads that raise it most", "10.7 11.10", ranked[-2:]),
+    ):
+        rows.append(
+            {
+                "figure": label,
+                "paper": expected,
+                "ours": " ".join(found),
+                "tolerance": "the same heads",
+                "agrees": set(expected.split()) == set(found),
+            }
+        )
+    if f.circuit.records() == paper.records():
+        rows += [
+            {
+                "figure": claim.label,
+                "paper": claim.paper,
+                "ours": claim.ours,
+                "tolerance": claim.rule,
+                "agrees": claim.agrees,
+            }
+            for part in told.values()
+            for claim in part.claims
+        ]
+    return pd.DataFrame(rows)
