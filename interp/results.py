@@ -9,6 +9,7 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -22,6 +23,11 @@ _PACKAGES = ("interp", "torch", "transformer-lens", "numpy")
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that a result depends on."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
 
 

@@ -81,8 +81,8 @@ def induction(
         first.append(answer - 1)
     tokens, partners, mask = encode_pairs(tokenizer, clean, corrupted)
     at = torch.tensor(first)
-    answer, foil = (
-        torch.tensor([row[0] for row in encode(tokenizer, words)]) for words in (answers, foils)
+    right, wrong = (
+        torch.tensor([row[0] for row in encode(tokenizer, texts)]) for texts in (answers, foils)
     )
     return Task(
         name="induction",
@@ -91,13 +91,13 @@ def induction(
         clean_tokens=tokens,
         corrupted_tokens=partners,
         attention_mask=mask,
-        answer=answer,
-        foil=foil,
+        answer=right,
+        foil=wrong,
         positions={"FIRST": at, "FIRST+1": at + 1, "FIRST+2": at + 2, "END": mask.sum(-1) - 1},
         group=("all",) * n,
         template=("",) * n,
         order=("",) * n,
-        vocabulary=vocabulary_of(tokenizer, tokens, partners, answer, foil),
+        vocabulary=vocabulary_of(tokenizer, tokens, partners, right, wrong),
     )
 
 
