@@ -8,10 +8,12 @@ from collections.abc import Sequence
 import torch
 import xarray as xr
 
+from interp.heads.roles import chosen_roles
 from interp.model import HookedGPT2
-from interp.patching import Ablation, Progress
 from interp.results import labelled
-from interp.runs.sides import batches, run_side
+from interp.runs.ablation import Ablation
+from interp.runs.sides import Progress, batches, run_side
+from interp.runs.texts import read_prompts, require_task
 from interp.tasks import Task
 
 
@@ -40,27 +42,26 @@ def attention_between(
         query.
 
     Raises:
-        ValueError: for a role that the task does not have.
+        ValueError: a role that the task does not have or that is given twice, an empty list, or a
+            task that does not fit the model.
+        TypeError: no task, or no list of roles.
     """
-    roles = list(task.positions)
-    queries, keys = list(queries or roles), list(keys or roles)
-    unknown = [role for role in [*queries, *keys] if role not in roles]
-    if unknown:
-        raise ValueError(f"the task has no role {unknown}; it has {roles}")
+    require_task(task, "attention_between")
+    queries, keys = chosen_roles(task, queries, "queries"), chosen_roles(task, keys, "keys")
+    task = read_prompts(model, task).task
     layers = range(model.config.n_layers)
-    task = task.right_padded().to(model.device)
     prepared = ablation.prepare(model, task) if ablation else None
     parts = []
     for rows in batches(task, progress):
         hooks = prepared.hooks(rows) if prepared else ()
         patterns = [("pattern", layer) for layer in layers]
-        _, kept = run_side(model, task, rows, "clean", patterns, hooks=hooks)
+        _, kept = run_side(model, task, rows, "clean", patterns, hooks=hooks)  # b q h k
         q, k = (
             torch.stack([task.positions[role][rows] for role in names]) for names in (queries, keys)
-        )  # role batch
+        )  # role b
         row = torch.arange(q.shape[1], device=model.device)
         picked = [kept["pattern", i][row, q[:, None], :, k[None]] for i in layers]  # q k b h
-        parts.append(torch.stack(picked))
+        parts.append(torch.stack(picked))  # layer q k b h
     values = torch.cat(parts, 3).permute(0, 4, 1, 2, 3)  # layer head query key prompt
     return labelled(
         values,
