@@ -13,7 +13,7 @@ from interp.model import HookedGPT2
 from interp.results import labelled
 from interp.runs.ablation import Ablation
 from interp.runs.sides import Progress, batches, run_side
-from interp.runs.texts import read_prompts, require_task
+from interp.runs.texts import asked, read_prompts, require_task
 from interp.tasks import Task
 
 
@@ -72,4 +72,10 @@ def attention_between(
         model=model,
         task=task,
         coords={"query": queries, "key": keys},
+        question=asked(
+            "attention_between",
+            ablation=ablation,
+            site="pattern",
+            selection={"queries": queries, "keys": keys},
+        ),
     )

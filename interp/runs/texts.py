@@ -10,7 +10,7 @@ their answers and foils mean nothing.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -73,6 +73,7 @@ def read_prompts(model: HookedGPT2, prompt: Prompt) -> Texts:
         TypeError: anything else.
     """
     if isinstance(prompt, Task):
+        prompt.require_fits(model)
         return Texts(prompt.right_padded().to(model.device), "task")
     if isinstance(prompt, np.ndarray):
         prompt = prompt.tolist()
@@ -220,3 +221,23 @@ def answers_of(
 def rows_of(ids: Tensor, rows: slice, n: int) -> Tensor:
     """The ids of the n prompts or positions of a batch, where one id may stand for all."""
     return ids.expand(n) if ids.ndim == 1 and len(ids) == 1 else ids[rows]
+
+
+def asked(
+    technique: str, *, ablation: Ablation | None = None, **parts: object
+) -> dict[str, object]:
+    """The part of a result's question that its model and prompts do not say.
+
+    Args:
+        technique: the function that measured.
+        ablation: what is knocked out, if anything.
+        parts: further fields of `interp.results.Question`.
+
+    Returns:
+        Fields for `interp.results.labelled`.
+    """
+    if ablation is not None:
+        reference = ablation.reference
+        parts |= {"ablation": str(replace(ablation, reference=None))}
+        parts |= {} if reference is None else {"reference": reference.fingerprint}
+    return {"technique": technique, **parts}

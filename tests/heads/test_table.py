@@ -8,7 +8,7 @@ from interp.heads import (
     copy_scores,
     head_table,
     ranked,
-    repeated_tokens,
+    repeated_random_tokens,
     score_names,
 )
 from tests.helpers import random_model, random_task
@@ -17,7 +17,7 @@ from tests.helpers import random_model, random_task
 def test_it_joins_the_scores():
     model, task = random_model(), random_task()
     table = head_table(model, task, roles=["S2"], seed=4)
-    scores = attention_scores(model, repeated_tokens(model, seed=4))
+    scores = attention_scores(model, repeated_random_tokens(model, seed=4))
     np.testing.assert_allclose(table["induction"], scores["induction"].mean("prompt"), rtol=1e-5)
     copies = copy_scores(model, task, roles=["S2"])["copy"].mean(("role", "prompt"))
     np.testing.assert_allclose(table["copy"], copies, rtol=1e-5)
