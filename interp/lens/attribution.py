@@ -36,6 +36,7 @@ from interp.parts import require_once
 from interp.results import labelled
 from interp.runs.ablation import Ablation
 from interp.runs.arguments import (
+    Position,
     Token,
     position_in,
     require_finite,
@@ -49,6 +50,7 @@ from interp.runs.texts import (
     Prompt,
     Texts,
     answers_of,
+    asked,
     read_prompts,
     require_reference,
     rows_of,
@@ -64,7 +66,7 @@ def direct_logit_attribution(
     by: By = "component",
     answer: Token | Sequence[Token] | None = None,
     foil: Token | Sequence[Token] | None = None,
-    position: str | int = "END",
+    position: Position = "END",
     ablation: Ablation | None = None,
     progress: Progress = iter,
 ) -> xr.DataArray:
@@ -142,6 +144,14 @@ def direct_logit_attribution(
         model=model,
         task=texts.task,
         coords=coords | _labels(model, task, by),
+        question=asked(
+            "direct_logit_attribution",
+            ablation=ablation,
+            selection={"position": str(position)},
+            options={"by": by}
+            | ({} if texts.is_task else {"answer": answers.tolist()})
+            | ({} if texts.is_task or foils is None else {"foil": foils.tolist()}),
+        ),
     )
 
 

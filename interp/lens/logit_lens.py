@@ -42,6 +42,7 @@ from interp.model import HookedGPT2
 from interp.results import labelled
 from interp.runs.ablation import Ablation
 from interp.runs.arguments import (
+    Position,
     Token,
     chosen_layers,
     count,
@@ -54,6 +55,7 @@ from interp.runs.texts import (
     Prompt,
     Texts,
     answers_of,
+    asked,
     read_prompts,
     require_reference,
     rows_of,
@@ -87,7 +89,7 @@ def logit_lens(
     k: int = 5,
     answer: Token | Sequence[Token] | None = None,
     foil: Token | Sequence[Token] | None = None,
-    position: str | int | None = None,
+    position: Position | None = None,
     ablation: Ablation | None = None,
     progress: Progress = iter,
 ) -> xr.Dataset:
@@ -138,11 +140,11 @@ def logit_lens(
     require_reference(texts, ablation)
     task = texts.task
     targets = answers_of(model, texts, answer, foil)
-    # One text keeps the dim position, also where a single position is asked for.
-    where = position_in(task, "END" if position is None else position)  # prompt
-    if texts.is_one:
-        every = torch.arange(int(task.lengths[0]), device=model.device)
-        where = every if position is None else where
+    if position is None and texts.is_one:
+        where, place = torch.arange(int(task.lengths[0]), device=model.device), "all"
+    else:
+        place = "END" if position is None else str(position)
+        where = position_in(task, "END" if position is None else position)  # prompt
     tuned = tuned.to(model.device) if tuned else None
     prepared = ablation.prepare(model, task) if ablation else None
     last = ("resid_post", model.config.n_layers - 1)
@@ -158,18 +160,24 @@ def logit_lens(
         hooks = prepared.hooks(rows) if prepared else ()
         keys = [(site, layer) for layer in chosen] + [last]
         kept = pick(run_side(model, task, rows, "clean", keys, hooks=hooks)[1], rows)
-        whole = (
-            kept
-            if prepared is None
-            else pick(run_side(model, task, rows, "clean", [last])[1], rows)
-        )
+        whole = kept
+        if prepared is not None:
+            whole = pick(run_side(model, task, rows, "clean", [last])[1], rows)
         require_finite(model, kept[last])
         some = {name: rows_of(ids, rows, len(kept[last])) for name, ids in targets.items()}
         vectors = partial(_vectors, model, kept, site, chosen, tuned)
         is_stream = LENS_SITES[site] == "stream"
         parts.append(readings(model, vectors, kept[last], whole[last], scale, is_stream, some, k))
     found = {name: torch.cat([part[name] for part in parts], 1) for name in parts[0]}
-    return _dataset(model, texts, found, chosen, where, site, scale, tuned)
+    question = asked(
+        "logit_lens",
+        ablation=ablation,
+        site=site,
+        selection={"layers": chosen, "position": place},
+        options={"scale": scale, "k": k, "tuned": tuned is not None}
+        | {name: ids.tolist() for name, ids in targets.items() if not texts.is_task},
+    )
+    return _dataset(model, texts, found, chosen, where, site, scale, tuned, question)
 
 
 def _check(
@@ -225,6 +233,7 @@ def _dataset(
     site: str,
     scale: Scale,
     tuned: TunedLens | None,
+    question: Mapping[str, object],
 ) -> xr.Dataset:
     task = texts.task
     units = ("layer", "head") if site == "z" else ("layer",)
@@ -247,6 +256,7 @@ def _dataset(
             model=model,
             task=task,
             coords=coords,
+            question=question,
         )
     arrays["kl_divergence"].attrs["compared_with"] = COMPARED_WITH
     ids = arrays["top_id"]

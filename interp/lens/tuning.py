@@ -28,7 +28,7 @@ from interp.model import HookedGPT2
 from interp.results import labelled
 from interp.runs.arguments import count, require_finite, require_vocabulary
 from interp.runs.sides import Progress
-from interp.runs.texts import Prompt, read_prompts
+from interp.runs.texts import Prompt, asked, read_prompts
 
 
 def tune(
@@ -134,6 +134,7 @@ def compare_lenses(model: HookedGPT2, tokens: Prompt, tuned: TunedLens) -> xr.Da
             unit="nats",
             model=model,
             task=task,
+            question=asked("compare_lenses", site="resid_pre", options=dict(tuned.metadata)),
         )
     return xr.Dataset(arrays)
 

@@ -13,9 +13,12 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from interp.model import HookedGPT2
+from interp.model import AttentionWeights, HookedGPT2
 from interp.parts import require_once
 from interp.tasks import Task
+
+Position = str | int | np.integer
+"""A role, or an index from 0."""
 
 Token = str | int | np.integer
 """A text that is one token, or its id."""
@@ -92,7 +95,7 @@ def require_vocabulary(model: HookedGPT2, tokens: Int[Tensor, "..."]) -> None:
         )
 
 
-def position_in(task: Task, position: str | int) -> Int[Tensor, " prompt"]:
+def position_in(task: Task, position: Position) -> Int[Tensor, " prompt"]:
     """Where a role or an index stands in each prompt.
 
     Args:
@@ -212,11 +215,11 @@ def count(value: Any, what: str, low: int, high: int | None = None, note: str = 
     return found
 
 
-def require_finite(model: HookedGPT2, values: Tensor) -> None:
+def require_finite(model: HookedGPT2 | AttentionWeights, values: Tensor) -> None:
     """Refuse a model whose numbers mean nothing.
 
     Args:
-        model: the model.
+        model: the model, for its name.
         values: activations of a run, or weights.
 
     Raises:

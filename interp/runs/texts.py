@@ -23,13 +23,7 @@ from interp.runs.ablation import Ablation
 from interp.runs.arguments import Token, require_vocabulary, token_ids, token_texts
 from interp.tasks import Choice, Task
 
-Prompt = (
-    str
-    | Task
-    | Int[Tensor, "..."]
-    | Int[np.ndarray, "..."]
-    | Sequence[str | int | np.integer | Sequence[int]]
-)
+Prompt = str | Task | Tensor | np.ndarray | Sequence[Any]
 """A text, several texts, token ids ([pos] or [prompt pos]), or a task; see the module."""
 
 

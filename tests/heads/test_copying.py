@@ -1,5 +1,7 @@
 """Copying against hand-set heads, the naive twins and the invariance under weight processing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -32,7 +34,9 @@ def test_a_copying_head_copies_and_a_negative_one_suppresses():
 
 def test_copy_scores_of_hand_set_heads():
     task = random_task(5, (9,))
-    task.clean_tokens.remainder_(8)
+    for ids in (task.clean_tokens, task.corrupted_tokens):
+        ids.remainder_(8)
+    task = replace(task, answer=task.answer % 8, foil=(task.answer + 1) % 8)
     model = hand_set_model()
     with torch.no_grad():  # so that the first block leaves the token itself on top of the stream
         model.blocks[0].attn.W_O *= 0.01
@@ -180,6 +184,8 @@ def test_roles_are_those_that_hold_answer_or_foil():
 def test_bad_input():
     with pytest.raises(ValueError, match="k must be from 1 to 50"):
         copy_scores(random_model(), random_task(), roles=["S2"], k=0)
-    for wrong in ([50], [-1], []):
-        with pytest.raises(ValueError, match="token ids from 0 to 49"):
+    for wrong in ([50], [-1]):
+        with pytest.raises(ValueError, match="token ids are from 0 to 49"):
             ov_ranks(random_model(), tokens=wrong)
+    with pytest.raises(ValueError, match="tokens is an empty list"):
+        ov_ranks(random_model(), tokens=[])

@@ -80,7 +80,7 @@ def test_laws_on_a_model():
     rollout, flow = attention_rollout(patterns), attention_flow(patterns)
     np.testing.assert_allclose(rollout.sum("key"), 1, atol=1e-6)
     assert not np.triu(rollout.values, 1).any() and not np.triu(flow.values, 1).any()
-    assert rollout.key_token.values.tolist() == ["3", "1", "4", "1", "5"]
+    assert rollout.key_token.values.tolist() == ["[3]", "[1]", "[4]", "[1]", "[5]"]
     # every path carries at least its product, so flow is at least rollout, and at most all there is
     assert (flow.values >= rollout.values - 1e-6).all() and (flow.values <= 1 + 1e-6).all()
     np.testing.assert_allclose(flow[0], rollout[0], atol=1e-6)  # one layer: a single edge
@@ -99,7 +99,7 @@ def test_what_has_no_flow_is_refused():
         attention_rollout(patterns.isel(query=[0, 1]))
     with pytest.raises(ValueError, match="expected queries from 0 to 3, got \\[4\\]"):
         attention_flow(patterns, queries=[4])
-    with pytest.raises(ValueError, match="expected layers from 0 to 1, got none"):
+    with pytest.raises(ValueError, match="layers is an empty list"):
         attention_flow(patterns, layers=[])
     with pytest.raises(ValueError, match="causal"):
         attention_flow(patterns.transpose(*DIMS) + 0.1)

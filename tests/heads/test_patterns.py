@@ -25,7 +25,7 @@ def test_patterns_are_those_of_the_run():
     assert (
         found.query_token.values.tolist()
         == found.key_token.values.tolist()
-        == [*"733", "11", "0", "5"]
+        == [f"[{i}]" for i in IDS]
     )
 
 
@@ -86,7 +86,7 @@ def test_in_a_knocked_out_model():
     assert np.abs(found - whole)[1:].max() > 1e-3
     zero = attention_patterns(model, IDS, ablation=Ablation(heads="all", mlps=[0], value="zero"))
     assert not np.allclose(zero[2], attention_patterns(model, IDS)[2], atol=1e-3)
-    with pytest.raises(ValueError, match="a single prompt has nothing to take a 'mean' value from"):
+    with pytest.raises(ValueError, match="ablation by 'mean' needs other prompts"):
         attention_patterns(model, IDS, ablation=Ablation(heads="all"))
 
 
@@ -102,18 +102,21 @@ def test_the_sharpest_heads_by_hand():
     assert sharpest_heads(found, 2) == [(2, 1), (0, 3)]
     assert sharpest_heads(found.isel(layer=[0]), 1) == [(0, 3)]
     assert len(sharpest_heads(found, 99)) == 12
-    with pytest.raises(ValueError, match="at least 3 tokens"):
-        sharpest_heads(found.isel(query=[0, 1], key=[0, 1]))
+    # Two tokens tell no head from another: the order is the model's.
+    assert sharpest_heads(found.isel(query=[0, 1], key=[0, 1]), 2) == [(0, 0), (0, 1)]
+    with pytest.raises(ValueError, match="n must be at least 1"):
+        sharpest_heads(found, 0)
 
 
 @pytest.mark.parametrize(
     ("prompt", "message"),
     [
-        ([], "1 to 32 token ids"),
-        (torch.ones(2, 3, dtype=torch.long), "of one prompt"),
+        ([], "at least one token"),
+        (torch.ones(2, 3, 4, dtype=torch.long), "of each prompt"),
+        (torch.ones(3), "integers"),
         ([1, 50], "from 0 to 49"),
         ([-1], "from 0 to 49"),
-        ([1] * 33, "1 to 32 token ids"),
+        ([1] * 33, r"the 1 to 32 \(n_ctx\) token ids"),
     ],
 )
 def test_what_is_no_prompt_is_refused(prompt, message):

@@ -91,5 +91,5 @@ def test_repeated_tokens_that_do_not_fit(wrong):
 
 
 def test_one_token_is_refused():
-    with pytest.raises(ValueError, match="two positions"):
+    with pytest.raises(ValueError, match="two tokens or more"):
         attention_scores(random_model(), torch.zeros(2, 1, dtype=torch.long))

@@ -9,8 +9,8 @@ from interp.heads import (
     head_table,
     ranked,
     repeated_random_tokens,
-    score_names,
 )
+from interp.heads.table import score_names
 from tests.helpers import random_model, random_task
 
 

@@ -182,7 +182,7 @@ def test_heads_set_by_hand():
         ({"answer": 1, "foil": -1}, "0 to 49"),
         ({"answer": 1, "by": "source_role"}, "has no roles"),
         ({"answer": 1, "position": "IO"}, "no role 'IO'"),
-        ({"answer": 1, "position": 3}, "shortest has 3 tokens"),
+        ({"answer": 1, "position": 3}, "shortest, has 3 tokens"),
         ({"answer": 1, "ablation": Ablation(heads="all")}, "needs other prompts"),
     ],
 )
@@ -194,8 +194,8 @@ def test_errors_of_a_text(model, options, message):
 def test_errors_of_prompts(model, task):
     with pytest.raises(ValueError, match="its own answers"):
         direct_logit_attribution(model, task, answer=3)
-    for tokens in (torch.ones(2, 3).long(), torch.ones(0).long()):
-        with pytest.raises(ValueError, match="expected one prompt"):
+    for tokens in (torch.ones(2, 3, 1).long(), torch.ones(1, 0).long()):
+        with pytest.raises(ValueError, match="token ids of each prompt"):
             direct_logit_attribution(model, tokens, answer=3)
     with pytest.raises(ValueError, match="no tokenizer"):
         direct_logit_attribution(model, torch.tensor([1]), answer=" a")

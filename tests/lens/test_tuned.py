@@ -159,6 +159,14 @@ def test_what_is_no_lens_is_refused(model, tmp_path):
         TunedLens.load(trap)
 
 
+def test_a_lens_that_diverged_is_refused(model):
+    for part in ("weight", "bias"):
+        lens = random_lens(model)
+        getattr(lens, part)[1, 0] = torch.nan
+        with pytest.raises(ValueError, match="holds NaN or infinity"):
+            logit_lens(model, TOKENS, tuned=lens)
+
+
 def test_a_lens_of_another_model_is_refused(model):
     other = random_model(seed=1)
     with pytest.raises(ValueError, match="trained for other weights"):
@@ -184,8 +192,12 @@ def test_a_text_is_cut_into_rows_to_train_on_and_to_hold_out():
 
 
 def test_errors_of_training(model):
-    for wrong in ({"steps": 0}, {"learning_rate": 0.0}):
-        with pytest.raises(ValueError, match="steps >= 1 and learning_rate > 0"):
+    for wrong, message in (
+        ({"steps": 0}, "steps must be at least 1"),
+        ({"learning_rate": 0.0}, "learning_rate must be a positive number"),
+        ({"learning_rate": float("nan")}, "learning_rate must be a positive number"),
+    ):
+        with pytest.raises(ValueError, match=message):
             tune(model, random_batch, **wrong)
     mini = interp.load("mini")
     with pytest.raises(ValueError, match="20 rows of 16 need at least 320"):
