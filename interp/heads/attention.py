@@ -12,8 +12,8 @@ from interp.heads.roles import chosen_roles
 from interp.model import HookedGPT2
 from interp.results import labelled
 from interp.runs.ablation import Ablation
-from interp.runs.sides import Progress, batches, run_side
-from interp.runs.texts import asked, read_prompts, require_task
+from interp.runs.question import question
+from interp.runs.sides import Progress, batches, ready_task, run_side
 from interp.tasks import Task
 
 
@@ -46,9 +46,8 @@ def attention_between(
             task that does not fit the model.
         TypeError: no task, or no list of roles.
     """
-    require_task(task, "attention_between")
+    task = ready_task(model, task, "attention_between")
     queries, keys = chosen_roles(task, queries, "queries"), chosen_roles(task, keys, "keys")
-    task = read_prompts(model, task).task
     layers = range(model.config.n_layers)
     prepared = ablation.prepare(model, task) if ablation else None
     parts = []
@@ -72,10 +71,7 @@ def attention_between(
         model=model,
         task=task,
         coords={"query": queries, "key": keys},
-        question=asked(
-            "attention_between",
-            ablation=ablation,
-            site="pattern",
-            selection={"queries": queries, "keys": keys},
+        question=question(
+            "attention_between", site="pattern", ablation=ablation, queries=queries, keys=keys
         ),
     )

@@ -32,7 +32,7 @@ from interp.model import AttentionWeights
 from interp.parts import QKV, Head, require_once
 from interp.results import labelled
 from interp.runs.arguments import count, items
-from interp.runs.texts import asked
+from interp.runs.question import question
 
 _PAIR = ("sender_layer", "sender_head", "layer", "head")
 
@@ -61,8 +61,8 @@ def composition_scores(
     kinds = _kinds(kinds)
     weights = weights_of(model, fold_layer_norm)
     values = _scores(weights, weights.W_O, kinds)
-    question = asked("composition_scores", options={"fold_layer_norm": fold_layer_norm})
-    return _result(model, kinds, values, "Composition of heads", question)
+    asked = question("composition_scores", fold_layer_norm=fold_layer_norm)
+    return _result(model, kinds, values, "Composition of heads", asked)
 
 
 @torch.inference_mode()
@@ -106,9 +106,8 @@ def random_composition(
         turn, _ = torch.linalg.qr(noise)
         drawn.append(_scores(weights, weights.W_O @ turn.to(weights.W_O), kinds))
     title = "Composition with the senders' outputs turned at random"
-    options = {"fold_layer_norm": fold_layer_norm, "samples": samples}
-    question = asked("random_composition", options=options, seed=seed)
-    return _result(model, kinds, torch.stack(drawn), title, question)
+    asked = question("random_composition", fold_layer_norm=fold_layer_norm, samples=samples)
+    return _result(model, kinds, torch.stack(drawn), title, {**asked, "seed": seed})
 
 
 def composition_pairs(
@@ -212,7 +211,7 @@ def _result(
     kinds: Sequence[str],
     values: Float[Tensor, "..."],
     title: str,
-    question: Mapping[str, object],
+    asked: Mapping[str, object],
 ) -> xr.DataArray:
     return labelled(
         values,
@@ -222,7 +221,7 @@ def _result(
         unit="fraction",
         model=model,
         coords={"kind": list(kinds)},
-        question=question,
+        question=asked,
     )
 
 

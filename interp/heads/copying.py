@@ -33,11 +33,11 @@ from torch import Tensor
 
 from interp.heads.products import weights_of
 from interp.heads.roles import answer_roles
-from interp.model import HookedGPT2
+from interp.model import HookedGPT2, require_no_hooks
 from interp.results import labelled
 from interp.runs.arguments import Token, count, require_finite, token_ids, wide
-from interp.runs.sides import Progress, at, batches, run_side
-from interp.runs.texts import asked, read_prompts, require_task
+from interp.runs.question import question
+from interp.runs.sides import Progress, at, batches, ready_task, run_side
 from interp.tasks import Task
 
 _LOGITS = 1 << 24  # values of logits held at once
@@ -73,9 +73,8 @@ def copy_scores(
         TypeError: no task, or no list of roles.
     """
     k = count(k, "k", 1, model.config.d_vocab, " (d_vocab)")
-    require_task(task, "copy_scores")
+    task = ready_task(model, task, "copy_scores")
     roles = answer_roles(task, roles)
-    task = read_prompts(model, task).task
     where = torch.stack([task.positions[role] for role in roles])  # role prompt
     tokens = task.clean_tokens[torch.arange(len(task), device=where.device), where]
     streams = []
@@ -97,7 +96,7 @@ def copy_scores(
                 model=model,
                 task=task,
                 coords={"role": roles},
-                question=asked("copy_scores", selection={"roles": roles}, options={"k": k}),
+                question=question("copy_scores", roles=roles, k=k),
             )
             for name, title, value in zip(("copy", "anti_copy"), titles, values, strict=True)
         }
@@ -132,6 +131,7 @@ def ov_ranks(
             a model whose numbers are not finite.
         TypeError: no list of tokens.
     """
+    require_no_hooks(model, "ov_ranks")  # MLP 0 would obey them, nothing else
     given = range(model.config.d_vocab) if tokens is None else tokens
     ids = token_ids(model, given, "tokens")
     block = model.blocks[0]
@@ -151,7 +151,7 @@ def ov_ranks(
                 unit="tokens",
                 model=model,
                 coords={"token": ids.cpu().numpy()},
-                question=asked("ov_ranks", options={"first_mlp": first_mlp}),
+                question=question("ov_ranks", first_mlp=first_mlp),
             )
             for name, title, value in zip(("rank", "anti_rank"), titles, ranks, strict=True)
         }
@@ -192,7 +192,7 @@ def eigenvalue_scores(model: HookedGPT2) -> xr.DataArray:
         title="Eigenvalues of the OV circuit: sum over sum of absolute values",
         unit="fraction",
         model=model,
-        question=asked("eigenvalue_scores"),
+        question=question("eigenvalue_scores"),
     )
 
 

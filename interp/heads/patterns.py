@@ -29,8 +29,9 @@ from interp.parts import Head
 from interp.results import labelled
 from interp.runs.ablation import Ablation
 from interp.runs.arguments import count, require_finite, token_texts, wide
+from interp.runs.question import question
 from interp.runs.sides import Progress, batches, run_side
-from interp.runs.texts import Prompt, Texts, asked, read_prompts, require_reference
+from interp.runs.texts import Prompt, Texts, read_prompts, require_reference
 
 
 @torch.inference_mode()
@@ -68,7 +69,7 @@ def attention_patterns(
         >>> pattern.dims, "".join(pattern.key_token.values)
         (('layer', 'head', 'query', 'key'), 'Mary gave John a book')
     """
-    texts = read_prompts(model, prompt)
+    texts = read_prompts(model, prompt, "attention_patterns", obeys_hooks=ablation is None)
     require_reference(texts, ablation)
     task = texts.task
     prepared = ablation.prepare(model, task) if ablation else None
@@ -105,7 +106,7 @@ def attention_patterns(
         task=task,
         coords=_tokens(model, texts)
         | {"value_norm": (("layer", "head", *dims[3:]), norm.cpu().numpy())},
-        question=asked("attention_patterns", ablation=ablation, site="pattern"),
+        question=question("attention_patterns", ablation=ablation, site="pattern"),
     )
 
 

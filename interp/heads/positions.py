@@ -18,7 +18,7 @@ from torch import Tensor
 
 from interp.heads.products import Weights, weights_of
 from interp.results import labelled
-from interp.runs.texts import asked
+from interp.runs.question import question
 
 
 def sinusoidal(n_ctx: int, d_model: int) -> Float[Tensor, "n_ctx d_model"]:
@@ -71,7 +71,7 @@ def position_similarity(model: Weights) -> xr.Dataset:
                 title=f"Similarity of positions, {name}",
                 unit="cosine",
                 model=model,
-                question=asked("position_similarity"),
+                question=question("position_similarity"),
             )
             for name, table in tables.items()
         }
@@ -103,7 +103,7 @@ def position_spectrum(model: Weights) -> xr.Dataset:
             title="Waves in the position embedding",
             unit="fraction",
             model=model,
-            question=asked("position_spectrum"),
+            question=question("position_spectrum"),
             coords={
                 "frequency": list(frequency),
                 "period": ("frequency", [len(table) / f for f in frequency]),

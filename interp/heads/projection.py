@@ -28,8 +28,9 @@ from interp.model.masks import after_same_token
 from interp.results import labelled
 from interp.runs.ablation import Ablation
 from interp.runs.arguments import require_finite, wide
-from interp.runs.sides import Progress, at, batches, run_side
-from interp.runs.texts import Prompt, asked, read_prompts, require_task
+from interp.runs.question import question
+from interp.runs.sides import Progress, at, batches, ready_task, run_side
+from interp.runs.texts import Prompt, read_prompts
 from interp.tasks import Task
 
 _PROMPTS = 16  # run at once
@@ -62,9 +63,8 @@ def attention_projection(
             that does not fit the model.
         TypeError: no task, or no list of roles.
     """
-    require_task(task, "attention_projection")
+    task = ready_task(model, task, "attention_projection")
     roles = answer_roles(task, roles)
-    task = read_prompts(model, task).task
     prepared = ablation.prepare(model, task) if ablation else None
     layers = range(model.config.n_layers)
     keys = [(site, i) for i in layers for site in ("z", "pattern")]
@@ -104,9 +104,7 @@ def attention_projection(
                 model=model,
                 task=task,
                 coords={"role": roles},
-                question=asked(
-                    "attention_projection", ablation=ablation, selection={"roles": roles}
-                ),
+                question=question("attention_projection", ablation=ablation, roles=roles),
             )
             for name, (parts, title, unit) in found.items()
         }
@@ -160,7 +158,7 @@ def next_token_projection(
         ValueError: a prompt in which nothing is repeated, or that does not fit the model.
         TypeError: no prompts.
     """
-    task = read_prompts(model, tokens).task
+    task = read_prompts(model, tokens, "next_token_projection").task
     tokens, real = task.clean_tokens, task.attention_mask  # prompt pos
     before = after_same_token(tokens)[:, :-1]  # prompt q k
     repeats = (before & (tokens[:, None] == tokens[:, 1:, None])).any(-1)  # prompt q
@@ -194,7 +192,7 @@ def next_token_projection(
         unit="logits",
         model=model,
         task=task,
-        question=asked("next_token_projection"),
+        question=question("next_token_projection"),
     )
 
 

@@ -29,8 +29,9 @@ from interp.model import HookedGPT2
 from interp.model.masks import after_same_token, same_token_before
 from interp.results import labelled
 from interp.runs.arguments import count, require_finite, wide
+from interp.runs.question import question
 from interp.runs.sides import Progress
-from interp.runs.texts import Prompt, asked, read_prompts
+from interp.runs.texts import Prompt, read_prompts
 
 _TITLES = {
     "previous_token": "Attention to the previous token",
@@ -97,7 +98,7 @@ def attention_scores(model: HookedGPT2, tokens: Prompt, *, progress: Progress = 
             numbers are not finite.
         TypeError: no prompts.
     """
-    task = read_prompts(model, tokens).task
+    task = read_prompts(model, tokens, "attention_scores").task
     if int(task.lengths.min()) < 2:
         raise ValueError(
             "expected two tokens or more in each prompt, since the first can look only at itself; "
@@ -120,7 +121,7 @@ def attention_scores(model: HookedGPT2, tokens: Prompt, *, progress: Progress = 
                 unit="nats" if name == "entropy" else "probability",
                 model=model,
                 task=task,
-                question=asked("attention_scores", site="pattern"),
+                question=question("attention_scores", site="pattern"),
             )
             for name, title in _TITLES.items()
         }

@@ -22,8 +22,9 @@ from interp.model import HookedGPT2
 from interp.parts import Head
 from interp.results import Question
 from interp.runs.arguments import count
+from interp.runs.question import question
 from interp.runs.sides import Progress
-from interp.runs.texts import Prompt, asked
+from interp.runs.texts import Prompt
 from interp.statistics import bootstrap_interval
 from interp.tasks import Task
 
@@ -73,11 +74,9 @@ def head_table(
         means |= {str(name): each.mean("role", keep_attrs=True) for name, each in copies.items()}
         alone["correlation"] = correlation(looks)
     named = {} if task is None else {"task": task.name, "prompts": task.fingerprint}
-    question = asked("head_table", options={"k": k}, seed=seed) | named
-    attrs = alone["eigenvalue"].attrs
-    table = xr.Dataset(
-        attrs=attrs | Question.make(**question).attrs() | {"title": "Scores of heads"}
-    )
+    asked = question("head_table", k=k, roles=roles) | {"seed": seed} | named
+    attrs = alone["eigenvalue"].attrs | {"title": "Scores of heads"}
+    table = xr.Dataset(attrs=attrs | Question.make(**asked).attrs())
     for name, values in means.items():
         values = values.transpose("layer", "head", "prompt")
         scored = values.isel(prompt=np.flatnonzero(values.notnull().all(("layer", "head"))))

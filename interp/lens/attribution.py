@@ -36,7 +36,6 @@ from interp.parts import require_once
 from interp.results import labelled
 from interp.runs.ablation import Ablation
 from interp.runs.arguments import (
-    Position,
     Token,
     position_in,
     require_finite,
@@ -44,13 +43,14 @@ from interp.runs.arguments import (
     token_texts,
     wide,
 )
+from interp.runs.places import Position
+from interp.runs.question import question
 from interp.runs.readout import answer_direction
 from interp.runs.sides import Progress, at, batches, run_side
 from interp.runs.texts import (
     Prompt,
     Texts,
     answers_of,
-    asked,
     read_prompts,
     require_reference,
     rows_of,
@@ -110,7 +110,7 @@ def direct_logit_attribution(
     kind = KINDS_OF_PARTS[by]
     if by == "source_role" and not isinstance(prompt, Task):
         raise ValueError("a text has no roles; use by='source', or pass a task")
-    texts = read_prompts(model, prompt)
+    texts = read_prompts(model, prompt, "direct_logit_attribution")
     require_reference(texts, ablation)
     task, answers, foils = _targets(model, texts, answer, foil)
     where = position_in(task, position)
@@ -144,13 +144,13 @@ def direct_logit_attribution(
         model=model,
         task=texts.task,
         coords=coords | _labels(model, task, by),
-        question=asked(
+        question=question(
             "direct_logit_attribution",
             ablation=ablation,
-            selection={"position": str(position)},
-            options={"by": by}
-            | ({} if texts.is_task else {"answer": answers.tolist()})
-            | ({} if texts.is_task or foils is None else {"foil": foils.tolist()}),
+            by=by,
+            position=position,
+            answer=None if texts.is_task else answers.tolist(),
+            foil=None if texts.is_task or foils is None else foils.tolist(),
         ),
     )
 

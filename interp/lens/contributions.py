@@ -15,7 +15,8 @@ from torch import Tensor
 
 from interp.model import HookedGPT2
 from interp.runs.arguments import wide
-from interp.runs.sides import Key, at
+from interp.runs.sides import at
+from interp.runs.sites import Key
 from interp.tasks import Task
 
 By = Literal["component", "head", "neuron", "source", "source_role"]

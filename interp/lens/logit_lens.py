@@ -42,7 +42,6 @@ from interp.model import HookedGPT2
 from interp.results import labelled
 from interp.runs.ablation import Ablation
 from interp.runs.arguments import (
-    Position,
     Token,
     chosen_layers,
     count,
@@ -50,12 +49,14 @@ from interp.runs.arguments import (
     require_finite,
     token_texts,
 )
-from interp.runs.sides import Key, Progress, at, batches, run_side
+from interp.runs.places import Position
+from interp.runs.question import question as asked
+from interp.runs.sides import Progress, at, batches, run_side
+from interp.runs.sites import Key
 from interp.runs.texts import (
     Prompt,
     Texts,
     answers_of,
-    asked,
     read_prompts,
     require_reference,
     rows_of,
@@ -136,7 +137,7 @@ def logit_lens(
     scale = scale or ("own" if LENS_SITES[site] == "stream" else "final")
     if foil is not None and answer is None:
         raise ValueError("a foil is what an answer is compared with; pass an answer too")
-    texts = read_prompts(model, prompt)
+    texts = read_prompts(model, prompt, "logit_lens")
     require_reference(texts, ablation)
     task = texts.task
     targets = answers_of(model, texts, answer, foil)
@@ -173,9 +174,12 @@ def logit_lens(
         "logit_lens",
         ablation=ablation,
         site=site,
-        selection={"layers": chosen, "position": place},
-        options={"scale": scale, "k": k, "tuned": tuned is not None}
-        | {name: ids.tolist() for name, ids in targets.items() if not texts.is_task},
+        layers=chosen,
+        position=place,
+        scale=scale,
+        k=k,
+        tuned=None if tuned is None else dict(tuned.metadata),
+        **{name: ids.tolist() for name, ids in targets.items() if not texts.is_task},
     )
     return _dataset(model, texts, found, chosen, where, site, scale, tuned, question)
 

@@ -24,11 +24,12 @@ from torch import Tensor
 from interp import metrics
 from interp.lens.reading import logits_of, row_chunks
 from interp.lens.tuned import TunedLens, translated
-from interp.model import HookedGPT2
+from interp.model import HookedGPT2, require_no_hooks
 from interp.results import labelled
 from interp.runs.arguments import count, require_finite, require_vocabulary
+from interp.runs.question import question
 from interp.runs.sides import Progress
-from interp.runs.texts import Prompt, asked, read_prompts
+from interp.runs.texts import Prompt, read_prompts
 
 
 def tune(
@@ -55,8 +56,9 @@ def tune(
 
     Raises:
         ValueError: there are no steps, the learning rate is not positive, a batch holds no token
-            ids of the model, or training diverged.
+            ids of the model, training diverged, or the model has hooks of the caller's.
     """
+    require_no_hooks(model, "tune")
     count(steps, "steps", 1)
     if not 0 < learning_rate < float("inf"):
         raise ValueError(f"learning_rate must be a positive number, got {learning_rate}")
@@ -111,7 +113,7 @@ def compare_lenses(model: HookedGPT2, tokens: Prompt, tuned: TunedLens) -> xr.Da
     """
     tuned.require(model)
     tuned = tuned.to(model.device)
-    task = read_prompts(model, tokens).task
+    task = read_prompts(model, tokens, "compare_lenses").task
     mask = task.attention_mask
     found: dict[str, list[Tensor]] = {"logit_lens": [], "tuned_lens": []}
     for streams, final in _chunks(model, task.clean_tokens, mask):
@@ -134,7 +136,7 @@ def compare_lenses(model: HookedGPT2, tokens: Prompt, tuned: TunedLens) -> xr.Da
             unit="nats",
             model=model,
             task=task,
-            question=asked("compare_lenses", site="resid_pre", options=dict(tuned.metadata)),
+            question=question("compare_lenses", site="resid_pre", tuned=dict(tuned.metadata)),
         )
     return xr.Dataset(arrays)
 

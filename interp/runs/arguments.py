@@ -15,10 +15,8 @@ from torch import Tensor
 
 from interp.model import AttentionWeights, HookedGPT2
 from interp.parts import require_once
+from interp.runs.places import Position
 from interp.tasks import Task
-
-Position = str | int | np.integer
-"""A role, or an index from 0."""
 
 Token = str | int | np.integer
 """A text that is one token, or its id."""

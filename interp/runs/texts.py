@@ -10,7 +10,7 @@ their answers and foils mean nothing.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -18,9 +18,10 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from interp.model import HookedGPT2
+from interp.model import HookedGPT2, require_no_hooks
 from interp.runs.ablation import Ablation
 from interp.runs.arguments import Token, require_vocabulary, token_ids, token_texts
+from interp.runs.sides import ready_task
 from interp.tasks import Choice, Task
 
 Prompt = str | Task | Tensor | np.ndarray | Sequence[Any]
@@ -50,25 +51,36 @@ class Texts:
         return self.kind == "task"
 
 
-def read_prompts(model: HookedGPT2, prompt: Prompt) -> Texts:
+def read_prompts(
+    model: HookedGPT2, prompt: Prompt, technique: str, *, obeys_hooks: bool = False
+) -> Texts:
     """Check prompts and bring them into the form of a task.
 
     Args:
         model: the model that will run them.
         prompt: the prompts; see the module.
+        technique: the function that reads them, for the errors.
+        obeys_hooks: whether it obeys the caller's hooks on the model where it reads one text.
 
     Returns:
         The prompts.
 
     Raises:
         ValueError: there is no prompt or an empty one, one is longer than n_ctx, an id is outside
-            the vocabulary, token ids have other dims than [pos] or [prompt pos], or the task is of
-            another tokenizer.
+            the vocabulary, token ids have other dims than [pos] or [prompt pos], the task is of
+            another tokenizer, or the model has hooks of the caller's.
         TypeError: anything else.
     """
     if isinstance(prompt, Task):
-        prompt.require_fits(model)
-        return Texts(prompt.right_padded().to(model.device), "task")
+        return Texts(ready_task(model, prompt, technique), "task")
+    texts = _texts(model, prompt)
+    if not (obeys_hooks and texts.is_one):
+        require_no_hooks(model, technique)
+    return texts
+
+
+def _texts(model: HookedGPT2, prompt: Any) -> Texts:
+    """Texts or token ids, checked."""
     if isinstance(prompt, np.ndarray):
         prompt = prompt.tolist()
     if isinstance(prompt, str):
@@ -155,23 +167,6 @@ def require_reference(texts: Texts, ablation: Ablation | None) -> None:
         )
 
 
-def require_task(prompt: object, technique: str) -> None:
-    """Refuse what has no roles.
-
-    Args:
-        prompt: what should be a task.
-        technique: the function that needs it, for the error.
-
-    Raises:
-        TypeError: it is no task.
-    """
-    if not isinstance(prompt, Task):
-        raise TypeError(
-            f"{technique} needs a task, whose tokens have roles (interp.tasks makes them); got "
-            f"{type(prompt).__name__}"
-        )
-
-
 def answers_of(
     model: HookedGPT2,
     texts: Texts,
@@ -215,23 +210,3 @@ def answers_of(
 def rows_of(ids: Tensor, rows: slice, n: int) -> Tensor:
     """The ids of the n prompts or positions of a batch, where one id may stand for all."""
     return ids.expand(n) if ids.ndim == 1 and len(ids) == 1 else ids[rows]
-
-
-def asked(
-    technique: str, *, ablation: Ablation | None = None, **parts: object
-) -> dict[str, object]:
-    """The part of a result's question that its model and prompts do not say.
-
-    Args:
-        technique: the function that measured.
-        ablation: what is knocked out, if anything.
-        parts: further fields of `interp.results.Question`.
-
-    Returns:
-        Fields for `interp.results.labelled`.
-    """
-    if ablation is not None:
-        reference = ablation.reference
-        parts |= {"ablation": str(replace(ablation, reference=None))}
-        parts |= {} if reference is None else {"reference": reference.fingerprint}
-    return {"technique": technique, **parts}

@@ -74,7 +74,7 @@ def test_ov_ranks_do_not_depend_on_batches(monkeypatch):
 @torch.inference_mode()
 def test_copy_scores_are_the_naive_twins(monkeypatch):
     model, task, k = random_model(), random_task(), 12
-    monkeypatch.setattr("interp.runs.sides.ROWS", 3)
+    monkeypatch.setattr("interp.runs.sides.PROMPTS", 3)
     scores = copy_scores(model, task, roles=["S2", "END"], k=k)
     seen = set()
     for i in range(len(task)):

@@ -6,6 +6,7 @@ import torch
 
 import interp
 from interp.heads import attention_between, attention_patterns, sharpest_heads, value_weighted
+from interp.parts import Head
 from interp.patching import Ablation
 from tests.helpers import random_model, random_task
 
@@ -71,7 +72,7 @@ def test_a_text_is_its_tokens():
 
 def test_in_a_knocked_out_model():
     model, task = random_model(), random_task(2, (6,))
-    gone = Ablation(heads=[(0, 1), (1, 3)], value="resample", reference=task[0])
+    gone = Ablation(["0.1", "1.3"], value="resample", reference=task[0])
     found = attention_patterns(model, task.clean_tokens[0], ablation=gone)
     expected = attention_between(model, task[0], ablation=gone)
     roles = {role: int(task.positions[role][0]) for role in ("S2", "END")}
@@ -84,10 +85,12 @@ def test_in_a_knocked_out_model():
             )
     whole = attention_patterns(model, task.clean_tokens[0])
     assert np.abs(found - whole)[1:].max() > 1e-3
-    zero = attention_patterns(model, IDS, ablation=Ablation(heads="all", mlps=[0], value="zero"))
+    zero = attention_patterns(
+        model, IDS, ablation=Ablation([*map(Head, [0] * 4, range(4)), "m0"], value="zero")
+    )
     assert not np.allclose(zero[2], attention_patterns(model, IDS)[2], atol=1e-3)
     with pytest.raises(ValueError, match="ablation by 'mean' needs other prompts"):
-        attention_patterns(model, IDS, ablation=Ablation(heads="all"))
+        attention_patterns(model, IDS, ablation=Ablation("heads"))
 
 
 def test_the_sharpest_heads_by_hand():

@@ -23,9 +23,7 @@ def task():
     return random_task()
 
 
-@pytest.mark.parametrize(
-    "ablation", [None, Ablation(heads=[(0, 1), (2, 3)], mlps=[1], neurons=[(0, 5)], value="mean")]
-)
+@pytest.mark.parametrize("ablation", [None, Ablation(["0.1", "2.3", "m1", "m0.5"])])
 def test_components_make_the_logit_difference(model, task, ablation):
     found = direct_logit_attribution(model, task, ablation=ablation)
     assert found.dims == ("component", "prompt") and found.sizes["component"] == 2 + 4 * 3 + 2
@@ -84,7 +82,7 @@ def test_heads_make_attention_neurons_the_mlp_and_sources_the_head(model, task, 
 
 
 def test_what_was_replaced_has_no_parts(model, task):
-    ablation = Ablation(heads=[(1, 2)], mlps=[2], value="zero", positions=["END"])
+    ablation = Ablation(["1.2", "m2"], value="zero", positions=["END"])
     neurons = direct_logit_attribution(model, task, by="neuron", ablation=ablation)
     assert bool(neurons.sel(layer=2).isnull().all()) and bool(neurons[:2].notnull().all())
     sources = direct_logit_attribution(model, task, by="source", ablation=ablation)
@@ -183,7 +181,7 @@ def test_heads_set_by_hand():
         ({"answer": 1, "by": "source_role"}, "has no roles"),
         ({"answer": 1, "position": "IO"}, "no role 'IO'"),
         ({"answer": 1, "position": 3}, "shortest, has 3 tokens"),
-        ({"answer": 1, "ablation": Ablation(heads="all")}, "needs other prompts"),
+        ({"answer": 1, "ablation": Ablation("heads")}, "needs other prompts"),
     ],
 )
 def test_errors_of_a_text(model, options, message):

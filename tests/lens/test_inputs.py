@@ -123,7 +123,7 @@ def test_each_of_several_texts_has_its_own_answer(mini):
             read(mini, TEXTS, answer=[1, 2])
 
 
-@pytest.mark.parametrize("position", ["END", 2, 0, np.int64(4)])
+@pytest.mark.parametrize("position", ["END", 2, 0])
 def test_a_position_of_a_text_is_read_there(mini, position):
     every = logit_lens(mini, TEXT, answer=" Mary")
     at = len(every.position) - 1 if position == "END" else int(position)
@@ -196,7 +196,7 @@ def test_results_carry_their_question(mini):
     task = interp.tasks.ioi(mini.tokenizer, 4)
     found = logit_lens(mini, task, site="z", layers=[1, 3])
     asked = interp.results.Question.of(found)
-    assert asked.technique == "logit_lens" and asked.site == "z" and "[1, 3]" in asked.selection
+    assert asked.technique == "logit_lens" and asked.site == "z" and "[1, 3]" in asked.options
     assert asked.prompts == task.fingerprint and asked.model_fingerprint
     other = interp.results.Question.of(logit_lens(mini, task, site="z", layers=[1, 2]))
     assert asked.fingerprint != other.fingerprint

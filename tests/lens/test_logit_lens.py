@@ -122,7 +122,7 @@ def test_parts_say_what_direct_logit_attribution_says():
 
 def test_an_ablated_model_is_read_and_compared_with_the_whole_one():
     model, task = random_model(), random_task()
-    ablation = Ablation(mlps=[0, 2], value="zero")
+    ablation = Ablation(["m0", "m2"], value="zero")
     found = logit_lens(model, task, ablation=ablation)
     expected = measure(model, task, "kl_divergence", ablation=ablation).kl_divergence
     assert float(expected.min()) > 0.01
@@ -164,7 +164,7 @@ def test_chunks_change_nothing(model, monkeypatch, site):
         ({"foil": 3}, "pass an answer too"),
         ({"answer": 99}, "0 to 49"),
         ({"position": "IO"}, "no role 'IO'"),
-        ({"ablation": Ablation(heads="all")}, "needs other prompts"),
+        ({"ablation": Ablation("heads")}, "needs other prompts"),
     ],
 )
 def test_errors(model, options, message):
