@@ -1995,12 +1995,17 @@ def numbers(dtype: torch.dtype, only: str) -> tuple[Numbers, dict[str, float], l
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> float:
-    """The largest absolute difference; infinite for other shapes or texts. NaN equals NaN."""
+    """The largest absolute difference; infinite for other shapes or texts. NaN equals NaN.
+
+    Numbers kept with more digits than before are rounded as the earlier ones were.
+    """
     text = "U" in (one.dtype.kind, other.dtype.kind)
     if one.shape != other.shape or (text and not np.array_equal(one, other)):
         return float("inf")
     if text or not one.size:
         return 0.0
+    if one.dtype == np.float32:
+        other = other.astype(np.float32)
     one, other = one.astype(np.float64), other.astype(np.float64)
     same = (one == other) | (np.isnan(one) & np.isnan(other))
     with np.errstate(invalid="ignore"):
