@@ -12,6 +12,7 @@ from interp.heads.roles import chosen_roles
 from interp.model import HookedGPT2
 from interp.results import labelled
 from interp.runs.ablation import Ablation
+from interp.runs.arguments import require_finite
 from interp.runs.question import question
 from interp.runs.sides import Progress, batches, ready_task, run_side
 from interp.tasks import Task
@@ -42,8 +43,8 @@ def attention_between(
         query.
 
     Raises:
-        ValueError: a role that the task does not have or that is given twice, an empty list, or a
-            task that does not fit the model.
+        ValueError: a role that the task does not have or that is given twice, an empty list, a task
+            that does not fit the model, or a model with hooks or whose numbers are not finite.
         TypeError: no task, or no list of roles.
     """
     task = ready_task(model, task, "attention_between")
@@ -54,7 +55,8 @@ def attention_between(
     for rows in batches(task, progress):
         hooks = prepared.hooks(rows) if prepared else ()
         patterns = [("pattern", layer) for layer in layers]
-        _, kept = run_side(model, task, rows, "clean", patterns, hooks=hooks)  # b q h k
+        last, kept = run_side(model, task, rows, "clean", patterns, hooks=hooks)  # b q h k
+        require_finite(model, last)
         q, k = (
             torch.stack([task.positions[role][rows] for role in names]) for names in (queries, keys)
         )  # role b

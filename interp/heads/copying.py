@@ -214,8 +214,9 @@ def _own_ranks(
         enough: a rank that is high enough: the vocabulary is gone through part by part, and a token
             is left alone as soon as both its ranks are known to be at least this.
     """
-    require_finite(model, x)
     norm, W_U = model.ln_final, model.unembed.weight  # vocab d
+    for values in (x, W_U):
+        require_finite(model, values)
     bias = W_U @ norm.b + model.unembed.b_U  # vocab
     some = () if enough is None else (256, 2048, 16384)
     parts = [slice(*ends) for ends in pairwise([0, *(i for i in some if i < len(W_U)), len(W_U)])]
@@ -227,6 +228,7 @@ def _own_ranks(
         v = einsum(block.ln1.unhooked(x), block.attn.W_V, "n d, h d k -> h n k")
         v = v + block.attn.b_V[:, None]  # h n k
         require_finite(model, v)
+        require_finite(model, block.attn.W_O)
         for value, W_O in zip(v, block.attn.W_O, strict=True):
             W_O = W_O - W_O.mean(-1, keepdim=True)
             scale = ((value @ W_O).pow(2).mean(-1, keepdim=True) + norm.eps).sqrt()  # n 1

@@ -56,7 +56,7 @@ def tune(
 
     Raises:
         ValueError: there are no steps, the learning rate is not positive, a batch holds no token
-            ids of the model, training diverged, or the model has hooks of the caller's.
+            ids of the model, its numbers are not finite, training diverged, or the model has hooks of the caller's.
     """
     require_no_hooks(model, "tune")
     count(steps, "steps", 1)
@@ -74,6 +74,7 @@ def tune(
         optimizer.zero_grad()
         n = int(mask.sum())
         for streams, final in _chunks(model, tokens, mask):
+            require_finite(model, final)
             p_final = logits_of(model, final).softmax(-1)
             for (weight, bias), x in zip(layers, streams, strict=True):
                 logits = logits_of(model, translated(x, weight, bias))
