@@ -189,3 +189,21 @@ def test_bad_input():
             ov_ranks(random_model(), tokens=wrong)
     with pytest.raises(ValueError, match="tokens is an empty list"):
         ov_ranks(random_model(), tokens=[])
+
+
+def test_correlation_of_one_role_and_of_any_order_of_dims():
+    found = attention_projection(random_model(), random_task(20), roles=["S2", "END"])
+    turned = found.transpose("prompt", "role", "head", "layer")
+    np.testing.assert_allclose(correlation(turned).transpose("layer", "head"), correlation(found))
+    one = correlation(found.sel(role="S2"))
+    x, y = (found[name].sel(role="S2", layer=1, head=2).values for name in found)
+    assert float(one.sel(layer=1, head=2)) == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-5)
+    for wrong in (found[["attention"]], found.mean("prompt")):
+        with pytest.raises(ValueError, match="what attention_projection returns"):
+            correlation(wrong)
+
+
+def test_tokens_are_named_by_text_too():
+    mini = interp.load("mini")
+    ids = [mini.to_single_token(word) for word in (" Mary", " John")]
+    assert ov_ranks(mini, tokens=[" Mary", " John"]).equals(ov_ranks(mini, tokens=ids))

@@ -125,3 +125,30 @@ def test_the_sharpest_heads_by_hand():
 def test_what_is_no_prompt_is_refused(prompt, message):
     with pytest.raises(ValueError, match=message):
         attention_patterns(random_model(), prompt)
+
+
+def test_the_sharpest_heads_of_several_prompts_are_those_of_the_mean():
+    """Padding of the shorter prompt counts for nothing."""
+    model, task = random_model(), random_task(4, (9, 5))
+    patterns = attention_patterns(model, task)
+    scores = []
+    for i in range(4):
+        n = int(task.lengths[i])
+        one = attention_patterns(model, task.clean_tokens[i, :n]).values
+        each = [one[:, :, q, 1:q].max(-1) for q in range(2, n)]
+        scores.append(np.mean(each, 0))
+    mean = np.mean(scores, 0)
+    order = np.argsort(-mean.ravel(), kind="stable")[:5]
+    assert sharpest_heads(patterns, 5) == [tuple(np.unravel_index(i, mean.shape)) for i in order]
+    assert all(isinstance(head, Head) for head in sharpest_heads(patterns, 2))
+    assert str(sharpest_heads(patterns)[0]).count(".") == 1
+    turned = patterns.transpose(*reversed(patterns.dims))
+    assert sharpest_heads(turned, 5) == sharpest_heads(patterns, 5)
+    with pytest.raises(ValueError, match="expected the dims layer, head, query, key"):
+        sharpest_heads(patterns.isel(layer=0))
+
+
+def test_value_weighting_does_not_depend_on_the_order_of_dims():
+    patterns = attention_patterns(random_model(), random_task(3))
+    turned = value_weighted(patterns.transpose("prompt", "key", "query", "head", "layer"))
+    np.testing.assert_array_equal(turned.transpose(*patterns.dims), value_weighted(patterns))

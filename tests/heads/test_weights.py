@@ -257,3 +257,33 @@ def test_kinds_are_q_k_v(kinds, error, message):
 def test_no_sample():
     with pytest.raises(ValueError, match="samples must be at least 1"):
         random_composition(random_model(), samples=0)
+
+
+def test_tables_of_pairs_do_not_depend_on_the_order_of_dims_or_the_number_of_kinds():
+    model = random_model()
+    scores, random = composition_scores(model), random_composition(model)
+    turned = scores.transpose("head", "layer", "kind", "sender_head", "sender_layer")
+    back = random.transpose(*reversed(random.dims))
+    assert composition_pairs(turned).equals(composition_pairs(scores))
+    expected = composition_pairs(scores, random=random)
+    assert composition_pairs(turned, random=back).equals(expected)
+    assert strongest_senders(turned).equals(strongest_senders(scores))
+    keys = scores.sel(kind="k")
+    every = strongest_senders(scores)
+    alone = strongest_senders(keys)
+    assert alone.equals(every[every.kind == "k"].reset_index(drop=True))
+    pairs = composition_pairs(keys, random=random.sel(kind="k"), n=5)
+    whole = composition_pairs(scores.sel(kind=["k"]), random=random, n=5)
+    assert pairs.equals(whole)
+
+
+def test_what_are_no_scores_of_pairs():
+    scores, random = composition_scores(random_model()), random_composition(random_model())
+    for wrong in (random, scores.mean("head"), scores.drop_vars("kind")):
+        for table in (composition_pairs, strongest_senders):
+            with pytest.raises(ValueError, match="scores of composition_scores"):
+                table(wrong)
+    with pytest.raises(ValueError, match="no scores of kind 'q'"):
+        composition_pairs(scores, random=random.sel(kind=["k", "v"]))
+    with pytest.raises(ValueError, match="n must be at least 1"):
+        composition_pairs(scores, n=0)

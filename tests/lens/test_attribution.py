@@ -197,3 +197,30 @@ def test_errors_of_prompts(model, task):
             direct_logit_attribution(model, tokens, answer=3)
     with pytest.raises(ValueError, match="no tokenizer"):
         direct_logit_attribution(model, torch.tensor([1]), answer=" a")
+
+
+def test_cumulative_does_not_depend_on_the_order_of_dims_or_components(model, task):
+    parts = direct_logit_attribution(model, task)
+    running = cumulative(parts)
+    turned = cumulative(parts.transpose("prompt", "component"))
+    assert turned.dims == ("prompt", "component")
+    np.testing.assert_array_equal(turned.transpose(*running.dims), running)
+    assert list(turned.component.values) == list(running.component.values)
+    backward = cumulative(parts.isel(component=slice(None, None, -1)))
+    np.testing.assert_allclose(backward, running, atol=1e-5)
+    mean = cumulative(parts.mean("prompt"))
+    np.testing.assert_allclose(mean, running.mean("prompt"), atol=1e-5)
+    one = cumulative(parts.isel(prompt=2))
+    np.testing.assert_array_equal(one, running.isel(prompt=2))
+    assert running.attrs["unit"] == "logits" and running.attrs["technique"]
+    by_hand = parts.values[:-2].cumsum(0) + parts.values[-2:].sum(0)
+    np.testing.assert_allclose(running, by_hand, atol=1e-4)
+
+
+def test_cumulative_needs_every_component(model, task):
+    parts = direct_logit_attribution(model, task)
+    for some in (parts[parts.kind != "mlp"], parts.isel(component=slice(1, None))):
+        with pytest.raises(ValueError, match="every component once"):
+            cumulative(some)
+    with pytest.raises(ValueError, match="by='component'"):
+        cumulative(parts.drop_vars("kind"))

@@ -206,3 +206,37 @@ def test_errors_of_training(model):
         text_batches(mini, "Mary and John", length=1000)
     with pytest.raises(ValueError, match="no tokenizer"):
         text_batches(model, "Mary", length=8)
+
+
+def test_padding_enters_neither_training_nor_comparison(model):
+    """Rows of unequal length, with their mask, are as good as each row by itself."""
+    tokens = random_batch(0)[:2]
+    mask = torch.ones_like(tokens, dtype=torch.bool)
+    mask[0, 5:] = False
+    padded = tune(model, lambda step: (tokens, mask), steps=1, learning_rate=1e-2)
+    rest = torch.where(mask, tokens, (tokens + 7) % 50)
+    other = tune(model, lambda step: (rest, mask), steps=1, learning_rate=1e-2)
+    torch.testing.assert_close(padded.bias, other.bias)
+    full = tune(model, lambda step: tokens, steps=1, learning_rate=1e-2)
+    assert not torch.allclose(padded.bias, full.bias, atol=1e-4)
+    for wrong in (mask[:1], ~torch.ones_like(mask)):
+        with pytest.raises(ValueError, match="True at real ones"):
+            tune(model, lambda step, wrong=wrong: (tokens, wrong), steps=1)
+    for batch, message in (
+        (torch.zeros(0, 3).long(), "must return token ids"),
+        (torch.tensor([[1, 50]]), "from 0 to 49"),
+        ([1, 2], "must return token ids"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            tune(model, lambda step, batch=batch: batch, steps=1)
+
+
+def test_rows_to_train_on_are_checked(model):
+    rows = torch.zeros(30, 8).long()
+    for wrong, message in (
+        ({"rows": 0}, "rows must be at least 1"),
+        ({"text": rows[0]}, "rows of token ids"),
+        ({"text": rows + 50}, "from 0 to 49"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            text_batches(model, **{"text": rows, **wrong})
