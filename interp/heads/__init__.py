@@ -9,7 +9,6 @@ from interp.heads.composition import (
 )
 from interp.heads.copying import copy_scores, eigenvalue_scores, ov_ranks
 from interp.heads.flow import attention_flow, attention_rollout
-from interp.heads.path_attention import path_attention
 from interp.heads.patterns import attention_patterns, sharpest_heads, value_weighted
 from interp.heads.positions import position_similarity, position_spectrum, sinusoidal
 from interp.heads.products import ov_directions, ov_matrices, qk_directions, qk_matrices
@@ -34,7 +33,6 @@ __all__ = [
     "ov_directions",
     "ov_matrices",
     "ov_ranks",
-    "path_attention",
     "position_similarity",
     "position_spectrum",
     "qk_directions",
