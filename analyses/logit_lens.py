@@ -32,13 +32,14 @@ from analyses.common.shell import (
     show,
 )
 from analyses.logit_lens_report import HEADINGS, of_task, of_text, overtakes, settled
-from interp.lens import STREAMS, TunedLens, logit_lens
+from interp.lens import LENS_SITES, TunedLens, logit_lens
 from interp.patching import mean_over_prompts
 from interp.report import Download, Report
 from interp.results import versions
 from interp.tasks import ioi
 
 TEXT = "Yesterday Mary and John met at the market, and John handed a book to"
+STREAMS = tuple(site for site, kind in LENS_SITES.items() if kind == "stream")
 READ = ("resid_mid", "resid_post", "attn_out", "mlp_out")
 MEASURES = tuple(HEADINGS)
 DOWNLOADS = (
