@@ -169,9 +169,8 @@ class Circuit:
             some = list(given) if isinstance(given, Iterable) else [given]
             wrong = [one for one in some if not isinstance(one, kind)]
             if wrong or isinstance(given, str):
-                raise TypeError(
-                    f"{name} of a circuit is a list of {kind.__name__}; got {(wrong or [given])[0]!r}"
-                )
+                came = (wrong or [given])[0]
+                raise TypeError(f"{name} of a circuit is a list of {kind.__name__}; got {came!r}")
         object.__setattr__(self, "members", tuple(sorted(self.members)))
         object.__setattr__(self, "links", tuple(sorted(self.links, key=lambda link: link.edge)))
         nodes = self.nodes
@@ -265,7 +264,7 @@ class Circuit:
                 f"the circuit is of the model {self.model!r}, and this is {model.name!r}"
                 + on_purpose
             )
-        if self.weights and (weights := weights_of(model)) != self.weights:
+        if self.weights and (weights := model.fingerprint()) != self.weights:
             raise ValueError(
                 f"the circuit was found in {self.model!r} with weights {self.weights}, and this "
                 f"model of the same name has weights {weights}" + on_purpose
@@ -286,7 +285,7 @@ class Circuit:
         """
         require_in_model(model, [one.part for one in self.members])
         source = f"{self.source or 'a circuit'}, carried over from {self.model}"
-        return Circuit(model.name, self.members, source, (), weights_of(model), self.task)
+        return Circuit(model.name, self.members, source, (), model.fingerprint(), self.task)
 
     def records(self) -> list[dict[str, Any]]:
         """The heads as plain rows.
@@ -379,11 +378,6 @@ class Circuit:
             OSError: it cannot be read.
         """
         return cls.from_json(files.read(path))
-
-
-def weights_of(model: HookedGPT2) -> str:
-    """The fingerprint of a model's weights."""
-    return model.fingerprint() if hasattr(model, "fingerprint") else ""
 
 
 def _head(row: Any, what: str) -> Member:

@@ -25,8 +25,8 @@ def compare(circuit: Circuit, reference: Circuit) -> pd.DataFrame:
         class" (heads alone), "positions" (heads with their roles), "MLPs" (with their roles, if
         either has any), "connections" (between classes, each input apart; those of the papers where
         a circuit has no links) and, if both have links, "links" (between members). Columns `part`,
-        `reference`, `found`, `shared` (counts), `precision`, `recall` (fractions; NaN where there is
-        nothing to divide by).
+        `reference`, `found`, `shared` (counts), `precision`, `recall` (fractions; NaN where there
+        is nothing to divide by).
 
     Raises:
         ValueError: the two are of different models, of other weights, or of other tasks, as far as

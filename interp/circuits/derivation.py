@@ -7,18 +7,18 @@ only then are backups. Then layer by layer, from the last but one to the first:
     senders      every head of the layer, at every role
     receivers    queries, keys and values of all nodes found so far, and the logits, together
 
-so that a node is found by all that it writes for the circuit, even if it is little for each of many.
-A node is a head at a role; it counts if the mean effect of its paths on one of the metrics is beyond
-`smallest` times the mean of that metric, by a test over prompts that holds the false discoveries of
-the layer, over all metrics, below `fdr`. If there are backups, every layer is asked a second time
-without the heads that they step in for, which shows what feeds the backups; the links of what is
-found only then are measured in that model too.
+so that a node is found by all that it writes for the circuit, even if it is little for each of
+many. A node is a head at a role; it counts if the mean effect of its paths on one of the metrics is
+beyond `smallest` times the mean of that metric, by a test over prompts that holds the false
+discoveries of the layer, over all metrics, below `fdr`. If there are backups, every layer is asked
+a second time without the heads that they step in for, which shows what feeds the backups; the links
+of what is found only then are measured in that model too.
 
 Then links are measured between the nodes that were found, and from the tokens: one sender, one
 input of one receiver, by the first metric. A link counts if its effect is beyond `smallest` times
-that of its receiver (for the logits, again, the mean of the metric), by the same test over all links
-together. See `interp.patching.NodePaths` for what is patched, `interp.circuits.discoveries` for the
-tests, `interp.circuits.behavior` for the classes.
+that of its receiver (for the logits, again, the mean of the metric), by the same test over all
+links together. See `interp.patching.NodePaths` for what is patched, `interp.circuits.discoveries`
+for the tests, `interp.circuits.behavior` for the classes.
 
 What it cannot see: what is the same in the clean and the corrupted prompts; what happens at tokens
 that have no role; and, but for backups of those that write the answer, heads that step in for each
@@ -37,15 +37,16 @@ import torch
 import xarray as xr
 
 from interp.circuits.behavior import class_of, named_for, node_behavior, require_heads
-from interp.circuits.circuit import Circuit, Member, weights_of
+from interp.circuits.circuit import Circuit, Member
 from interp.circuits.evidence import Derivation
 from interp.circuits.search import Search
+from interp.metrics import METRICS, Metrics
 from interp.model import HookedGPT2
 from interp.parts import Node, NodeLike
-from interp.patching import Ablation, Metrics, Progress
+from interp.patching import Ablation
 from interp.results import labelled
+from interp.runs.sides import Progress
 from interp.tasks import Task
-from interp.tasks.metric_names import METRICS
 
 
 @torch.inference_mode()
@@ -122,7 +123,7 @@ def derive(
         f"{how}; smallest effect {smallest:.1%} of the mean {' or '.join(search.metrics)} for a "
         f"head and of its receiver's for a link, FDR {fdr:g}",
         links,
-        weights_of(model),
+        model.fingerprint(),
         task.name,
     )
     options = {"smallest": smallest, "fdr": fdr, "min_attention": min_attention}

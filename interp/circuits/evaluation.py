@@ -17,9 +17,12 @@ from collections.abc import Mapping, Sequence
 import xarray as xr
 
 from interp.circuits.circuit import Circuit, Member
+from interp.metrics import Metrics
 from interp.model import HookedGPT2
 from interp.parts import Head, Node, NodeLike, as_node, require_in_model, require_once
-from interp.patching import Ablation, Metrics, Progress, Value, ablate, measure
+from interp.patching import Ablation, ablate, measure
+from interp.runs.sides import Progress
+from interp.runs.stand_ins import Value
 from interp.tasks import Task
 
 Sets = Mapping[str, Sequence[Member | NodeLike]]
@@ -62,7 +65,7 @@ def faithfulness(
         ValueError: the circuit is of another model, or the task lacks one of its roles.
     """
     left = only(model, circuit, value=value, positions=positions, reference=reference)
-    left.check(model, task)
+    left.require(model, task.right_padded())
     runs = {
         "full": measure(model, task, metrics, progress=progress),
         "circuit": measure(model, task, metrics, ablation=left, progress=progress),

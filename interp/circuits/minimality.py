@@ -21,9 +21,11 @@ import xarray as xr
 from interp.circuits.circuit import Circuit, Member
 from interp.circuits.classes import CLASSES
 from interp.circuits.evaluation import Sets, joined, nodes_of_sets, without
+from interp.metrics import Metrics
 from interp.model import HookedGPT2
 from interp.parts import Node, as_head, as_heads, as_node
-from interp.patching import Metrics, Progress, Value
+from interp.runs.sides import Progress
+from interp.runs.stand_ins import Value
 from interp.tasks import Task
 
 

@@ -12,9 +12,10 @@ from jaxtyping import Bool, Float
 
 from interp.circuits.discoveries import effect_p_values, q_values
 from interp.circuits.links import Link
+from interp.metrics import Metrics
 from interp.model import HookedGPT2
-from interp.parts import QKV, Edge, Head, Input, Logits, Node
-from interp.patching import Ablation, Metrics, NodePaths, Port, Sent
+from interp.parts import QKV, Edge, Head, Input, Logits, Node, Port
+from interp.patching import Ablation, NodePaths, Sent
 from interp.statistics import bootstrap_interval
 from interp.tasks import Task
 
@@ -171,7 +172,9 @@ class Search:
             return (), {name: np.empty((0, len(self.task))) for name in self.metrics}
         relative = np.stack([effects[first] / least for _, effects, least in tried])
         q = q_values(effect_p_values(relative, smallest=1.0))
-        taken = sorted((i for i in range(len(tried)) if q[i] <= self.fdr), key=lambda i: tried[i][0])
+        taken = sorted(
+            (i for i in range(len(tried)) if q[i] <= self.fdr), key=lambda i: tried[i][0]
+        )
         values = {
             name: np.array([tried[i][1][name] for i in taken]).reshape(-1, len(self.task))
             for name in self.metrics

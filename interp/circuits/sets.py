@@ -25,8 +25,10 @@ import numpy as np
 from interp.circuits.circuit import Circuit, Member
 from interp.circuits.classes import CLASSES
 from interp.circuits.evaluation import completeness, gap
+from interp.metrics import Metrics
 from interp.model import HookedGPT2
-from interp.patching import Metrics, Progress, Value
+from interp.runs.sides import Progress
+from interp.runs.stand_ins import Value
 from interp.tasks import Task
 
 

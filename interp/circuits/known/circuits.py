@@ -49,7 +49,8 @@ class Plan:
         inputs: str = "",
     ) -> None:
         """Write down the links from each sender (None: the tokens) to each receiver (None: the
-        logits)."""
+        logits).
+        """
         self.links += [
             Link(Edge(Node(sender, sent_from), Node(receiver, received_at), letter))
             for sender in ([Input()] if senders is None else [one.part for one in senders])

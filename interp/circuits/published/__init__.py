@@ -1,8 +1,8 @@
-"""What papers found: their circuits, figures and connections, and the constants of their protocols."""
+"""What papers found: circuits, figures, connections, and the constants of their protocols."""
 
+from interp.circuits.published.circuits import published
 from interp.circuits.published.connections import connections_of, published_connections
 from interp.circuits.published.figure import PublishedFigure
-from interp.circuits.published.circuits import published
 from interp.circuits.published.ioi import (
     IOI_EXCEPTIONS,
     IOI_GREEDY,

@@ -1,4 +1,4 @@
-"""What Wang et al. found of indirect object identification in GPT-2 small, as their protocol has it.
+"""What Wang et al. found of indirect object identification in GPT-2 small.
 
 Source: Wang et al. 2022, *Interpretability in the Wild* (arXiv 2211.00593): section 3, figure 2 and
 appendix B for the heads and their connections, section 4 and appendices K and M for the sets of
@@ -50,9 +50,7 @@ IOI_GREEDY: tuple[tuple[Head, ...], ...] = (
     (Head(9, 9), Head(9, 6), Head(5, 8), Head(5, 5), Head(2, 2)),
     (Head(9, 9), Head(11, 10), Head(10, 7), Head(8, 6), Head(5, 8), Head(4, 11)),
     (Head(10, 7), Head(5, 5), Head(2, 2), Head(4, 11)),
-    *(
-        (Head(9, 9), Head(11, 10), Head(10, 7), Head(11, 2), Head(3, 0), Head(5, 8), Head(2, 2)),
-    ),
+    *((Head(9, 9), Head(11, 10), Head(10, 7), Head(11, 2), Head(3, 0), Head(5, 8), Head(2, 2)),),
 )
 """The sets that the paper's greedy search found (appendix M, figure 22)."""
 
