@@ -17,13 +17,29 @@ logits), the probability the sum, and the model's choice the highest.
 Source: Wang et al. 2022 (arXiv 2211.00593), section 2.1, for the logit difference; Hanna et al.
 2023 (arXiv 2305.00586), section 2, for the probability difference and the cutoff sharpness; Conmy
 et al. 2023 (arXiv 2304.14997), section 3, for the divergence.
+
+The file is longer than most, since the choice of metrics by name stands beside the metrics.
 """
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp.tasks import Choice, Task
+from interp.tasks.metric_names import METRICS, did_you_mean
+
+MetricFunction = Callable[[Float[Tensor, "run d_vocab"], Task], Float[Tensor, " run"]]
+"""A metric of one's own: the logits at END and the prompts they belong to -> one value a run."""
+
+Metrics = (
+    str | MetricFunction | Sequence[str | MetricFunction] | Mapping[str, MetricFunction | None]
+)
+"""One metric, several, or functions by the name that each has in the result."""
 
 
 def end_logits(
@@ -268,3 +284,138 @@ def _take(
             "tokenize the task with the model's own tokenizer"
         )
     return values.gather(1, tokens.clamp(min=0)), tokens >= 0
+
+
+def named_metrics(
+    chosen: Metrics | None, task: Task | None = None
+) -> dict[str, MetricFunction | None]:
+    """Give each chosen metric the name that it has in a result.
+
+    Args:
+        chosen: a name of `METRICS`, a function of the logits at END and the task, a sequence of
+            these, or a mapping from names to functions; None for the task's own metric.
+        task: the task that is read, if known; its answers must then fit the metrics.
+
+    Returns:
+        Name -> function, in the order chosen; None in place of a function for a name of `METRICS`.
+        A function goes by its own name, a `functools.partial` by that of what it wraps, and a
+        callable object by that of its class.
+
+    Raises:
+        TypeError: a metric is neither a name nor a function, or the key of a mapping is no string.
+        ValueError: nothing is chosen, a name is unknown or comes twice, a function has the name of
+            a metric of `METRICS`, a function cannot be called with logits and a task, or the task
+            has no cutoff for the cutoff sharpness.
+
+    Example:
+        >>> named_metrics(["rank", "logit_diff"])
+        {'rank': None, 'logit_diff': None}
+    """
+    if chosen is None:
+        if task is None:
+            raise ValueError(f"no metric is chosen; expected a metric among {', '.join(METRICS)}")
+        chosen = task.metric
+    named: dict[str, MetricFunction | None] = {}
+    for name, function in _pairs(chosen):
+        if name in named:
+            raise ValueError(
+                f"the metric {name!r} is chosen twice; choose it once"
+                if function is None
+                else f"two metrics are called {name!r}; pass a mapping from names to functions, "
+                "such as {'first': f, 'second': g}"
+            )
+        named[name] = function
+    if not named:
+        raise ValueError(
+            f"no metric is chosen; expected at least one among {', '.join(METRICS)}, or a function "
+            "of the logits at END and the task"
+        )
+    if task is not None and "cutoff_sharpness" in named:
+        require_cutoff(task.answer, task.foil)
+    return named
+
+
+def _pairs(chosen: Any) -> list[tuple[str, MetricFunction | None]]:
+    """The name and the function of each chosen metric."""
+    if isinstance(chosen, Mapping):
+        return [_keyed(name, function) for name, function in chosen.items()]
+    if isinstance(chosen, str) or callable(chosen):
+        return [_unkeyed(chosen)]
+    if not isinstance(chosen, Iterable):
+        raise TypeError(_expected(chosen))
+    return [_unkeyed(one) for one in chosen]
+
+
+def _expected(came: Any) -> str:
+    return (
+        f"expected a metric among {', '.join(METRICS)}, or a function of the logits at END and the "
+        f"task; got {came!r}"
+    )
+
+
+def _keyed(name: Any, function: Any) -> tuple[str, MetricFunction | None]:
+    if not isinstance(name, str):
+        raise TypeError(
+            f"the keys of a mapping of metrics are their names, strings; got the key {name!r}"
+        )
+    if not name:
+        raise ValueError("the name of a metric is empty; give it a name")
+    if name in METRICS and (function is None or function is globals()[name]):
+        return name, None
+    if not callable(function):
+        builtin = isinstance(function, str) and function in METRICS
+        hint = f"; choose {function!r} by its name, outside a mapping" if builtin else ""
+        raise TypeError(
+            f"metric {name!r} must be a function of the logits at END and the task; got "
+            f"{function!r}{hint}"
+        )
+    _require_function(name, function)
+    return name, function
+
+
+def _unkeyed(one: Any) -> tuple[str, MetricFunction | None]:
+    if isinstance(one, str):
+        if one not in METRICS:
+            raise ValueError(_expected(one) + did_you_mean(one, METRICS))
+        return one, None
+    if not callable(one):
+        raise TypeError(_expected(one))
+    name = _own_name(one)
+    if name in METRICS and one is globals()[name]:
+        return name, None
+    _require_function(name, one)
+    return name, one
+
+
+def _own_name(function: Any) -> str:
+    """What a function is called; the wrapped function or the class of what has no name."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    name = getattr(function, "__name__", None)
+    return name if isinstance(name, str) else type(function).__name__
+
+
+def _require_function(name: str, function: Callable[..., Any]) -> None:
+    """Refuse a function under the name of a built-in metric, or one of other arguments."""
+    if name in METRICS:
+        raise ValueError(
+            f"a function called {name!r} would be taken for the metric of that name; pass it under "
+            f"another, such as {{'my_{name}': function}}"
+        )
+    for known in METRICS:
+        if function is globals()[known]:
+            raise ValueError(
+                f"interp.metrics.{known} does not take a task; choose {known!r} by its name, or "
+                f"pass a function of the logits at END and the task that calls it"
+            )
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some that are written in C have none
+        return
+    try:
+        signature.bind(None, None)
+    except TypeError as error:
+        raise ValueError(
+            f"metric {name!r} must take two arguments, the logits at END and the task; it is "
+            f"{name}{signature}"
+        ) from error

@@ -24,6 +24,7 @@ from typing import Literal, get_args
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from interp.tasks.fit import vocabulary_of
 from interp.tasks.task import Task
 from interp.tasks.tokens import encode, encode_pairs
 from interp.tasks.words import draw_evenly, require_count
@@ -110,6 +111,7 @@ def acronym(
         group=("all",) * n,
         template=("The [WORD] [WORD] [WORD] (",) * n,
         order=("",) * n,
+        vocabulary=vocabulary_of(tokenizer, tokens, other_tokens, answers, foils),
     )
 
 

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from interp.tasks.fit import vocabulary_of
 from interp.tasks.task import Task
 from interp.tasks.templates import usable_words
 from interp.tasks.tokens import encode_pairs
@@ -101,6 +102,8 @@ def agreement(
     tokens, partners, mask = encode_pairs(tokenizer, clean, corrupted)
     end = mask.sum(-1) - 1
     subject = torch.ones_like(end)  # after "The"
+    answer = torch.tensor([verbs[p.number] for p in drawn])
+    foil = torch.tensor([verbs[1 - p.number] for p in drawn])
     return Task(
         name="agreement",
         clean=tuple(clean),
@@ -108,12 +111,14 @@ def agreement(
         clean_tokens=tokens,
         corrupted_tokens=partners,
         attention_mask=mask,
-        answer=torch.tensor([verbs[p.number] for p in drawn]),
-        foil=torch.tensor([verbs[1 - p.number] for p in drawn]),
+        answer=answer,
+        foil=foil,
         positions={"SUBJECT": subject, "SUBJECT+1": subject + 1, "END": end},
         group=tuple(PREPOSITIONS[p.preposition] for p in drawn),
         template=tuple(
             f"The [SUBJECT] {PREPOSITIONS[p.preposition]} the [DISTRACTOR]" for p in drawn
         ),
         order=tuple("SP"[p.number] + "SP"[p.number ^ p.other] for p in drawn),
+        metric="probability_diff",
+        vocabulary=vocabulary_of(tokenizer, tokens, partners, answer, foil),
     )

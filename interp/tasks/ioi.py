@@ -25,6 +25,7 @@ from jaxtyping import Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from interp.tasks.fit import vocabulary_of
 from interp.tasks.task import Task
 from interp.tasks.templates import check_distinct, parse_template, read_prompts, usable_words
 from interp.tasks.tokens import encode_pairs
@@ -144,6 +145,7 @@ def ioi(
         group=tuple(f"{p.template:02d} {p.order}" for p in drawn),
         template=tuple(templates[p.template] for p in drawn),
         order=tuple(p.order for p in drawn),
+        vocabulary=vocabulary_of(tokenizer, clean_tokens, corrupted_tokens, answer, foil),
     )
 
 

@@ -31,7 +31,9 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from interp.tasks.task import SIDES, Side, Task
+from interp.tasks.fit import vocabulary_of
+from interp.tasks.sides import SIDES, Side
+from interp.tasks.task import Task
 from interp.tasks.tokens import encode
 
 SIGNALS: tuple[tuple[int, int], ...] = ((1, 1), (1, -1), (0, 1), (0, -1), (-1, -1), (-1, 1))
@@ -140,6 +142,7 @@ def with_beginning(
         corrupted_tokens=tokens,
         corrupted_mask=mask,
         corrupted_positions=positions,
+        vocabulary=vocabulary_of(tokenizer, tokens, known=task.vocabulary),
     )
 
 
@@ -216,6 +219,7 @@ def named_again(
         longer,
         clean=_texts(tokenizer, clean, longer),
         corrupted=_texts(tokenizer, corrupted, longer),
+        vocabulary=vocabulary_of(tokenizer, clean, corrupted, known=task.vocabulary),
     )
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from interp.tasks.fit import vocabulary_of
 from interp.tasks.task import Task
 from interp.tasks.tokens import encode, encode_pairs, pieces
 
@@ -95,6 +96,9 @@ def from_table(
         group=columns.get("group") or tuple(f"{length} tokens" for length in lengths.tolist()),
         template=columns.get("template", blank),
         order=columns.get("order", blank),
+        vocabulary=vocabulary_of(
+            tokenizer, clean_tokens, corrupted_tokens, torch.tensor(answer + foil)
+        ),
     )
 
 
