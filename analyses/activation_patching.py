@@ -134,7 +134,9 @@ def _section(study: Study, site: str, direction: str) -> Section:
     ]
     if site in BY_ROLE or site == "pattern":
         items.append(
-            _by_token(study, site, strongest_heads(effects, 1) if site == "pattern" else [], options)
+            _by_token(
+                study, site, strongest_heads(effects, 1) if site == "pattern" else [], options
+            )
         )
     return Section(SITES[site], "", items)
 

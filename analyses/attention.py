@@ -22,7 +22,15 @@ import typer
 
 import interp
 from analyses.attention_report import all_heads, by_role, detail, looked_at_most, through_layers
-from analyses.common.choices import heads_of, names, require_device, require_json, require_model, require_prompts, words
+from analyses.common.choices import (
+    heads_of,
+    names,
+    require_device,
+    require_json,
+    require_model,
+    require_prompts,
+    words,
+)
 from analyses.common.opening import open_model
 from analyses.common.shell import (
     Device,
@@ -178,9 +186,7 @@ def main(
     heads: Annotated[
         str | None, typer.Option(help="Heads to show in detail, such as 9.6,9.9.")
     ] = None,
-    n: Annotated[
-        int, typer.Option(help="Prompts of IOI for means by role; 0: none.", min=0)
-    ] = 50,
+    n: Annotated[int, typer.Option(help="Prompts of IOI for means by role; 0: none.", min=0)] = 50,
     seed: Seed = 0,
     out: Out = Path("out/attention"),
     prompts: PromptsFile = None,

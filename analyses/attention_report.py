@@ -24,7 +24,9 @@ def all_heads(patterns: xr.DataArray, weighted: xr.DataArray) -> Section:
         "looks at a fixed distance; a column one that looks at the same token from everywhere, "
         "often the first, where heads rest.",
         [
-            Figure(interp.plots.attention_grid(patterns), "Attention; each row of a tile sums to 1."),
+            Figure(
+                interp.plots.attention_grid(patterns), "Attention; each row of a tile sums to 1."
+            ),
             Figure(
                 interp.plots.attention_grid(weighted),
                 "The same times the length of what is read, as a fraction of the head's longest "
@@ -59,8 +61,14 @@ def through_layers(rollout: xr.DataArray, flow: xr.DataArray) -> Section:
         "position's stream stays and half is the mean of the heads. Neither knows what values "
         "hold or what MLPs do.",
         [
-            Figure(interp.plots.attention_heatmap(rollout), "Rollout adds all ways; each row sums to 1."),
-            Figure(interp.plots.attention_heatmap(flow), "Flow: how much fits through the narrowest places."),
+            Figure(
+                interp.plots.attention_heatmap(rollout),
+                "Rollout adds all ways; each row sums to 1.",
+            ),
+            Figure(
+                interp.plots.attention_heatmap(flow),
+                "Flow: how much fits through the narrowest places.",
+            ),
         ],
     )
 
@@ -77,7 +85,10 @@ def by_role(
         "of their tokens. Roles are a few of the tokens, so rows do not sum to 1. IO and S1 come "
         "in either order, so that each may look at the other.",
         [
-            Figure(interp.plots.attention_grid(mean), f"Rows, downward, and columns, rightward: {roles}."),
+            Figure(
+                interp.plots.attention_grid(mean),
+                f"Rows, downward, and columns, rightward: {roles}.",
+            ),
             *(
                 Figure(
                     interp.plots.attention_heatmap(mean.sel(layer=layer, head=head)),

@@ -219,7 +219,13 @@ def main(
 ) -> None:
     """What every component, head, token and neuron writes toward the answer."""
     report = run(
-        model, n=n, seed=seed, out=out, without=words(without, "head"), prompts=prompts, device=device
+        model,
+        n=n,
+        seed=seed,
+        out=out,
+        without=words(without, "head"),
+        prompts=prompts,
+        device=device,
     )
     show(report, out)
 

@@ -52,7 +52,7 @@ def main(
         required = "" if f.required is None else f">= {f.required:g}"
         color = "green" if f.reached else "red"
         value = f"[{color}]{f.estimate.mean:.3f}[/] \\[{f.estimate.low:.3f}, {f.estimate.high:.3f}]"
-        table.add_row(f.skill, f.held_out, f.measure, value, str(f.n), required)
+        table.add_row(f.skill, f.held_out, f.metric, value, str(f.n), required)
     Console().print(table)
     missed = [f for f in scores if not f.reached]
     if missed:

@@ -19,7 +19,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import interp
-from analyses.common.choices import among, require_device, require_json, require_model, require_prompts
+from analyses.common.choices import (
+    among,
+    require_device,
+    require_json,
+    require_model,
+    require_prompts,
+)
 from analyses.common.opening import open_model
 from analyses.common.shell import (
     Device,
@@ -167,7 +173,9 @@ def main(
     seed: Seed = 0,
     out: Out = Path("out/head_scores"),
     prompts: PromptsFile = None,
-    by: Annotated[str, typer.Option(help=f"Score that the table is sorted by: one of {', '.join(SCORES)}.")] = "induction",
+    by: Annotated[
+        str, typer.Option(help=f"Score that the table is sorted by: one of {', '.join(SCORES)}.")
+    ] = "induction",
     device: Device = None,
 ) -> None:
     """Where every head looks and what it copies: heat maps and a table."""

@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import interp
-from analyses.common.choices import among, require_device, require_json, require_lens, require_model, require_prompts
+from analyses.common.choices import (
+    among,
+    require_device,
+    require_json,
+    require_lens,
+    require_model,
+    require_prompts,
+)
 from analyses.common.opening import open_model
 from analyses.common.shell import (
     Device,

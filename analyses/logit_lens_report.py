@@ -66,9 +66,9 @@ def of_task(task: Task, means: dict[str, dict[str, xr.Dataset]]) -> Section:
     """The lens at the last token of prompts with an answer."""
 
     def lines(title: str, **shown: xr.Dataset) -> Any:
-        return interp.plots.lens_lines({name.replace("_", " "): of for name, of in shown.items()}).update_layout(
-            title_text=title
-        )
+        return interp.plots.lens_lines(
+            {name.replace("_", " "): of for name, of in shown.items()}
+        ).update_layout(title_text=title)
 
     post, mid = means["resid_post"], means["resid_mid"]
     rows = [

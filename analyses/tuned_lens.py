@@ -134,11 +134,11 @@ def _text(
 
     length = min(LENGTH, model.config.n_ctx)
     if text is not None:
-        return interp.lens.text_batches(
-            model, text, length=length, rows=BATCH_ROWS, seed=seed
-        )
+        return interp.lens.text_batches(model, text, length=length, rows=BATCH_ROWS, seed=seed)
     if model.name != "mini":
-        return interp.lens.text_batches(model, _own_text(model, length, seed), rows=BATCH_ROWS, seed=seed)
+        return interp.lens.text_batches(
+            model, _own_text(model, length, seed), rows=BATCH_ROWS, seed=seed
+        )
     streams = [
         interp.training.Batches(
             model.tokenizer,
