@@ -213,9 +213,10 @@ def labelled(
     groups = getattr(task, "group", None)  # a text has none
     if groups is not None and "prompt" in ranges:
         ranges["group"] = ("prompt", np.array(groups))
+    weights = getattr(model, "fingerprint", None)  # attention weights alone have none
     asked = {
         "model": model.name,
-        "model_fingerprint": getattr(model, "fingerprint", ""),
+        "model_fingerprint": "" if weights is None else weights(),
         "task": getattr(task, "name", ""),
         "prompts": getattr(task, "fingerprint", ""),
         "versions": versions(),
