@@ -22,7 +22,7 @@ from torch import Tensor
 
 from interp.model import AttentionWeights, HookedGPT2
 from interp.model._lens import FactoredMatrix
-from interp.parts import Head, as_head, require_in_model
+from interp.parts import NodeLike, as_head, require_in_model
 from interp.runs.arguments import count, require_finite, token_texts, wide
 
 Weights = HookedGPT2 | AttentionWeights
@@ -65,7 +65,7 @@ def qk_matrices(model: Weights, *, fold_layer_norm: bool = True) -> FactoredMatr
 
 
 def ov_directions(
-    model: HookedGPT2, head: Head | tuple[int, int] | str, *, n: int = 5, k: int = 8
+    model: HookedGPT2, head: NodeLike, *, n: int = 5, k: int = 8
 ) -> pd.DataFrame:
     """What a head reads and writes along its strongest OV directions, as tokens.
 
@@ -91,7 +91,7 @@ def ov_directions(
 
 
 def qk_directions(
-    model: HookedGPT2, head: Head | tuple[int, int] | str, *, n: int = 5, k: int = 8
+    model: HookedGPT2, head: NodeLike, *, n: int = 5, k: int = 8
 ) -> pd.DataFrame:
     """What looks for what along a head's strongest QK directions, as tokens.
 
@@ -139,7 +139,7 @@ def weights_of(model: Weights, fold_layer_norm: bool) -> AttentionWeights:
 @torch.inference_mode()
 def _directions(
     model: HookedGPT2,
-    head: Head | tuple[int, int] | str,
+    head: NodeLike,
     n: int,
     k: int,
     matrices: Callable[[Weights], FactoredMatrix],
