@@ -110,9 +110,13 @@ def run(
     ]
     numbers: dict[str, object] = {"rollout": _by_layer(rollout), "flow": _by_layer(flow)}
     sharpest = choices.names(sharpest_heads(patterns, SHOWN))
+    n_tokens = patterns.sizes["key"]
     lead = (
-        f"In this text of {patterns.sizes['key']} tokens the heads of {loaded.name} that look most "
+        f"In this text of {n_tokens} tokens the heads of {loaded.name} that look most "
         f"sharply at one earlier token are {sharpest}."
+        if n_tokens > 2
+        else f"This text of {n_tokens} token{'s' if n_tokens > 1 else ''} is too short for a head "
+        "to look at an earlier token that is not the first."
     )
     if between is not None:
         rows = looked_at_most(between)

@@ -56,7 +56,8 @@ def tune(
 
     Raises:
         ValueError: there are no steps, the learning rate is not positive, a batch holds no token
-            ids of the model, its numbers are not finite, training diverged, or the model has hooks of the caller's.
+            ids of the model, its numbers are not finite, training diverged, or the model has hooks
+            of the caller's.
     """
     require_no_hooks(model, "tune")
     count(steps, "steps", 1)
