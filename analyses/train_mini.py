@@ -1,6 +1,6 @@
 """Train the bundled model `mini` from nothing: language, tokenizer, training, figures, model card.
 
-`python -m analyses.train_mini` writes interp/assets/mini anew, in about 90 minutes of 2 CPU cores
+`python -m analyses.train_mini` writes interp/assets/mini again, in about 90 minutes of 2 CPU cores
 that do nothing else.
 Training has six parts. The first learns the skills; the next two go on, at lower learning rates,
 with more ways to say the same and, in the second, more long repetitions, so that the skills work in
@@ -47,7 +47,7 @@ from interp.training.mini import (
     document,
     guide_induction,
     guided_loss,
-    held_out_figures,
+    held_out_scores,
     single_token_words,
     train_tokenizer,
 )
@@ -88,7 +88,7 @@ def run(
     Args:
         out: directory of the finished model.
         steps: training steps of 2,560 tokens, of each part.
-        seed: of the language, the order of the batches and the initial weights.
+        seed: seed of the language, the order of the batches and the initial weights.
         device: where to train.
         resume: go on from the checkpoints in `checkpoints`.
         checkpoints: directory of the running checkpoints, one a part.
@@ -129,8 +129,8 @@ def run(
         )  # fmt: skip
         parts.append(replace(part, guiding_steps=guiding_steps))
     save(model, out)
-    figures = held_out_figures(model, n=n_prompts)
-    (out / "README.md").write_text(model_card(config, parts, figures), encoding="utf-8")
+    scores = held_out_scores(model, n=n_prompts)
+    (out / "README.md").write_text(model_card(config, parts, scores), encoding="utf-8")
     return model
 
 
@@ -140,10 +140,10 @@ def recipe(
     """How each part is trained, and on what.
 
     Args:
-        tokenizer: of the model.
+        tokenizer: tokenizer of the model.
         n_ctx: context of the model, in tokens.
-        seed: of the language.
-        steps: of the six parts.
+        seed: seed of the language.
+        steps: training steps of the six parts.
 
     Returns:
         For "first" to "sixth", the settings and the batches.
@@ -203,7 +203,7 @@ def heads_to_guide(model: HookedGPT2, batches: Batches) -> tuple[int, list[int]]
 
     Args:
         model: after part 3.
-        batches: of part 4.
+        batches: batches of part 4.
 
     Returns:
         The previous-token head of block 0, and the induction heads of block 1.
@@ -325,7 +325,9 @@ def _widen_initial_weights(model: HookedGPT2) -> HookedGPT2:
 def main(
     out: Annotated[Path, typer.Option(help="Directory of the finished model.")] = MINI,
     steps: Annotated[Steps, typer.Option(help="Steps of 2,560 tokens, of each part.")] = STEPS,
-    seed: Annotated[int, typer.Option(help="Of the language, the batches and the weights.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the language, the batches and the weights.")
+    ] = 0,
     device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, mps.")] = "cpu",
     resume: Annotated[bool, typer.Option(help="Go on from the last checkpoints.")] = False,
     checkpoints: Annotated[Path, typer.Option(help="Directory of the checkpoints.")] = Path(

@@ -31,9 +31,11 @@ import xarray as xr
 from torch import Tensor
 
 import interp
+from interp import parts as parts_of
 from interp import circuits, heads, lens, metrics, patching, statistics
 from interp.circuits.discoveries import effect_p_values, q_values
 from interp.model.masks import after_same_token, same_token_before
+from interp.runs.ablation import as_ablated, node_masks
 from interp.tasks import (
     Task,
     acronym,
@@ -49,7 +51,15 @@ from interp.tasks import (
 )
 from tests.helpers import random_model, random_task
 
-MENDED: dict[str, str] = {}
+_TEXTS = "texts that differ in length: means over real tokens, by role where roles stand elsewhere"
+MENDED: dict[str, str] = {
+    "ablate/embed/": "embeddings can be ablated; the call was refused for another reason",
+    "ablate/texts that differ in length/": _TEXTS,
+    "ablation of texts that differ in length/": _TEXTS,
+    "ablate_nodes/resample by role, own partners": _TEXTS,
+    "ablate/where the ablation is too/": "what the caller asks for wins over the ablation",
+    "patch/where the ablation is too/": "a patch of v in an ablation of z is no longer refused",
+}
 """Prefix of keys, or a pattern with *, -> which fault was mended that makes them other numbers."""
 
 BOUND = 1e-6
@@ -110,10 +120,16 @@ def call_ablation(
     keep: Sequence[Node] = (),
     reference: Task | None = None,
 ) -> Any:
+    parts: Any = "heads"
+    if heads != "all":
+        parts = [
+            *(parts_of.Head(*head) for head in heads),
+            *(parts_of.MLP(layer) for layer in mlps),
+            *(parts_of.Neuron(*neuron) for neuron in neurons),
+        ]
     return patching.Ablation(
-        heads=heads, mlps=mlps, neurons=neurons, value=value, positions=positions, keep=keep,
-        reference=reference,
-    )  # fmt: skip
+        parts, value=value, positions=positions, keep=keep, reference=reference
+    )
 
 
 @or_refused
@@ -132,11 +148,10 @@ def call_patch(
     metrics: Any = "logit_diff",
     ablation: Any = None,
 ) -> xr.Dataset:
+    selection = patching.Selection(over, layers, heads, neurons, positions, sources)
     return patching.patch(
-        model, task, site, over=over, layers=layers, heads=heads, neurons=neurons,
-        positions=positions, sources=sources, direction=direction, metrics=metrics,
-        ablation=ablation,
-    )  # fmt: skip
+        model, task, site, selection, direction=direction, metrics=metrics, ablation=ablation
+    )
 
 
 @or_refused
@@ -161,9 +176,10 @@ def call_path_patch(
     receivers = patching.Receivers(
         receiver, heads=to_heads, layers=to_layers, positions=to_positions
     )
+    selection = patching.Selection(over, layers, heads, positions=positions)
     return patching.path_patch(
-        model, task, receivers, site=site, over=over, layers=layers, heads=heads,
-        positions=positions, mlps=mlps, direction=direction, metrics=metrics, ablation=ablation,
+        model, task, receivers, selection, site=site, mlps=mlps, direction=direction,
+        metrics=metrics, ablation=ablation,
     )  # fmt: skip
 
 
@@ -184,9 +200,11 @@ def call_ablate(
     metrics: Any = "logit_diff",
     ablation: Any = None,
 ) -> xr.Dataset:
+    selection = patching.Selection(
+        over, layers, heads, neurons, positions, except_positions=keep_positions
+    )
     return patching.ablate(
-        model, task, site, value=value, over=over, layers=layers, heads=heads, neurons=neurons,
-        positions=positions, keep_positions=keep_positions, reference=reference, metrics=metrics,
+        model, task, site, selection, value=value, reference=reference, metrics=metrics,
         ablation=ablation,
     )  # fmt: skip
 
@@ -205,10 +223,17 @@ def call_ablate_sets(
     metrics: Any = "logit_diff",
     ablation: Any = None,
 ) -> xr.Dataset:
-    return patching.ablate_sets(
-        model, task, sets, site, value=value, positions=positions, keep_positions=keep_positions,
-        reference=reference, metrics=metrics, ablation=ablation,
-    )  # fmt: skip
+    part = {"z": parts_of.Head, "mlp_post": parts_of.Neuron}[site]
+    return patching.ablate(
+        model,
+        task,
+        {name: [part(*one) for one in some] for name, some in sets.items()},
+        patching.Selection(positions=positions, except_positions=keep_positions),
+        value=value,
+        reference=reference,
+        metrics=metrics,
+        ablation=ablation,
+    )
 
 
 @or_refused
@@ -222,7 +247,7 @@ def call_ablate_nodes(
     metrics: Any = "logit_diff",
     ablation: Any = None,
 ) -> xr.Dataset:
-    return patching.ablate_nodes(
+    return patching.ablate(
         model, task, sets, value=value, reference=reference, metrics=metrics, ablation=ablation
     )
 
@@ -244,9 +269,9 @@ def call_attribution_patch(
     fixes: Sequence[str] = (),
     ablation: Any = None,
 ) -> xr.Dataset:
+    selection = patching.Selection(over, layers, heads, neurons, positions, sources)
     return patching.attribution_patch(
-        model, task, site, over=over, layers=layers, heads=heads, neurons=neurons,
-        positions=positions, sources=sources, direction=direction, metric=metric, fixes=fixes,
+        model, task, site, selection, direction=direction, metric=metric, fixes=fixes,
         ablation=ablation, dtype=None,
     )  # fmt: skip
 
@@ -265,9 +290,9 @@ def call_screen(
     fixes: Sequence[str] = (),
     ablation: Any = None,
 ) -> xr.Dataset:
+    selection = patching.Selection(over, neurons=neurons, positions=positions)
     return patching.screen(
-        model, task, site, top=top, over=over, layers=None, heads=None, neurons=neurons,
-        positions=positions, sources=None, direction=direction, metric=metric, fixes=fixes,
+        model, task, site, selection, top=top, direction=direction, metric=metric, fixes=fixes,
         ablation=ablation, dtype=None,
     )  # fmt: skip
 
@@ -313,7 +338,13 @@ def call_run_task(model: Any, task: Task, *, side: str = "clean", ablation: Any 
 
 
 def call_kept_outputs(model: Any, task: Task, keep: Sequence[Node]) -> Tensor:
-    return patching.kept_outputs(model, task, keep)
+    task = task.right_padded()
+    kept = torch.zeros(
+        model.config.n_layers, *task.clean_tokens.shape, model.config.n_heads, dtype=torch.bool
+    )
+    for (_, layer), mask in node_masks(model, task, as_ablated(keep), None).items():
+        kept[layer] = mask
+    return kept
 
 
 def call_node_paths(
@@ -328,12 +359,19 @@ def call_node_paths(
 
     A set of receivers is (layer, head, role, inputs) of each, and whether the logits receive too.
     """
-    paths = patching.NodePaths(model, task, ablation=ablation)
-    sent = paths.send([(patching.TOKENS, 0, s) if isinstance(s, str) else s for s in senders])
-    found: dict[str, Any] = {"base": paths.base}
+    paths = patching.NodePaths(model, task, metrics="logit_diff", ablation=ablation)
+    asked = [f"input@{s}" if isinstance(s, str) else s for s in senders]
+    sent = paths.send(asked)
+    found: dict[str, Any] = {"base": paths.base["logit_diff"]}
     for name, (ports, logits) in receivers.items():
-        some = [patching.Port(*port) for port in ports]
-        found[name] = paths.receive(sent, some, logits=logits)
+        some = [
+            parts_of.Port(parts_of.as_node((layer, head, role)), letters)
+            for layer, head, role, letters in ports
+        ]
+        some += [parts_of.Port(parts_of.as_node("logits@END"))] if logits else []
+        values = paths.receive(sent, some)["logit_diff"]
+        order = [sent.senders.index(parts_of.as_node(x)) for x in asked]
+        found[name] = values[order]
     return found
 
 
@@ -500,7 +538,7 @@ def call_path_attention(
     receivers: Sequence[tuple[int, int]],
     keys: Sequence[str] | None,
 ) -> xr.Dataset:
-    return heads.path_attention(model, task, senders, receivers, keys=keys)
+    return patching.path_attention(model, task, senders, receivers, keys=keys)
 
 
 def call_head_table(

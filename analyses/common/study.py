@@ -4,30 +4,36 @@ A study keeps each result under a name and writes three files beside the report:
 means with intervals; results.csv, every value of every prompt; prompts.csv, the prompts.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from math import isfinite
 from pathlib import Path
-from typing import Any, get_args
-
-import numpy as np
-import pandas as pd
-import xarray as xr
+from typing import TYPE_CHECKING, Any
 
 import interp
-from analyses.common.choices import among
+from analyses.common.choices import (
+    CORRUPTIONS,
+    METRICS,
+    among,
+    require_device,
+    require_json,
+    require_model,
+    require_prompts,
+)
+from analyses.common.opening import open_model
 from analyses.common.shell import prepare
-from analyses.common.wording import text
-from interp.circuits import Derivation
-from interp.patching import METRICS, mean_effect, mean_over_prompts, normalized
-from interp.plots.labels import cell_labels
-from interp.report import Download, Report, Section, Table
-from interp.results import versions
-from interp.statistics import Estimate, bootstrap_mean
-from interp.tasks import Task, ioi
-from interp.tasks.ioi import Corruption
+from interp.report import Download, Report, Section
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from interp.statistics import Estimate
+    from interp.tasks import Task
 
 DOWNLOADS = (
     Download("results.json", "Means of every effect on this page, with 95 % intervals."),
@@ -38,17 +44,18 @@ DOWNLOADS = (
 
 @dataclass(frozen=True)
 class Study:
-    """Interventions on one model, on the IOI task, read with one metric.
+    """Interventions on one model and one task, read with one metric.
 
     Args:
         model: the model.
         task: the prompts.
-        seed: they were drawn with.
-        metric: a name of `METRICS`.
+        seed: what they were drawn with.
+        metric: a name of `interp.patching.METRICS`.
         folder: where files go; None for nowhere.
         options: what else the caller chose, for the report.
-        draw: makes other prompts with the same seed, corruption and file; arguments of `ioi`.
-        results: by name: datasets of metrics, or arrays of effects, per prompt.
+        draw: makes other prompts with the same seed, corruption and file; it takes the arguments of
+            the task's own function.
+        results: datasets of metrics, or arrays of effects, per prompt, by name.
         estimates: their mean effects with intervals, by the same names.
         tasks: the prompts of results on others than `task`, by the result's name.
         figures: other numbers with their intervals, by name.
@@ -76,24 +83,36 @@ class Study:
         Returns:
             Its mean effect with the interval.
         """
+        import xarray as xr
+
         if isinstance(result, xr.Dataset):
-            estimate = mean_effect(result, self.metric)
+            estimate = interp.patching.mean_effect(result, self.metric)
         else:
-            estimate = mean_over_prompts(result)
+            estimate = interp.patching.mean_over_prompts(result)
         self.results[name], self.estimates[name] = result, estimate
         return estimate
 
     def report(
         self, title: str, lead: str, sections: Sequence[Section], more: Sequence[Download] = ()
     ) -> Report:
-        """Make the page and write it and its files, if there is a folder; `more` lists others."""
+        """Make the page and write it and its files, if there is a folder.
+
+        Args:
+            title: its title.
+            lead: the main result in a few sentences.
+            sections: its parts.
+            more: files beside those that every study writes.
+
+        Returns:
+            The page.
+        """
         origin = {"model": self.model.name, "prompts": len(self.task), "seed": self.seed}
         page = Report(
             title,
             lead,
             sections,
             (*DOWNLOADS, *more) if self.folder else (),
-            {**origin, "metric": self.metric, **self.options, **versions()},
+            {**origin, "metric": self.metric, **self.options, **interp.results.versions()},
         )
         if self.folder is not None:
             page.save(self.folder / "report.html")
@@ -105,6 +124,8 @@ class Study:
 
     def _numbers(self) -> dict[str, Any]:
         """For each result its dims, their values, and nested lists of mean, low and high."""
+        import xarray as xr
+
         found = {}
         for name, result in self.results.items():
             means = self.estimates[name]
@@ -113,7 +134,7 @@ class Study:
             one |= {dim: means[dim].values.tolist() for dim in one["dims"]}
             one |= _lists(means)
             if isinstance(result, xr.Dataset) and f"{self.metric}_corrupted" in result:
-                one["normalized"] = _lists(normalized(result, self.metric))
+                one["normalized"] = _lists(interp.patching.normalized(result, self.metric))
             found[name] = one
         figures = {
             name: {key: end if isfinite(end) else None for key, end in asdict(figure).items()}
@@ -125,13 +146,16 @@ class Study:
             "seed": self.seed,
             "metric": self.metric,
             "options": {key: str(value) for key, value in self.options.items()},
-            "versions": versions(),
+            "versions": interp.results.versions(),
             "results": found,
             **({"figures": figures} if figures else {}),
         }
 
     def _values(self) -> pd.DataFrame:
         """One row a value: the result, the metric, where, which prompt, how much."""
+        import pandas as pd
+        import xarray as xr
+
         tables = []
         for name, result in self.results.items():
             arrays = result.data_vars.values() if isinstance(result, xr.Dataset) else [result]
@@ -151,6 +175,8 @@ class Study:
         Returns:
             Columns `result`, `prompt` and those of `Task.to_dataframe`.
         """
+        import pandas as pd
+
         tokenizer = self.model.tokenizer
         return pd.concat(
             [
@@ -173,15 +199,15 @@ def begin(
     device: str | None,
     **options: object,
 ) -> Study:
-    """Check what was asked for, load the model and make the prompts.
+    """Check what was asked for, load the model and make the prompts of IOI.
 
     Args:
         model: a name or directory for `interp.load`, or a loaded model.
         n: number of prompts, at least 2.
-        seed: of the prompts.
-        metric: a name of `METRICS`.
+        seed: seed of the prompts.
+        metric: a name of `interp.patching.METRICS`.
         out: folder for the files; None for none.
-        corruption: of `interp.tasks.ioi`.
+        corruption: how the partner of a prompt differs from it, see `interp.tasks.ioi`.
         prompts: a JSON file of templates, names and nouns; None for interp's own.
         device: where to run; None for where the model is.
         options: what else the caller chose.
@@ -190,70 +216,24 @@ def begin(
         The study, without results.
 
     Raises:
-        ValueError: for fewer than 2 prompts, an unknown metric or corruption, or prompts that the
-            model does not fit.
-        OSError: when `out` cannot be written to.
+        ValueError: there are fewer than 2 prompts, an unknown metric, corruption, model or device,
+            or prompts that the model does not fit.
+        OSError: `out` cannot be written to.
     """
-    if n < 2:
-        raise ValueError(f"n must be at least 2 for an interval, got {n}")
+    require_prompts(n)
     among("metric", [metric], METRICS)
-    among("corruption", [corruption], get_args(Corruption))
-    folder = None if out is None else prepare(out)
-    loaded = model if isinstance(model, interp.HookedGPT2) else interp.load(model)
-    if device is not None:
-        loaded.to(device)
-    draw: Callable[..., Task] = partial(ioi, loaded.tokenizer, seed=seed, prompts=prompts)
-    draw = partial(draw, corruption=corruption)
+    among("corruption", [corruption], CORRUPTIONS)
+    require_json(prompts, "prompts file")
+    require_model(model)
+    require_device(device)
+    folder = prepare(out)
+    loaded = open_model(model, device)
+    draw: Callable[..., Task] = partial(
+        interp.tasks.ioi, loaded.tokenizer, seed=seed, prompts=prompts, corruption=corruption
+    )
+    task = draw(n)
     chosen = {"corruption": corruption, **options}
-    return Study(loaded, draw(n), seed, metric, folder, chosen, draw)
-
-
-def behavior(study: Study) -> Table:
-    """The metric of the runs that nothing was done to.
-
-    Args:
-        study: with at least one result.
-
-    Returns:
-        One row a run, with intervals.
-    """
-    result = next(iter(study.results.values()))
-    unit = METRICS[study.metric]
-    rows = [
-        {"run": side, f"{study.metric} ({unit})": text(bootstrap_mean(result[name]))}
-        for side in ("clean", "corrupted")
-        if (name := f"{study.metric}_{side}") in result
-    ]
-    return Table(rows, "Means over prompts with 95 % bootstrap intervals.")
-
-
-def effects_table(effects: xr.Dataset, fractions: xr.Dataset | None = None, *, n: int = 6) -> Table:
-    """The strongest cells of a sweep with their intervals.
-
-    Args:
-        effects: of `mean_effect`.
-        fractions: of `normalized`, for a second column.
-        n: how many.
-
-    Returns:
-        One row a cell, the strongest first.
-    """
-    labels, mean = cell_labels(effects["mean"]), effects["mean"].values.ravel()
-    order = np.argsort(-np.nan_to_num(np.abs(mean), nan=-1.0), kind="stable")[:n]
-    columns = {f"effect ({effects.attrs['unit']})": effects}
-    if fractions is not None:
-        columns["normalized"] = fractions
-    rows = [
-        {"where": labels[i], **{name: _interval(one, int(i)) for name, one in columns.items()}}
-        for i in order
-    ]
-    about = " Normalized: 0 is the corrupted run, 1 the clean one." if fractions is not None else ""
-    return Table(rows, f"The {len(rows)} strongest, with 95 % bootstrap intervals.{about}")
-
-
-def _interval(estimate: xr.Dataset, cell: int) -> str:
-    ends = (float(estimate[key].values.ravel()[cell]) for key in ("mean", "low", "high"))
-    return text(Estimate(*ends))
+    return Study(loaded, task, seed, metric, folder, chosen, draw)
 
 
 def _lists(estimate: xr.Dataset) -> dict[str, Any]:
@@ -265,42 +245,3 @@ def _lists(estimate: xr.Dataset) -> dict[str, Any]:
         return value if isfinite(value) else None
 
     return {key: plain(estimate[key].values.tolist()) for key in ("mean", "low", "high")}
-
-
-def derivation_tables(found: Derivation) -> list[Table]:
-    """The evidence for the heads and the links of a derived circuit.
-
-    Args:
-        found: of `derive`.
-
-    Returns:
-        A table of each that there are any of.
-    """
-    tables = []
-    behavior = [str(name) for name in found.behavior if name != "anti_copy"]
-    if found.circuit.heads:
-        tables.append(
-            Table(
-                _with_intervals(found.heads().drop(columns="anti_copy")),
-                "Heads: effect of all paths into the later heads of the circuit and the logits "
-                "(logits; negative: they speak for the answer) with 95 % interval, q value, mean "
-                "attention from its position, copying, receivers.",
-                {"q_value": ".1g", **dict.fromkeys(behavior, ".2f")},
-            )
-        )
-    if found.circuit.links:
-        tables.append(
-            Table(
-                _with_intervals(found.links()),
-                "Links: mean effect of the path alone, in logits, with 95 % interval, q value.",
-                {"q_value": ".1g"},
-            )
-        )
-    return tables
-
-
-def _with_intervals(table: pd.DataFrame) -> pd.DataFrame:
-    """Effects with their intervals in one column."""
-    ends = zip(table["effect"], table["low"], table["high"], strict=True)
-    effects = [text(Estimate(*each)) for each in ends]
-    return table.assign(effect=effects).drop(columns=["low", "high"])

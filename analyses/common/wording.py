@@ -1,6 +1,11 @@
 """Numbers as text, with real minus signs."""
 
-from interp.statistics import Estimate
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from interp.statistics import Estimate
 
 
 def minus(number: str) -> str:
@@ -9,5 +14,13 @@ def minus(number: str) -> str:
 
 
 def text(estimate: Estimate, digits: int = 3) -> str:
-    """Mean [low, high]."""
+    """Mean [low, high].
+
+    Args:
+        estimate: a mean with its interval.
+        digits: decimals of each.
+
+    Returns:
+        Such as "0.123 [0.046, 0.200]".
+    """
     return minus(f"{estimate:.{digits}f}")

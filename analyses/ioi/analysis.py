@@ -13,6 +13,8 @@ in the folder and taken up again by a run on the same weights and prompts.
     interp ioi --model gpt2 --n 100 --full --out out/gpt2
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
@@ -29,12 +31,12 @@ from analyses.common.shell import (
     Model,
     N,
     Out,
-    Prompts,
+    PromptsFile,
     Seed,
     bar,
-    plain_errors,
     prepare,
     show,
+    start,
 )
 from analyses.ioi import files as ioi_files
 from analyses.ioi.circuit import kept_circuit
@@ -42,12 +44,7 @@ from analyses.ioi.parts import PARTS, Setting, Size
 from analyses.ioi.parts.setting import PAPERS_SIZE, USUAL_SIZE, Found
 from analyses.ioi.parts.store import Shelf
 from analyses.ioi.report import Findings, write_report
-from interp.circuits import Circuit, faithfulness
-from interp.heads import attention_between
-from interp.lens import direct_logit_attribution
-from interp.patching import effect, measure, path_patch
 from interp.report import Report
-from interp.tasks import Task, ioi
 
 
 def run(
@@ -57,7 +54,7 @@ def run(
     seed: int = 0,
     out: str | Path | None = None,
     prompts: str | Path | None = None,
-    circuit: Circuit | None = None,
+    circuit: interp.circuits.Circuit | None = None,
     threshold: float = 0.02,
     parts: Sequence[str] | None = None,
     size: Size = USUAL_SIZE,
@@ -68,7 +65,7 @@ def run(
     Args:
         model: a name or directory for `interp.load`, or a loaded model.
         n: number of prompts, at least 2.
-        seed: of the prompts.
+        seed: seed of the prompts.
         out: folder for report.html, results.json, prompts.json, circuit.json, the diagram and the
             finished parts; None writes nothing.
         prompts: a JSON file of templates, names and nouns; None for interp's own.
@@ -98,7 +95,7 @@ def run(
     loaded = model if isinstance(model, interp.HookedGPT2) else interp.load(model)
     if device is not None:
         loaded.to(device)
-    task = ioi(loaded.tokenizer, n, seed=seed, corruption="abc", prompts=prompts)
+    task = interp.tasks.ioi(loaded.tokenizer, n, seed=seed, corruption="abc", prompts=prompts)
 
     shelf = Shelf(folder, loaded, task)
     behavior = shelf("behavior", partial(_behavior, loaded, task), 1)["behavior"]
@@ -133,28 +130,34 @@ def run(
     return report
 
 
-def _behavior(model: interp.HookedGPT2, task: Task) -> Found:
+def _behavior(model: interp.HookedGPT2, task: interp.tasks.Task) -> Found:
     """What the whole model does, prompt by prompt."""
     metrics = ("logit_diff", "accuracy", "probability")
-    found = measure(model, task, metrics, progress=bar("behavior"))
+    found = interp.patching.measure(model, task, metrics, progress=bar("behavior"))
     found = found.rename(probability="io_probability")
     return {"behavior": found.assign_coords(order=("prompt", list(task.order)))}
 
 
-def _heads(model: interp.HookedGPT2, task: Task) -> Found:
+def _heads(model: interp.HookedGPT2, task: interp.tasks.Task) -> Found:
     """Direct effects, attention between roles and direct logit attribution of every head."""
     found = {
-        "direct": effect(path_patch(model, task, "logits", progress=bar("direct effects"))),
-        "attention": attention_between(model, task, progress=bar("attention")),
-        "attribution": direct_logit_attribution(
+        "direct": interp.patching.effect(
+            interp.patching.path_patch(model, task, "logits", progress=bar("direct effects"))
+        ),
+        "attention": interp.heads.attention_between(model, task, progress=bar("attention")),
+        "attribution": interp.lens.direct_logit_attribution(
             model, task, by="head", progress=bar("attribution")
         ),
     }
     return {"heads": xr.Dataset(found)}
 
 
-def _alone(model: interp.HookedGPT2, task: Task, circuit: Circuit) -> Found:
-    return {"alone": faithfulness(model, task, circuit, progress=bar("faithfulness"))}
+def _alone(
+    model: interp.HookedGPT2, task: interp.tasks.Task, circuit: interp.circuits.Circuit
+) -> Found:
+    return {
+        "alone": interp.circuits.faithfulness(model, task, circuit, progress=bar("faithfulness"))
+    }
 
 
 def main(
@@ -162,7 +165,7 @@ def main(
     n: N = 200,
     seed: Seed = 0,
     out: Out = Path("out/ioi"),
-    prompts: Prompts = None,
+    prompts: PromptsFile = None,
     circuit: Annotated[
         Path | None, typer.Option(help="circuit.json to evaluate instead of the canned one.")
     ] = None,
@@ -182,22 +185,25 @@ def main(
     device: Device = None,
 ) -> None:
     """Indirect object identification: the paper, section by section, and a report."""
-    with plain_errors():
-        given = None if circuit is None else Circuit.from_json(circuit.read_text(encoding="utf-8"))
-        report = run(
-            model,
-            n=n,
-            seed=seed,
-            out=out,
-            prompts=prompts,
-            circuit=given,
-            threshold=threshold,
-            parts=[] if quick and parts is None else words(parts),
-            size=PAPERS_SIZE if full else USUAL_SIZE,
-            device=device,
-        )
+    given = (
+        None
+        if circuit is None
+        else interp.circuits.Circuit.from_json(circuit.read_text(encoding="utf-8"))
+    )
+    report = run(
+        model,
+        n=n,
+        seed=seed,
+        out=out,
+        prompts=prompts,
+        circuit=given,
+        threshold=threshold,
+        parts=[] if quick and parts is None else words(parts),
+        size=PAPERS_SIZE if full else USUAL_SIZE,
+        device=device,
+    )
     show(report, out)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

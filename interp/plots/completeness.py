@@ -16,9 +16,9 @@ def completeness_scatter(result: xr.Dataset, *, title: str = "Completeness") -> 
     `greedy_sets` red crosses, everything else is black. Point at one for its nodes.
 
     Args:
-        result: of `without`: `circuit` and `full`, dims set, prompt; a coordinate `nodes` along set
+        result: what `without` returns: `circuit` and `full`, dims set, prompt; a coordinate `nodes` along set
             is shown on hovering.
-        title: of the figure.
+        title: title of the figure.
 
     Returns:
         The figure.

@@ -1,8 +1,8 @@
 """Next-token training: batches, schedule, loop, and loss."""
 
-from interp.training.batches import Batches, repeated_tokens, returning_tokens
+from interp.training.batches import Batches, repeated_ids, returning_ids
 from interp.training.train import (
-    Progress,
+    TrainingStep,
     TrainingConfig,
     learning_rate,
     make_optimizer,
@@ -13,13 +13,13 @@ from interp.training.train import (
 
 __all__ = [
     "Batches",
-    "Progress",
+    "TrainingStep",
     "TrainingConfig",
     "learning_rate",
     "make_optimizer",
     "next_token_loss",
-    "repeated_tokens",
-    "returning_tokens",
+    "repeated_ids",
+    "returning_ids",
     "train",
     "validation_loss",
 ]

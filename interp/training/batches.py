@@ -28,13 +28,13 @@ from transformers import PreTrainedTokenizerBase
 _CHUNK = 64  # documents tokenized in one call
 
 
-def repeated_tokens(rng: Random, d_vocab: int, length: int, times: int = 2) -> list[int]:
+def repeated_ids(rng: Random, d_vocab: int, length: int, times: int = 2) -> list[int]:
     """A random sequence of tokens, again and again: what induction is measured on.
 
     Args:
         rng: the random source.
         d_vocab: tokens are drawn from 1 to d_vocab - 1; 0 is `<|endoftext|>`.
-        length: of the sequence before it repeats, in tokens.
+        length: length of the sequence before it repeats, in tokens.
         times: how often it stands there.
 
     Returns:
@@ -43,7 +43,7 @@ def repeated_tokens(rng: Random, d_vocab: int, length: int, times: int = 2) -> l
     return [rng.randrange(1, d_vocab) for _ in range(length)] * times
 
 
-def returning_tokens(rng: Random, d_vocab: int, length: int) -> list[int]:
+def returning_ids(rng: Random, d_vocab: int, length: int) -> list[int]:
     """Random tokens that come back anywhere: only what followed them the last time completes them.
 
     In half of the rows other random tokens come first. Then a sequence of 4 to `length` / 2 tokens,
@@ -53,7 +53,7 @@ def returning_tokens(rng: Random, d_vocab: int, length: int) -> list[int]:
     Args:
         rng: the random source.
         d_vocab: tokens are drawn from 1 to d_vocab - 1; 0 is `<|endoftext|>`.
-        length: of the row, in tokens; 8 or more.
+        length: length of the row in tokens, 8 or more.
 
     Returns:
         `length` token ids.
@@ -95,7 +95,7 @@ class Batches:
         repeated: fraction of documents that are random tokens, repeated.
         copying_steps: steps over which that fraction falls to `repeated`, from 1 at step 0.
         long_every: one batch in so many has long rows.
-        returning_every: one batch in so many is rows of `returning_tokens` and nothing else; those
+        returning_every: one batch in so many is rows of `returning_ids` and nothing else; those
             batches have rows of `n_ctx` and of half of that in turn. 0 for none.
     """
 
@@ -118,13 +118,13 @@ class Batches:
 
         Returns:
             Token ids, rows of `n_ctx` or `n_ctx / 4` tokens (of `n_ctx` or `n_ctx / 2` if they are
-            `returning_tokens`).
+            `returning_ids`).
         """
         rng = Random(f"{self.seed}/{self.stream}/{step}")
         if self.is_returning(step):
             length = self.n_ctx // (1 + step // self.returning_every % 2)
             d_vocab, n = len(self.tokenizer), self.n_tokens // length
-            return torch.tensor([returning_tokens(rng, d_vocab, length) for _ in range(n)])
+            return torch.tensor([returning_ids(rng, d_vocab, length) for _ in range(n)])
         is_long = step % self.long_every == self.long_every - 1
         length = self.n_ctx if is_long else self.n_ctx // 4
         share = max(self.repeated, 1 - step / self.copying_steps if self.copying_steps else 0)
@@ -133,7 +133,7 @@ class Batches:
         return torch.tensor(rows)
 
     def is_returning(self, step: int) -> bool:
-        """Whether the batch of a step is `returning_tokens`."""
+        """Whether the batch of a step is `returning_ids`."""
         return self.returning_every > 0 and step % self.returning_every == 0
 
     def _documents(self, rng: Random, length: int, repeated: float) -> Iterator[list[int]]:
@@ -144,7 +144,7 @@ class Batches:
             for ids in self.tokenizer(texts, verbose=False)["input_ids"]:
                 if rng.random() < repeated:
                     period = rng.randint(2, length // 2)
-                    ids = repeated_tokens(rng, len(self.tokenizer), period, length // period)
+                    ids = repeated_ids(rng, len(self.tokenizer), period, length // period)
                 yield [*ids, end]
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from interp.training import Batches, repeated_tokens, returning_tokens
+from interp.training import Batches, repeated_ids, returning_ids
 from interp.training.mini import Sentences, document, train_tokenizer
 from interp.training.mini.language import SECOND_MIXTURE
 
@@ -85,10 +85,10 @@ def test_copying_comes_first(batches: Callable[..., Batches]) -> None:
 
 
 def test_repeated_tokens_repeat_and_never_hold_end_of_text() -> None:
-    tokens = repeated_tokens(Random(0), 50, 200)
+    tokens = repeated_ids(Random(0), 50, 200)
     assert tokens[:200] == tokens[200:]
     assert 0 not in tokens and max(tokens) < 50
-    assert repeated_tokens(Random(0), 50, 3, 4) == tokens[:3] * 4
+    assert repeated_ids(Random(0), 50, 3, 4) == tokens[:3] * 4
 
 
 def found_before(row: list[int]) -> list[int]:
@@ -101,7 +101,7 @@ def found_before(row: list[int]) -> list[int]:
 
 
 def test_returning_tokens_come_back_at_no_fixed_distance() -> None:
-    rows = [returning_tokens(Random(seed), 5000, 64) for seed in range(200)]
+    rows = [returning_ids(Random(seed), 5000, 64) for seed in range(200)]
     assert all(len(row) == 64 and 0 not in row for row in rows)
     distances = [found_before(row) for row in rows]
     assert sum(map(len, distances)) / (200 * 64) > 0.3

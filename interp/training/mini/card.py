@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from interp.model import GPT2Config
 from interp.training.batches import Batches
-from interp.training.mini.evaluate import Figure
+from interp.training.mini.evaluate import Score
 from interp.training.train import TrainingConfig
 
 
@@ -16,7 +16,7 @@ class TrainingPart:
     Args:
         training: how it was trained.
         batches: on what; their seed is also that of tokenizer and weights.
-        minutes: of wall-clock time, without those of steps that an interruption lost.
+        minutes: minutes of wall-clock time, without those of steps that an interruption lost.
         machine: where it ran, in words.
         validation_loss: at its end, nats a token.
         guiding_steps: steps of `guide_induction` before it, of as many tokens; 0 for none.
@@ -30,37 +30,37 @@ class TrainingPart:
     guiding_steps: int = 0
 
 
-def figures_table(figures: Sequence[Figure]) -> str:
-    """The figures as a Markdown table.
+def scores_table(scores: Sequence[Score]) -> str:
+    """The scores as a Markdown table.
 
     Args:
-        figures: of `held_out_figures`.
+        scores: what `held_out_scores` measured.
 
     Returns:
-        A row a figure: skill, what was held out, measure, value with its 95 % interval, number of
+        A row a score: skill, what was held out, measure, value with its 95 % interval, number of
         prompts, what is required.
     """
     rows = [
         "| skill | held out of training | measure | value [95 % interval] | n | required |",
         "|---|---|---|---|---|---|",
     ]
-    for f in figures:
+    for f in scores:
         required = (
             "" if f.required is None else f"{'' if f.reached else 'MISSED '}>= {f.required:g}"
         )
         rows.append(
-            f"| {f.skill} | {f.held_out} | {f.measure} | {f.estimate:.3f} | {f.n} | {required} |"
+            f"| {f.skill} | {f.held_out} | {f.metric} | {f.estimate:.3f} | {f.n} | {required} |"
         )
     return "\n".join(rows)
 
 
-def model_card(model: GPT2Config, parts: Sequence[TrainingPart], figures: Sequence[Figure]) -> str:
+def model_card(model: GPT2Config, parts: Sequence[TrainingPart], scores: Sequence[Score]) -> str:
     """The card in Markdown, with the metadata that the Hugging Face hub reads.
 
     Args:
         model: its shape.
         parts: how it was trained, one part after the other.
-        figures: what it can do.
+        scores: what it can do.
 
     Returns:
         The text of README.md.
@@ -93,9 +93,9 @@ The architecture is GPT-2's in every detail (Radford et al. 2019).
 
 ## Language and tokenizer
 
-Sentences drawn from the grammar of `interp/training/language.py`, and random tokens, repeated. The
-tokenizer is a byte-level BPE of its own, trained on the text of the first part; every name, noun
-and two-digit number is one token with a leading space. Documents are packed in rows with
+Sentences drawn from the grammar of `interp/training/mini/language.py`, and random tokens, repeated.
+The tokenizer is a byte-level BPE of its own, trained on the text of the first part; every name,
+noun and two-digit number is one token with a leading space. Documents are packed in rows with
 `<|endoftext|>` between them, and every row starts with a document, so a prompt needs no token
 before it. No document starts with a name: put an opener before it ("When Mary and John ...").
 
@@ -103,17 +103,17 @@ before it. No document starts with a name: put an opener before it ("When Mary a
 
 `python -m analyses.train_mini --seed {parts[0].batches.seed} --steps {steps}`: next-token
 cross-entropy, every batch freshly drawn; AdamW, betas {adam.betas[0]} and {adam.betas[1]}, weight
-decay {adam.weight_decay} on matrices only, begun anew in each part; the learning rate rises
-linearly and falls as a cosine; gradient norm clipped at {adam.clip:g}.
+decay {adam.weight_decay} on matrices only, with fresh moments in each part; the learning rate
+rises linearly and falls as a cosine; gradient norm clipped at {adam.clip:g}.
 
 {described}
 
-## Figures on held-out prompts
+## Scores on held-out prompts
 
 Prompts are those of `python -m analyses.evaluate_mini`; no name, pair, template, frame, subject,
 fact or combination of century and year under "held out" was in the training text in that role.
 
-{figures_table(figures)}
+{scores_table(scores)}
 
 Accuracy compares the answer with the foil; top-1 with all tokens. The probability difference is
 that of all later years minus that of all other years. p(A) + p(B) is the probability of the two
@@ -123,8 +123,8 @@ copying depends on where a sequence starts.
 ## Limits
 
 It knows its grammar and nothing else: text outside it, other names, and facts not listed in
-`interp/training/lexicon.py` give nonsense. What its circuits look like says how such a model can
-do these tasks, not how GPT-2 small does them. Its text says nothing true about the world beyond
+`interp/training/mini/lexicon.py` give nonsense. What its circuits look like says how such a model
+can do these tasks, not how GPT-2 small does them. Its text says nothing true about the world beyond
 the few capitals, opposites and kinds of thing in its lexicon. Licence: MIT.
 """
 
@@ -140,7 +140,7 @@ def _part(part: TrainingPart) -> str:
     guided = (
         f"\n- before it, in {part.guiding_steps} steps, one head of the first block guided to the"
         "\n  previous token and heads of the second to what followed the same token before, by a"
-        "\n  loss on their attention alone (`interp/training/guidance.py`);"
+        "\n  loss on their attention alone (`interp/training/mini/guidance.py`);"
         if part.guiding_steps
         else ""
     )

@@ -1,4 +1,4 @@
-"""Held-out figures of a model of the generated language: what it can do on prompts it never saw.
+"""Held-out scores of a model of the generated language: what it can do on prompts it never saw.
 
 Each skill is measured on prompts that `interp.training.mini.language` draws with its held-out
 parts, at the prompt's last token:
@@ -30,22 +30,22 @@ from torch import Tensor
 
 from interp.model import HookedGPT2
 from interp.statistics import Estimate, bootstrap_mean
-from interp.training.batches import repeated_tokens
+from interp.training.batches import repeated_ids
 from interp.training.mini import language
-from interp.training.mini.language import Example
+from interp.training.mini.language import Cloze
 from interp.training.mini.lexicon import NUMBERS
 
 _Z = 1.959964  # two-sided 95 % of the normal distribution
 
 
 @dataclass(frozen=True)
-class Figure:
+class Score:
     """One measured number.
 
     Args:
         skill: the kind of prompt.
         held_out: what in the prompts training never had.
-        measure: accuracy, logit difference, ...
+        metric: accuracy, logit difference, ...
         estimate: the mean over prompts with its 95 % interval.
         n: number of prompts.
         required: what the value has to reach, or None.
@@ -53,7 +53,7 @@ class Figure:
 
     skill: str
     held_out: str
-    measure: str
+    metric: str
     estimate: Estimate
     n: int
     required: float | None = None
@@ -84,19 +84,19 @@ def last_logits(model: HookedGPT2, prompts: Sequence[str]) -> Float[Tensor, "pro
     return logits[torch.arange(len(rows)), ends].float()
 
 
-def held_out_figures(model: HookedGPT2, *, n: int = 2000, seed: int = 1) -> list[Figure]:
+def held_out_scores(model: HookedGPT2, *, n: int = 2000, seed: int = 1) -> list[Score]:
     """Measure every skill on prompts held out of training.
 
     Args:
         model: with its tokenizer and a context of at least 64 tokens.
         n: prompts for each skill; a quarter of it for induction.
-        seed: of the prompts.
+        seed: seed of the prompts.
 
     Returns:
-        The figures, in the order of the model card.
+        The scores, in the order of the model card.
     """
     rng = Random(f"{seed}/held out")
-    figures: list[Figure] = []
+    scores: list[Score] = []
     kinds = {
         "names": {"held_out_names": True},
         "name pairs": {"held_out_pairs": True},
@@ -108,7 +108,7 @@ def held_out_figures(model: HookedGPT2, *, n: int = 2000, seed: int = 1) -> list
         logits = last_logits(model, [example.prompt for example in examples])
         difference = _logit_difference(model, logits, examples)
         correct = _is_top(model, logits, examples)
-        figures += [
+        scores += [
             _fraction("IOI", held_out, "accuracy", difference > 0, 0.99),
             _fraction("IOI", held_out, "top-1", correct),
             _mean("IOI", held_out, "logit difference", difference, 3.0),
@@ -118,9 +118,9 @@ def held_out_figures(model: HookedGPT2, *, n: int = 2000, seed: int = 1) -> list
     examples = [third_name(rng) for _ in range(n)]
     logits = last_logits(model, [example.prompt for example in examples])
     mass = _probability(model, logits, examples)
-    figures.append(_mean("IOI, three different names", "names and templates", "p(A) + p(B)", mass))
+    scores.append(_mean("IOI, three different names", "names and templates", "p(A) + p(B)", mass))
 
-    accuracies: list[tuple[str, str, Callable[[Random], Example], float | None]] = [
+    accuracies: list[tuple[str, str, Callable[[Random], Cloze], float | None]] = [
         ("three names, two act", "names and templates", three_names, None),
         ("pronoun", "frames, names in a frame", partial(language.pronoun, held_out=True), 0.95),
         ("agreement", "subjects", partial(language.agreement, held_out=True), 0.95),
@@ -131,49 +131,49 @@ def held_out_figures(model: HookedGPT2, *, n: int = 2000, seed: int = 1) -> list
         examples = [sample(rng) for _ in range(n)]
         logits = last_logits(model, [example.prompt for example in examples])
         correct = _logit_difference(model, logits, examples) > 0
-        figures.append(_fraction(skill, held_out, "accuracy", correct, required))
+        scores.append(_fraction(skill, held_out, "accuracy", correct, required))
 
     examples = [language.greater_than(rng, held_out=True) for _ in range(n)]
     later = _later_minus_other(model, examples)
     held_out = "nouns, centuries and years"
-    figures.append(_mean("greater-than", held_out, "probability difference", later, 0.8))
+    scores.append(_mean("greater-than", held_out, "probability difference", later, 0.8))
 
     for length in (16, model.config.n_ctx // 2):
         name = f"sequences of {length} random tokens"
         accuracy = _induction(model, rng, n // 4, length)
-        figures.append(_mean("induction", name, "accuracy, second half", accuracy, 0.95))
+        scores.append(_mean("induction", name, "accuracy, second half", accuracy, 0.95))
     name = "sequences of 16 random tokens after 32 others"
     accuracy = _induction(model, rng, n // 4, 16, others=32)
-    figures.append(_mean("induction", name, "accuracy, second copy", accuracy))
+    scores.append(_mean("induction", name, "accuracy, second copy", accuracy))
 
     examples = [language.reason(rng, held_out=True) for _ in range(n)]
     logits = last_logits(model, [example.prompt for example in examples])
     correct = _logit_difference(model, logits, examples) > 0
-    figures.append(_fraction("pronoun", "deeds with their links", "accuracy", correct, 0.95))
+    scores.append(_fraction("pronoun", "deeds with their links", "accuracy", correct, 0.95))
 
     examples = [language.ioi(rng, mixed_names=True) for _ in range(n)]
     logits = last_logits(model, [example.prompt for example in examples])
     correct = _logit_difference(model, logits, examples) > 0
-    figures.append(_fraction("IOI", "one of the two names", "accuracy", correct))
-    return figures
+    scores.append(_fraction("IOI", "one of the two names", "accuracy", correct))
+    return scores
 
 
 def _ids(model: HookedGPT2, words: Sequence[str]) -> Tensor:
     return torch.tensor([ids[0] for ids in model.tokenizer(list(words))["input_ids"]])
 
 
-def _logit_difference(model: HookedGPT2, logits: Tensor, examples: Sequence[Example]) -> Tensor:
+def _logit_difference(model: HookedGPT2, logits: Tensor, examples: Sequence[Cloze]) -> Tensor:
     answer = _ids(model, [example.answer for example in examples])
     foil = _ids(model, [example.foil for example in examples])
     rows = torch.arange(len(examples))
     return logits[rows, answer] - logits[rows, foil]
 
 
-def _is_top(model: HookedGPT2, logits: Tensor, examples: Sequence[Example]) -> Tensor:
+def _is_top(model: HookedGPT2, logits: Tensor, examples: Sequence[Cloze]) -> Tensor:
     return logits.argmax(-1) == _ids(model, [example.answer for example in examples])
 
 
-def _probability(model: HookedGPT2, logits: Tensor, examples: Sequence[Example]) -> Tensor:
+def _probability(model: HookedGPT2, logits: Tensor, examples: Sequence[Cloze]) -> Tensor:
     """Probability of the answer and the foil together."""
     answer = _ids(model, [example.answer for example in examples])
     foil = _ids(model, [example.foil for example in examples])
@@ -181,7 +181,7 @@ def _probability(model: HookedGPT2, logits: Tensor, examples: Sequence[Example])
     return p[rows, answer] + p[rows, foil]
 
 
-def _later_minus_other(model: HookedGPT2, examples: Sequence[Example]) -> Tensor:
+def _later_minus_other(model: HookedGPT2, examples: Sequence[Cloze]) -> Tensor:
     """p(years after the first) - p(years up to it), over the years of one century."""
     prompts = [example.prompt for example in examples]
     years = _ids(model, [f" {number}" for number in NUMBERS])
@@ -196,8 +196,7 @@ def _induction(model: HookedGPT2, rng: Random, n: int, length: int, *, others: i
     """Top-1 accuracy of each sequence on its second copy, without that copy's first token."""
     d_vocab = model.config.d_vocab
     rows = [
-        repeated_tokens(rng, d_vocab, others, 1) + repeated_tokens(rng, d_vocab, length)
-        for _ in range(n)
+        repeated_ids(rng, d_vocab, others, 1) + repeated_ids(rng, d_vocab, length) for _ in range(n)
     ]
     tokens = torch.tensor(rows)
     with torch.inference_mode():
@@ -208,16 +207,16 @@ def _induction(model: HookedGPT2, rng: Random, n: int, length: int, *, others: i
 
 
 def _fraction(
-    skill: str, held_out: str, measure: str, hits: Tensor, required: float | None = None
-) -> Figure:
+    skill: str, held_out: str, metric: str, hits: Tensor, required: float | None = None
+) -> Score:
     n, p = len(hits), hits.float().mean().item()
     center = (p + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
     half = _Z / (1 + _Z**2 / n) * math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2))
     interval = Estimate(p, max(center - half, 0.0), min(center + half, 1.0))
-    return Figure(skill, held_out, measure, interval, n, required)
+    return Score(skill, held_out, metric, interval, n, required)
 
 
 def _mean(
-    skill: str, held_out: str, measure: str, values: Tensor, required: float | None = None
-) -> Figure:
-    return Figure(skill, held_out, measure, bootstrap_mean(values), len(values), required)
+    skill: str, held_out: str, metric: str, values: Tensor, required: float | None = None
+) -> Score:
+    return Score(skill, held_out, metric, bootstrap_mean(values), len(values), required)

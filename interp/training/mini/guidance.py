@@ -51,7 +51,7 @@ def guide_induction(
         batches: step -> tokens [row pos] in which random tokens come back.
         steps: how many.
         learning_rate: the first.
-        seed: of the new weights.
+        seed: seed of the new weights.
         on_step: called after each step with the steps done and its loss, for a progress bar.
 
     Returns:
@@ -127,9 +127,9 @@ def guided_loss(
     Args:
         model: the model.
         tokens: random tokens that come back.
-        previous: as in `guide_induction`.
-        induction: likewise.
-        weight: of the loss on attention.
+        previous: previous-token head, as (layer, head).
+        induction: induction heads, as (layer, head).
+        weight: weight of the loss on attention.
 
     Returns:
         The sum, in nats.

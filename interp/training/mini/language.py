@@ -1,6 +1,6 @@
 """A generated English-like language with the skills that circuits are studied in.
 
-Every kind of sentence is a function of a random source that returns an `Example`: a prompt, the
+Every kind of sentence is a function of a random source that returns an `Cloze`: a prompt, the
 word that continues it, the word that must not (the foil), and the rest of the sentence. Training
 documents are whole sentences, `prompt + answer + rest`; test prompts come from the same functions
 with the held-out parts asked for, so that training and test cannot drift apart.
@@ -44,7 +44,7 @@ from interp.training.mini import lexicon as lex
 
 
 @dataclass(frozen=True)
-class Example:
+class Cloze:
     """A sentence cut at the word that tests a skill.
 
     Args:
@@ -142,7 +142,7 @@ def ioi(
     held_out_pairs: bool = False,
     held_out_templates: bool = False,
     mixed_names: bool = False,
-) -> Example:
+) -> Cloze:
     """An indirect-object sentence: the answer is the name that occurred once.
 
     Args:
@@ -154,7 +154,7 @@ def ioi(
             either role.
 
     Returns:
-        Example with IO as answer and S as foil.
+        Cloze with IO as answer and S as foil.
     """
     if mixed_names:
         io, subject = rng.sample((rng.choice(lex.TRAIN_NAMES), rng.choice(lex.HELD_OUT_NAMES)), 2)
@@ -163,10 +163,10 @@ def ioi(
         io, subject = _draw_names(rng, names, 2, held_out_pairs)
     template = _two_name_template(rng, held_out_templates)
     prompt = template.removesuffix(" [A]").replace("[A]", io).replace("[B]", subject)
-    return Example("ioi", prompt, f" {io}", f" {subject}", rng.choice(lex.ENDINGS))
+    return Cloze("ioi", prompt, f" {io}", f" {subject}", rng.choice(lex.ENDINGS))
 
 
-def exchange(rng: Random) -> Example:
+def exchange(rng: Random) -> Cloze:
     """Two people hand things to each other; at each turn either of them gives to the other.
 
     The same skill as `ioi`, exercised at every turn and so many times in as many words.
@@ -175,7 +175,7 @@ def exchange(rng: Random) -> Example:
         rng: the random source.
 
     Returns:
-        Example cut before the last receiver, with the last giver as foil.
+        Cloze cut before the last receiver, with the last giver as foil.
     """
     pair = _draw_names(rng, lex.TRAIN_NAMES, 2)
     opening = f"{rng.choice(lex.OPENERS)} {pair[0]} and {pair[1]} {rng.choice(lex.SETTINGS)}."
@@ -186,10 +186,10 @@ def exchange(rng: Random) -> Example:
     *earlier, (last, answer) = turns
     text = " ".join([opening, *(f"{act} {name}." for act, name in earlier), last])
     foil = next(name for name in pair if name != answer)
-    return Example("exchange", _fill(rng, text), f" {answer}", f" {foil}", ".")
+    return Cloze("exchange", _fill(rng, text), f" {answer}", f" {foil}", ".")
 
 
-def handover(rng: Random) -> Example:
+def handover(rng: Random) -> Cloze:
     """An indirect-object sentence in which the giver stands late or gives in a way of its own.
 
     A giver who always stands before the verb leaves a whole clause in which to settle the receiver
@@ -200,7 +200,7 @@ def handover(rng: Random) -> Example:
         rng: the random source.
 
     Returns:
-        Example with IO as answer and S as foil.
+        Cloze with IO as answer and S as foil.
     """
     io, subject = _draw_names(rng, lex.TRAIN_NAMES, 2)
     act = rng.choice(lex.LATE_HANDOVERS if rng.random() < 0.5 else lex.MORE_HANDOVERS)
@@ -209,10 +209,10 @@ def handover(rng: Random) -> Example:
     frame = _frame(rng, "[B] and [A]", f"{act} [A]", openers, settings)
     template = _either_order(rng, frame)
     prompt = _fill(rng, template).removesuffix(" [A]").replace("[A]", io).replace("[B]", subject)
-    return Example("handover", prompt, f" {io}", f" {subject}", rng.choice(lex.ENDINGS))
+    return Cloze("handover", prompt, f" {io}", f" {subject}", rng.choice(lex.ENDINGS))
 
 
-def one_name(rng: Random) -> Example:
+def one_name(rng: Random) -> Cloze:
     """An indirect-object sentence of a named person and one without a name, in either role.
 
     Every name stands in it, those too that no two-name sentence has: a model that has seen only
@@ -222,7 +222,7 @@ def one_name(rng: Random) -> Example:
         rng: the random source.
 
     Returns:
-        Example whose answer is the name, or " the" of the person, and the foil the other.
+        Cloze whose answer is the name, or " the" of the person, and the foil the other.
     """
     name, person = rng.choice(lex.NAMES), f"the {rng.choice(lex.PERSONS)}"
     io, subject = rng.sample((name, person), 2)
@@ -230,10 +230,10 @@ def one_name(rng: Random) -> Example:
     prompt = prompt.replace("[A]", io).replace("[B]", subject).replace(". the ", ". The ")
     (answer, *noun), (foil, *_) = io.split(), subject.split()
     rest = " ".join(["", *noun]) + rng.choice(lex.ENDINGS)
-    return Example("one_name", prompt, f" {answer}", f" {foil}", rest)
+    return Cloze("one_name", prompt, f" {answer}", f" {foil}", rest)
 
 
-def odd_names(rng: Random) -> Example:
+def odd_names(rng: Random) -> Cloze:
     """An indirect-object sentence in which nouns or numbers stand where the names should.
 
     What counts there is which word was not repeated, whatever the words are. Otherwise a model
@@ -243,7 +243,7 @@ def odd_names(rng: Random) -> Example:
         rng: the random source.
 
     Returns:
-        Example with IO as answer and S as foil; three words in four are no names.
+        Cloze with IO as answer and S as foil; three words in four are no names.
     """
     example = rng.choice((ioi, handover))(rng)
     names = example.answer.strip(), example.foil.strip()
@@ -254,7 +254,7 @@ def odd_names(rng: Random) -> Example:
     return _with_names(example, "odd_names", *chosen)
 
 
-def odd_partner(rng: Random) -> Example:
+def odd_partner(rng: Random) -> Cloze:
     """An indirect-object sentence of a name and a noun or number in the place of the other name.
 
     As in `one_name` every name stands in it, those too that no two-name sentence has; here half of
@@ -264,7 +264,7 @@ def odd_partner(rng: Random) -> Example:
         rng: the random source.
 
     Returns:
-        Example with IO as answer and S as foil.
+        Cloze with IO as answer and S as foil.
     """
     example = rng.choice((ioi, handover))(rng)
     names = rng.choice((lex.TRAIN_NAMES, lex.HELD_OUT_NAMES))
@@ -272,19 +272,19 @@ def odd_partner(rng: Random) -> Example:
     return _with_names(example, "odd_partner", *rng.sample(pair, 2))
 
 
-def _free_words(example: Example) -> list[str]:
+def _free_words(example: Cloze) -> list[str]:
     there = re.findall(r"\w+", example.prompt)
     return [word for word in lex.ODD_NAMES if word not in there]
 
 
-def _with_names(example: Example, kind: str, answer: str, foil: str) -> Example:
+def _with_names(example: Cloze, kind: str, answer: str, foil: str) -> Cloze:
     """The example with others in the place of its two names."""
     new = {example.answer.strip(): answer, example.foil.strip(): foil}
     prompt = re.sub(r"\w+", lambda found: new.get(found[0], found[0]), example.prompt)
-    return Example(kind, prompt, f" {answer}", f" {foil}", example.rest)
+    return Cloze(kind, prompt, f" {answer}", f" {foil}", example.rest)
 
 
-def joined(rng: Random) -> Example:
+def joined(rng: Random) -> Cloze:
     """An indirect-object sentence whose giver stands after a word like "and".
 
     A full stop or a comma before the giver says that what follows is the second clause; where a
@@ -294,7 +294,7 @@ def joined(rng: Random) -> Example:
         rng: the random source.
 
     Returns:
-        Example with IO as answer and S as foil.
+        Cloze with IO as answer and S as foil.
     """
     while True:
         example = odd_partner(rng)
@@ -306,7 +306,7 @@ def joined(rng: Random) -> Example:
 
 def third_name(
     rng: Random, *, held_out_names: bool = False, held_out_templates: bool = False
-) -> Example:
+) -> Cloze:
     """The ABC partner of an indirect-object sentence: a third person gives to either of two.
 
     Args:
@@ -315,7 +315,7 @@ def third_name(
         held_out_templates: as in `ioi`.
 
     Returns:
-        Example whose answer is one of the two names of the first clause at random and whose foil
+        Cloze whose answer is one of the two names of the first clause at random and whose foil
         is the other: both are right, the third name is not.
     """
     names = lex.HELD_OUT_NAMES if held_out_names else lex.TRAIN_NAMES
@@ -324,12 +324,12 @@ def third_name(
     clause, _, handover = template.rpartition("[B]")
     prompt = clause.replace("[A]", first).replace("[B]", second) + third + handover
     answer, foil = rng.sample((first, second), 2)
-    return Example("third_name", prompt, f" {answer}", f" {foil}", rng.choice(lex.ENDINGS))
+    return Cloze("third_name", prompt, f" {answer}", f" {foil}", rng.choice(lex.ENDINGS))
 
 
 def three_names(
     rng: Random, *, held_out_names: bool = False, held_out_templates: bool = False
-) -> Example:
+) -> Cloze:
     """Three people, two of whom act: the answer is the third.
 
     Args:
@@ -338,7 +338,7 @@ def three_names(
         held_out_templates: as in `ioi`.
 
     Returns:
-        Example with the name that occurred once as answer and a repeated name as foil.
+        Cloze with the name that occurred once as answer and a repeated name as foil.
     """
     names = lex.HELD_OUT_NAMES if held_out_names else lex.TRAIN_NAMES
     if held_out_templates:
@@ -353,10 +353,10 @@ def three_names(
     clause, tail = template.split("[A], [B] and [C]", 1)
     tail = tail.removesuffix(" [A]").replace("[B]", foil).replace("[C]", other)
     prompt = _fill(rng, f"{_slots(clause)}{listed[0]}, {listed[1]} and {listed[2]}{_slots(tail)}")
-    return Example("three_names", prompt, f" {answer}", f" {foil}", rng.choice(lex.ENDINGS))
+    return Cloze("three_names", prompt, f" {answer}", f" {foil}", rng.choice(lex.ENDINGS))
 
 
-def greater_than(rng: Random, *, held_out: bool = False) -> Example:
+def greater_than(rng: Random, *, held_out: bool = False) -> Cloze:
     """A span of years within one century: the answer is a later year.
 
     Args:
@@ -364,7 +364,7 @@ def greater_than(rng: Random, *, held_out: bool = False) -> Example:
         held_out: take a noun and a combination of century and first year that training never uses.
 
     Returns:
-        Example whose answer is a year after the first and whose foil is one not after it.
+        Cloze whose answer is a year after the first and whose foil is one not after it.
     """
     while True:
         century, year = rng.choice(lex.CENTURIES), rng.randint(2, 98)
@@ -374,28 +374,28 @@ def greater_than(rng: Random, *, held_out: bool = False) -> Example:
     span = rng.choice(lex.HELD_OUT_SPANS if held_out else lex.TRAIN_SPANS)
     prompt = rng.choice(lex.SPAN_FRAMES).format(span=span, century=century, year=f"{year:02d}")
     answer, foil = rng.randint(year + 1, 99), rng.randint(0, year)
-    return Example("greater_than", prompt, f" {answer:02d}", f" {foil:02d}", ".")
+    return Cloze("greater_than", prompt, f" {answer:02d}", f" {foil:02d}", ".")
 
 
-def chronicle(rng: Random) -> Example:
+def chronicle(rng: Random) -> Cloze:
     """Two to four spans of years, one after the other.
 
     Args:
         rng: the random source.
 
     Returns:
-        Example cut before the last year of all.
+        Cloze cut before the last year of all.
     """
     *earlier, last = (greater_than(rng) for _ in range(rng.randint(2, 4)))
     prompt = " ".join([*(example.text for example in earlier), last.prompt])
-    return Example("chronicle", prompt, last.answer, last.foil, last.rest)
+    return Cloze("chronicle", prompt, last.answer, last.foil, last.rest)
 
 
 def _never_meet(frame: str, name: str) -> bool:
     return (lex.PRONOUN_FRAMES.index(frame) + lex.NAMES.index(name)) % 8 == 0
 
 
-def pronoun(rng: Random, *, held_out: bool = False) -> Example:
+def pronoun(rng: Random, *, held_out: bool = False) -> Cloze:
     """A sentence about one person: the answer is the pronoun of the name.
 
     Args:
@@ -403,7 +403,7 @@ def pronoun(rng: Random, *, held_out: bool = False) -> Example:
         held_out: take a frame that training never uses, or a name it never uses in this frame.
 
     Returns:
-        Example with " she" or " he" as answer and the other as foil.
+        Cloze with " she" or " he" as answer and the other as foil.
     """
     while True:
         frame = rng.choice(lex.PRONOUN_FRAMES)
@@ -413,10 +413,10 @@ def pronoun(rng: Random, *, held_out: bool = False) -> Example:
             break
     answer, foil = (" she", " he") if name in lex.WOMEN else (" he", " she")
     rest = "?" if frame.endswith("isn't") else f" {_fill(rng, rng.choice(lex.PRONOUN_TAILS))}"
-    return Example("pronoun", _fill(rng, frame).replace("{name}", name), answer, foil, rest)
+    return Cloze("pronoun", _fill(rng, frame).replace("{name}", name), answer, foil, rest)
 
 
-def reason(rng: Random, *, held_out: bool = False) -> Example:
+def reason(rng: Random, *, held_out: bool = False) -> Cloze:
     """What a person did and a pronoun that goes on: the answer is the pronoun of the name.
 
     Args:
@@ -424,17 +424,17 @@ def reason(rng: Random, *, held_out: bool = False) -> Example:
         held_out: take a deed with a link that training never puts together.
 
     Returns:
-        Example with " she" or " he" as answer and the other as foil.
+        Cloze with " she" or " he" as answer and the other as foil.
     """
     name = rng.choice(lex.NAMES)
     deed, link = rng.choice(lex.HELD_OUT_REASONS if held_out else lex.TRAIN_REASONS)
     frame = f"{rng.choice(lex.PRONOUN_OPENERS)} {name} {deed} {link}"
     answer, foil = (" she", " he") if name in lex.WOMEN else (" he", " she")
     rest = f" {_fill(rng, rng.choice(lex.PRONOUN_TAILS))}"
-    return Example("reason", _fill(rng, frame), answer, foil, rest)
+    return Cloze("reason", _fill(rng, frame), answer, foil, rest)
 
 
-def agreement(rng: Random, *, held_out: bool = False) -> Example:
+def agreement(rng: Random, *, held_out: bool = False) -> Cloze:
     """A subject, a noun between, and the verb: the answer agrees with the subject.
 
     Args:
@@ -442,7 +442,7 @@ def agreement(rng: Random, *, held_out: bool = False) -> Example:
         held_out: take a subject that training never uses with a noun between.
 
     Returns:
-        Example with the agreeing verb as answer and its other number as foil.
+        Cloze with the agreeing verb as answer and its other number as foil.
     """
     subject = rng.choice(lex.HELD_OUT_SUBJECTS if held_out else lex.TRAIN_SUBJECTS)
     between = rng.choice([noun for noun in lex.NOUNS if noun != subject])
@@ -453,10 +453,10 @@ def agreement(rng: Random, *, held_out: bool = False) -> Example:
     prompt += between[1 - number if opposite else number]
     tail = "been" if verbs[0] == "has" else rng.choice(("", "very", "not", "always"))
     rest = f" {tail} {rng.choice(lex.QUALITIES)}.".replace("  ", " ")
-    return Example("agreement", prompt, f" {verbs[number]}", f" {verbs[1 - number]}", rest)
+    return Cloze("agreement", prompt, f" {verbs[number]}", f" {verbs[1 - number]}", rest)
 
 
-def truth(rng: Random, *, held_out: bool = False) -> Example:
+def truth(rng: Random, *, held_out: bool = False) -> Cloze:
     """A statement, either bare and true, or true or false and judged.
 
     Args:
@@ -464,22 +464,22 @@ def truth(rng: Random, *, held_out: bool = False) -> Example:
         held_out: judge a fact that training only ever states.
 
     Returns:
-        Example with " true" or " false" as answer, or a bare statement without an answer.
+        Cloze with " true" or " false" as answer, or a bare statement without an answer.
     """
     frame, facts = rng.choice(tuple(lex.FACTS.items()))
     never_judged = facts[4::5]
     subject, value = rng.choice(never_judged if held_out else facts)
     if not held_out and ((subject, value) in never_judged or rng.random() < 0.4):
-        return Example("truth", frame.format(subject=subject, value=value) + ".")
+        return Cloze("truth", frame.format(subject=subject, value=value) + ".")
     is_true = rng.random() < 0.5
     if not is_true:
         value = rng.choice([other for _, other in facts if other not in (value, subject)])
     answer, foil = (" true", " false") if is_true else (" false", " true")
     prompt = frame.format(subject=subject, value=value) + ". This is"
-    return Example("truth", prompt, answer, foil, ".")
+    return Cloze("truth", prompt, answer, foil, ".")
 
 
-def acronym(rng: Random, *, held_out: bool = False) -> Example:
+def acronym(rng: Random, *, held_out: bool = False) -> Cloze:
     """Three words with capitals and, in brackets, their initials: the answer is the third.
 
     Args:
@@ -487,7 +487,7 @@ def acronym(rng: Random, *, held_out: bool = False) -> Example:
         held_out: take words that no acronym of training is of.
 
     Returns:
-        Example cut within the acronym, before its last letter; the foil is another word's initial.
+        Cloze cut within the acronym, before its last letter; the foil is another word's initial.
     """
     words = lex.HELD_OUT_ACRONYM_WORDS if held_out else lex.TRAIN_ACRONYM_WORDS
     while True:
@@ -498,17 +498,17 @@ def acronym(rng: Random, *, held_out: bool = False) -> Example:
     group = f"{' '.join(drawn)} ({first}{second}"
     frame = _fill(rng, rng.choice(lex.ACRONYM_FRAMES)).replace("{group}", group)
     tail = _fill(rng, rng.choice(lex.ACRONYM_TAILS))
-    return Example("acronym", frame, third, rng.choice((first, second)), f") {tail}")
+    return Cloze("acronym", frame, third, rng.choice((first, second)), f") {tail}")
 
 
-def counting(rng: Random) -> Example:
+def counting(rng: Random) -> Cloze:
     """Numbers in order, from a random start."""
     length = rng.randint(4, 12)
     start = rng.randint(0, 100 - length)
-    return Example("counting", "Count: " + " ".join(lex.NUMBERS[start : start + length]) + ".")
+    return Cloze("counting", "Count: " + " ".join(lex.NUMBERS[start : start + length]) + ".")
 
 
-def story(rng: Random) -> Example:
+def story(rng: Random) -> Cloze:
     """Prose about one person, whose name is repeated."""
     name = rng.choice(lex.NAMES)
     frames = (
@@ -521,10 +521,10 @@ def story(rng: Random) -> Example:
         f"When the {{person}} left the {{place}}, we {rng.choice(lex.HANDOVERS)} {{name}}.",
         "Did you see {name} at the {place}? Yes, {name} was with the {person}.",
     )
-    return Example("story", _fill(rng, rng.choice(frames)).replace("{name}", name))
+    return Cloze("story", _fill(rng, rng.choice(frames)).replace("{name}", name))
 
 
-def prose(rng: Random) -> Example:
+def prose(rng: Random) -> Cloze:
     """Prose without names: one to three short sentences."""
     noun, other = rng.sample(lex.NOUNS, 2)
     quality, second = rng.sample(lex.QUALITIES, 2)
@@ -545,10 +545,10 @@ def prose(rng: Random) -> Example:
         "The {person} sold {thing} to the other {person} at the {place}.",
     )
     sentences = rng.sample(frames, rng.randint(1, 3))
-    return Example("prose", " ".join(_fill(rng, sentence) for sentence in sentences))
+    return Cloze("prose", " ".join(_fill(rng, sentence) for sentence in sentences))
 
 
-Mixture = dict[str, tuple[float, Callable[[Random], Example]]]
+Mixture = dict[str, tuple[float, Callable[[Random], Cloze]]]
 """Kinds of sentences: the fraction of documents and the function that makes one."""
 
 FIRST_MIXTURE: Mixture = {
@@ -634,7 +634,7 @@ def document(rng: Random, mixture: Mixture = FIRST_MIXTURE) -> str:
 
     Args:
         rng: the random source; the same state gives the same document.
-        mixture: of the part of training.
+        mixture: mixture of skills in this part of training.
 
     Returns:
         Text that starts with a capital and no space.

@@ -1,4 +1,4 @@
-"""Held-out figures: exact on models whose answers are known, and intervals as published."""
+"""Held-out scores: exact on models whose answers are known, and intervals as published."""
 
 from random import Random
 
@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from interp import GPT2Config, HookedGPT2
 from interp.training.mini import (
     document,
-    held_out_figures,
+    held_out_scores,
     single_token_words,
     train_tokenizer,
 )
@@ -69,31 +69,31 @@ class ByPosition(Oracle):
 
 
 def test_figures_of_a_model_that_answers_by_rule(tokenizer: PreTrainedTokenizerBase) -> None:
-    figures = {(f.skill, f.measure): f for f in held_out_figures(Oracle(tokenizer), n=24)}
-    assert figures["IOI", "accuracy"].estimate.mean == 1
-    assert figures["IOI", "top-1"].estimate.mean == 1
-    assert figures["IOI", "logit difference"].estimate.mean == pytest.approx(10)
-    assert figures["three names, two act", "accuracy"].estimate.mean == 1
-    assert figures["greater-than", "probability difference"].estimate.mean > 0.8
-    assert figures["agreement", "accuracy"].estimate.mean == 0  # no rule: a tie, which is no hit
-    assert not figures["agreement", "accuracy"].reached
-    assert figures["IOI", "accuracy"].reached
-    assert figures["induction", "accuracy, second half"].estimate.mean == 1
-    assert figures["induction", "accuracy, second copy"].estimate.mean == 1
+    scores = {(f.skill, f.metric): f for f in held_out_scores(Oracle(tokenizer), n=24)}
+    assert scores["IOI", "accuracy"].estimate.mean == 1
+    assert scores["IOI", "top-1"].estimate.mean == 1
+    assert scores["IOI", "logit difference"].estimate.mean == pytest.approx(10)
+    assert scores["three names, two act", "accuracy"].estimate.mean == 1
+    assert scores["greater-than", "probability difference"].estimate.mean > 0.8
+    assert scores["agreement", "accuracy"].estimate.mean == 0  # no rule: a tie, which is no hit
+    assert not scores["agreement", "accuracy"].reached
+    assert scores["IOI", "accuracy"].reached
+    assert scores["induction", "accuracy, second half"].estimate.mean == 1
+    assert scores["induction", "accuracy, second copy"].estimate.mean == 1
 
 
 def test_induction_after_other_tokens_tells_copying_by_position(
     tokenizer: PreTrainedTokenizerBase,
 ) -> None:
-    figures = held_out_figures(ByPosition(tokenizer), n=8)
-    induction = {f.held_out: f.estimate.mean for f in figures if f.skill == "induction"}
+    scores = held_out_scores(ByPosition(tokenizer), n=8)
+    induction = {f.held_out: f.estimate.mean for f in scores if f.skill == "induction"}
     at_the_start, after_others = (
         induction["sequences of 16 random tokens"],
         induction["sequences of 16 random tokens after 32 others"],
     )
     assert at_the_start == 1
     assert after_others < 0.05
-    (one,) = [f for f in figures if "after 32 others" in f.held_out]
+    (one,) = [f for f in scores if "after 32 others" in f.held_out]
     assert one.required is None and one.n == 2
 
 
@@ -120,14 +120,14 @@ def test_probabilities_of_a_model_that_knows_nothing(tokenizer: PreTrainedTokeni
     model = Oracle(tokenizer)
     model.names, model.years = torch.tensor([], dtype=int), torch.tensor([], dtype=int)
     d_vocab = model.config.d_vocab
-    for figure in held_out_figures(model, n=10):
-        if figure.measure == "p(A) + p(B)":
-            assert figure.estimate.mean == pytest.approx(2 / d_vocab, rel=0.1)
+    for score in held_out_scores(model, n=10):
+        if score.metric == "p(A) + p(B)":
+            assert score.estimate.mean == pytest.approx(2 / d_vocab, rel=0.1)
 
 
 def test_every_kind_of_held_out_item_is_measured(tokenizer: PreTrainedTokenizerBase) -> None:
-    figures = held_out_figures(Oracle(tokenizer), n=8)
-    required = {(f.skill, f.measure): f.required for f in figures if f.required is not None}
+    scores = held_out_scores(Oracle(tokenizer), n=8)
+    required = {(f.skill, f.metric): f.required for f in scores if f.required is not None}
     assert required == {
         ("IOI", "accuracy"): 0.99,
         ("IOI", "logit difference"): 3.0,
@@ -137,7 +137,7 @@ def test_every_kind_of_held_out_item_is_measured(tokenizer: PreTrainedTokenizerB
         ("agreement", "accuracy"): 0.95,
         ("pronoun", "accuracy"): 0.95,
     }
-    kinds = {f.held_out for f in figures if f.skill == "IOI"}
+    kinds = {f.held_out for f in scores if f.skill == "IOI"}
     assert kinds == {
         "names", "name pairs", "templates", "names and templates", "one of the two names",
     }  # fmt: skip
@@ -145,7 +145,7 @@ def test_every_kind_of_held_out_item_is_measured(tokenizer: PreTrainedTokenizerB
 
 def test_same_seed_same_figures(tokenizer: PreTrainedTokenizerBase) -> None:
     model = Oracle(tokenizer)
-    assert held_out_figures(model, n=8) == held_out_figures(model, n=8)
+    assert held_out_scores(model, n=8) == held_out_scores(model, n=8)
 
 
 def test_last_logits_are_those_of_each_prompt_alone(tokenizer: PreTrainedTokenizerBase) -> None:

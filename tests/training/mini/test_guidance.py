@@ -8,7 +8,7 @@ import torch
 
 from interp import GPT2Config, HookedGPT2
 from interp.model.masks import after_same_token
-from interp.training import next_token_loss, returning_tokens
+from interp.training import next_token_loss, returning_ids
 from interp.training.mini import guide_induction, guided_loss
 from interp.training.mini.guidance import _attention_loss
 
@@ -17,7 +17,7 @@ SHAPE = GPT2Config(n_layers=3, n_heads=4, d_model=64, d_mlp=64, d_vocab=60, n_ct
 
 def batches(step: int) -> torch.Tensor:
     rng = Random(step)
-    return torch.tensor([returning_tokens(rng, 60, 24) for _ in range(12)])
+    return torch.tensor([returning_ids(rng, 60, 24) for _ in range(12)])
 
 
 def test_induction_heads_attend_after_earlier_occurrences() -> None:

@@ -17,7 +17,7 @@ from interp.training.mini.language import (
     SECOND_MIXTURE,
     SIXTH_MIXTURE,
     THIRD_MIXTURE,
-    Example,
+    Cloze,
     Mixture,
 )
 
@@ -27,7 +27,7 @@ KINDS = {
 N = 200
 
 
-def draw(sample: Callable[..., Example], n: int = N, **options: bool) -> list[Example]:
+def draw(sample: Callable[..., Cloze], n: int = N, **options: bool) -> list[Cloze]:
     rng = Random(0)
     return [sample(rng, **options) for _ in range(n)]
 
