@@ -213,10 +213,9 @@ def labelled(
     groups = getattr(task, "group", None)  # a text has none
     if groups is not None and "prompt" in ranges:
         ranges["group"] = ("prompt", np.array(groups))
-    weights = getattr(model, "fingerprint", None)  # attention weights alone have none
     asked = {
         "model": model.name,
-        "model_fingerprint": "" if weights is None else weights(),
+        "model_fingerprint": model.fingerprint() if hasattr(model, "fingerprint") else "",
         "task": getattr(task, "name", ""),
         "prompts": getattr(task, "fingerprint", ""),
         "versions": versions(),
