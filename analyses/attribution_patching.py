@@ -117,7 +117,7 @@ def run(
     return study.report(f"Attribution patching in {study.model.name}", lead, [summary, *sections])
 
 
-def _compare(study: Study, site: str, direction: str, found: list[dict[str, Any]]) -> Section:
+def _compare(study: Study, site: str, direction: Any, found: list[dict[str, Any]]) -> Section:
     """Estimates of one site and its exact effects; a row of `found` for each estimate."""
     model, task, metric = study.model, study.task, study.metric
     over = ("layer", "head") if site in ("z", "q", "k", "v") else ("layer", "role")
@@ -180,8 +180,8 @@ def main(
 ) -> None:
     """Attribution patching: estimates by the gradient against exact patching, with AtP* fixes."""
     report = run(
-        model, n=n, seed=seed, out=out, sites=words(site, "site"), direction=direction, metric=metric,
-        corruption=corruption, prompts=prompts, device=device,
+        model, n=n, seed=seed, out=out, sites=words(site, "site"), direction=direction,
+        metric=metric, corruption=corruption, prompts=prompts, device=device,
     )  # fmt: skip
     show(report, out)
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import xarray as xr
 
-from analyses.common.study import Study, derivation_tables, effects_table
+from analyses.common.study import Study
+from analyses.common.tables import derivation_tables, effects_table
 from analyses.common.wording import text
 from interp.circuits import Circuit, Derivation
 from interp.metrics import METRICS
