@@ -5,7 +5,7 @@ The outputs of all S-inhibition heads (at END in the paper) are taken from each 
 
     position effect * S_pos + token effect * S_tok,   S_pos in {-1, 1}, S_tok in {-1, 0, 1}.
 
-Here the fit goes through the origin as the paper's formula does, and is done again in each bootstrap
+Here the fit goes through the origin as the formula of the paper does, and is done in each bootstrap
 resample of the prompts. What the name movers look at then is measured with the signals on their way
 into the name movers' queries alone (`interp.patching.path_attention`); the paper patches outputs.
 
