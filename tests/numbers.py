@@ -1333,6 +1333,25 @@ def patched_in_the_ablation(s: Setting) -> Any:
     }  # fmt: skip
 
 
+@run("patch/where the ablation is too, layers together")
+def patched_in_the_ablation_together(s: Setting) -> Any:
+    """The same where layers of the ablation come after the first that is patched."""
+    return {
+        f"{site}/{value}": both(
+            lambda direction, site=site, over=over, value=value, neurons=neurons: call_patch(
+                s.mini, s.grouped, site, over, layers=[0, 1, 3], direction=direction,
+                neurons=neurons, ablation=out_of(value),
+            )
+        )
+        for value in ("zero", "mean")
+        for site, over, neurons in (
+            ("z", ("head",), None),
+            ("mlp_out", ("role",), None),
+            ("mlp_post", ("neuron",), [16, 17]),
+        )
+    }  # fmt: skip
+
+
 @run("effects")
 def effects(s: Setting) -> Any:
     result = call_patch(
