@@ -5,8 +5,8 @@
     task    the clean prompts of a task, which have roles, answers and foils
 
 All three become a task, padded on the right and on the model's device, so that every technique runs
-them alike and never sees padding. Texts have one role, END; their partners are themselves, and
-their answers and foils mean nothing.
+them in the same way and never sees padding. Texts have one role, END; their partners are
+themselves, and their answers and foils mean nothing.
 """
 
 from collections.abc import Sequence
@@ -198,7 +198,8 @@ def answers_of(
         if token is None:
             continue
         several = hasattr(token, "__iter__") and not isinstance(token, str)
-        found[name] = token_ids(model, token if several else [token], name)
+        given: Any = token if several else [token]
+        found[name] = token_ids(model, given, name)
         if several and len(found[name]) != len(texts.task):
             raise ValueError(
                 f"{name} has {len(found[name])} tokens for {len(texts.task)} texts; pass one token "

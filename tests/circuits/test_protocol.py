@@ -111,9 +111,9 @@ def test_copy_score_is_the_papers_where_the_layer_norm_is(mini):
 
 def test_what_is_not_there_is_refused():
     model, task = random_model(), random_task()
-    with pytest.raises(ValueError, match="no receivers"):
+    with pytest.raises(ValueError, match="receivers are an empty list"):
         path_attention(model, task, [(0, 0)], [])
-    with pytest.raises(ValueError, match=r"no head 7\.0"):
+    with pytest.raises(ValueError, match=r"no Head 7\.0"):
         path_attention(model, task, [(0, 0)], [(7, 0)])
     with pytest.raises(ValueError, match="no role 'IO'"):
         path_attention(model, task, [(0, 0)], [(1, 0)], keys=["IO"])
