@@ -206,8 +206,7 @@ def labelled(
         ValueError: a part of `question` is no field of a question.
     """
     if isinstance(values, Tensor):
-        dtype = torch.promote_types(values.dtype, torch.float32)
-        values = values.detach().to(dtype).cpu().numpy()
+        values = as_numpy(values)
     ranges: dict[str, Any] = {
         dim: np.arange(size) for dim, size in zip(dims, values.shape, strict=True)
     }
@@ -229,6 +228,12 @@ def labelled(
         attrs={"title": title, "unit": unit}
         | Question.make(**asked | dict(question or {})).attrs(),
     )
+
+
+def as_numpy(values: Tensor) -> np.ndarray:
+    """A tensor as an array of at least single precision, since NumPy has no bfloat16."""
+    dtype = torch.promote_types(values.dtype, torch.float32)
+    return values.detach().to(dtype).cpu().numpy()
 
 
 def _text(value: object) -> str:

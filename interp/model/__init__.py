@@ -4,6 +4,7 @@ from interp.model.attention_only import AttentionWeights, load_attention
 from interp.model.config import GPT2Config
 from interp.model.generation import KeyValueCache, generate, sample, stream
 from interp.model.hooked_gpt2 import HookedGPT2
+from interp.model.hooking import require_no_hooks
 from interp.model.loading import load
 from interp.model.processing import process_weights
 from interp.model.saving import save
@@ -19,6 +20,7 @@ __all__ = [
     "load_attention",
     "next_tokens",
     "process_weights",
+    "require_no_hooks",
     "sample",
     "save",
     "stream",

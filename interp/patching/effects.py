@@ -16,12 +16,12 @@ import xarray as xr
 from interp.statistics import bootstrap_ratio_interval
 
 
-def effect(result: xr.Dataset, metric: str = "logit_diff") -> xr.DataArray:
+def effect(result: xr.Dataset, metric: str | None = None) -> xr.DataArray:
     """What each intervention changed, prompt by prompt.
 
     Args:
-        result: of `patch`, `path_patch`, `ablate` or `attribution_patch`.
-        metric: one of its metrics.
+        result: result of `patch`, `path_patch`, `ablate` or `attribution_patch`.
+        metric: one of its metrics; None for the first.
 
     Returns:
         The changed run's metric minus that of the run it is a change of, with the dims of `result`.
@@ -30,22 +30,22 @@ def effect(result: xr.Dataset, metric: str = "logit_diff") -> xr.DataArray:
     Raises:
         ValueError: for a metric that the result does not have.
     """
-    _require(result, metric)
+    metric = _known(result, metric)
     values = result[metric]
     base = result[f"{metric}_{_base_of(result)}"]
     return (values - base).transpose(*values.dims).assign_attrs(values.attrs).rename(metric)
 
 
 def mean_effect(
-    result: xr.Dataset, metric: str = "logit_diff", *, level: float = 0.95, seed: int = 0
+    result: xr.Dataset, metric: str | None = None, *, level: float = 0.95, seed: int = 0
 ) -> xr.Dataset:
     """Mean effect over the prompts with its bootstrap interval.
 
     Args:
         result: as for `effect`.
-        metric: one of its metrics.
+        metric: one of its metrics; None for the first.
         level: probability that each interval should cover, a fraction.
-        seed: of the bootstrap.
+        seed: seed of the bootstrap.
 
     Returns:
         `mean`, `low`, `high`, in the metric's unit, without the dim prompt. NaN where no prompt has
@@ -60,7 +60,7 @@ def mean_over_prompts(values: xr.DataArray, *, level: float = 0.95, seed: int = 
     Args:
         values: any dims and prompt, such as `effect` or `direct_logit_attribution`.
         level: probability that each interval should cover, a fraction.
-        seed: of the bootstrap.
+        seed: seed of the bootstrap.
 
     Returns:
         `mean`, `low`, `high`, without the dim prompt. NaN where no prompt has a value.
@@ -70,15 +70,15 @@ def mean_over_prompts(values: xr.DataArray, *, level: float = 0.95, seed: int = 
 
 
 def normalized(
-    result: xr.Dataset, metric: str = "logit_diff", *, level: float = 0.95, seed: int = 0
+    result: xr.Dataset, metric: str | None = None, *, level: float = 0.95, seed: int = 0
 ) -> xr.Dataset:
     """Effects on a scale from 0, the corrupted run, to 1, the clean run.
 
     Args:
-        result: of `patch`, `path_patch` or `attribution_patch`.
-        metric: one of its metrics.
+        result: result of `patch`, `path_patch` or `attribution_patch`.
+        metric: one of its metrics; None for the first.
         level: probability that each interval should cover, a fraction.
-        seed: of the bootstrap.
+        seed: seed of the bootstrap.
 
     Returns:
         `mean`, `low`, `high`, without the dim prompt. NaN where no prompt has the position; an
@@ -87,7 +87,7 @@ def normalized(
     Raises:
         ValueError: for a metric that the result does not have, or a result of one run only.
     """
-    _require(result, metric)
+    metric = _known(result, metric)
     if f"{metric}_corrupted" not in result:
         raise ValueError(
             "normalizing compares with the clean and the corrupted run; this result has only "
@@ -122,9 +122,18 @@ def _base_of(result: xr.Dataset) -> str:
     return "corrupted" if result.attrs.get("direction") == "denoising" else "clean"
 
 
-def _require(result: xr.Dataset, metric: str) -> None:
+def first_metric(result: xr.Dataset) -> str:
+    """The metric that a result was asked for first."""
+    return str(next(iter(result.data_vars)))
+
+
+def _known(result: xr.Dataset, metric: str | None) -> str:
+    """The metric, which the result must have."""
+    if metric is None:
+        return first_metric(result)
     if metric not in result:
         raise ValueError(
             f"the result has no metric {metric!r}; it has "
             f"{[str(name) for name in result.data_vars]}"
         )
+    return metric

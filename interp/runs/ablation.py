@@ -1,38 +1,41 @@
-"""Ablation: a part of the model says what it says without the input, or nothing.
+"""Ablation: a part of the model says what stands in for it, in every run of a technique.
 
-    zero         0
-    mean         its mean over the real positions of all reference prompts
-    group mean   its mean over the reference prompts of the same group, at each position apart (the
-                 IOI paper's: what the template tells is kept, who the names are is lost)
-    resample     what it says on the prompt's own reference partner, at the same position
+Heads are ablated at z, neurons after their activation function, MLPs at their output;
+`interp.runs.stand_ins` has what stands in for them.
 
-The reference prompts are the task's corrupted ones, or those of another task. Heads are ablated at
-z, neurons after their activation function, MLPs at their output.
-
-Source: Wang et al. 2022 (arXiv 2211.00593), section 2.2 (mean ablation); Chan et al. 2022, "Causal
-Scrubbing", for resampling.
+Source: Wang et al. 2022 (arXiv 2211.00593), section 2.2 (mean ablation).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
 
 from interp.model import HookedGPT2
-from interp.runs.forward import HOOKS, Edits, Rows
-from interp.runs.sides import Hooks, Key, Progress, Prompts, batches, positions_mask, run_side
-from interp.tasks import Task
-
-Keep = tuple[int, int, str]
-"""Layer, head and role of an output that is left as it is."""
-
-Value = Literal["zero", "mean", "group mean", "resample"]
-
-StandIn = Callable[[slice | Prompts, int], dict[Key, Float[Tensor, "_ _ ..."]]]
-"""(prompts, positions) -> replacements by (site, layer), each broadcastable to the activation."""
+from interp.parts import (
+    MLP,
+    Head,
+    Neuron,
+    Node,
+    NodeLike,
+    Part,
+    as_node,
+    part_order,
+    require_in_model,
+    require_once,
+    unit_of,
+)
+from interp.runs.cells import Cells
+from interp.runs.edits import Edits
+from interp.runs.places import Places, Position, positions_mask, require_positions
+from interp.runs.rows import Rows
+from interp.runs.sides import Hooks, Progress, Prompts
+from interp.runs.sites import SITES, Key, hook_name
+from interp.runs.stand_ins import StandIns, Value, require_value, stand_ins
+from interp.tasks import Side, Task
 
 
 @dataclass(frozen=True)
@@ -40,99 +43,209 @@ class Ablation:
     """What is knocked out of a model, for any technique to work on what is left.
 
     Args:
-        heads: (layer, head) pairs, or "all".
-        mlps: layers whose whole MLP is ablated.
-        neurons: (layer, neuron) pairs.
-        value: what they say instead; see the module.
+        parts: heads, MLPs and neurons, or "heads" for every head of the model; a part with a role
+            ("9.9@END") is ablated there alone, one without at `positions`.
+        value: what stands in for them: "zero", "mean", "group mean" or "resample"; see
+            `interp.runs.stand_ins`.
         positions: roles, or indices from 0, at which they are ablated; None for everywhere.
-        keep: (layer, head, role) of head outputs that are left alone all the same: a circuit.
+        keep: heads that are left alone all the same, those with a role there: a circuit.
         reference: prompts, by their corrupted texts, that means are taken over or resampled from;
             None for the task's own.
 
+    Raises:
+        ValueError: for an unknown value, no parts, or a part given twice.
+        TypeError: for what is no part.
+
     Example:
-        >>> Ablation(heads=[(9, 9), (9, 6)], value="resample").value
-        'resample'
+        >>> Ablation(["9.9", "9.6"], value="resample").parts
+        (Node(part=Head(layer=9, head=9), role=None), Node(part=Head(layer=9, head=6), role=None))
     """
 
-    heads: Sequence[tuple[int, int]] | Literal["all"] = ()
-    mlps: Sequence[int] = ()
-    neurons: Sequence[tuple[int, int]] = ()
+    parts: Sequence[NodeLike] | Literal["heads"]
     value: Value = "mean"
-    positions: Sequence[str | int] | None = None
-    keep: Sequence[Keep] = ()
+    positions: Sequence[Position] | None = None
+    keep: Sequence[NodeLike] = ()
     reference: Task | None = None
 
-    def prepare(self, model: HookedGPT2, task: Task, *, progress: Progress = iter) -> "Prepared":
+    def __post_init__(self) -> None:
+        require_value(self.value)
+        require_positions(self.positions)
+        if self.parts != "heads":
+            object.__setattr__(self, "parts", as_ablated(self.parts))
+            if not self.parts:
+                raise ValueError(
+                    "an ablation needs parts, such as Ablation(['9.9', 'm0']), or 'heads' for all "
+                    "heads; leave the ablation out to ablate nothing"
+                )
+        object.__setattr__(self, "keep", as_ablated(self.keep))
+        if any(not isinstance(node.part, Head) for node in self.nodes_kept):
+            raise ValueError("only heads can be kept; leave other parts out of the ablation")
+
+    @property
+    def nodes_kept(self) -> tuple[Node, ...]:
+        """What is left alone."""
+        return self.keep  # type: ignore[return-value]
+
+    def nodes(self, model: HookedGPT2) -> tuple[Node, ...]:
+        """What is ablated in a model, before what is kept."""
+        if self.parts != "heads":
+            return self.parts  # type: ignore[return-value]
+        c = model.config
+        return tuple(Node(Head(i, h)) for i in range(c.n_layers) for h in range(c.n_heads))
+
+    def prepare(
+        self, model: HookedGPT2, task: Task, side: Side = "clean", *, progress: Progress = iter
+    ) -> "PreparedAblation":
         """Work out what is replaced by what, on the prompts of a task.
 
         Args:
             model: the model.
             task: the prompts that will be run.
+            side: which text of each pair.
             progress: wraps the batches of reference prompts, for a progress bar.
 
         Returns:
-            The ablation as hooks and as edits of the engine.
+            The ablation as hooks and as edits of the resumed forward.
 
         Raises:
-            ValueError: for a head, layer, neuron, role or position that model or task do not have,
-                or reference prompts that do not fit.
+            ValueError: for a part, role or position that model or task do not have, or reference
+                prompts that do not fit.
         """
         task = task.right_padded().to(model.device)
-        masks = self._masks(model, task)
+        masks = self._masks(model, task, side)
         new = stand_ins(
-            model, task, list(masks), self.value, reference=self.reference, progress=progress
+            model,
+            task,
+            list(masks),
+            self.value,
+            side,
+            reference=self.reference,
+            roles=self._roles(model),
+            progress=progress,
         )
-        return Prepared(masks, new, task.clean_tokens.shape[1])
+        return PreparedAblation(masks, new, task.clean_tokens.shape[1])
 
-    def check(self, model: HookedGPT2, task: Task) -> None:
+    def require(self, model: HookedGPT2, task: Task) -> None:
         """Raise the errors of `prepare` for what model or task do not have, before any run."""
-        self._masks(model, task.right_padded())
+        require_in_model(model, [node.part for node in (*self.nodes(model), *self.nodes_kept)])
+        roles = [node.role for node in (*self.nodes(model), *self.nodes_kept) if node.role]
+        positions_mask(task, [*roles, *(self.positions or ())])
 
-    def _masks(self, model: HookedGPT2, task: Task) -> dict[Key, Bool[Tensor, "prompt pos unit"]]:
+    def describe(self) -> str:
+        """The ablation in one line, for the attrs of results."""
+        parts = self.parts if self.parts == "heads" else " ".join(map(str, self.parts))
+        found = [f"{self.value} of {parts}"]
+        if self.positions is not None:
+            found.append(f"at {' '.join(map(str, self.positions))}")
+        if self.keep:
+            found.append(f"but {' '.join(map(str, self.keep))}")
+        if self.reference is not None:
+            found.append(f"reference {self.reference.name} {self.reference.fingerprint}")
+        return "; ".join(found)
+
+    def _roles(self, model: HookedGPT2) -> list[str] | None:
+        """The roles that all of it is ablated at; None if also elsewhere."""
+        given = [None] if self.positions is None else list(self.positions)
+        found: list[str] = []
+        for node in self.nodes(model):
+            for at in [node.role] if node.role else given:
+                if not isinstance(at, str):
+                    return None
+                found.append(at)
+        return list(dict.fromkeys(found))
+
+    def _masks(
+        self, model: HookedGPT2, task: Task, side: Side
+    ) -> dict[Key, Bool[Tensor, "prompt pos unit"]]:
         """Where each activation is replaced."""
-        c, n = model.config, task.clean_tokens.shape
-        where = positions_mask(task, self.positions).to(model.device)  # prompt pos
-        masks: dict[Key, Tensor] = {}
-
-        def add(site: str, layer: int, unit: int, width: int) -> None:
-            if not (0 <= layer < c.n_layers and 0 <= unit < width):
-                raise ValueError(
-                    f"the model has no {_PARTS[site]} {layer}.{unit}: it has {c.n_layers} layers "
-                    f"of {width}"
-                )
-            if (site, layer) not in masks:
-                masks[site, layer] = torch.zeros(*n, width, dtype=torch.bool, device=where.device)
-            masks[site, layer][:, :, unit] = where
-
-        pairs = [(i, h) for i in range(c.n_layers) for h in range(c.n_heads)]
-        for layer, head in pairs if self.heads == "all" else self.heads:
-            add("z", layer, head, c.n_heads)
-        for layer, neuron in self.neurons:
-            add("mlp_post", layer, neuron, c.d_mlp)
-        for layer in self.mlps:
-            add("mlp_out", layer, 0, 1)
-        kept = kept_outputs(model, task, self.keep)
-        for (site, layer), mask in masks.items():
-            if site == "z":
-                mask &= ~kept[layer]
+        self.require(model, task)
+        masks = node_masks(model, task, self.nodes(model), self.positions, side)
+        for key, kept in node_masks(model, task, self.nodes_kept, None, side).items():
+            if key in masks:
+                masks[key] &= ~kept
         return masks
 
 
-_PARTS = {"z": "head", "mlp_post": "neuron", "mlp_out": "MLP"}
+def as_ablated(parts: Iterable[NodeLike]) -> tuple[Node, ...]:
+    """Nodes that can be ablated, from any of the ways to name them.
+
+    Args:
+        parts: see `interp.parts.NodeLike`.
+
+    Returns:
+        The nodes.
+
+    Raises:
+        ValueError: one is given twice, or is the input or the logits.
+        TypeError: not a list of nodes.
+    """
+    if isinstance(parts, str) or not isinstance(parts, Iterable):
+        raise TypeError(f"expected a list of parts, such as ['9.9', 'm0']; got {parts!r}")
+    nodes = tuple(as_node(one) for one in parts)
+    for node in nodes:
+        if not isinstance(node.part, Head | MLP | Neuron):
+            raise ValueError(f"heads, MLPs and neurons can be ablated; {node} is none of these")
+    require_once(nodes, "part")
+    return nodes
+
+
+def site_of(node: Node) -> Key:
+    """Where a part is ablated: z of heads, mlp_post of neurons, mlp_out of MLPs."""
+    part = node.part
+    if isinstance(part, Head):
+        return "z", part.layer
+    return ("mlp_post" if isinstance(part, Neuron) else "mlp_out"), node.layer
+
+
+def n_units(model: HookedGPT2, site: str) -> int:
+    """How many heads or neurons a layer has at a site; 1 where it has neither."""
+    unit = SITES[site].unit if site in SITES else ""
+    return {"head": model.config.n_heads, "neuron": model.config.d_mlp, "": 1}[unit]
+
+
+def node_masks(
+    model: HookedGPT2,
+    task: Task,
+    nodes: Sequence[Node],
+    positions: Sequence[Position] | None,
+    side: Side = "clean",
+) -> dict[Key, Bool[Tensor, "prompt pos unit"]]:
+    """True where nodes are: at their roles, or at some positions of those without one.
+
+    Args:
+        model: the model, which has the parts.
+        task: the prompts, of `Task.right_padded`, on the model's device.
+        nodes: the nodes.
+        positions: roles or indices for nodes without a role; None for all.
+        side: which text of each pair.
+
+    Returns:
+        Site and layer -> mask.
+    """
+    where = {role: positions_mask(task, [role], side) for role in {n.role for n in nodes} if role}
+    everywhere = positions_mask(task, positions, side)  # prompt pos
+    masks: dict[Key, Tensor] = {}
+    for node in nodes:
+        key = site_of(node)
+        if key not in masks:
+            shape = (*everywhere.shape, n_units(model, key[0]))
+            masks[key] = torch.zeros(shape, dtype=torch.bool, device=everywhere.device)
+        masks[key][:, :, unit_of(node.part)] |= where[node.role] if node.role else everywhere
+    return masks
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedAblation:
     """An ablation of one model on one task.
 
     Args:
-        masks: (site, layer) -> where the activation is replaced, read anew in each run.
-        new: by what.
+        masks: (site, layer) -> where the activation is replaced.
+        new: what stands in.
         width: positions of the task.
     """
 
     masks: dict[Key, Bool[Tensor, "prompt pos unit"]]
-    new: StandIn
+    new: StandIns
     width: int
 
     def hooks(self, rows: slice | Prompts, length: int | None = None) -> Hooks:
@@ -153,20 +266,19 @@ class Prepared:
 
             return hook
 
-        values = self.new(rows, length or self.width)
+        values = self.new.values(rows, length or self.width)
         return [
-            (f"blocks.{layer}.{HOOKS[site]}", replace(mask[rows], values[site, layer]))
-            for (site, layer), mask in self.masks.items()
+            (hook_name(*key), replace(mask[rows], values[key])) for key, mask in self.masks.items()
         ]
 
     def edits(self, rows: Prompts, length: int) -> Edits:
-        """The same for the engine."""
+        """The same for the resumed forward."""
 
         def replace(mask: Tensor, new: Tensor) -> Callable[[Rows, Tensor], Tensor]:
             full = new.expand(mask.shape[0], length, *new.shape[2:])
             return lambda at, value: torch.where(_like(at.of(mask), value), at.of(full), value)
 
-        values = self.new(rows, length)
+        values = self.new.values(rows, length)
         return {key: replace(mask[rows], values[key]) for key, mask in self.masks.items()}
 
 
@@ -175,119 +287,42 @@ def _like(mask: Bool[Tensor, "... unit"], value: Tensor) -> Bool[Tensor, "..."]:
     return mask[..., None] if value.ndim > mask.ndim else mask
 
 
-def stand_ins(
-    model: HookedGPT2,
-    task: Task,
-    keys: Sequence[Key],
-    value: Value,
-    *,
-    reference: Task | None = None,
-    progress: Progress = iter,
-) -> StandIn:
-    """What ablated activations are replaced by.
+def also_ablated(ablation: PreparedAblation | None, cells: Cells, places: Places) -> str:
+    """The parts that an ablation and a sweep both touch at the same place.
 
     Args:
-        model: the model.
-        task: the prompts that will be run, padded on the right.
-        keys: the activations.
-        value: which replacement; see the module.
-        reference: as in `Ablation`.
-        progress: wraps the batches of reference prompts, for a progress bar.
+        ablation: what is knocked out, if anything.
+        cells: what the sweep replaces.
+        places: where.
 
     Returns:
-        For a slice of the prompts and a number of positions, the replacements.
-
-    Raises:
-        ValueError: for an unknown value, or reference prompts that do not fit the task.
+        Heads, MLPs and neurons, such as "9.6 m3"; "" for none.
     """
-    if value not in get_args(Value):
-        raise ValueError(f"expected a value among {list(get_args(Value))}, got {value!r}")
-    source = (task if reference is None else reference).right_padded()
-    if value == "zero":
-        nothing = torch.zeros((), device=model.device, dtype=model.dtype)
-        shapes = {site: (1,) * (4 if site in ("q", "k", "v", "z") else 3) for site, _ in keys}
-        return lambda rows, length: {key: nothing.view(shapes[key[0]]) for key in keys}
-    if value == "resample":
-        if len(source) != len(task) or not torch.equal(
-            source.mask("corrupted"), task.mask("clean")
-        ):
-            raise ValueError(
-                "resampling takes each prompt's activations from its partner at the same "
-                "positions, so the reference needs a corrupted text of the same length for each "
-                "prompt of the task"
-            )
-        return lambda rows, length: run_side(model, source, rows, "corrupted", keys, length=length)[
-            1
-        ]
-    means = _means(model, source, keys, by_group=value == "group mean", progress=progress)
-    if value == "mean":
-        return lambda rows, length: means
-    labels = sorted(set(source.group))
-    missing = sorted(set(task.group) - set(labels))
-    if missing:
-        raise ValueError(
-            f"the reference has no prompts of group {missing[0]!r}; a group mean needs every group "
-            "of the task in it"
-        )
-    group = torch.tensor([labels.index(label) for label in task.group], device=model.device)
-    return lambda rows, length: {key: mean[group[rows], :length] for key, mean in means.items()}
-
-
-def _means(
-    model: HookedGPT2, task: Task, keys: Sequence[Key], *, by_group: bool, progress: Progress
-) -> dict[Key, Float[Tensor, "group pos ..."]]:
-    """Means over corrupted prompts: of each group at each position, or of all (dims of size 1)."""
-    labels = sorted(set(task.group)) if by_group else []
-    group = torch.tensor(
-        [labels.index(label) if by_group else 0 for label in task.group], device=model.device
-    )
-    n_groups, width = max(len(labels), 1), task.corrupted_tokens.shape[1]
-    real = task.mask("corrupted").to(model.device)
-    sums: dict[Key, Tensor] = {}
-    for rows in batches(task, progress):
-        _, kept = run_side(model, task, rows, "corrupted", keys, length=width)
-        for key, value in kept.items():
-            if not by_group:
-                value = value[real[rows]].sum(0, keepdim=True)[None]  # 1 1 ...
-                sums[key] = sums[key] + value if key in sums else value
+    if ablation is None:
+        return ""
+    found: set[Part] = set()
+    where = places.where.any(0)  # slot prompt pos
+    for (site, layer), members in cells.members.items():
+        units = members.any(0)  # unit slot
+        asked = torch.einsum("us,sbp->bpu", units.float(), where.float()) > 0
+        for key, mask in ablation.masks.items():
+            if key[1] != layer or _PART_OF.get(site) != _PART_OF[key[0]]:
                 continue
-            if key not in sums:
-                sums[key] = value.new_zeros(n_groups, *value.shape[1:])
-            sums[key].index_add_(0, group[rows], value)
-    if not by_group:
-        return {key: total / real.sum() for key, total in sums.items()}
-    counts = torch.bincount(group, minlength=n_groups)
-    return {key: total / counts.view(-1, *(1,) * (total.ndim - 1)) for key, total in sums.items()}
+            whole = asked if asked.shape[-1] == mask.shape[-1] else asked.any(-1, keepdim=True)
+            own = mask if whole.shape[-1] in (1, mask.shape[-1]) else mask.any(-1, keepdim=True)
+            for unit in (whole & own).flatten(0, 1).any(0).nonzero()[:, 0].tolist():
+                found.add(_part(key[0], layer, unit))
+    return " ".join(map(str, sorted(found, key=part_order)))
 
 
-def kept_outputs(
-    model: HookedGPT2, task: Task, keep: Sequence[Keep]
-) -> Bool[Tensor, "layer prompt pos head"]:
-    """Where head outputs are kept: True at each head's roles.
+_PART_OF = {
+    **dict.fromkeys(("q", "k", "v", "pattern", "z", "attn_out"), "head"),
+    **dict.fromkeys(("mlp_in", "mlp_post", "mlp_out"), "MLP"),
+}
+"""Which sites are activations of the same part."""
 
-    Args:
-        model: the model.
-        task: the prompts.
-        keep: (layer, head, role) of the outputs to keep.
 
-    Returns:
-        One truth value a head output.
-
-    Raises:
-        ValueError: for a head outside the model or a role that the task does not have.
-    """
-    n_layers, n_heads = model.config.n_layers, model.config.n_heads
-    kept = torch.zeros(
-        n_layers, *task.clean_tokens.shape, n_heads, dtype=torch.bool, device=model.device
-    )
-    prompts = torch.arange(len(task), device=model.device)
-    for layer, head, role in keep:
-        if not (0 <= layer < n_layers and 0 <= head < n_heads):
-            raise ValueError(
-                f"head {layer}.{head} is not in the model, which has {n_layers} layers of "
-                f"{n_heads} heads"
-            )
-        if role not in task.positions:
-            raise ValueError(f"the task has no role {role!r}; it has {list(task.positions)}")
-        kept[layer, prompts, task.positions[role].to(model.device), head] = True
-    return kept
+def _part(site: str, layer: int, unit: int) -> Part:
+    if site == "z":
+        return Head(layer, unit)
+    return MLP(layer) if site == "mlp_out" else Neuron(layer, unit)

@@ -1,197 +1,43 @@
-"""Runs that start in the middle of the model: only what a change can reach is computed again.
+"""The resumed forward: runs that start in the middle of the model and compute what can change.
 
-A *base* run of every prompt is kept. A *job* is one prompt with something changed in it, from its
-first changed position to END. Causality spares the work around: earlier layers are read from the
-base run's residual stream, earlier positions from its keys and values, positions after END reach
-nothing, and in the last block only END is carried on, since nothing else is read. The rows of all
-jobs of a chunk, one a position, lie end to end in one matrix, so that a projection or an MLP is one
-matrix product whatever the jobs are:
+A *base* run of every prompt is kept. Causality spares the work around a change: earlier layers are
+read from the base run's residual stream, earlier positions from its keys and values, positions
+after END reach nothing, and in the last block only END is carried on, since nothing else is read.
+`interp.runs.rows` has the jobs and how they lie in one matrix.
 
-    rows     x [row d_model]         position by position, job by job
-    segment  jobs of the same positions: what attention takes together
+A layer is entered at any of its sites: whatever lies before it in the layer is not computed. Edits
+replace activations while the run goes on (an ablation, or a patch at a later layer).
 
-A layer is entered at any of its activations, in the order of `SITES`: whatever lies before it in
-the layer is not computed. *Edits* replace activations while the run goes on (an ablation, or a
-patch at a later layer).
-
-The forward here has no hook points; `tests/patching/test_engine.py` shows it equal to HookedGPT2's.
+The forward here has no hook points; `tests/runs/test_forward.py` shows it equal to HookedGPT2's.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from einops import einsum
-from jaxtyping import Bool, Float, Int, Shaped
-from torch import Tensor
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
 
 from interp.model import HookedGPT2
+from interp.runs.edits import Edits
+from interp.runs.rows import Jobs, Rows, Segment
+from interp.runs.sites import Key, in_computed_order
 
-SITES = (
-    "resid_pre", "q", "k", "v", "pattern", "z", "attn_out", "resid_mid",
-    "mlp_in", "mlp_post", "mlp_out", "resid_post",
-)  # fmt: skip
-"""The activations of a layer, in the order in which they are computed."""
-
-HOOKS = {
-    **{site: f"hook_{site}" for site in ("embed", *SITES)},
-    **{site: f"attn.hook_{site}" for site in ("q", "k", "v", "pattern", "z")},
-    "mlp_post": "mlp.hook_post",
-}
-"""A site's hook point, within its layer."""
-
-UNITS = {**dict.fromkeys(("q", "k", "v", "pattern", "z"), "head"), "mlp_post": "neuron"}
-"""What the sites are made of that have parts."""
-
-EVERYWHERE = ("resid_pre", "k", "v")
-"""The sites that matter at every position even of the last layer; the others only at END."""
+Kept = Mapping[Key, Float[Tensor, "prompt pos ..."]]
+"""Activations of a batch, by site and layer."""
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Which job, prompt and position each row of a matrix of activations belongs to.
-
-    Args:
-        job: index of the job.
-        prompt: index of its prompt in the batch.
-        pos: position in that prompt.
-    """
-
-    job: Int[Tensor, " row"]
-    prompt: Int[Tensor, " row"]
-    pos: Int[Tensor, " row"]
-
-    def of(self, activation: Shaped[Tensor, "prompt pos ..."]) -> Shaped[Tensor, "row ..."]:
-        """Take each row's value out of a batch's activation."""
-        return activation[self.prompt, self.pos]
-
-    def take(self, index: Int[Tensor, " n"]) -> "Rows":
-        """Pick rows."""
-        return Rows(self.job[index], self.prompt[index], self.pos[index])
+def mlp_post(block: nn.Module, resid_mid: Float[Tensor, "... d"]) -> Float[Tensor, "... d_mlp"]:
+    """The neurons of a block, after their activation function."""
+    pre = F.linear(block.ln2.unhooked(resid_mid), block.mlp.W_in.T, block.mlp.b_in)
+    return block.mlp.fused_act(pre)
 
 
-Edits = Mapping[tuple[str, int], Callable[[Rows, Tensor], Tensor]]
-"""(site, layer) -> (rows, value [row ...]) -> the value to go on with."""
-
-Kept = Mapping[tuple[str, int], Float[Tensor, "prompt pos ..."]]
-"""Activations of a batch, by (site, layer)."""
-
-
-@dataclass(frozen=True)
-class Segment:
-    """Jobs of the same positions, and where their rows lie.
-
-    Args:
-        start: their first position.
-        stop: the one after END.
-        jobs: slice of the jobs.
-        rows: slice of the rows: job by job, positions in order.
-    """
-
-    start: int
-    stop: int
-    jobs: slice
-    rows: slice
-
-
-@dataclass(frozen=True)
-class Jobs:
-    """Prompts to be run again, each from a position of its own to its END.
-
-    Jobs of the same start and END are best next to each other (`in_order`): they are one segment.
-
-    Args:
-        prompt: index of the prompt of each job.
-        start: the first position to compute.
-        end: END of each job, the last one.
-        length: positions of the batch.
-    """
-
-    prompt: Int[Tensor, " job"]
-    start: Int[Tensor, " job"]
-    end: Int[Tensor, " job"]
-    length: int
-
-    @cached_property
-    def counts(self) -> Int[Tensor, " job"]:
-        """How many rows each job has."""
-        return self.end - self.start + 1
-
-    @cached_property
-    def segments(self) -> list[Segment]:
-        """The jobs of the same start and END together."""
-        segments, row, job = [], 0, 0
-        both, n_jobs = torch.stack([self.start, self.end + 1], -1).unique_consecutive(
-            dim=0, return_counts=True
-        )
-        for (start, stop), count in zip(both.tolist(), n_jobs.tolist(), strict=True):
-            n_rows = count * (stop - start)
-            segments.append(Segment(start, stop, slice(job, job + count), slice(row, row + n_rows)))
-            row, job = row + n_rows, job + count
-        return segments
-
-    @cached_property
-    def rows(self) -> Rows:
-        """Every row that is computed."""
-        job = torch.arange(len(self.counts), device=self.counts.device)
-        job = job.repeat_interleave(self.counts)
-        before = self.counts.cumsum(0) - self.counts  # rows before each job's first
-        pos = torch.arange(len(job), device=job.device) - before[job] + self.start[job]
-        return Rows(job, self.prompt[job], pos)
-
-    @cached_property
-    def end_row(self) -> Int[Tensor, " job"]:
-        """Index of each job's END among `rows`."""
-        return self.counts.cumsum(0) - 1
-
-    @cached_property
-    def ends(self) -> Rows:
-        """The rows at END, one a job."""
-        return self.rows.take(self.end_row)
-
-    def rows_of(self, site: str, layer: int, n_layers: int) -> Rows:
-        """The rows that are needed of a site: in the last layer mostly END alone."""
-        return self.ends if layer == n_layers - 1 and site not in EVERYWHERE else self.rows
-
-
-def merged(first: Edits, second: Edits) -> Edits:
-    """Both edits, the second on what the first makes of a site that they share."""
-
-    def one_after_the_other(key: tuple[str, int]) -> Callable[[Rows, Tensor], Tensor]:
-        return lambda rows, value: second[key](rows, first[key](rows, value))
-
-    shared = first.keys() & second.keys()
-    return {**first, **second, **{key: one_after_the_other(key) for key in shared}}
-
-
-def in_order(start: Int[Tensor, " job"], end: Int[Tensor, " job"]) -> Int[Tensor, " job"]:
-    """The order of jobs in which those of the same positions are together, the earliest first."""
-    by_end = end.argsort(stable=True)
-    return by_end[start[by_end].argsort(stable=True)]
-
-
-def chunks(starts: Int[Tensor, " job"], ends: Int[Tensor, " job"], n_rows: int) -> Iterator[slice]:
-    """Cut jobs into runs of at most `n_rows` rows, and of one job at least.
-
-    Args:
-        starts: first position of each job.
-        ends: END of each job.
-        n_rows: how many rows a run may have.
-
-    Yields:
-        Slices of the jobs.
-    """
-    first, rows = 0, 0
-    for job, count in enumerate((ends - starts + 1).tolist()):
-        if rows and rows + count > n_rows:
-            yield slice(first, job)
-            first, rows = job, 0
-        rows += count
-    if rows:
-        yield slice(first, len(starts))
+def mlp_out(block: nn.Module, post: Float[Tensor, "... d_mlp"]) -> Float[Tensor, "... d"]:
+    """What the neurons of a block write to the stream."""
+    return F.linear(post, block.mlp.W_out.T, block.mlp.b_out)
 
 
 def resume(
@@ -199,7 +45,7 @@ def resume(
     base: Kept,
     jobs: Jobs,
     layer: int,
-    given: Mapping[str, Float[Tensor, "row ..."]],
+    given: dict[str, Float[Tensor, "row ..."]],
     edits: Edits | None = None,
     *,
     changed: Bool[Tensor, " row"] | None = None,
@@ -208,24 +54,30 @@ def resume(
 
     Args:
         model: the model.
-        base: of the base run, `k` and `v` of every layer from `layer` on; of `layer`, also q, k and
-            v to enter at one of them or with `changed`, `v` at `pattern`, `resid_pre` anywhere in
-            the attention, and `resid_mid` at the sites of the MLP.
+        base: activations of the base run: `k` and `v` of every layer from `layer` on, and of
+            `layer` what the site that is entered needs (`Site.needs`).
         jobs: what to run.
         layer: the layer to enter.
         given: the site to enter at, with its activations on the rows of `Jobs.rows_of`. Of q, k and
             v, which enter together, those not given are the base run's.
-        edits: what to change, in this layer after the site given and in all later ones.
-        changed: of a given `resid_pre`, the rows that are not the base run's: queries, keys and
+        edits: what to change, in this layer after the site given and in all later ones; edits
+            before that are in what is given already.
+        changed: the rows of a given `resid_pre` that are not the base run's; queries, keys and
             values of the others are not computed again.
 
     Returns:
         The stream after the last block, at END.
     """
-    run = _Run(model, base, jobs, edits or {})
+    entry = (next(reversed(given)), layer)
+    later = {
+        key: edit
+        for key, edit in (edits or {}).items()
+        if in_computed_order(key) > in_computed_order(entry)
+    }
+    run = _Run(model, base, jobs, later)
     x = run.enter(layer, given, changed)
-    for later in range(layer + 1, model.config.n_layers):
-        x = run.block(later, run.edit("resid_pre", later, x))
+    for i in range(layer + 1, model.config.n_layers):
+        x = run.block(i, run.edit("resid_pre", i, x))
     return x
 
 
@@ -394,10 +246,9 @@ class _Run:
         """From a site of the MLP to the end of the layer."""
         block = self.model.blocks[layer]
         if site == "mlp_in":
-            value = self.edit("mlp_in", layer, value)
-            pre = F.linear(block.ln2.unhooked(value), block.mlp.W_in.T, block.mlp.b_in)
-            site, value = "mlp_post", self.edit("mlp_post", layer, block.mlp.fused_act(pre))
+            post = mlp_post(block, self.edit("mlp_in", layer, value))
+            site, value = "mlp_post", self.edit("mlp_post", layer, post)
         if site == "mlp_post":
-            value = F.linear(value, block.mlp.W_out.T, block.mlp.b_out)
+            value = mlp_out(block, value)
         value = self.edit("mlp_out", layer, value)
         return self.edit("resid_post", layer, resid_mid + value)

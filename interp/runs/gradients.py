@@ -17,11 +17,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from interp.model import HookedGPT2
-from interp.runs.ablation import Prepared
-from interp.runs.forward import HOOKS
+from interp.runs.pair import Setting
 from interp.runs.readout import Readout
-from interp.runs.sides import Hooks, Key, Prompts, run_side
-from interp.tasks import Side, Task
+from interp.runs.sides import Hooks, Prompts, run_side
+from interp.runs.sites import Key, hook_name
 
 GRAPH = ("resid_pre", "q", "k", "v", "z", "attn_out", "resid_mid", "mlp_post", "mlp_out")
 """About what a run keeps of each layer for its backward."""
@@ -102,44 +101,36 @@ class Graph:
 
 
 @dataclass(frozen=True)
-class Runs:
-    """How the runs of a task are made.
+class GradientRuns:
+    """How runs are made that gradients can be taken of.
 
     Args:
-        model: the model.
-        task: the prompts, of `Task.right_padded`.
-        readout: one metric.
-        ablation: what is knocked out.
-        dtype: of matrix products; None for the model's own.
+        setting: the run that is changed, whose readout has one metric.
+        dtype: dtype of matrix products; None for the model's own.
     """
 
-    model: HookedGPT2
-    task: Task
-    readout: ExactReadout
-    ablation: Prepared | None
+    setting: Setting
     dtype: torch.dtype | None
 
     def precision(self) -> torch.autocast:
         """The precision of matrix products; weights and sums over the stream stay as they are."""
-        device = self.model.device.type
+        device = self.setting.model.device.type
         return torch.autocast(device, dtype=self.dtype, enabled=self.dtype is not None)
 
     def stream(
-        self, prompts: Prompts, side: Side, length: int, hooks: Hooks = ()
+        self, prompts: Prompts, length: int, hooks: Hooks = ()
     ) -> Float[Tensor, "prompt d_model"]:
         """The stream after the last block at END; hooks see what the ablation leaves."""
-        hooks = [*(self.ablation.hooks(prompts, length) if self.ablation else ()), *hooks]
+        run = self.setting
+        hooks = [*(run.ablation.hooks(prompts, length) if run.ablation else ()), *hooks]
         with self.precision():
-            return run_side(self.model, self.task, prompts, side, length=length, hooks=hooks)[0]
+            return run_side(run.model, run.task, prompts, run.side, length=length, hooks=hooks)[0]
 
-    def graph(
-        self, prompts: Prompts, side: Side, length: int, keys: Sequence[Key], *, drops: bool
-    ) -> Graph:
+    def graph(self, prompts: Prompts, length: int, keys: Sequence[Key], *, drops: bool) -> Graph:
         """Run some prompts.
 
         Args:
             prompts: which.
-            side: which text of each pair.
             length: positions to run.
             keys: the activations to keep.
             drops: whether layers will be dropped.
@@ -165,14 +156,14 @@ class Runs:
             return passed_on
 
         hooks: list[tuple[str, Callable[..., Any]]] = [("hook_embed", start)]
-        hooks += [(f"blocks.{key[1]}.{HOOKS[key[0]]}", partial(keep, key)) for key in keys]
+        hooks += [(hook_name(*key), partial(keep, key)) for key in keys]
         hooks += [
-            (f"blocks.{layer}.hook_{site}", partial(drop, layer))
-            for layer in range(self.model.config.n_layers if drops else 0)
+            (hook_name(site, layer), partial(drop, layer))
+            for layer in range(self.setting.model.config.n_layers if drops else 0)
             for site in ("attn_out", "mlp_out")
         ]
-        stream = self.stream(prompts, side, length, hooks)
-        ((name, metric),) = self.readout(stream, prompts).items()
+        stream = self.stream(prompts, length, hooks)
+        ((name, metric),) = self.setting.readout(stream, prompts).items()
         if not metric.requires_grad:
             raise ValueError(
                 f"metric {name!r} has no gradient: it does not depend on the logits, or not in a "

@@ -5,56 +5,20 @@ belong to. The logit difference needs one direction a prompt, the answer's colum
 less the foil's (the mean of the columns of a set); it alone is computed without all logits.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
+from functools import cached_property
 
 import torch
-import xarray as xr
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from interp import metrics
+from interp.metrics import MetricFunction, Metrics, named_metrics
 from interp.model import HookedGPT2
-from interp.results import labelled
-from interp.runs.ablation import Ablation
-from interp.runs.sides import Progress, Prompts, batches, run_to_end
-from interp.tasks import Choice, Side, Task
-
-MetricFunction = Callable[[Float[Tensor, "run d_vocab"], Task], Float[Tensor, " run"]]
-Metrics = str | MetricFunction | Sequence[str | MetricFunction] | Mapping[str, MetricFunction]
-"""One metric, several, or functions by the name they shall have in the result."""
-
-METRICS: dict[str, str] = {
-    "logit_diff": "logits",
-    "probability": "probability",
-    "probability_diff": "probability",
-    "cutoff_sharpness": "probability",
-    "kl_divergence": "nats",
-    "accuracy": "fraction",
-    "rank": "tokens",
-}
-"""Names of metrics of `interp.metrics`, and their units; the divergence is from the clean run."""
+from interp.runs.sides import batches, run_to_end
+from interp.tasks import Choice, Task
 
 _LOGITS = 1 << 24  # values of logits held at once
-
-
-def _by_name(chosen: Metrics) -> dict[str, MetricFunction | None]:
-    """The metrics by name; None for those of `METRICS`."""
-    if isinstance(chosen, Mapping):
-        named: dict[str, MetricFunction | None] = dict(chosen)
-    else:
-        given = [chosen] if isinstance(chosen, str) or callable(chosen) else list(chosen)
-        named = {
-            (m if isinstance(m, str) else m.__name__): (None if isinstance(m, str) else m)
-            for m in given
-        }
-    unknown = [name for name, function in named.items() if function is None and name not in METRICS]
-    if unknown or not named:
-        came = f"{unknown[0]!r}" if unknown else "none at all"
-        raise ValueError(
-            f"expected a metric among {', '.join(METRICS)}, or a function of the logits at END and "
-            f"the task; got {came}"
-        )
-    return named
 
 
 class Readout:
@@ -62,24 +26,40 @@ class Readout:
 
     Args:
         model: the model.
-        task: its prompts, on the model's device.
-        chosen: the metrics.
+        task: its prompts, of `Task.right_padded`, on the model's device.
+        chosen: the metrics; None for the task's own.
 
     Raises:
-        ValueError: for a name that is none of `METRICS`, no metric at all, or a cutoff sharpness of
-            answers that are no sets.
+        ValueError: for what is no metric, or a cutoff sharpness of answers that are no sets.
     """
 
-    def __init__(self, model: HookedGPT2, task: Task, chosen: Metrics) -> None:
-        self.model, self.task, self.chosen = model, task, _by_name(chosen)
-        self.clean = torch.zeros(len(task), model.config.d_model, device=model.device)
-        """The clean run's last stream at END, which the divergence is measured from."""
-        named = {name for name, function in self.chosen.items() if function is None}
-        if "cutoff_sharpness" in named:
+    def __init__(self, model: HookedGPT2, task: Task, chosen: Metrics | None = None) -> None:
+        self.model, self.task = model, task
+        self.chosen = named_metrics(task.metric if chosen is None else chosen)
+        if "cutoff_sharpness" in self.built_in:
             metrics.require_cutoff(task.answer, task.foil)
-        self.direction = (
-            answer_direction(model, task.answer, task.foil) if "logit_diff" in named else None
-        )
+        self.direction = None
+        if "logit_diff" in self.built_in:
+            self.direction = answer_direction(model, task.answer, task.foil)
+
+    @cached_property
+    def clean(self) -> Float[Tensor, "prompt d_model"]:
+        """The whole model's last stream at END of the clean texts.
+
+        The divergence is measured from it, also in a model in which something is ablated.
+        """
+        every = torch.arange(len(self.task), device=self.model.device)
+        with torch.inference_mode():
+            parts = [
+                run_to_end(self.model, self.task, every[rows], "clean")
+                for rows in batches(self.task)
+            ]
+        return torch.cat(parts).clone()  # outside inference mode, where gradients may pass
+
+    @property
+    def built_in(self) -> list[str]:
+        """The metrics that are not a user's functions."""
+        return [name for name, function in self.chosen.items() if function is None]
 
     def __call__(
         self, stream: Float[Tensor, "run d_model"], prompt: Int[Tensor, " run"]
@@ -150,92 +130,6 @@ class Readout:
         return self.model.unembed(self.model.ln_final.unhooked(stream))
 
 
-@torch.inference_mode()
-def run_task(
-    model: HookedGPT2,
-    task: Task,
-    *,
-    side: Side = "clean",
-    ablation: Ablation | None = None,
-    progress: Progress = iter,
-) -> Float[Tensor, "prompt d_vocab"]:
-    """Logits at END of every prompt.
-
-    Args:
-        model: the model.
-        task: the prompts.
-        side: which of each pair of prompts to run.
-        ablation: what is knocked out of the model.
-        progress: wraps the batches, for a progress bar.
-
-    Returns:
-        Logits [prompt d_vocab].
-    """
-    task = task.right_padded().to(model.device)
-    streams = _streams(model, task, side, ablation, progress)
-    return torch.cat([model.unembed(model.ln_final.unhooked(stream)) for _, stream in streams])
-
-
-@torch.inference_mode()
-def measure(
-    model: HookedGPT2,
-    task: Task,
-    metrics: Metrics = "logit_diff",
-    *,
-    side: Side = "clean",
-    ablation: Ablation | None = None,
-    progress: Progress = iter,
-) -> xr.Dataset:
-    """Metrics of every prompt.
-
-    Args:
-        model: the model.
-        task: the prompts.
-        metrics: as in `patch`.
-        side: which of each pair of prompts to run.
-        ablation: what is knocked out of the model.
-        progress: wraps the batches, for a progress bar.
-
-    Returns:
-        For each metric an array of dim prompt.
-
-    Raises:
-        ValueError: for an unknown metric, or as `Ablation.prepare` does.
-    """
-    task = task.right_padded().to(model.device)
-    readout = Readout(model, task, metrics)
-    if "kl_divergence" in readout.chosen:
-        for rows, stream in _streams(model, task, "clean", None, iter):
-            readout.clean[rows] = stream
-    parts = [
-        readout(stream, rows) for rows, stream in _streams(model, task, side, ablation, progress)
-    ]
-    return xr.Dataset(
-        {
-            name: labelled(
-                torch.cat([part[name] for part in parts]),
-                ("prompt",),
-                name=name,
-                title=f"{side.capitalize()} run",
-                unit=METRICS.get(name, ""),
-                model=model,
-                task=task,
-            )
-            for name in readout.chosen
-        }
-    )
-
-
-def _streams(
-    model: HookedGPT2, task: Task, side: Side, ablation: Ablation | None, progress: Progress
-) -> Iterator[tuple[Prompts, Float[Tensor, "batch d_model"]]]:
-    """The prompts of each batch, and the stream after the last block at their END."""
-    edits = ablation.prepare(model, task).edits if ablation else None
-    every = torch.arange(len(task), device=model.device)
-    for rows in batches(task, progress):
-        yield every[rows], run_to_end(model, task, every[rows], side, edits)
-
-
 def answer_direction(
     model: HookedGPT2, answer: Choice, foil: Choice | None
 ) -> tuple[Float[Tensor, "prompt d_model"], Float[Tensor, " prompt"]]:
@@ -244,7 +138,7 @@ def answer_direction(
     Args:
         model: the model.
         answer: token ids of the answers, one or a set a prompt.
-        foil: the same of the foils; None for the logit of the answer alone.
+        foil: token ids of the foils; None for the logit of the answer alone.
 
     Returns:
         The answer's column of the unembedding less the foil's, and the same of its bias; of a set,

@@ -1,4 +1,4 @@
-"""Runs of a task through the model, in batches of prompts, read at END.
+"""Whole runs of one side of a task, in batches of prompts, read at END.
 
 Only what the question needs leaves a run: the stream at END is unembedded, no other position.
 """
@@ -7,32 +7,102 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from interp.model import HookedGPT2
-from interp.runs.forward import HOOKS, Edits, Jobs, in_order, resume
-from interp.tasks import Side, Task
+from interp.model import HookedGPT2, require_no_hooks
+from interp.runs.edits import Edits
+from interp.runs.forward import resume
+from interp.runs.rows import Jobs, in_order
+from interp.runs.sites import Key, hook_name
+from interp.tasks import SIDES, Side, Task
 
-ROWS = 64
+PROMPTS = 64
 """Prompts in one run: enough to fill the cores, little enough for the memory of a laptop."""
 
 Progress = Callable[[list[Any]], Iterable[Any]]
 """Wraps the steps of a run to show how far it is, such as `tqdm.tqdm` or `rich.progress.track`."""
 
 Hooks = Sequence[tuple[str | Callable[[str], bool], Callable[..., Any]]]
-Key = tuple[str, int]
-"""Site and layer of an activation."""
-
+MEMORY = 1 << 29
+"""Bytes of activations kept of the runs of one batch of prompts; sets how many prompts that is."""
 
 Prompts = Int[Tensor, " batch"]
 """Indices of some prompts of a task."""
 
 
+def ready_task(model: HookedGPT2, task: Task, technique: str) -> Task:
+    """Check that a technique can run, before any work.
+
+    Args:
+        model: the model.
+        task: the prompts.
+        technique: its name, for the error.
+
+    Returns:
+        The task, padded on the right and on the model's device.
+
+    Raises:
+        TypeError: the model or the task is something else.
+        ValueError: the task does not fit the model, or the model has hooks of the caller's.
+    """
+    if not isinstance(model, HookedGPT2):
+        raise TypeError(
+            f"{technique} takes a HookedGPT2, such as interp.load('mini'); got {type(model)}"
+        )
+    if not isinstance(task, Task):
+        raise TypeError(
+            f"{technique} takes a task, such as interp.tasks.ioi(model.tokenizer, n=50, seed=0); "
+            f"got {task!r:.80}"
+        )
+    require_no_hooks(model, technique)
+    task.require_fits(model)
+    return task.right_padded().to(model.device)
+
+
+def require_side(side: str) -> None:
+    """Refuse a side that there is not.
+
+    Args:
+        side: its name.
+
+    Raises:
+        ValueError: it is neither "clean" nor "corrupted".
+    """
+    if side not in SIDES:
+        raise ValueError(f"expected side 'clean' or 'corrupted', got {side!r}")
+
+
 def batches(task: Task, progress: Progress = iter) -> Iterable[slice]:
-    """Slices over the prompts of a task, `ROWS` at a time, counted by `progress`."""
-    starts = range(0, len(task), ROWS)
-    return progress([slice(start, min(start + ROWS, len(task))) for start in starts])
+    """Slices over the prompts of a task, `PROMPTS` at a time, counted by `progress`."""
+    starts = range(0, len(task), PROMPTS)
+    return progress([slice(start, min(start + PROMPTS, len(task))) for start in starts])
+
+
+def batches_within(model: HookedGPT2, task: Task, side: Side, keys: Sequence[Key]) -> list[Prompts]:
+    """Prompts by length, as many in a batch as leave no more activations than `MEMORY`.
+
+    Args:
+        model: the model.
+        task: the prompts.
+        side: which text of each pair.
+        keys: the activations to keep, counted twice, since another run leaves as many.
+
+    Returns:
+        Indices of the prompts of each batch, one prompt at least.
+    """
+    lengths = task.mask(side).sum(-1)
+    order = lengths.argsort(stable=True)
+    c, longest = model.config, int(lengths.max())
+    width = {"mlp_post": c.d_mlp, "pattern": c.n_heads * longest}
+    per_token = 2 * sum(width.get(site, c.d_model) for site, _ in keys)
+    n_tokens = MEMORY // (per_token * model.embed.W_E.element_size())
+    batches, first = [], 0
+    for i, length in enumerate(lengths[order].tolist()):
+        if i > first and length * (i + 1 - first) > n_tokens:
+            batches.append(order[first:i])
+            first = i
+    return [*batches, order[first:]]
 
 
 def run_side(
@@ -49,7 +119,7 @@ def run_side(
 
     Args:
         model: the model.
-        task: the prompts, of `Task.right_padded`.
+        task: the prompts, padded on the right.
         rows: which of them.
         side: which text of each pair.
         keys: the activations to keep.
@@ -62,10 +132,7 @@ def run_side(
     """
     if length is None:
         length = int(task.mask(side)[rows].sum(-1).max())
-    names = {
-        HOOKS[site] if site == "embed" else f"blocks.{layer}.{HOOKS[site]}": (site, layer)
-        for site, layer in keys
-    }
+    names = {hook_name(*key): key for key in keys}
     with model.hooks(fwd_hooks=list(hooks)):
         resid, cache = model.run_with_cache(
             task.tokens(side)[rows, :length].to(model.device),
@@ -90,10 +157,10 @@ def run_to_end(
 
     Args:
         model: the model.
-        task: the prompts, of `Task.right_padded`, on the model's device.
+        task: the prompts, padded on the right, on the model's device.
         rows: which of them.
         side: which text of each pair.
-        edits: (prompts, positions) -> what is changed on the way, as `Prepared.edits`.
+        edits: (prompts, positions) -> what is changed on the way, as `PreparedAblation.edits`.
 
     Returns:
         The stream after the last block at END.
@@ -108,44 +175,6 @@ def run_to_end(
     changes = edits(rows, length) if edits else {}
     found = resume(model, {}, jobs, 0, {"resid_pre": jobs.rows.of(stream)}, changes)
     return found[order.argsort()]
-
-
-def positions_mask(
-    task: Task, positions: Sequence[str | int] | None, side: Side = "clean"
-) -> Bool[Tensor, "prompt pos"]:
-    """True at some positions of each prompt, False elsewhere and at padding.
-
-    Args:
-        task: the prompts, of `Task.right_padded`.
-        positions: roles and indices; None for all.
-        side: which text of each pair.
-
-    Returns:
-        The mask.
-
-    Raises:
-        ValueError: for a role that the task does not have, or an index outside every prompt.
-    """
-    real = task.mask(side)
-    if positions is None:
-        return real
-    roles, width = task.roles(side), real.shape[1]
-    pos = torch.arange(width, device=real.device)
-    mask = torch.zeros_like(real)
-    for position in positions:
-        if isinstance(position, str):
-            if position not in roles:
-                raise ValueError(f"the task has no role {position!r}; it has {list(roles)}")
-            mask |= pos == roles[position][:, None]
-        else:
-            longest = int(real.sum(-1).max())
-            if not 0 <= position < longest:
-                raise ValueError(
-                    f"position {position} is in no prompt of the task; they have up to {longest} "
-                    "tokens, counted from 0"
-                )
-            mask |= pos == position
-    return mask & real
 
 
 def at(

@@ -18,7 +18,7 @@ from analyses.ioi.parts.setting import (
     pick,
     verdicts,
 )
-from interp.heads import attention_scores, next_token_projection, repeated_tokens
+from interp.heads import attention_scores, next_token_projection, repeated_random_tokens
 from interp.plots import head_heatmap
 from interp.report import Figure, Item, Section
 
@@ -39,7 +39,7 @@ def measure(setting: Setting) -> Found:
     Returns:
         `scores`: of `attention_scores`; `writes`: of `next_token_projection`.
     """
-    tokens = repeated_tokens(setting.model, n=setting.size.sequences, seed=setting.seed)
+    tokens = repeated_random_tokens(setting.model, n=setting.size.sequences, seed=setting.seed)
     writes = next_token_projection(setting.model, tokens)
     return {
         "scores": attention_scores(setting.model, tokens, progress=bar("random tokens")),

@@ -7,7 +7,7 @@ Source: Wang et al. 2022 (arXiv 2211.00593), the sections named; the authors' sh
 prompts, called "run data", where the paper prints no number.
 """
 
-from interp.circuits.published.circuits import PublishedFigure
+from interp.circuits.published.figure import PublishedFigure
 
 _SIGNALS = {  # (token, position) signal of the S-inhibition heads -> logit difference
     (1, 1): 3.55, (1, -1): -0.99, (0, 1): 2.45, (0, -1): -1.96, (-1, 1): 1.77, (-1, -1): -3.16,
