@@ -148,11 +148,12 @@ def _section(
     name: str, known: interp.circuits.KnownCircuit, derived: interp.circuits.Derivation
 ) -> Section:
     """One model: what it does, the two circuits, the evidence."""
-    heads = [(h.layer, h.head) for h in known.circuit.heads]
+    heads = list(dict.fromkeys(head.part for head in known.circuit.heads))
     alone = interp.circuits.faithfulness(known.model, known.task, known.circuit)
-    ratio = interp.statistics.bootstrap_ratio(alone["circuit"], alone["full"])
+    full, circuit = (alone.logit_diff.sel(run=run) for run in ("full", "circuit"))
+    ratio = interp.statistics.bootstrap_ratio(circuit, full)
     gone = interp.patching.measure(
-        known.model, known.task, ablation=interp.patching.Ablation(heads=heads, value="group mean")
+        known.model, known.task, ablation=interp.patching.Ablation(heads, value="group mean")
     ).logit_diff
     example, task = interp.plots.example_of(known.model, known.task), known.task
     text = (

@@ -7,7 +7,7 @@ import xarray as xr
 from analyses.common.study import Study, derivation_tables, effects_table
 from analyses.common.wording import text
 from interp.circuits import Circuit, Derivation
-from interp.patching import METRICS
+from interp.metrics import METRICS
 from interp.plots import (
     circuit_dot,
     circuit_graphml,
@@ -124,10 +124,10 @@ def _circuit(study: Study, label: str, circuit: Circuit, evidence: Derivation) -
         rows = [
             {
                 "class": group.kind,
-                "position": group.position,
+                "position": group.role,
                 "heads": ", ".join(node.label for node in nodes),
             }
-            for group, nodes in circuit.nodes().items()
+            for group, nodes in circuit.groups().items()
         ]
         tables = [Table(rows, "The circuit by class and position.")]
     return Section(

@@ -215,7 +215,7 @@ def labelled(
         ranges["group"] = ("prompt", np.array(groups))
     asked = {
         "model": model.name,
-        "model_fingerprint": getattr(model, "fingerprint", ""),
+        "model_fingerprint": model.fingerprint() if hasattr(model, "fingerprint") else "",
         "task": getattr(task, "name", ""),
         "prompts": getattr(task, "fingerprint", ""),
         "versions": versions(),

@@ -41,9 +41,9 @@ from analyses.common.shell import (
 from analyses.ioi import files as ioi_files
 from analyses.ioi.circuit import kept_circuit
 from analyses.ioi.parts import PARTS, Setting, Size
-from analyses.ioi.parts.setting import PAPERS_SIZE, USUAL_SIZE, Found
-from analyses.ioi.parts.store import Shelf
+from analyses.ioi.parts.setting import PAPERS_SIZE, USUAL_SIZE, Results
 from analyses.ioi.report import Findings, write_report
+from interp.execution import Store
 from interp.report import Report
 
 
@@ -97,14 +97,14 @@ def run(
         loaded.to(device)
     task = interp.tasks.ioi(loaded.tokenizer, n, seed=seed, corruption="abc", prompts=prompts)
 
-    shelf = Shelf(folder, loaded, task)
-    behavior = shelf("behavior", partial(_behavior, loaded, task), 1)["behavior"]
-    heads = shelf("heads", partial(_heads, loaded, task), 1)["heads"]
-    evidence: Found | None = None
+    store = Store(None if folder is None else folder / "parts", loaded, task)
+    behavior = store("behavior", partial(_behavior, loaded, task), 1)["behavior"]
+    heads = store("heads", partial(_heads, loaded, task), 1)["heads"]
+    evidence: Results | None = None
     given = circuit is not None
     if circuit is None:
-        circuit, evidence = kept_circuit(shelf, loaded, task, threshold=threshold, seed=seed)
-    alone = shelf("faithfulness", partial(_alone, loaded, task, circuit), 1, circuit)["alone"]
+        circuit, evidence = kept_circuit(store, loaded, task, threshold=threshold, seed=seed)
+    alone = store("faithfulness", partial(_alone, loaded, task, circuit), 2, circuit)["alone"]
 
     options = {
         "model": loaded.name if isinstance(model, interp.HookedGPT2) else str(model),
@@ -115,22 +115,22 @@ def run(
         "size": asdict(size),
     }
     setting = Setting(loaded, task, circuit, heads.direct, heads.attention, seed, size, evidence)
-    told = {}
+    chapters = {}
     for name in chosen:
         part = PARTS[name]
-        found = shelf(name, partial(part.measure, setting), part.version, setting.depends)
-        told[name] = part.tell(setting, found)
+        found = store(name, partial(part.measure, setting), part.version, setting.depends)
+        chapters[name] = part.write(setting, found)
     findings = Findings(
         loaded, task, seed, options, behavior, heads.direct, heads.attention, heads.attribution,
         circuit, alone,
     )  # fmt: skip
-    report = write_report(findings, told)
+    report = write_report(findings, chapters)
     if folder is not None:
-        ioi_files.write(folder, findings, report, told)
+        ioi_files.write(folder, findings, report, chapters)
     return report
 
 
-def _behavior(model: interp.HookedGPT2, task: interp.tasks.Task) -> Found:
+def _behavior(model: interp.HookedGPT2, task: interp.tasks.Task) -> Results:
     """What the whole model does, prompt by prompt."""
     metrics = ("logit_diff", "accuracy", "probability")
     found = interp.patching.measure(model, task, metrics, progress=bar("behavior"))
@@ -138,7 +138,7 @@ def _behavior(model: interp.HookedGPT2, task: interp.tasks.Task) -> Found:
     return {"behavior": found.assign_coords(order=("prompt", list(task.order)))}
 
 
-def _heads(model: interp.HookedGPT2, task: interp.tasks.Task) -> Found:
+def _heads(model: interp.HookedGPT2, task: interp.tasks.Task) -> Results:
     """Direct effects, attention between roles and direct logit attribution of every head."""
     found = {
         "direct": interp.patching.effect(
@@ -154,9 +154,11 @@ def _heads(model: interp.HookedGPT2, task: interp.tasks.Task) -> Found:
 
 def _alone(
     model: interp.HookedGPT2, task: interp.tasks.Task, circuit: interp.circuits.Circuit
-) -> Found:
+) -> Results:
     return {
-        "alone": interp.circuits.faithfulness(model, task, circuit, progress=bar("faithfulness"))
+        "alone": interp.circuits.faithfulness(
+            model, task, circuit, metrics="logit_diff", progress=bar("faithfulness")
+        )
     }
 
 

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
 import interp
 from analyses.common.wording import text
-from analyses.ioi.parts import Told
+from analyses.ioi.parts import Chapter
 from analyses.ioi.parts.setting import pick
-from interp.circuits import IOI_FIGURES, Circuit, CircuitHead, published
-from interp.patching import mean_over_prompts
+from interp.circuits import IOI_FIGURES, Circuit, Member, published
+from interp.parts import Node, as_head
+from interp.patching import heads_in_order, mean_over_prompts, strongest_heads
 from interp.plots import attention_scatter, circuit_svg, effect_heatmap
 from interp.report import Download, Drawing, Figure, Report, Section, Table
 from interp.results import versions
@@ -28,7 +28,7 @@ DOWNLOADS = (
     Download("results.json", "Every figure of this page, with intervals."),
     Download("prompts.json", "The prompts, their partners, tokens and positions."),
     Download("circuit.json", "The circuit: head, class and position."),
-    Download("parts/", "Every value of every prompt; `analyses.ioi.parts.store.load` reads them."),
+    Download("parts/", "Every value of every prompt; `interp.execution.load` reads them."),
     Download("circuit.html", "The diagram as a page; point at a head for its evidence."),
     Download("circuit.svg", "The diagram as a vector drawing."),
     Download("circuit.mmd", "The diagram as Mermaid text."),
@@ -49,7 +49,7 @@ class Findings:
         attention: between roles, dims layer, head, query, key, prompt.
         attribution: of heads at END, dims layer, head, prompt, in logits.
         circuit: the circuit.
-        alone: of `faithfulness`: logit difference of `full` model and `circuit`, dims prompt.
+        alone: logit difference as `faithfulness` measures it, dims run ("full", "circuit"), prompt.
     """
 
     model: interp.HookedGPT2
@@ -72,7 +72,7 @@ class Findings:
 
     def faithfulness(self) -> dict[str, Estimate]:
         """F(M), F(C) and their ratio with 95 % intervals."""
-        full, circuit = self.alone["full"], self.alone["circuit"]
+        full, circuit = (self.alone.logit_diff.sel(run=run) for run in ("full", "circuit"))
         return {
             "F_M": bootstrap_mean(full),
             "F_C": bootstrap_mean(circuit),
@@ -84,33 +84,33 @@ class Findings:
         mean = -self.direct.mean("prompt", keep_attrs=True)
         return mean.assign_attrs(title="Direct contribution to the logit difference", unit="logits")
 
-    def strongest(self) -> list[CircuitHead]:
+    def strongest(self) -> list[Member]:
         """The heads with the largest direct effects, with their class in the circuit, if any."""
-        kinds = {(h.layer, h.head): h.kind for h in self.circuit.heads if h.position == "END"}
-        effects = self.direct.mean("prompt").values
-        order = np.argsort(-np.abs(effects), axis=None)[:STRONGEST]
-        heads = [divmod(int(i), effects.shape[1]) for i in order]
-        return [CircuitHead(i, h, kinds.get((i, h), "other"), "END") for i, h in heads]
+        kinds = {head.node: head.kind for head in self.circuit.heads}
+        nodes = [Node(head, "END") for head in strongest_heads(self.direct, STRONGEST)]
+        return [Member(node, kinds.get(node, "other")) for node in nodes]
 
-    def attention_of(self, heads: Sequence[CircuitHead], key: str) -> Estimate:
+    def attention_of(self, heads: Sequence[Member], key: str) -> Estimate:
         """Mean attention of heads from END to a role, as a probability."""
         looks = self.attention.sel(query="END", key=key)
-        return bootstrap_mean(pick(looks, [(h.layer, h.head) for h in heads]).mean("node"))
+        return bootstrap_mean(pick(looks, [as_head(head.part) for head in heads]).mean("node"))
 
 
-def write_report(findings: Findings, told: Mapping[str, Told] = MappingProxyType({})) -> Report:
+def write_report(
+    findings: Findings, chapters: Mapping[str, Chapter] = MappingProxyType({})
+) -> Report:
     """Everything the analysis found, as a page.
 
     Args:
         findings: of the analysis.
-        told: what each part of the paper has to say.
+        chapters: what each part of the paper has to say.
 
     Returns:
         The report.
     """
     f, task = findings, findings.task
     estimates, faithful = f.estimate("logit_diff"), f.faithfulness()
-    n_heads = len({(h.layer, h.head) for h in f.circuit.heads})
+    n_heads = len({head.part for head in f.circuit.heads})
     n_all = f.direct.sizes["layer"] * f.direct.sizes["head"]
     lead = (
         f"On {len(task)} prompts {f.model.name} puts the indirect object {estimates.mean:.2f} "
@@ -119,9 +119,9 @@ def write_report(findings: Findings, told: Mapping[str, Told] = MappingProxyType
         f"keeps {faithful['ratio'].mean:.0%} of that logit difference."
     )
     sections = [_behavior(f), _direct(f), _circuit(f), _faithfulness(f, faithful)]
-    sections += [part.section for part in told.values()]
+    sections += [part.section for part in chapters.values()]
     if f.model.name == "gpt2":
-        sections.append(_against_the_paper(f, faithful, told))
+        sections.append(_against_the_paper(f, faithful, chapters))
     return Report(
         f"Indirect object identification in {f.model.name}",
         lead,
@@ -178,7 +178,8 @@ def _direct(f: Findings) -> Section:
             "attribution": float(f.attribution.sel(at).mean()),
         }
         for h in heads
-        for at in [{"layer": h.layer, "head": h.head}]
+        for layer, head in [as_head(h.part)]
+        for at in [{"layer": layer, "head": head}]
         for one in [Estimate(*(float(direct[end].sel(at)) for end in ("mean", "low", "high")))]
     ]
     return Section(
@@ -221,12 +222,12 @@ def _circuit(f: Findings) -> Section:
     rows: list[dict[str, Any]] = [
         {
             "class": group.kind,
-            "position": group.position,
+            "position": group.role,
             "heads": ", ".join(head.label for head in heads),
         }
         for group, heads in f.circuit.groups().items()
     ]
-    movers = [head for head in f.circuit.heads_of("name mover") if head.position == "END"]
+    movers = [head for head in f.circuit.heads_of("name mover") if head.role == "END"]
     looks = f"{f.attention_of(movers, 'IO'):.2f}" if movers else "undefined: it has none"
     return Section(
         "The circuit",
@@ -266,7 +267,7 @@ def _faithfulness(f: Findings, faithful: dict[str, Estimate]) -> Section:
 
 
 def _against_the_paper(
-    f: Findings, faithful: dict[str, Estimate], told: Mapping[str, Told]
+    f: Findings, faithful: dict[str, Estimate], chapters: Mapping[str, Chapter]
 ) -> Section:
     return Section(
         "Against the paper",
@@ -275,7 +276,7 @@ def _against_the_paper(
         "the rest on fewer.",
         [
             Table(
-                paper_table(f, faithful, told),
+                paper_table(f, faithful, chapters),
                 "Tolerances are ours: prompts and their number differ.",
             )
         ],
@@ -283,14 +284,16 @@ def _against_the_paper(
 
 
 def paper_table(
-    f: Findings, faithful: dict[str, Estimate], told: Mapping[str, Told] = MappingProxyType({})
+    f: Findings,
+    faithful: dict[str, Estimate],
+    chapters: Mapping[str, Chapter] = MappingProxyType({}),
 ) -> pd.DataFrame:
     """The paper's figures beside ours.
 
     Args:
         f: findings on GPT-2 small.
         faithful: of `Findings.faithfulness`.
-        told: what each part of the paper has to say.
+        chapters: what each part of the paper has to say.
 
     Returns:
         One row a figure: `figure`, `paper`, `ours` with its 95 % interval, `tolerance`, `agrees`.
@@ -304,9 +307,9 @@ def paper_table(
         "attention_io": f.attention_of(paper.heads_of("name mover"), "IO"),
         "attention_s2": f.attention_of(paper.heads_of("S-inhibition"), "S2"),
     }
-    if f.circuit.records() == paper.records():
+    if f.circuit.members == paper.members:
         ours["faithfulness"] = faithful["ratio"]
-        ours |= {m.key: m.estimate for part in told.values() for m in part.figures}
+        ours |= {m.key: m.estimate for part in chapters.values() for m in part.figures}
     rows = [
         {
             "figure": figure.label,
@@ -318,8 +321,7 @@ def paper_table(
         for figure in IOI_FIGURES
         if figure.key in ours
     ]
-    mean = f.direct.mean("prompt").stack(at=("layer", "head"))
-    ranked = [f"{layer}.{head}" for layer, head in mean.sortby(mean)["at"].values]
+    ranked = [str(head) for head in heads_in_order(f.direct)]
     for label, expected, found in (
         ("Heads that lower the logit difference most when patched", "9.6 9.9 10.0", ranked[:3]),
         ("Heads that raise it most", "10.7 11.10", ranked[-2:]),
@@ -333,7 +335,7 @@ def paper_table(
                 "agrees": set(expected.split()) == set(found),
             }
         )
-    if f.circuit.records() == paper.records():
+    if f.circuit.members == paper.members:
         rows += [
             {
                 "figure": claim.label,
@@ -342,7 +344,7 @@ def paper_table(
                 "tolerance": claim.rule,
                 "agrees": claim.agrees,
             }
-            for part in told.values()
+            for part in chapters.values()
             for claim in part.claims
         ]
     return pd.DataFrame(rows)

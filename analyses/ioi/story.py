@@ -1,4 +1,4 @@
-"""docs/ioi.md: the paper's story, told with the figures of a run of `interp ioi`.
+"""docs/ioi.md: the paper's story, chapters with the figures of a run of `interp ioi`.
 
 The words are here, the numbers are those of the run: nothing in the tables is written by hand. The
 run is taken up from its folder, so that only what is missing there is measured.

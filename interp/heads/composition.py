@@ -8,8 +8,8 @@ values. How much of the write falls where the read looks is a ratio of Frobenius
     v:  ||W_OV W_OV'||  / (||W_OV|| ||W_OV'||)      W_OV' of the later head
 
 Matrices that have nothing to do with each other do not score 0. If the earlier head's output is
-turned at random, the mean square of the score is 1 / d_model exactly, whatever the matrices; a
-score tells of composition by as much as it is above that.
+turned at random, the mean square of the score is 1 / d_model exactly, whatever the matrices are;
+only what a score has above that tells of composition.
 
 The outer factors enter the norms by their triangular parts alone, [d_head d_head].
 
@@ -90,7 +90,7 @@ def random_composition(
         Dims sample, kind, sender_layer, sender_head, layer, head, as a fraction.
 
     Raises:
-        ValueError: as for `composition_scores`, or no sample.
+        ValueError: as `composition_scores`, or samples below 1.
         TypeError: kinds is no list, or samples no integer.
     """
     kinds = _kinds(kinds)

@@ -1,24 +1,25 @@
 """Whether a head writes for the very token that it reads.
 
 If the head attended to one position alone it would add that position's value. With x the stream
-there after the first block, before which a token is not yet fit to be read in GPT-2,
+there after the first block (GPT-2's heads cannot read a token well before it),
 
     logits of head h   =  LN_final((LN1(x) W_V_h + b_V_h) W_O_h) W_U + b_U
-    copy score         =  fraction of tokens that are among the k highest of their own logits
+    copy score         =  fraction of tokens that are among the k highest of these logits
     anti-copy score    =  the same with the head's output negated
 
-`copy_scores` takes x from the prompts of a task, as the paper does; `ov_ranks` takes it of every
+`copy_scores` takes x from the prompts of a task, as the paper does; `ov_ranks` makes it from each
 token by itself, x = W_E[t] + MLP0(LN2(W_E[t])), without position and attention: the full OV
-circuit. Both count b_V as a part of what the head says of a token, so a model whose value biases
-are folded into b_O scores differently. The eigenvalues of the linear circuit W_E W_V W_O W_U say
-the same without any input: positive ones copy,
+circuit. Both count b_V as a part of what the head writes for a token, so a model whose value
+biases are folded into b_O scores differently. The eigenvalues of the linear circuit W_E W_V W_O W_U
+answer the question without any input: positive ones copy,
 
     eigenvalue score   =  sum Re(lambda) / sum |lambda|           from -1 to 1.
 
-It has rank d_head, so its eigenvalues are those of W_O (W_U W_E) W_V, [d_head d_head].
+The circuit has rank d_head, so its eigenvalues other than 0 are those of W_O (W_U W_E) W_V, which
+is [d_head d_head].
 
-Source: Wang et al. 2022 (arXiv 2211.00593), section 3.1; each head's own LN1 is applied, the
-paper's code applies that of block 1 to all. Elhage et al. 2021, "A Mathematical Framework for
+Source: Wang et al. 2022 (arXiv 2211.00593), section 3.1; we apply each head's own LN1, the paper's
+code applies that of block 1 for all heads. Elhage et al. 2021, "A Mathematical Framework for
 Transformer Circuits", for the eigenvalues.
 """
 
@@ -57,7 +58,7 @@ def copy_scores(
 
     Args:
         model: the model.
-        task: prompts with roles, of which the clean ones are run.
+        task: prompts with roles; their clean texts are run.
         roles: where the tokens stand; by default the roles that hold the answer or the foil (IO,
             S1, S2 for IOI, as in the paper).
         k: how many of the highest logits count.

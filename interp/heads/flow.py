@@ -1,15 +1,15 @@
 """Attention through all layers: which input tokens a later position can have drawn on.
 
-Attention of a late layer is over positions, which have long mixed. With A_l the attention of layer
-l, a mean over heads, and half of each position's stream counted as staying where it is,
+In a late layer attention goes to positions whose content has long mixed. With A_l the attention of
+layer l, a mean over heads, and half of each position's stream counted as staying where it is,
 
     M_l = (A_l + I) / 2
     rollout_l = M_l ... M_1 M_0
     flow_l(q, k) = maximum flow from q, above layer l, to k, below layer 0, where the edge from i
                    above a layer m to j below it carries at most M_m[i, j]
 
-Rollout multiplies along a path and adds the paths: each row sums to 1. Flow asks how much fits
-through the narrowest places: it is found for each pair alone and its rows sum to no particular
+Rollout multiplies along each path and adds the paths: each row sums to 1. Flow asks how much fits
+through the narrowest places: it is found for each pair by itself, and its rows sum to no particular
 number. Both see attention only: neither what values hold nor what MLPs and layer norms do.
 
 The flow network is a stack of layers, so all keys of a query are solved at once by pushing excess
@@ -68,7 +68,7 @@ def attention_flow(
     """How much can flow from each position after each layer to each input token.
 
     Args:
-        patterns: as for `attention_rollout`.
+        patterns: attention of one text, as `attention_rollout` takes it.
         layers: layers to start after, from 0 or, negative, from the end; by default all.
         queries: positions to start from, counted in the same way; by default all. Each pair of
             layer and query costs a maximum flow for each of its keys.

@@ -1,12 +1,12 @@
 """What the position embedding looks like: which positions are alike, and which waves it is made of.
 
-Every result has two parts, what the model `learned` and the fixed `sinusoidal` table of the same
-shape that the first transformer added instead:
+Every result has two parts: the table that the model `learned`, and the fixed `sinusoidal` table of
+the same shape that the first transformer added instead,
 
     P[pos, 2i] = sin(pos / 10000^(2i / d_model)),   P[pos, 2i + 1] = cos(the same)
 
-The spectrum is the discrete Fourier transform along positions, each dimension without its mean;
-the power of all dimensions at a frequency, as a fraction of that at all frequencies.
+The spectrum comes from the discrete Fourier transform along positions, after each dimension's mean
+is taken off: the power of all dimensions at a frequency, as a fraction of that at all frequencies.
 
 Source: Vaswani et al. 2017 (arXiv 1706.03762), section 3.5.
 """

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from interp.model import AttentionWeights, HookedGPT2
 from interp.model._lens import FactoredMatrix
-from interp.parts import Head, as_head, require_in_model
+from interp.parts import NodeLike, as_head, require_in_model
 from interp.runs.arguments import count, require_finite, token_texts, wide
 
 Weights = HookedGPT2 | AttentionWeights
@@ -54,19 +54,17 @@ def qk_matrices(model: Weights, *, fold_layer_norm: bool = True) -> FactoredMatr
 
     Args:
         model: a model or attention weights.
-        fold_layer_norm: as for `ov_matrices`.
+        fold_layer_norm: fold the layer norm in, as `ov_matrices` does.
 
     Returns:
         W_Q W_K^T [layer head d_model d_model], in factors of width d_head, not divided by
-        sqrt(d_head). Biases are no part of it.
+        sqrt(d_head), and without the biases.
     """
     weights = weights_of(model, fold_layer_norm)
     return FactoredMatrix(weights.W_Q, weights.W_K.transpose(-2, -1))
 
 
-def ov_directions(
-    model: HookedGPT2, head: Head | tuple[int, int] | str, *, n: int = 5, k: int = 8
-) -> pd.DataFrame:
+def ov_directions(model: HookedGPT2, head: NodeLike, *, n: int = 5, k: int = 8) -> pd.DataFrame:
     """What a head reads and writes along its strongest OV directions, as tokens.
 
     Args:
@@ -90,9 +88,7 @@ def ov_directions(
     return _directions(model, head, n, k, ov_matrices, sides)
 
 
-def qk_directions(
-    model: HookedGPT2, head: Head | tuple[int, int] | str, *, n: int = 5, k: int = 8
-) -> pd.DataFrame:
+def qk_directions(model: HookedGPT2, head: NodeLike, *, n: int = 5, k: int = 8) -> pd.DataFrame:
     """What looks for what along a head's strongest QK directions, as tokens.
 
     Args:
@@ -139,7 +135,7 @@ def weights_of(model: Weights, fold_layer_norm: bool) -> AttentionWeights:
 @torch.inference_mode()
 def _directions(
     model: HookedGPT2,
-    head: Head | tuple[int, int] | str,
+    head: NodeLike,
     n: int,
     k: int,
     matrices: Callable[[Weights], FactoredMatrix],

@@ -1,14 +1,14 @@
 """Whether a head writes what it looks at: attention to a token, against that token's logit.
 
-For a head at END and a token t that stands at some role, with z its mixed values, C the centering,
-scale, w the final layer norm's, and W_U centered over the vocabulary,
+For a head at END and a token t that stands at some role, with z the head's mixed values, C the
+centering over d_model, and w and scale the gain and the divisor of the final layer norm,
 
     attention   A[END, position of t]
     projection  (C z W_O / scale * w) . (W_U[t] - mean W_U)
 
-A copying head has a strong correlation of the two over prompts and roles, a negative one where it
-writes against what it looks at. `next_token_projection` takes the same projection along the token
-that comes next, at every position where the text repeats itself.
+For a copying head the two correlate strongly over prompts and roles; for a head that writes against
+what it looks at they correlate negatively. `next_token_projection` takes the same projection along
+the token that comes next, at every position where the text repeats itself.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 3.1, figure 3 (c), and appendix H.
 """
@@ -49,7 +49,7 @@ def attention_projection(
 
     Args:
         model: the model.
-        task: prompts with roles, of which the clean ones are run.
+        task: prompts with roles; their clean texts are run.
         roles: where the tokens stand; by default the roles that hold the answer or the foil.
         ablation: what is knocked out of the model.
         progress: wraps the batches, for a progress bar.

@@ -5,17 +5,17 @@ With A the attention pattern, q a position that attends and k one that is attend
     previous_token    A[q, q - 1]
     duplicate_token   sum of A[q, k] over earlier k with the same token as q
     induction         sum of A[q, k] over the k right after such a duplicate
-    first_token       A[q, 0], where heads look that have nothing to do
+    first_token       A[q, 0], where heads with nothing to do look
     current_token     A[q, q]
     entropy           - sum_k A[q, k] ln A[q, k]
 
 each averaged over the q for which there is such a k; the first token, which can look only at
-itself, counts for none. On random tokens repeated once nothing but the repetition tells a head
+itself, does not count. On random tokens repeated once, nothing but the repetition tells a head
 where to look, so a score of 1 means that the head does this and nothing else.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 3 and appendix (heads on repeated random
 tokens); Olsson et al. 2022 (arXiv 2209.11895) for induction. TransformerLens's `head_detector`
-divides by all q, ours by those that have a target.
+divides by the number of all q; ours divides by that of the q that have a target.
 """
 
 from collections.abc import Mapping

@@ -1,9 +1,9 @@
 """One line a head: everything that is measured of it, side by side.
 
-Scores of attention are means over repeated random tokens, those of copying means over a task's
-prompts, eigenvalues are of the weights. Read them together: an induction head looks at what
-followed (`induction`) and copies it (`eigenvalue`, `copy`); a name mover copies and writes what it
-looks at (`correlation`); a head that looks and does not copy moves something else.
+Scores of attention are means over repeated random tokens, and scores of copying are means over a
+task's prompts; eigenvalues need the weights alone. Read them together: an induction head looks at
+what followed (`induction`) and copies it (`eigenvalue`, `copy`); a name mover copies and writes
+what it looks at (`correlation`); a head that looks and does not copy moves something else.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 3, which tells the classes of heads apart by
 these scores.
@@ -17,13 +17,14 @@ import xarray as xr
 
 from interp.heads.copying import copy_scores, eigenvalue_scores
 from interp.heads.projection import attention_projection, correlation
+from interp.heads.roles import answer_roles
 from interp.heads.scores import attention_scores, repeated_random_tokens
 from interp.model import HookedGPT2
 from interp.parts import Head
 from interp.results import Question
 from interp.runs.arguments import count
 from interp.runs.question import question
-from interp.runs.sides import Progress
+from interp.runs.sides import Progress, ready_task
 from interp.runs.texts import Prompt
 from interp.statistics import bootstrap_interval
 from interp.tasks import Task
@@ -63,6 +64,10 @@ def head_table(
         ValueError: as the functions that it calls.
         TypeError: as the functions that it calls.
     """
+    count(k, "k", 1, model.config.d_vocab, " (d_vocab)")
+    if task is not None:
+        task = ready_task(model, task, "head_table")
+        roles = answer_roles(task, roles)
     given = repeated_random_tokens(model, seed=seed) if tokens is None else tokens
     means = dict(attention_scores(model, given, progress=progress).data_vars)
     alone = {"eigenvalue": eigenvalue_scores(model)}

@@ -1,7 +1,7 @@
 """Direct logit attribution: what each part of the model adds to a logit, or to a difference of two.
 
 The last stream is a sum of what all parts wrote, and the final layer norm, at the scale it has in
-the run, is affine. So a logit is a sum too; with C the centering over d_model, a part x adds
+the run, is affine. So a logit is a sum, too; with C the centering over d_model, a part x adds
 
     attribution(x) = x . C (w * u) / scale,    u = W_U[:, answer] - W_U[:, foil],
 
@@ -15,7 +15,7 @@ and the layer norm's bias adds b . u, the unembedding's b_U[answer] - b_U[foil].
     source        pattern_h[position, s] v_h[s] W_O_h                the head
     source_role   the same, at the tokens of the task's roles
 
-This is the direct path alone: what a part does by way of later layers is not in it.
+This is the direct path alone: what a part does through later layers is not in it.
 
 Source: Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits"; Wang et al. 2022
 (arXiv 2211.00593), section 3.1.

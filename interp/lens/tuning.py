@@ -56,7 +56,8 @@ def tune(
 
     Raises:
         ValueError: there are no steps, the learning rate is not positive, a batch holds no token
-            ids of the model, its numbers are not finite, training diverged, or the model has hooks of the caller's.
+            ids of the model, its numbers are not finite, training diverged, or the model has hooks
+            of the caller's.
     """
     require_no_hooks(model, "tune")
     count(steps, "steps", 1)
@@ -144,7 +145,7 @@ def compare_lenses(model: HookedGPT2, tokens: Prompt, tuned: TunedLens) -> xr.Da
 
 def text_batches(
     model: HookedGPT2,
-    text: str | Int[Tensor, "row pos"],
+    text: str | Tensor,
     *,
     length: int = 128,
     rows: int = 16,
@@ -154,7 +155,7 @@ def text_batches(
 
     Args:
         model: the model, for its tokenizer.
-        text: any text; or rows of token ids, such as the model itself has written.
+        text: any text; or rows of token ids [row pos], such as the model itself has written.
         length: tokens in a row, at most n_ctx; rows of ids keep the length that they have.
         rows: rows in a batch.
         seed: seed of the order of the rows.

@@ -8,7 +8,7 @@ exactly, and is not run; the others start at the first position that does change
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 import xarray as xr
@@ -32,6 +32,7 @@ ROWS_PER_RUN = 1024
 _CELLS = 1024  # cells whose jobs are listed at once
 
 
+@runtime_checkable
 class Source(Protocol):
     """What replaces activations: another run, or stand-ins."""
 

@@ -5,8 +5,8 @@
     task    the clean prompts of a task, which have roles, answers and foils
 
 All three become a task, padded on the right and on the model's device, so that every technique runs
-them alike and never sees padding. Texts have one role, END; their partners are themselves, and
-their answers and foils mean nothing.
+them in the same way and never sees padding. Texts have one role, END; their partners are
+themselves, and their answers and foils mean nothing.
 """
 
 from collections.abc import Sequence

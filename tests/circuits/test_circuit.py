@@ -6,32 +6,32 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interp.circuits import KINDS, ROLES, Circuit, CircuitHead, CircuitMLP, Edge, Group, Link
+from interp.circuits import CLASSES, ROLES, Circuit, CircuitHead, CircuitMLP, Edge, Group, Link
 
 HEADS = st.dictionaries(
     st.tuples(st.integers(0, 47), st.integers(0, 24), st.sampled_from(ROLES)),
-    st.sampled_from(list(KINDS)),
+    st.sampled_from(list(CLASSES)),
     max_size=70,
 )
 
 
 def circuit_of(found):
-    heads = tuple(CircuitHead(*where[:2], kind, where[2]) for where, kind in found.items())
+    heads = tuple(Member(where, kind) for where, kind in found.items())
     return Circuit("gpt2", heads, "a test")
 
 
 CHAIN = Circuit(
     "gpt2",
     (
-        CircuitHead(0, 1, "duplicate token", "S2"),
-        CircuitHead(7, 3, "S-inhibition", "END"),
-        CircuitHead(9, 9, "name mover", "END"),
+        Member("0.1@S2", "duplicate token"),
+        Member("7.3@END", "S-inhibition"),
+        Member("9.9@END", "name mover"),
     ),
 )
 
 
 def test_label():
-    assert CircuitHead(10, 7, "negative name mover", "END").label == "10.7"
+    assert Member("10.7@END", "negative name mover").label == "10.7"
 
 
 @pytest.mark.parametrize(
@@ -49,11 +49,11 @@ def test_a_head_that_cannot_be(fields, message):
 
 
 def test_a_head_is_there_once_for_each_position():
-    head = CircuitHead(9, 6, "name mover", "END")
-    elsewhere = CircuitHead(9, 6, "other", "S2")
+    head = Member("9.6@END", "name mover")
+    elsewhere = Member("9.6@S2", "other")
     assert Circuit("gpt2", (head, elsewhere)).heads == (head, elsewhere)
     with pytest.raises(ValueError, match=r"more than once: 9\.6 at END"):
-        Circuit("gpt2", (head, CircuitHead(9, 6, "other", "END")))
+        Circuit("gpt2", (head, Member("9.6@END", "other")))
 
 
 def test_heads_of():
@@ -66,7 +66,7 @@ def test_heads_of():
 def test_edges_join_only_the_classes_that_are_there():
     duplicate, inhibition = Group("duplicate token", "S2"), Group("S-inhibition", "END")
     mover = Group("name mover", "END")
-    assert set(CHAIN.edges()) == {
+    assert set(CHAIN.connections()) == {
         Edge(Group("input", "S1"), duplicate, "kv"),
         Edge(Group("input", "S2"), duplicate, "q"),
         Edge(Group("input", "END"), inhibition, "q"),
@@ -82,7 +82,7 @@ def test_edges_join_only_the_classes_that_are_there():
 def test_edges_respect_causality_and_touch_only_members(found):
     circuit = circuit_of(found)
     groups = set(circuit.groups())
-    for sender, receiver, inputs in circuit.edges():
+    for sender, receiver, inputs in circuit.connections():
         assert sender in groups or sender.kind == "input"
         assert receiver in groups or receiver == Group("logits", "END")
         assert ROLES.index(sender.position) <= ROLES.index(receiver.position)
@@ -118,7 +118,7 @@ def test_a_file_that_is_no_circuit(text, message):
 
 
 def test_mlps_are_nodes_after_the_heads():
-    mlps = (CircuitMLP(10, "END"), CircuitMLP(2, "S2"), CircuitMLP(11, "END"))
+    mlps = (Member("m10@END"), Member("m2@S2"), Member("m11@END"))
     circuit = Circuit("gpt2", CHAIN.heads, mlps=mlps)
     assert circuit.groups() == CHAIN.groups()
     nodes = list(circuit.nodes().items())
@@ -135,9 +135,9 @@ def test_mlps_that_cannot_be():
     with pytest.raises(ValueError, match="whole number from 0, not -1"):
         CircuitMLP(-1, "END")
     with pytest.raises(ValueError, match="m3 needs a position"):
-        CircuitMLP(3, "")
+        Member("m3@")
     with pytest.raises(ValueError, match="more than once: m3 at END"):
-        Circuit("gpt2", (), mlps=(CircuitMLP(3, "END"), CircuitMLP(3, "END")))
+        Circuit("gpt2", (), mlps=(Member("m3@END"), Member("m3@END")))
     with pytest.raises(ValueError, match="Entry 1 of mlps needs layer and position"):
         Circuit.from_json(
             '{"model": "m", "heads": [], "mlps": [{"layer": 1, "position": "END"}, {"layer": 2}]}'
@@ -157,7 +157,7 @@ def test_measured_links_make_the_edges():
     circuit = Circuit("gpt2", CHAIN.heads, links=LINKS)
     duplicate, inhibition = Group("duplicate token", "S2"), Group("S-inhibition", "END")
     mover = Group("name mover", "END")
-    assert circuit.edges() == (
+    assert circuit.connections() == (
         Edge(Group("input", "S1"), duplicate, "k"),
         Edge(duplicate, inhibition, "kv"),
         Edge(inhibition, mover, "q"),

@@ -44,7 +44,7 @@ def test_without_the_circuit_answer_and_foil_are_alike(known):
 def test_faithfulness_is_that_of_a_naive_run():
     known = known_circuit("induction", n=10)
     alone = faithfulness(known.model, known.task, known.circuit)["circuit"].values
-    keep = [(h.layer, h.head, h.position) for h in known.circuit.heads]
+    keep = [tuple_of(h) for h in known.circuit.heads]
     expected = naive.circuit_logit_diff(known.model, known.task, keep)
     torch.testing.assert_close(torch.tensor(alone), expected, atol=1e-4, rtol=0)
 

@@ -24,18 +24,18 @@ from tests.naive import ioi as naive
 OWN = Circuit(
     "random",
     (
-        CircuitHead(0, 1, "duplicate token", "S2"),
-        CircuitHead(0, 2, "induction", "S2"),
-        CircuitHead(1, 0, "S-inhibition", "END"),
-        CircuitHead(1, 2, "name mover", "END"),
-        CircuitHead(2, 0, "name mover", "END"),
-        CircuitHead(2, 3, "negative name mover", "END"),
+        Member("0.1@S2", "duplicate token"),
+        Member("0.2@S2", "induction"),
+        Member("1.0@END", "S-inhibition"),
+        Member("1.2@END", "name mover"),
+        Member("2.0@END", "name mover"),
+        Member("2.3@END", "negative name mover"),
     ),
 )
 
 
 def nodes(heads):
-    return [(h.layer, h.head, h.position) for h in heads]
+    return [tuple_of(h) for h in heads]
 
 
 @torch.inference_mode()
@@ -117,7 +117,7 @@ def test_minimality_is_the_papers():
     sets = minimality_sets(OWN)
     found = minimality(model, task, OWN, sets).mean("prompt")
     for head in OWN.heads:
-        name = f"{head.label} {head.position}"
+        name = f"{head.label} {head.role}"
         _, inside = both(model, task, sets[name])
         _, outside = both(model, task, [*sets[name], head])
         assert float(found.with_node.sel(node=name)) == pytest.approx(inside, abs=1e-5)
@@ -126,7 +126,7 @@ def test_minimality_is_the_papers():
 
 def test_only_nodes_of_the_circuit_can_be_knocked_out():
     model, task = random_model(), random_task()
-    other = {"K": [CircuitHead(0, 0, "other", "END")]}
+    other = {"K": [Member("0.0@END", "other")]}
     with pytest.raises(ValueError, match=r"0\.0 at END, which the circuit does not have"):
         without(model, task, OWN, other)
     with pytest.raises(ValueError, match=r"no node '0\.0 END'"):
@@ -140,7 +140,7 @@ def test_the_naive_circuit():
 
 
 def test_what_is_left_of_a_circuit_is_what_is_left_of_its_nodes():
-    nodes = [(head.layer, head.head, head.position) for head in OWN.heads]
+    nodes = [(head.layer, head.head, head.role) for head in OWN.heads]
     left = only(OWN, positions=["END"])
     assert left == only(nodes, positions=["END"])
     assert list(left.keep) == nodes and left.heads == "all" and left.positions == ["END"]

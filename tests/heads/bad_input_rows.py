@@ -39,7 +39,6 @@ ROWS = [
         ValueError,
         "twice",
     ),
-    ("flow after a word", _patterns(heads.attention_flow, layers="1"), TypeError, "must be a list"),
     (
         "rollout of some layers",
         lambda given: heads.attention_rollout(

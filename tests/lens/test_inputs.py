@@ -197,7 +197,8 @@ def test_results_carry_their_question(mini):
     found = logit_lens(mini, task, site="z", layers=[1, 3])
     asked = interp.results.Question.of(found)
     assert asked.technique == "logit_lens" and asked.site == "z" and "[1, 3]" in asked.options
-    assert asked.prompts == task.fingerprint and asked.model_fingerprint
+    assert asked.prompts == task.fingerprint
+    assert asked.model_fingerprint == mini.fingerprint()
     other = interp.results.Question.of(logit_lens(mini, task, site="z", layers=[1, 2]))
     assert asked.fingerprint != other.fingerprint
     parts = interp.results.Question.of(direct_logit_attribution(mini, task, by="head"))

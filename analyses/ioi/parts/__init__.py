@@ -5,7 +5,7 @@ page, figures with intervals, claims about heads). On a notebook:
 
     setting = Setting.of(model, task, circuit)
     found = signals.PART.measure(setting)
-    signals.PART.tell(setting, found).section
+    signals.PART.write(setting, found).section
 """
 
 from analyses.ioi.parts import (
@@ -21,7 +21,7 @@ from analyses.ioi.parts import (
     s_inhibition,
     signals,
 )
-from analyses.ioi.parts.setting import Claim, Measured, Part, Setting, Size, Told
+from analyses.ioi.parts.setting import Chapter, Claim, Measured, Part, Setting, Size
 
 PARTS: dict[str, Part] = {
     module.PART.name: module.PART
@@ -41,4 +41,4 @@ PARTS: dict[str, Part] = {
 }
 """Every part by name, in the order of the page."""
 
-__all__ = ["PARTS", "Claim", "Measured", "Part", "Setting", "Size", "Told"]
+__all__ = ["PARTS", "Chapter", "Claim", "Measured", "Part", "Setting", "Size"]

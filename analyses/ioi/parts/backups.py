@@ -13,20 +13,26 @@ from analyses.common.choices import Head
 from analyses.common.shell import bar
 from analyses.common.wording import text
 from analyses.ioi.parts.setting import (
+    Chapter,
     Claim,
-    Found,
     Measured,
     Part,
+    Results,
     Setting,
-    Told,
     labels,
     missing,
-    order,
     pick,
     titled,
     verdicts,
 )
-from interp.patching import Ablation, effect, mean_effect, mean_over_prompts, path_patch
+from interp.patching import (
+    Ablation,
+    effect,
+    heads_in_order,
+    mean_effect,
+    mean_over_prompts,
+    path_patch,
+)
 from interp.patching import measure as run
 from interp.plots import effect_heatmap, effect_ranking
 from interp.report import Figure, Section, Table
@@ -41,7 +47,7 @@ _LOOKS = {  # the name that they look at most -> the paper's backups
 }
 
 
-def measure(setting: Setting) -> Found:
+def measure(setting: Setting) -> Results:
     """The model without its name movers.
 
     Args:
@@ -55,7 +61,7 @@ def measure(setting: Setting) -> Found:
     if not movers:
         return {}
     model, task = setting.model, setting.task
-    gone = Ablation(heads=movers, value="group mean", positions=["END"])
+    gone = Ablation(movers, value="group mean", positions=["END"])
     runs = {
         "clean": run(model, task).logit_diff,
         "gone": run(model, task, ablation=gone).logit_diff,
@@ -64,7 +70,7 @@ def measure(setting: Setting) -> Found:
     return {"without": xr.Dataset(runs), "direct": direct}
 
 
-def tell(setting: Setting, found: Found) -> Told:
+def write(setting: Setting, found: Results) -> Chapter:
     """What they say.
 
     Args:
@@ -79,7 +85,7 @@ def tell(setting: Setting, found: Found) -> Told:
     movers = setting.heads("name mover", position="END")
     after = effect(found["direct"])
     change = (after - setting.direct).transpose(*after.dims)
-    others = [head for head in order(change) if head not in movers][:10]
+    others = [head for head in heads_in_order(change) if head not in movers][:10]
     kept = bootstrap_ratio(found["without"].gone, found["without"].clean)
     figures = [
         Measured(
@@ -127,7 +133,7 @@ def tell(setting: Setting, found: Found) -> Told:
             *verdicts(setting, figures, claims),
         ],
     )
-    return Told(section, figures, claims)
+    return Chapter(section, figures, claims)
 
 
 def _looks_at(looks: Mapping[str, xr.DataArray], role: str, heads: Sequence[Head]) -> Claim:
@@ -155,4 +161,4 @@ def _table(looks: Mapping[str, xr.DataArray], heads: Sequence[Head]) -> Table:
     return Table(rows, "Mean attention of each backup from END to the names, a probability.")
 
 
-PART = Part("backups", 1, measure, tell)
+PART = Part("backups", 1, measure, write)

@@ -11,11 +11,11 @@ import xarray as xr
 
 from analyses.common.shell import bar
 from analyses.ioi.parts.setting import (
-    Found,
+    Chapter,
     Measured,
     Part,
+    Results,
     Setting,
-    Told,
     labels,
     missing,
     pick,
@@ -29,7 +29,7 @@ from interp.statistics import Estimate
 HEADING = "Name movers copy the name they look at (3.1)"
 
 
-def measure(setting: Setting) -> Found:
+def measure(setting: Setting) -> Results:
     """Attention, projection and copying of all heads.
 
     Args:
@@ -46,7 +46,7 @@ def measure(setting: Setting) -> Found:
     }
 
 
-def tell(setting: Setting, found: Found) -> Told:
+def write(setting: Setting, found: Results) -> Chapter:
     """What they say.
 
     Args:
@@ -113,7 +113,7 @@ def tell(setting: Setting, found: Found) -> Told:
             *verdicts(setting, figures, ()),
         ],
     )
-    return Told(section, figures)
+    return Chapter(section, figures)
 
 
 def _correlation(looks: xr.Dataset, movers: list[tuple[int, int]]) -> Measured:
@@ -134,4 +134,4 @@ def _correlation(looks: xr.Dataset, movers: list[tuple[int, int]]) -> Measured:
     return Measured("correlation", label, Estimate(min(values), float(low), float(high)), "r")
 
 
-PART = Part("name-movers", 1, measure, tell)
+PART = Part("name-movers", 1, measure, write)

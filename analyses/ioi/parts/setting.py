@@ -1,16 +1,17 @@
 """What every part of the IOI paper gets and gives."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
 import interp
-from analyses.common.choices import Head
 from analyses.common.wording import minus, text
 from interp.circuits import IOI_FIGURES, Circuit, published
+from interp.execution import Results
+from interp.parts import Head, as_head
 from interp.patching import effect, path_patch
 from interp.report import Item, Section, Table
 from interp.statistics import Estimate, bootstrap_mean
@@ -39,7 +40,7 @@ class Size:
 
 
 USUAL_SIZE = Size()
-"""What a run does unless told otherwise."""
+"""What a run does unless chapters otherwise."""
 
 PAPERS_SIZE = Size(100, 10, 10, 10, 100, 100)
 """The paper's own numbers."""
@@ -67,7 +68,7 @@ class Setting:
     attention: xr.DataArray
     seed: int = 0
     size: Size = USUAL_SIZE
-    derivation: "Found | None" = None
+    derivation: "Results | None" = None
 
     @classmethod
     def of(
@@ -100,7 +101,7 @@ class Setting:
         """Whether the model is the paper's and the circuit too, so that figures can be compared."""
         if self.model.name != "gpt2":
             return False
-        return self.circuit.records() == published("ioi", "gpt2").records()
+        return self.circuit.members == published("ioi", "gpt2").members
 
     @property
     def depends(self) -> tuple[object, ...]:
@@ -118,11 +119,11 @@ class Setting:
             position: only those that stand at this role; None for any.
 
         Returns:
-            (layer, head) pairs in the circuit's order.
+            The heads, in the order of a forward pass.
         """
         wanted = [head for kind in kinds for head in self.circuit.heads_of(kind)]
-        there = [h for h in wanted if position is None or h.position == position]
-        return list(dict.fromkeys((h.layer, h.head) for h in there))
+        there = [h for h in wanted if position is None or h.role == position]
+        return list(dict.fromkeys(as_head(h.part) for h in there))
 
     def about(self) -> str:
         """Prompts, templates, orders and the reference set, in a sentence."""
@@ -178,22 +179,18 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Told:
+class Chapter:
     """What a part has to say.
 
     Args:
-        section: of the page.
-        figures: with intervals.
+        section: section of the page.
+        figures: figures with intervals.
         claims: about the paper's heads; none for another model.
     """
 
     section: Section
     figures: Sequence[Measured] = ()
     claims: Sequence[Claim] = ()
-
-
-Found = Mapping[str, xr.Dataset]
-"""What a part measured, per prompt."""
 
 
 @dataclass(frozen=True)
@@ -204,13 +201,13 @@ class Part:
         name: what `--parts` calls it.
         version: raise it when `measure` changes, so that what was kept is measured anew.
         measure: setting -> results by name.
-        tell: setting and results -> what they say.
+        write: setting and results -> what they say.
     """
 
     name: str
     version: int
-    measure: Callable[[Setting], Found]
-    tell: Callable[[Setting, Found], Told]
+    measure: Callable[[Setting], Results]
+    write: Callable[[Setting, Results], Chapter]
 
 
 def verdicts(setting: Setting, figures: Sequence[Measured], claims: Sequence[Claim]) -> list[Item]:
@@ -266,26 +263,15 @@ def labels(heads: Sequence[Head]) -> str:
     >>> labels([(9, 9), (9, 6)])
     '9.9 9.6'
     """
-    return " ".join(f"{layer}.{head}" for layer, head in heads)
+    return " ".join(str(Head(*head)) for head in heads)
 
 
 def pick(values: xr.DataArray, heads: Sequence[Head]) -> xr.DataArray:
     """Values of some heads in place of dims layer and head, dim `node` with their labels first."""
     picked = [values.sel(layer=i, head=h, drop=True) for i, h in heads]
-    return xr.concat(picked, "node").assign_coords(node=[f"{i}.{h}" for i, h in heads])
+    return xr.concat(picked, "node").assign_coords(node=[str(Head(i, h)) for i, h in heads])
 
 
-def order(values: xr.DataArray) -> list[Head]:
-    """All heads by their mean over whatever is not layer or head, the lowest first."""
-    mean = values.mean([d for d in values.dims if d not in ("layer", "head")])
-    mean = mean.transpose("layer", "head")
-    ranked = np.argsort(mean.values, axis=None, kind="stable")
-    rows, columns = np.unravel_index(ranked, mean.shape)
-    return [
-        (int(mean["layer"][i]), int(mean["head"][j])) for i, j in zip(rows, columns, strict=True)
-    ]
-
-
-def missing(heading: str, what: str) -> Told:
+def missing(heading: str, what: str) -> Chapter:
     """What a part says of a circuit that lacks the heads it is about."""
-    return Told(Section(heading, f"Not measured: the circuit has no {what}."))
+    return Chapter(Section(heading, f"Not measured: the circuit has no {what}."))

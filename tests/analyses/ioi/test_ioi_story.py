@@ -79,8 +79,8 @@ def test_what_a_circuit_lacks_is_said() -> None:
 
 
 def test_every_part_of_the_analysis_is_told() -> None:
-    told = {chapter.part for chapter in ioi_story.CHAPTERS}
-    assert set(ioi_story.ioi.PARTS) - told <= {"derivation"}
+    chapters = {chapter.part for chapter in ioi_story.CHAPTERS}
+    assert set(ioi_story.ioi.PARTS) - chapters <= {"derivation"}
 
 
 def test_a_usual_run_is_asked_for_in_few_words() -> None:

@@ -1,14 +1,14 @@
-"""Parts that are finished are kept, and taken up again after an interruption.
+"""The store of results: parts that are finished are kept, and taken up again after an interruption.
 
-A part's file holds its results and a fingerprint of everything they follow from: the model's
-configuration and weights, the prompts, the part's version, and whatever else it is told. Another
-fingerprint, or a file that cannot be read to its end, and the part is measured again.
+A part's file holds its results and a fingerprint of everything they follow from: the weights of the
+model, the prompts, the versions of the packages, the part's own version, and whatever else it is
+told. Another fingerprint, or a file that cannot be read to its end, and the part is measured again.
 """
 
+import hashlib
 import json
 import os
-from collections.abc import Callable
-from hashlib import blake2b
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -17,34 +17,42 @@ from zipfile import BadZipFile
 import numpy as np
 import xarray as xr
 
-import interp
-from analyses.ioi.parts.setting import Found
+from interp.model import HookedGPT2
 from interp.results import versions
 from interp.tasks import Task
 
 _META = "meta.json"
 
 
-class Shelf:
+Results = Mapping[str, xr.Dataset]
+"""What a part measured, by name."""
+
+
+class Store:
     """The kept parts of one run.
 
     Args:
-        folder: where they lie; None keeps nothing.
+        folder: where they lie, one file a part; None keeps nothing.
         model: the model.
         task: the prompts.
     """
 
-    def __init__(self, folder: Path | None, model: interp.HookedGPT2, task: Task) -> None:
-        self.folder = None if folder is None else folder / "parts"
-        self.identity = "" if folder is None else fingerprint(model, task)
+    def __init__(self, folder: Path | None, model: HookedGPT2, task: Task) -> None:
+        self.folder = folder
+        self.identity = {
+            "model": model.name,
+            "weights": model.fingerprint(),
+            "prompts": task.fingerprint,
+            "versions": versions(),
+        }
         self.resumed: list[str] = []
         """Names of the parts that were not measured again."""
 
-    def __call__(self, name: str, measure: Callable[[], Found], *depends: object) -> Found:
+    def __call__(self, name: str, measure: Callable[[], Results], *depends: object) -> Results:
         """Results of a part: those that are kept, if they are of the same run, else measured now.
 
         Args:
-            name: of the part, and of its file.
+            name: name of the part, and of its file.
             measure: measures it.
             depends: what its results follow from besides model and prompts, by its `repr`.
 
@@ -53,7 +61,7 @@ class Shelf:
         """
         if self.folder is None:
             return measure()
-        mark = blake2b(f"{self.identity} {name} {depends!r}".encode(), digest_size=16).hexdigest()
+        mark = self.mark(name, *depends)
         path = self.folder / f"{name}.npz"
         kept = load(path, mark)
         if kept is not None:
@@ -63,34 +71,26 @@ class Shelf:
         save(path, mark, found)
         return found
 
+    def mark(self, name: str, *depends: object) -> str:
+        """The fingerprint of a part: 16 hexadecimal digits.
 
-def fingerprint(model: interp.HookedGPT2, task: Task) -> str:
-    """A number of the model's configuration and weights, of the prompts, and of the versions.
+        Args:
+            name: name of the part.
+            depends: what its results follow from besides model and prompts.
 
-    Args:
-        model: the model.
-        task: the prompts.
-
-    Returns:
-        Hexadecimal digits.
-    """
-    digest = blake2b(digest_size=16)
-    digest.update(f"{model.name} {model.config!r} {versions()!r} {task.group!r}".encode())
-    tensors = {**model.state_dict(), **{role: at for role, at in task.positions.items()}}
-    tensors |= {name: getattr(task, name) for name in ("answer", "foil", "attention_mask")}
-    tensors |= {"clean": task.clean_tokens, "corrupted": task.corrupted_tokens}
-    for name, tensor in tensors.items():
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(np.ascontiguousarray(tensor.detach().cpu().float().numpy()).data)
-    return digest.hexdigest()
+        Returns:
+            The digits.
+        """
+        text = json.dumps([self.identity, name, [repr(one) for one in depends]], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def save(path: Path, mark: str, found: Found) -> None:
+def save(path: Path, mark: str, found: Results) -> None:
     """Write results to a file that is there whole or not at all.
 
     Args:
         path: the file.
-        mark: fingerprint of what they follow from.
+        mark: fingerprint of what the results follow from.
         found: the results.
     """
     arrays: dict[str, np.ndarray] = {}
@@ -102,11 +102,15 @@ def save(path: Path, mark: str, found: Found) -> None:
     meta = json.dumps({"mark": mark, "datasets": described})
     path.parent.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-        np.savez(file, **{_META: np.array(meta)}, **arrays)  # type: ignore[arg-type]
+        try:
+            np.savez(file, **{_META: np.array(meta)}, **arrays)  # type: ignore[arg-type]
+        except BaseException:
+            os.unlink(file.name)
+            raise
     os.replace(file.name, path)
 
 
-def load(path: Path, mark: str | None = None) -> Found | None:
+def load(path: Path, mark: str | None = None) -> Results | None:
     """Read what `save` wrote.
 
     Args:
