@@ -232,6 +232,7 @@ def begin(
         interp.tasks.ioi, loaded.tokenizer, seed=seed, prompts=prompts, corruption=corruption
     )
     task = draw(n)
+    task.require_fits(loaded)
     chosen = {"corruption": corruption, **options}
     return Study(loaded, task, seed, metric, folder, chosen, draw)
 

@@ -15,8 +15,8 @@ from analyses import ioi
 from analyses.ioi import circuit as ioi_circuit
 from analyses.ioi.parts import PARTS, Setting, backups, derivation, signals
 from analyses.ioi.parts.setting import Measured, verdicts
-from interp.execution import Store, load, save
 from interp.circuits import IOI_FIGURES, Circuit, CircuitHead, Link, published
+from interp.execution import Store, load, save
 from interp.patching import Receivers
 from interp.report import Table
 from interp.tasks import ioi as ioi_task
