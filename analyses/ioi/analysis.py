@@ -138,14 +138,15 @@ def run(
         given.require_model(loaded)
 
     store = Store(None if folder is None else folder / "parts", loaded, task)
-    behavior = store("behavior", partial(_behavior, loaded, task), 1)["behavior"]
-    heads = store("heads", partial(_heads, loaded, task), 1)["heads"]
+    behavior = store.get("behavior", partial(_behavior, loaded, task))["behavior"]
+    heads = store.get("heads", partial(_heads, loaded, task))["heads"]
     evidence: Results | None = None
     if given is None:
         found, evidence = kept_circuit(store, loaded, task, threshold=threshold, seed=seed)
     else:
         found = given
-    alone = store("faithfulness", partial(_alone, loaded, task, found), 2, found)["alone"]
+    measure = partial(_alone, loaded, task, found)
+    alone = store.get("faithfulness", measure, version=2, circuit=found)["alone"]
 
     setting = paper.Setting(
         loaded, task, found, heads.direct, heads.attention, seed, size, evidence
@@ -153,7 +154,8 @@ def run(
     chapters = {}
     for name in chosen:
         part = paper.PARTS[name]
-        results = store(name, partial(part.measure, setting), part.version, setting.depends)
+        measure = partial(part.measure, setting)
+        results = store.get(name, measure, version=part.version, **setting.depends)
         chapters[name] = part.write(setting, results)
     options = {
         "model": str(model) if isinstance(model, str | Path) else loaded.name,

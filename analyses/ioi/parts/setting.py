@@ -77,12 +77,12 @@ class Setting:
         return self.circuit.members == published("ioi", "gpt2").members
 
     @property
-    def depends(self) -> tuple[object, ...]:
+    def depends(self) -> dict[str, object]:
         """What a part's results follow from besides model and prompts.
 
         The circuit says in its links and its source how it was found, which the derivation shows.
         """
-        return self.circuit, self.seed, self.size
+        return {"circuit": self.circuit, "seed": self.seed, "size": self.size}
 
     def heads(self, *kinds: str, position: str | None = None) -> list[Head]:
         """Heads of the circuit's classes, once each.

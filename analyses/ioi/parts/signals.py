@@ -55,8 +55,8 @@ def measure(setting: Setting) -> Results:
         `signals`: `logit_diff`, dims token, position, prompt; `early`: the same for duplicate-token
         and induction heads at S2, if there are any; `longer`: `logit_diff` with S-inhibition
         outputs of the prompt behind a sentence; `attention`: what `path_attention` returns
-        from END to the names, dims text, head, key, prompt, if there are name movers; nothing without
-        S-inhibition heads.
+        from END to the names, dims text, head, key, prompt, if there are name movers; nothing
+        without S-inhibition heads.
     """
     model, task, circuit = setting.model, setting.task, setting.circuit
     heads = circuit.heads_of("S-inhibition")
