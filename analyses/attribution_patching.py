@@ -117,7 +117,7 @@ def run(
     return study.report(f"Attribution patching in {study.model.name}", lead, [summary, *sections])
 
 
-def _compare(study: Study, site: str, direction: str, found: list[dict[str, Any]]) -> Section:
+def _compare(study: Study, site: str, direction: Any, found: list[dict[str, Any]]) -> Section:
     """Estimates of one site and its exact effects; a row of `found` for each estimate."""
     model, task, metric = study.model, study.task, study.metric
     over = ("layer", "head") if site in ("z", "q", "k", "v") else ("layer", "role")

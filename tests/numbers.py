@@ -31,8 +31,8 @@ import xarray as xr
 from torch import Tensor
 
 import interp
-from interp import parts as parts_of
 from interp import circuits, heads, lens, metrics, patching, statistics
+from interp import parts as parts_of
 from interp.circuits.discoveries import effect_p_values, q_values
 from interp.model.masks import after_same_token, same_token_before
 from interp.runs.ablation import as_ablated, node_masks

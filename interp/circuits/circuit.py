@@ -403,7 +403,7 @@ def _link(row: Any, what: str) -> Link:
     measured = {
         name: files.field(row, name, (int, float), what) for name in MEASURED if name in row
     }
-    return Link(Edge(*ends, inputs), **measured)  # type: ignore[arg-type]
+    return Link(Edge(*ends, inputs), **measured)
 
 
 def _part(text: str, what: str) -> Part:

@@ -31,6 +31,7 @@ together, and the threshold is a test.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -158,7 +159,7 @@ def derive(
     evidence = arrays("node", [str(node) for node in found], effects)
     q = np.array([[one.q[name] for one in each] for name in search.metrics], dtype=float)
     by = np.array([", ".join(one.by) for one in each], dtype=str)
-    tests = {"q_value": (("metric", "node"), q), "found_by": ("node", by)}
+    tests: dict[str, Any] = {"q_value": (("metric", "node"), q), "found_by": ("node", by)}
     return Derivation(
         circuit,
         arrays("link", [str(link) for link in links], values),

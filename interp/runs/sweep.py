@@ -226,7 +226,7 @@ class _Batch:
         if layer == run.n_layers - 1 and not SITES[site].everywhere:
             where = where & run.at_end
         members = self.cells.members[key][cells].float()  # cell unit slot
-        by_source = []
+        by_source: list[Tensor] = []
         for new in self.new[key]:
             changed = new != run.kept[key]  # prompt pos ...
             if self.sources is not None:
@@ -235,7 +235,7 @@ class _Batch:
                 changed = changed.any(-1)
             if not SITES[site].unit:
                 changed = changed[..., None]
-            found = 0
+            found = torch.zeros((), dtype=torch.bool, device=run.end.device)
             for slot in range(where.shape[1]):
                 units = changed.float() @ members[:, :, slot].T > 0  # [place] prompt pos cell
                 units = units.movedim(-1, 0)  # cell [place] prompt pos

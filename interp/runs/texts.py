@@ -198,7 +198,8 @@ def answers_of(
         if token is None:
             continue
         several = hasattr(token, "__iter__") and not isinstance(token, str)
-        found[name] = token_ids(model, token if several else [token], name)
+        given: Any = token if several else [token]
+        found[name] = token_ids(model, given, name)
         if several and len(found[name]) != len(texts.task):
             raise ValueError(
                 f"{name} has {len(found[name])} tokens for {len(texts.task)} texts; pass one token "

@@ -12,7 +12,6 @@ from interp.circuits import (
     KNOWN,
     NOISE,
     Circuit,
-    CircuitHead,
     Link,
     compare,
     derive,

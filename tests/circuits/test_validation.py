@@ -6,7 +6,6 @@ import torch
 
 from interp.circuits import (
     Circuit,
-    CircuitHead,
     class_sets,
     faithfulness,
     gap,

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 
 import xarray as xr
 
-from analyses.common.choices import Head
 from analyses.common.shell import bar
 from analyses.common.wording import text
 from analyses.ioi.parts.setting import (
@@ -136,7 +135,9 @@ def write(setting: Setting, found: Results) -> Chapter:
     return Chapter(section, figures, claims)
 
 
-def _looks_at(looks: Mapping[str, xr.DataArray], role: str, heads: Sequence[Head]) -> Claim:
+def _looks_at(
+    looks: Mapping[str, xr.DataArray], role: str, heads: Sequence[tuple[int, int]]
+) -> Claim:
     """Whether heads look at one name more than at the others (appendix F)."""
     most = []
     for head in heads:
@@ -151,7 +152,7 @@ def _looks_at(looks: Mapping[str, xr.DataArray], role: str, heads: Sequence[Head
     )
 
 
-def _table(looks: Mapping[str, xr.DataArray], heads: Sequence[Head]) -> Table:
+def _table(looks: Mapping[str, xr.DataArray], heads: Sequence[tuple[int, int]]) -> Table:
     """Where each head looks from END."""
     rows = [
         {"head": labels([head])}

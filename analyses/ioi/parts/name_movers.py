@@ -6,6 +6,8 @@ Ours differs in the copy score: each head's own layer norm is applied, the autho
 that of block 1 to all.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 
@@ -86,7 +88,7 @@ def write(setting: Setting, found: Results) -> Chapter:
         figures.append(_correlation(found["projection"], movers))
     rows = [
         {
-            "head": f"{i}.{h}",
+            "head": labels([(i, h)]),
             "class": kind,
             "correlation": float(r.sel(layer=i, head=h)),
             "copies": float(copies["copy"].sel(layer=i, head=h).mean()),
@@ -116,7 +118,7 @@ def write(setting: Setting, found: Results) -> Chapter:
     return Chapter(section, figures)
 
 
-def _correlation(looks: xr.Dataset, movers: list[tuple[int, int]]) -> Measured:
+def _correlation(looks: xr.Dataset, movers: Sequence[tuple[int, int]]) -> Measured:
     """The lowest correlation of a name mover, with the bootstrap interval of that head's."""
     r = correlation(looks)
     values = [float(r.sel(layer=i, head=h)) for i, h in movers]

@@ -230,7 +230,7 @@ def titled(effects: xr.Dataset, title: str) -> xr.Dataset:
     return effects.assign(mean=effects["mean"].assign_attrs(title=title))
 
 
-def labels(heads: Sequence[Head]) -> str:
+def labels(heads: Sequence[tuple[int, int]]) -> str:
     """Heads as the paper lists them.
 
     >>> labels([(9, 9), (9, 6)])
@@ -239,7 +239,7 @@ def labels(heads: Sequence[Head]) -> str:
     return " ".join(str(Head(*head)) for head in heads)
 
 
-def pick(values: xr.DataArray, heads: Sequence[Head]) -> xr.DataArray:
+def pick(values: xr.DataArray, heads: Sequence[tuple[int, int]]) -> xr.DataArray:
     """Values of some heads in place of dims layer and head, dim `node` with their labels first."""
     picked = [values.sel(layer=i, head=h, drop=True) for i, h in heads]
     return xr.concat(picked, "node").assign_coords(node=[str(Head(i, h)) for i, h in heads])

@@ -13,7 +13,7 @@ import networkx as nx
 
 from interp.circuits import Circuit, Connection, Group, Member
 from interp.circuits.published import published_connections
-from interp.parts import QKV, Head, Input, Logits, Node, can_send, unit_of
+from interp.parts import QKV, Head, Input, Logits, Node, Part, can_send, unit_of
 from interp.plots.diagram.shapes import title_of
 from interp.plots.palette import MUTED, NODE_COLORS, PAPER, mix
 
@@ -130,7 +130,7 @@ def _pairs(one: Connection, groups: Mapping[Group, Sequence[Member]]) -> list[tu
     """Every two nodes that a connection between classes can join."""
 
     def nodes(group: Group) -> list[Node]:
-        ends = {"input": Input(), _LOGITS: Logits()}
+        ends: dict[str, Part] = {"input": Input(), _LOGITS: Logits()}
         if group.kind in ends:
             return [Node(ends[group.kind], group.role)]
         return [member.node for member in groups.get(group, ())]
