@@ -76,6 +76,6 @@ def kept_circuit(
         circuit, found = find_circuit(model, task, threshold=threshold, seed=seed)
         return {"circuit": xr.Dataset(attrs={"json": circuit.to_json()}), **(found or {})}
 
-    found = dict(store("circuit", find, 3, threshold, seed))
+    found = dict(store.get("circuit", find, version=4, threshold=threshold, seed=seed))
     circuit = Circuit.from_json(found.pop("circuit").attrs["json"])
     return circuit, found or None

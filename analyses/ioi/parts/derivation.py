@@ -1,4 +1,4 @@
-"""The circuit derived from the model (section 3): path patching from the logits back, with a test.
+"""The circuit derived from the model (section 3): path patching from the logits backwards.
 
 See `interp.circuits.derive`. It is done on at most `PROMPTS` of the prompts, of all templates and
 orders alike; how much of the logit difference the derived circuit keeps is measured on all of them.
@@ -105,7 +105,7 @@ def write(setting: Setting, found: Results) -> Chapter:
 
     Args:
         setting: what they were measured on.
-        found: of `measure`.
+        found: what `measure` returned.
 
     Returns:
         Section and figures.
