@@ -122,9 +122,7 @@ class Search:
         q = q_values(effect_p_values(relative, smallest=1.0))
         taken = [i for i in range(len(tried)) if q[i] <= self.fdr]
         effects = np.array([tried[i][1] for i in taken]).reshape(-1, len(self.task))
-        low, high = (
-            bootstrap_interval(effects, groups=self.task.group, seed=seed) if taken else ((), ())
-        )
+        low, high = bootstrap_interval(effects, groups=self.task.group) if taken else ((), ())
         links = [
             Link(*tried[i][0], float(effects[j].mean()), float(low[j]), float(high[j]), float(q[i]))
             for j, i in enumerate(taken)

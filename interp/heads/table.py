@@ -70,7 +70,7 @@ def head_table(
     for name, values in means.items():
         values = values.transpose("layer", "head", "prompt")
         table[name] = values.mean("prompt", keep_attrs=True)
-        low, high = bootstrap_interval(values, seed=seed)
+        low, high = bootstrap_interval(values)
         table[f"{name}_low"], table[f"{name}_high"] = (
             (("layer", "head"), low),
             (("layer", "head"), high),

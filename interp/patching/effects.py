@@ -105,8 +105,7 @@ def _estimate(
 ) -> xr.Dataset:
     """Ratio of the means over the prompts that have a value."""
     exists = np.isfinite(numerator.values)
-    over, under = (x.where(exists, 0.0) for x in (numerator, denominator))
-    ratio, low, high = bootstrap_ratio_interval(over, under, level=level, seed=seed)
+    ratio, low, high = bootstrap_ratio_interval(numerator, denominator, where=exists, level=level)
     coords = {name: c for name, c in numerator.coords.items() if "prompt" not in c.dims}
     dims = numerator.dims[:-1]
     return xr.Dataset(
