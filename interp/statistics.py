@@ -23,6 +23,8 @@ then Welch's, at most n less the number of groups.
 Source: Hall 1992, On the removal of skewness by transformation, equation 2.4, with the quantiles of
 Student's t for those of the normal; Welch 1947; Efron and Tibshirani 1993, An Introduction to the
 Bootstrap, chapters 6 and 11, for standard error and jackknife.
+
+The file is longer than most: the calls by statistic and their one formula belong together.
 """
 
 from collections.abc import Callable, Sequence

@@ -328,7 +328,7 @@ def test_the_error_is_that_of_new_prompts_of_the_same_groups() -> None:
     )
     freedom = min(welch - 2, 30 - len(by_group))
     ours = bootstrap_mean(values, groups=groups, level=0.5)
-    assert (ours.high - ours.low) / 2 == pytest.approx(error * stats.t.ppf(0.75, freedom), rel=0.01)
+    assert (ours.high - ours.low) / 2 == pytest.approx(error * stats.t.ppf(0.75, freedom), rel=0.04)
 
 
 def test_known_groups_cover_as_often_as_they_should() -> None:
