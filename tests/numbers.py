@@ -315,15 +315,15 @@ def call_effect(result: xr.Dataset, metric: str = "logit_diff") -> xr.DataArray:
 
 
 def call_mean_effect(result: xr.Dataset, metric: str = "logit_diff") -> xr.Dataset:
-    return patching.mean_effect(result, metric, level=0.95, seed=0)
+    return patching.mean_effect(result, metric, level=0.95)
 
 
 def call_mean_over_prompts(values: xr.DataArray) -> xr.Dataset:
-    return patching.mean_over_prompts(values, level=0.95, seed=0)
+    return patching.mean_over_prompts(values, level=0.95)
 
 
 def call_normalized(result: xr.Dataset, metric: str = "logit_diff") -> xr.Dataset:
-    return patching.normalized(result, metric, level=0.95, seed=0)
+    return patching.normalized(result, metric, level=0.95)
 
 
 @or_refused
@@ -703,7 +703,7 @@ def call_paper_tables() -> dict[str, Any]:
 
 def call_bootstrap(values: np.ndarray, other: np.ndarray, groups: Any) -> dict[str, Any]:
     """Means, and ratios to others, with intervals: of one row of values, and of all."""
-    settings: dict[str, Any] = {"groups": groups, "level": 0.95, "resamples": 2000, "seed": 0}
+    settings: dict[str, Any] = {"groups": groups, "level": 0.95}
     mean = statistics.bootstrap_mean(values[0], **settings)
     ratio = statistics.bootstrap_ratio(values[0], other[0], **settings)
     return {

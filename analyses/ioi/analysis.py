@@ -142,7 +142,7 @@ def run(
     heads = store.get("heads", partial(_heads, loaded, task))["heads"]
     evidence: Results | None = None
     if given is None:
-        found, evidence = kept_circuit(store, loaded, task, threshold=threshold, seed=seed)
+        found, evidence = kept_circuit(store, loaded, task, threshold=threshold)
     else:
         found = given
     measure = partial(_alone, loaded, task, found)
