@@ -182,8 +182,16 @@ def main(
 ) -> None:
     """Activation patching: every activation by layer, role, head and token."""
     report = run(
-        model, n=n, seed=seed, out=out, sites=words(site, "site"), direction=direction,
-        metric=metric, corruption=corruption, prompts=prompts, device=device,
+        model,
+        n=n,
+        seed=seed,
+        out=out,
+        sites=words(site, "site"),
+        direction=direction,
+        metric=metric,
+        corruption=corruption,
+        prompts=prompts,
+        device=device,
     )  # fmt: skip
     show(report, out)
 

@@ -180,9 +180,17 @@ def main(
 ) -> None:
     """Attribution patching: estimates by the gradient against exact patching, with AtP* fixes."""
     report = run(
-        model, n=n, seed=seed, out=out, sites=words(site, "site"), direction=direction,
-        metric=metric, corruption=corruption, prompts=prompts, device=device,
-    )  # fmt: skip
+        model,
+        n=n,
+        seed=seed,
+        out=out,
+        sites=words(site, "site"),
+        direction=direction,
+        metric=metric,
+        corruption=corruption,
+        prompts=prompts,
+        device=device,
+    )
     show(report, out)
 
 

@@ -242,9 +242,18 @@ def main(
 ) -> None:
     """Head ablation: every head, pairs of the strongest, and the backups of the strongest."""
     report = run(
-        model, n=n, seed=seed, out=out, value=value, knocked_out=words(knocked_out, "head"),
-        top=top, metric=metric, corruption=corruption, prompts=prompts, device=device,
-    )  # fmt: skip
+        model,
+        n=n,
+        seed=seed,
+        out=out,
+        value=value,
+        knocked_out=words(knocked_out, "head"),
+        top=top,
+        metric=metric,
+        corruption=corruption,
+        prompts=prompts,
+        device=device,
+    )
     show(report, out)
 
 

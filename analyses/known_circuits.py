@@ -160,8 +160,8 @@ def _section(
         f"\N{LEFT DOUBLE QUOTATION MARK}{task.clean[0]}\N{RIGHT DOUBLE QUOTATION MARK} "
         f"\N{RIGHTWARDS ARROW} {known.model.to_string(int(task.answer[0]))}. The true circuit "
         f"alone keeps {ratio:.3f} of the logit difference; without it the logit difference is "
-        f"{bootstrap_mean(gone):.2f}, where 0 is chance. {derived.tested} paths were "
-        f"tested against a smallest effect of {derived.smallest:.2f} logits."
+        f"{interp.statistics.bootstrap_mean(gone):.2f}, where 0 is chance. {derived.tested} paths "
+        f"were tested against a smallest effect of {derived.smallest:.2f} logits."
     )
     return Section(
         name.upper() if name == "ioi" else name.capitalize(),

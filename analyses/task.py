@@ -22,7 +22,8 @@ from typing import Annotated, Any
 import typer
 
 import interp
-from analyses.common.choices import among, names
+from analyses.common.choices import among, names, require_device, require_model, require_prompts
+from analyses.common.opening import open_model
 from analyses.common.shell import Device, Model, N, Out, Seed, bar, prepare, show, start
 from analyses.common.study import Study
 from interp.report import Report
@@ -56,21 +57,23 @@ def run(
         The report.
 
     Raises:
-        ValueError: for an unknown task, fewer than 2 prompts, a threshold that is not positive, or
-            a model whose tokenizer the task does not fit.
-        OSError: when `out` cannot be written to; asked before any work.
+        ValueError: the task is unknown, there are fewer than 2 prompts, the threshold is no
+            fraction between 0 and 1, or the model does not fit the task.
+        OSError: `out` cannot be written to.
     """
     among("task", [name], TASKS)
-    if n < 2:
-        raise ValueError(f"n must be at least 2 for an interval, got {n}")
-    if not threshold > 0:
-        raise ValueError(f"threshold must be a positive fraction, got {threshold}")
-    folder = None if out is None else prepare(out)
-    loaded = model if isinstance(model, interp.HookedGPT2) else interp.load(model)
-    if device is not None:
-        loaded.to(device)
+    require_prompts(n)
+    if not 0 < threshold < 1:
+        raise ValueError(f"threshold must be a positive fraction below 1, got {threshold}")
+    require_model(model)
+    require_device(device)
+    folder = prepare(out)
+    from analyses import task_report
+
+    loaded = open_model(model, device)
     draw = partial(getattr(interp.tasks, name.replace("-", "_")), loaded.tokenizer, seed=seed)
     task = draw(n)
+    task.require_fits(loaded)
     metric = task.metric
     study = Study(loaded, task, seed, metric, folder, {"task": name}, draw)
 
@@ -90,7 +93,7 @@ def run(
     )
     attention = interp.heads.attention_between(loaded, study.task, progress=bar("attention"))
     evidence = interp.circuits.derive_pruned(
-        loaded, task, threshold=threshold, seed=seed, progress=bar("circuit")
+        loaded, task, threshold=threshold, progress=bar("circuit")
     )
     found = evidence.circuit
     circuits = {"found here": found, **_published(study)}
@@ -161,7 +164,7 @@ def main(
     out: Out = Path("out/task"),
     threshold: Annotated[
         float,
-        typer.Option(help="Smallest effect of a head, as a fraction of the logit difference."),
+        typer.Option(help="Smallest effect of a head, as a fraction of the metric."),
     ] = 0.02,
     device: Device = None,
 ) -> None:

@@ -53,7 +53,7 @@ def sections(
 
     Args:
         study: with direct effects, ablation and the faithfulness of each circuit.
-        name: of the task, as the command has it.
+        name: name of the task, as the command has it.
         sides: metrics of clean and corrupted prompts.
         circuits: the circuits, by where they come from.
         evidence: for the heads and links of the one found here.
@@ -197,8 +197,8 @@ def write_circuits(
     Args:
         study: with a folder, direct effects and ablation.
         circuits: the circuits, by where they come from.
-        attention: of `attention_between`.
-        patterns: of `attention_patterns` of the first prompt.
+        attention: attention between roles, as `attention_between` returns it.
+        patterns: attention patterns of the first prompt.
     """
     if study.folder is None:
         return

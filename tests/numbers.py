@@ -315,15 +315,15 @@ def call_effect(result: xr.Dataset, metric: str = "logit_diff") -> xr.DataArray:
 
 
 def call_mean_effect(result: xr.Dataset, metric: str = "logit_diff") -> xr.Dataset:
-    return patching.mean_effect(result, metric, level=0.95, seed=0)
+    return patching.mean_effect(result, metric, level=0.95)
 
 
 def call_mean_over_prompts(values: xr.DataArray) -> xr.Dataset:
-    return patching.mean_over_prompts(values, level=0.95, seed=0)
+    return patching.mean_over_prompts(values, level=0.95)
 
 
 def call_normalized(result: xr.Dataset, metric: str = "logit_diff") -> xr.Dataset:
-    return patching.normalized(result, metric, level=0.95, seed=0)
+    return patching.normalized(result, metric, level=0.95)
 
 
 @or_refused
@@ -703,7 +703,7 @@ def call_paper_tables() -> dict[str, Any]:
 
 def call_bootstrap(values: np.ndarray, other: np.ndarray, groups: Any) -> dict[str, Any]:
     """Means, and ratios to others, with intervals: of one row of values, and of all."""
-    settings: dict[str, Any] = {"groups": groups, "level": 0.95, "resamples": 2000, "seed": 0}
+    settings: dict[str, Any] = {"groups": groups, "level": 0.95}
     mean = statistics.bootstrap_mean(values[0], **settings)
     ratio = statistics.bootstrap_ratio(values[0], other[0], **settings)
     return {
@@ -1222,6 +1222,43 @@ def patched_selection(s: Setting) -> Any:
     }  # fmt: skip
 
 
+LAYERS = {"some": [1, 3, 5], "last": [3, 4, 5]}
+
+
+@run("patch/layers together")
+def patched_layers_together(s: Setting) -> Any:
+    """Cells that span several layers, so that later ones are changed on the way."""
+    parts: dict[str, tuple[tuple[str, ...], ...]] = {
+        **dict.fromkeys(("resid_pre", "resid_mid", "resid_post"), (("role",),)),
+        **dict.fromkeys(("attn_out", "mlp_out"), (("role",), ("position",))),
+        **dict.fromkeys(("z", "q", "k", "v"), (("head",), ("head", "role"), ("role",))),
+        "pattern": (("head",), ("role",), ("head", "role", "source_role")),
+        "mlp_post": (("role",), ("neuron",)),
+    }
+    found: dict[str, Any] = {}
+    some = [(over, site, at) for site, every in parts.items() for over in every for at in LAYERS]
+    for over, site, at in some:
+        found[f"{site}/{' '.join(over)}/{at}"] = both(
+            lambda direction, site=site, over=over, at=at: call_patch(
+                s.mini,
+                s.ioi,
+                site,
+                over,
+                layers=LAYERS[at],
+                direction=direction,
+                positions=["S2", "END"] if "role" in over else None,
+                sources=["IO", "S1"] if "source_role" in over else None,
+                neurons=[0, 73, 300] if site == "mlp_post" else None,
+            )
+        )
+    for value in ("zero", "mean", "resample"):
+        for site, over in (("z", ("head",)), ("pattern", ("head",)), ("mlp_out", ("role",))):
+            found[f"{site}/in an ablation/{value}"] = call_patch(
+                s.mini, s.grouped, site, over, layers=[0, 2, 4], ablation=out_of(value)
+            )
+    return found  # fmt: skip
+
+
 @run("patch/metrics")
 def patched_metrics(s: Setting) -> Any:
     functions = {"own": answer_logit, "share": answer_share}
@@ -1322,12 +1359,33 @@ def patched_in_the_ablation(s: Setting) -> Any:
         for value in ("zero", "mean")
         for site, over, neurons in (
             ("z", ("layer", "head"), None),
+            ("q", ("layer", "head"), None),
             ("v", ("layer", "head"), None),
+            ("pattern", ("layer", "head"), None),
             ("attn_out", ("layer", "role"), None),
             ("resid_mid", ("layer", "role"), None),
             ("mlp_out", ("layer", "role"), None),
             ("resid_post", ("layer", "role"), None),
             ("mlp_post", ("layer", "neuron"), [16, 17]),
+        )
+    }  # fmt: skip
+
+
+@run("patch/where the ablation is too, layers together")
+def patched_in_the_ablation_together(s: Setting) -> Any:
+    """The same where layers of the ablation come after the first that is patched."""
+    return {
+        f"{site}/{value}": both(
+            lambda direction, site=site, over=over, value=value, neurons=neurons: call_patch(
+                s.mini, s.grouped, site, over, layers=[0, 1, 3], direction=direction,
+                neurons=neurons, ablation=out_of(value),
+            )
+        )
+        for value in ("zero", "mean")
+        for site, over, neurons in (
+            ("z", ("head",), None),
+            ("mlp_out", ("role",), None),
+            ("mlp_post", ("neuron",), [16, 17]),
         )
     }  # fmt: skip
 
@@ -1481,6 +1539,26 @@ def ablated(s: Setting) -> Any:
                 s.mini, s.grouped, "z", ("layer", "head"), value=value, reference=s.other
             )
     return found  # fmt: skip
+
+
+@run("ablate/layers together")
+def ablated_layers_together(s: Setting) -> Any:
+    return {
+        f"{site} {' '.join(over)}/{value}/{at}": call_ablate(
+            s.mini, s.grouped, site, over, value=value, layers=LAYERS[at], neurons=neurons
+        )
+        for site, over, neurons in (
+            ("z", ("head",), None),
+            ("z", ("role",), None),
+            ("q", ("head",), None),
+            ("v", ("head",), None),
+            ("attn_out", (), None),
+            ("mlp_out", (), None),
+            ("mlp_post", (), [0, 73, 300]),
+        )
+        for value in VALUES
+        for at in LAYERS
+    }
 
 
 @run("ablate/metrics")

@@ -231,6 +231,7 @@ def begin(
     make: Callable[..., Task] = interp.tasks.ioi
     draw = partial(make, loaded.tokenizer, seed=seed, prompts=prompts, corruption=corruption)
     task = draw(n)
+    task.require_fits(loaded)
     chosen = {"corruption": corruption, **options}
     return Study(loaded, task, seed, metric, folder, chosen, draw)
 

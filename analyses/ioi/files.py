@@ -10,8 +10,9 @@ from typing import Any
 
 import xarray as xr
 
+from analyses.ioi.findings import Findings
+from analyses.ioi.paper import paper_table
 from analyses.ioi.parts import Chapter
-from analyses.ioi.report import Findings, paper_table
 from interp.heads import attention_patterns
 from interp.patching import mean_over_prompts
 from interp.plots import circuit_html, circuit_mermaid, circuit_svg, example_of
@@ -28,8 +29,8 @@ def write(
     """Write results.json, prompts.json, circuit.json, the diagram in three forms and the page.
 
     Args:
-        folder: where to.
-        findings: of the analysis.
+        folder: where they go.
+        findings: what the analysis measured.
         report: the page.
         chapters: what each part of the paper has to say.
     """
@@ -66,7 +67,7 @@ def results(
     """Every figure of the analysis.
 
     Args:
-        findings: of the analysis.
+        findings: what the analysis measured.
         chapters: what each part of the paper has to say.
 
     Returns:
@@ -123,7 +124,7 @@ def prompts(findings: Findings) -> list[dict[str, Any]]:
     """The prompts, one entry each.
 
     Args:
-        findings: of the analysis.
+        findings: what the analysis measured.
 
     Returns:
         `clean` and `abc` (texts without the answer), `clean_tokens` and `abc_tokens` (ids),

@@ -1,7 +1,7 @@
 """The sections of Wang et al. 2022 after the first: each a part of `interp ioi`, callable alone.
 
-A part measures (`measure(setting)`, per prompt) and tells (`tell(setting, found)`: a section of the
-page, figures with intervals, claims about heads). On a notebook:
+A part measures (`measure(setting)`, per prompt) and writes its chapter of the page (`write(setting,
+found)`: a section, figures with intervals, claims about heads). In a notebook:
 
     setting = Setting.of(model, task, circuit)
     found = signals.PART.measure(setting)
@@ -21,7 +21,8 @@ from analyses.ioi.parts import (
     s_inhibition,
     signals,
 )
-from analyses.ioi.parts.setting import Chapter, Claim, Measured, Part, Setting, Size
+from analyses.ioi.parts.setting import Chapter, Claim, Measured, Part, Setting
+from analyses.ioi.size import Size
 
 PARTS: dict[str, Part] = {
     module.PART.name: module.PART

@@ -54,7 +54,7 @@ def measure(setting: Setting) -> Results:
 
     Returns:
         `without`: `logit_diff` of the model as it is (`clean`) and without name movers (`gone`);
-        `direct`: of `path_patch` to the logits without them; nothing if there are none.
+        `direct`: what `path_patch` returns to the logits without them; nothing if there are none.
     """
     movers = setting.heads("name mover", position="END")
     if not movers:
@@ -74,7 +74,7 @@ def write(setting: Setting, found: Results) -> Chapter:
 
     Args:
         setting: what they were measured on.
-        found: of `measure`.
+        found: what `measure` returned.
 
     Returns:
         Section, figures and claims.

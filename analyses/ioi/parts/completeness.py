@@ -39,8 +39,8 @@ def measure(setting: Setting) -> Results:
         setting: what to work on.
 
     Returns:
-        `circuit` and, if there is one, `naive`: what `completeness` measures, with the
-        coordinate `nodes` along set; nothing for an empty circuit.
+        `circuit` and, if there is one, `naive`: what `completeness` measures, with the coordinate
+        `nodes` along set; nothing for an empty circuit.
     """
     circuits = {"circuit": setting.circuit}
     if setting.papers:
@@ -86,7 +86,7 @@ def write(setting: Setting, found: Results) -> Chapter:
 
     Args:
         setting: what they were measured on.
-        found: of `measure`.
+        found: what `measure` returned.
 
     Returns:
         Section and figures.

@@ -42,8 +42,8 @@ def measure(setting: Setting) -> Results:
         setting: what to work on.
 
     Returns:
-        `values`, `inhibition_keys`, `keys`: of `path_patch`; each only if the circuit has its
-        receivers.
+        `values`, `inhibition_keys`, `keys`: what `path_patch` returns; each only if the
+        circuit has its receivers.
     """
     model, task = setting.model, setting.task
     found = {}
@@ -64,7 +64,7 @@ def write(setting: Setting, found: Results) -> Chapter:
 
     Args:
         setting: what they were measured on.
-        found: of `measure`.
+        found: what `measure` returned.
 
     Returns:
         Section, figures and claims.

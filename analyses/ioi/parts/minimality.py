@@ -33,7 +33,8 @@ def measure(setting: Setting) -> Results:
         setting: what to work on.
 
     Returns:
-        `nodes`: of `minimality`; `whole`: of `faithfulness`; nothing for an empty circuit.
+        `nodes`: what `minimality` returns; `whole`: what `faithfulness` returns; nothing
+        for an empty circuit.
     """
     model, task, circuit = setting.model, setting.task, setting.circuit
     if not circuit.heads:
@@ -69,7 +70,7 @@ def write(setting: Setting, found: Results) -> Chapter:
 
     Args:
         setting: what they were measured on.
-        found: of `measure`.
+        found: what `measure` returned.
 
     Returns:
         Section and figures.

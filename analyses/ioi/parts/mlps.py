@@ -34,8 +34,8 @@ def measure(setting: Setting) -> Results:
         setting: what to work on.
 
     Returns:
-        `ablated`: of `ablate`; `direct`: of `path_patch`; `rest`: `logit_diff` with all MLPs after
-        layer 0 ablated.
+        `ablated`: what `ablate` returns; `direct`: what `path_patch` returns; `rest`: `logit_diff`
+        with all MLPs after layer 0 ablated.
     """
     model, task = setting.model, setting.task
     rest = Ablation([MLP(i) for i in range(1, model.config.n_layers)], value="group mean")
@@ -52,7 +52,7 @@ def write(setting: Setting, found: Results) -> Chapter:
 
     Args:
         setting: what they were measured on.
-        found: of `measure`.
+        found: what `measure` returned.
 
     Returns:
         Section, figures and claims.

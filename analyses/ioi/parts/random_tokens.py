@@ -37,7 +37,7 @@ def measure(setting: Setting) -> Results:
         setting: what to work on.
 
     Returns:
-        `scores`: of `attention_scores`; `writes`: of `next_token_projection`.
+        `scores`: what `attention_scores` returns; `writes`: what `next_token_projection` returns.
     """
     tokens = repeated_random_tokens(setting.model, n=setting.size.sequences, seed=setting.seed)
     writes = next_token_projection(setting.model, tokens)
@@ -52,7 +52,7 @@ def write(setting: Setting, found: Results) -> Chapter:
 
     Args:
         setting: what they were measured on.
-        found: of `measure`.
+        found: what `measure` returned.
 
     Returns:
         Section, figures and claims.

@@ -42,8 +42,8 @@ def measure(setting: Setting) -> Results:
         setting: what to work on.
 
     Returns:
-        `queries`: of `path_patch`; `attention`: of `path_attention`, if there are S-inhibition
-        heads; nothing without name movers.
+        `queries`: what `path_patch` returns; `attention`: what `path_attention` returns,
+        if there are S-inhibition heads; nothing without name movers.
     """
     model, task = setting.model, setting.task
     movers = setting.heads("name mover", position="END")
@@ -62,7 +62,7 @@ def write(setting: Setting, found: Results) -> Chapter:
 
     Args:
         setting: what they were measured on.
-        found: of `measure`.
+        found: what `measure` returned.
 
     Returns:
         Section, figures and claims.

@@ -9,6 +9,7 @@ import xarray as xr
 
 import interp
 from analyses.common.wording import minus, text
+from analyses.ioi.size import USUAL_SIZE, Size
 from interp.circuits import IOI_FIGURES, Circuit, published
 from interp.execution import Results
 from interp.parts import Head, as_head
@@ -16,34 +17,6 @@ from interp.patching import effect, path_patch
 from interp.report import Item, Section, Table
 from interp.statistics import Estimate, bootstrap_mean
 from interp.tasks import Task
-
-
-@dataclass(frozen=True)
-class Size:
-    """How much the sampling parts do.
-
-    Args:
-        random_sets: sets of nodes drawn at random.
-        runs: greedy searches.
-        iterations: nodes that each adds at most.
-        candidates: nodes tried in each iteration.
-        search_prompts: prompts that the greedy search is done on.
-        sequences: repeated random sequences.
-    """
-
-    random_sets: int = 10
-    runs: int = 5
-    iterations: int = 5
-    candidates: int = 5
-    search_prompts: int = 40
-    sequences: int = 10
-
-
-USUAL_SIZE = Size()
-"""What a run does unless chapters otherwise."""
-
-PAPERS_SIZE = Size(100, 10, 10, 10, 100, 100)
-"""The paper's own numbers."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +28,10 @@ class Setting:
         task: IOI prompts with ABC partners.
         circuit: heads with class and position.
         direct: direct effects of heads, dims layer, head, prompt, in logits.
-        attention: between roles, dims layer, head, query, key, prompt.
-        seed: of whatever is drawn.
-        size: of the sampling parts.
-        derivation: of `analyses.ioi.parts.derivation.derived`, if it is done already.
+        attention: attention between roles, dims layer, head, query, key, prompt.
+        seed: seed of whatever is drawn.
+        size: how much the sampling parts do.
+        derivation: what `analyses.ioi.parts.derivation.derived` returned, if it is done already.
     """
 
     model: interp.HookedGPT2
@@ -86,8 +59,8 @@ class Setting:
             model: the model.
             task: IOI prompts with ABC partners.
             circuit: heads with class and position.
-            seed: of whatever is drawn.
-            size: of the sampling parts.
+            seed: seed of whatever is drawn.
+            size: how much the sampling parts do.
 
         Returns:
             The setting.
@@ -104,12 +77,12 @@ class Setting:
         return self.circuit.members == published("ioi", "gpt2").members
 
     @property
-    def depends(self) -> tuple[object, ...]:
+    def depends(self) -> dict[str, object]:
         """What a part's results follow from besides model and prompts.
 
         The circuit says in its links and its source how it was found, which the derivation shows.
         """
-        return self.circuit, self.seed, self.size
+        return {"circuit": self.circuit, "seed": self.seed, "size": self.size}
 
     def heads(self, *kinds: str, position: str | None = None) -> list[Head]:
         """Heads of the circuit's classes, once each.
@@ -145,7 +118,7 @@ class Measured:
         key: short name; if one of `IOI_FIGURES`, it has a published value.
         label: what is measured.
         estimate: mean, low, high.
-        unit: of the three.
+        unit: unit of the three.
     """
 
     key: str
@@ -185,7 +158,7 @@ class Chapter:
     Args:
         section: section of the page.
         figures: figures with intervals.
-        claims: about the paper's heads; none for another model.
+        claims: claims about the paper's heads; none for another model.
     """
 
     section: Section
@@ -199,7 +172,7 @@ class Part:
 
     Args:
         name: what `--parts` calls it.
-        version: raise it when `measure` changes, so that what was kept is measured anew.
+        version: raise it when `measure` changes, so that what was kept is measured again.
         measure: setting -> results by name.
         write: setting and results -> what they say.
     """
@@ -215,8 +188,8 @@ def verdicts(setting: Setting, figures: Sequence[Measured], claims: Sequence[Cla
 
     Args:
         setting: what they were measured on.
-        figures: with intervals.
-        claims: about heads.
+        figures: figures with their intervals.
+        claims: claims about heads.
 
     Returns:
         The table, one row each; none if there is nothing to put in.

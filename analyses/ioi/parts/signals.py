@@ -5,9 +5,10 @@ The outputs of all S-inhibition heads (at END in the paper) are taken from each 
 
     position effect * S_pos + token effect * S_tok,   S_pos in {-1, 1}, S_tok in {-1, 0, 1}.
 
-Here the fit goes through the origin as the paper's formula does, and is done again in each bootstrap
-resample of the prompts. What the name movers look at then is measured with the signals on their way
-into the name movers' queries alone (`interp.patching.path_attention`); the paper patches outputs.
+Here the fit goes through the origin as the paper's formula does, and is done again in each
+bootstrap resample of the prompts. What the name movers look at then is measured with the signals on
+their way into the name movers' queries alone (`interp.patching.path_attention`); the paper patches
+the outputs.
 
 Whether the position signal is relative (appendix A): the same outputs from the prompt itself behind
 another sentence should change nothing.
@@ -53,9 +54,9 @@ def measure(setting: Setting) -> Results:
     Returns:
         `signals`: `logit_diff`, dims token, position, prompt; `early`: the same for duplicate-token
         and induction heads at S2, if there are any; `longer`: `logit_diff` with S-inhibition
-        outputs of the prompt behind a sentence; `attention`: of `path_attention` from END to
-        the names, dims text, head, key, prompt, if there are name movers; nothing without
-        S-inhibition heads.
+        outputs of the prompt behind a sentence; `attention`: what `path_attention` returns
+        from END to the names, dims text, head, key, prompt, if there are name movers; nothing
+        without S-inhibition heads.
     """
     model, task, circuit = setting.model, setting.task, setting.circuit
     heads = circuit.heads_of("S-inhibition")
@@ -122,7 +123,7 @@ def write(setting: Setting, found: Results) -> Chapter:
 
     Args:
         setting: what they were measured on.
-        found: of `measure`.
+        found: what `measure` returned.
 
     Returns:
         Section and figures.

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from analyses.ioi import story as ioi_story
-from analyses.ioi.parts import Size
-from analyses.ioi.parts.setting import PAPERS_SIZE
+from analyses.ioi.size import PAPERS_SIZE, Size
 from interp.circuits import IOI_FIGURES, published
 from interp.report import Report, Section
 
