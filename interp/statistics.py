@@ -335,9 +335,9 @@ def _bounded(
         estimate, influence = _jackknife(statistic, samples)
         return estimate, *_ends(estimate, influence, strata, level)
     if statistic == "correlation":
-        return _correlation(*samples, strata, level)
+        return _correlation(samples[0], samples[1], strata, level)
     if statistic == "ratio":
-        return _ratio(*samples, strata, level)
+        return _ratio(samples[0], samples[1], strata, level)
     values = samples[0] if statistic == "mean" else samples[0] - samples[1]
     estimate = values.mean(-1)
     return estimate, *_ends(estimate, values, strata, level)
