@@ -192,7 +192,7 @@ def bootstrap_ratio_interval(
 
     Args:
         numerator: one value a prompt along the last axis, any axes before it.
-        denominator: the same of the denominators.
+        denominator: one value a prompt, in the shape of the numerator.
         groups: as for `interval`.
         where: as for `interval`.
         level: probability that each interval should cover, a fraction.

@@ -147,7 +147,7 @@ def test_texts_may_hold_commas_quotes_and_line_ends(
     tokenizer: PreTrainedTokenizerBase, tmp_path: Path
 ) -> None:
     clean = ['He said, "when Mary met\nJohn', "Yesterday, Mary met"]
-    corrupted = [text.replace(" met", " saw") for text in clean]
+    corrupted = [text.replace(" Mary", " Anna") for text in clean]
     table = rows(clean=clean, corrupted=corrupted)
     table.to_csv(tmp_path / "prompts.csv", index=False)
     assert from_table(tokenizer, tmp_path / "prompts.csv").clean == tuple(clean)
