@@ -14,6 +14,7 @@ Source: Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits";
 
 from collections.abc import Callable
 from dataclasses import fields, replace
+from typing import Any
 
 import pandas as pd
 import torch
@@ -125,7 +126,7 @@ def weights_of(model: Weights, fold_layer_norm: bool) -> AttentionWeights:
     """
     weights = AttentionWeights.of(model)
     found = {field.name: getattr(weights, field.name) for field in fields(weights)}
-    tensors = {name: wide(x) for name, x in found.items() if isinstance(x, Tensor)}
+    tensors: dict[str, Any] = {name: wide(x) for name, x in found.items() if isinstance(x, Tensor)}
     for x in tensors.values():
         require_finite(model, x)
     weights = replace(weights, **tensors)
