@@ -78,7 +78,7 @@ def run(
         out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing.
         sites: activations among `SITES`; None for all.
         direction: "denoising" or "noising".
-        metric: a name of `interp.patching.METRICS`.
+        metric: a name of `interp.metrics.METRICS`.
         corruption: how the partner of a prompt differs from it: "flip", "abc" or "random", see
             `interp.tasks.ioi`.
         prompts: a JSON file of templates, names and nouns; None for interp's own.
@@ -105,8 +105,8 @@ def run(
         "What was done",
         f"In turn, each activation of the {into} run is replaced by that of the {of} run, and "
         f"everything after it is computed again. An effect is what this changes in {metric} "
-        f"({interp.patching.METRICS[metric]}). For example, the clean prompt “{study.task.clean[0]} …” has the "
-        f"corrupted partner “{study.task.corrupted[0]} …”.",
+        f"({interp.metrics.METRICS[metric]}). For example, the clean prompt "
+        f"“{study.task.clean[0]} …” has the corrupted partner “{study.task.corrupted[0]} …”.",
         [behavior(study)],
     )
     lead = f"{direction.capitalize()} on {n} prompts of IOI in {study.model.name}."
@@ -119,9 +119,10 @@ def run(
 def _section(study: Study, site: str, direction: str) -> Section:
     """One site: over all prompts by role or head, and by token over those of one template."""
     over = ("layer", "role") if site in BY_ROLE else ("layer", "head")
+    selection = interp.patching.Selection(over=over)
     options: dict[str, Any] = {"direction": direction, "metrics": study.metric}
     result = interp.patching.patch(
-        study.model, study.task, site, over=over, progress=bar(site), **options
+        study.model, study.task, site, selection, progress=bar(site), **options
     )
     effects = study.keep(site, result)
     items: list[Item] = [
@@ -135,7 +136,10 @@ def _section(study: Study, site: str, direction: str) -> Section:
     if site in BY_ROLE or site == "pattern":
         items.append(
             _by_token(
-                study, site, strongest_heads(effects, 1) if site == "pattern" else [], options
+                study,
+                site,
+                interp.patching.strongest_heads(effects, 1) if site == "pattern" else [],
+                options,
             )
         )
     return Section(SITES[site], "", items)
@@ -150,12 +154,11 @@ def _by_token(study: Study, site: str, head: Sequence[Head], options: dict[str, 
     what = "The same by token"
     for layer, unit in head:
         what = f"Entries of the pattern of head {layer}.{unit}: rows attend to columns"
-        options = {
-            **options, "over": ("position", "source"), "layers": [layer], "heads": [unit],
-        }  # fmt: skip
+        selection = interp.patching.Selection(("position", "source"), [layer], [unit])
     study.tasks[name] = task
     effects = study.keep(
-        name, interp.patching.patch(study.model, task, site, progress=bar(name), **options)
+        name,
+        interp.patching.patch(study.model, task, site, selection, progress=bar(name), **options),
     )
     tokens = interp.plots.position_labels(task, study.model.tokenizer)
     return Figure(
@@ -179,8 +182,16 @@ def main(
 ) -> None:
     """Activation patching: every activation by layer, role, head and token."""
     report = run(
-        model, n=n, seed=seed, out=out, sites=words(site, "site"), direction=direction, metric=metric,
-        corruption=corruption, prompts=prompts, device=device,
+        model,
+        n=n,
+        seed=seed,
+        out=out,
+        sites=words(site, "site"),
+        direction=direction,
+        metric=metric,
+        corruption=corruption,
+        prompts=prompts,
+        device=device,
     )  # fmt: skip
     show(report, out)
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import interp
-
-
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-
+import interp
 from interp.parts import Head
 from interp.report import Drawing, Figure, Item, Section, Table
 

@@ -117,14 +117,15 @@ def run(
     return study.report(f"Attribution patching in {study.model.name}", lead, [summary, *sections])
 
 
-def _compare(study: Study, site: str, direction: str, found: list[dict[str, Any]]) -> Section:
+def _compare(study: Study, site: str, direction: Any, found: list[dict[str, Any]]) -> Section:
     """Estimates of one site and its exact effects; a row of `found` for each estimate."""
     model, task, metric = study.model, study.task, study.metric
     over = ("layer", "head") if site in ("z", "q", "k", "v") else ("layer", "role")
-    options: dict[str, Any] = {"over": over, "direction": direction}
+    selection = interp.patching.Selection(over=over)
     exact = interp.patching.patch(
-        model, task, site, metrics=metric, progress=bar(f"{site}, exact"), **options
-    )
+        model, task, site, selection, direction=direction, metrics=metric,
+        progress=bar(f"{site}, exact"),
+    )  # fmt: skip
     truth = study.keep(f"{site}, exact", exact)
     estimates: dict[str, interp.patching.attribution.Fix] = {"gradient": "grad_drop"}
     if site in ("q", "k"):
@@ -132,8 +133,8 @@ def _compare(study: Study, site: str, direction: str, found: list[dict[str, Any]
     items: list[Item] = []
     for name, fix in estimates.items():
         estimated = interp.patching.attribution_patch(
-            model, task, site, metric=metric, fixes=[fix], progress=bar(f"{site}, {name}"),
-            **options,
+            model, task, site, selection, direction=direction, metric=metric, fixes=[fix],
+            progress=bar(f"{site}, {name}"),
         )  # fmt: skip
         guess = study.keep(f"{site}, {name}", estimated)
         agrees = interp.patching.agreement(estimated, exact, metric)
@@ -179,9 +180,17 @@ def main(
 ) -> None:
     """Attribution patching: estimates by the gradient against exact patching, with AtP* fixes."""
     report = run(
-        model, n=n, seed=seed, out=out, sites=words(site, "site"), direction=direction, metric=metric,
-        corruption=corruption, prompts=prompts, device=device,
-    )  # fmt: skip
+        model,
+        n=n,
+        seed=seed,
+        out=out,
+        sites=words(site, "site"),
+        direction=direction,
+        metric=metric,
+        corruption=corruption,
+        prompts=prompts,
+        device=device,
+    )
     show(report, out)
 
 

@@ -177,9 +177,13 @@ def main(
 ) -> None:
     """Which heads read which, and the position embedding, from the weights alone."""
     report = run(
-        model, attention_only=attention_only, receivers=words(receivers, "head"), samples=samples, seed=seed,
+        model,
+        attention_only=attention_only,
+        receivers=words(receivers, "head"),
+        samples=samples,
+        seed=seed,
         out=out,
-    )  # fmt: skip
+    )
     show(report, out)
 
 

@@ -187,7 +187,7 @@ def _without(study: Study, gone: Sequence[Head]) -> Section:
         study.model,
         study.task,
         by="head",
-        ablation=interp.patching.Ablation(heads=gone),
+        ablation=interp.patching.Ablation(gone),
         progress=bar(name),
     )
     estimate = study.keep(f"heads {name}", left)

@@ -137,9 +137,7 @@ def _pairs(
     import xarray as xr
 
     sets = interp.patching.pairs(movers)
-    both = interp.patching.ablate_sets(
-        study.model, study.task, sets, progress=bar("pairs"), **options
-    )
+    both = interp.patching.ablate(study.model, study.task, sets, progress=bar("pairs"), **options)
     effects = study.keep("pairs", both)
     alone, together = (
         interp.patching.effect(single, study.metric),
@@ -185,7 +183,7 @@ def _backups(
 ) -> Section:
     """Each head again, in a model without some: by ablation, and by the direct path."""
     model, task, without = study.model, study.task, f"without {names(gone)}"
-    ablation = interp.patching.Ablation(heads=gone, value=options["value"])
+    ablation = interp.patching.Ablation(gone, value=options["value"])
     again = interp.patching.ablate(
         model, task, ablation=ablation, progress=bar("backups"), **options
     )
@@ -244,9 +242,18 @@ def main(
 ) -> None:
     """Head ablation: every head, pairs of the strongest, and the backups of the strongest."""
     report = run(
-        model, n=n, seed=seed, out=out, value=value, knocked_out=words(knocked_out, "head"), top=top,
-        metric=metric, corruption=corruption, prompts=prompts, device=device,
-    )  # fmt: skip
+        model,
+        n=n,
+        seed=seed,
+        out=out,
+        value=value,
+        knocked_out=words(knocked_out, "head"),
+        top=top,
+        metric=metric,
+        corruption=corruption,
+        prompts=prompts,
+        device=device,
+    )
     show(report, out)
 
 

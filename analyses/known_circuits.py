@@ -80,7 +80,7 @@ def run(
 
     def again(known: interp.circuits.KnownCircuit, what: str) -> interp.circuits.Derivation:
         return interp.circuits.derive(
-            known.model, known.task, smallest=smallest, fdr=fdr, seed=seed, progress=bar(what)
+            known.model, known.task, smallest=smallest, fdr=fdr, progress=bar(what)
         )
 
     sections, results, sweep = [], {}, []
@@ -148,19 +148,20 @@ def _section(
     name: str, known: interp.circuits.KnownCircuit, derived: interp.circuits.Derivation
 ) -> Section:
     """One model: what it does, the two circuits, the evidence."""
-    heads = [(h.layer, h.head) for h in known.circuit.heads]
+    heads = list(dict.fromkeys(head.part for head in known.circuit.heads))
     alone = interp.circuits.faithfulness(known.model, known.task, known.circuit)
-    ratio = interp.statistics.bootstrap_ratio(alone["circuit"], alone["full"])
+    full, circuit = (alone.logit_diff.sel(run=run) for run in ("full", "circuit"))
+    ratio = interp.statistics.bootstrap_ratio(circuit, full)
     gone = interp.patching.measure(
-        known.model, known.task, ablation=interp.patching.Ablation(heads=heads, value="group mean")
+        known.model, known.task, ablation=interp.patching.Ablation(heads, value="group mean")
     ).logit_diff
     example, task = interp.plots.example_of(known.model, known.task), known.task
     text = (
         f"\N{LEFT DOUBLE QUOTATION MARK}{task.clean[0]}\N{RIGHT DOUBLE QUOTATION MARK} "
         f"\N{RIGHTWARDS ARROW} {known.model.to_string(int(task.answer[0]))}. The true circuit "
         f"alone keeps {ratio:.3f} of the logit difference; without it the logit difference is "
-        f"{bootstrap_mean(gone):.2f}, where 0 is chance. {derived.tested} paths were "
-        f"tested against a smallest effect of {derived.smallest:.2f} logits."
+        f"{interp.statistics.bootstrap_mean(gone):.2f}, where 0 is chance. {derived.tested} paths "
+        f"were tested against a smallest effect of {derived.smallest:.2f} logits."
     )
     return Section(
         name.upper() if name == "ioi" else name.capitalize(),

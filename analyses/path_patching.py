@@ -186,10 +186,21 @@ def main(
 ) -> None:
     """Path patching: from heads to the logits, and to the strongest heads' q, k and v."""
     report = run(
-        model, n=n, seed=seed, out=out, receivers=words(receivers, "head"), inputs=words(input, "input") or (),
-        positions=words(positions, "role"), top=top, mlps=mlps, direction=direction, metric=metric,
-        corruption=corruption, prompts=prompts, device=device,
-    )  # fmt: skip
+        model,
+        n=n,
+        seed=seed,
+        out=out,
+        receivers=words(receivers, "head"),
+        inputs=words(input, "input") or (),
+        positions=words(positions, "role"),
+        top=top,
+        mlps=mlps,
+        direction=direction,
+        metric=metric,
+        corruption=corruption,
+        prompts=prompts,
+        device=device,
+    )
     show(report, out)
 
 

@@ -132,6 +132,8 @@ def _text(
     """Batches to train on, and rows that are in none of them."""
     import torch
 
+    from interp.training.mini import Sentences
+
     length = min(LENGTH, model.config.n_ctx)
     if text is not None:
         return interp.lens.text_batches(model, text, length=length, rows=BATCH_ROWS, seed=seed)
@@ -145,7 +147,7 @@ def _text(
             length,
             BATCH_ROWS * length,
             seed,
-            interp.training.mini.Sentences(),
+            Sentences(),
             stream=name,
             repeated=0.0,
         )

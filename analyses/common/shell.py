@@ -23,8 +23,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import track
 
 import interp
 from analyses.common.choices import CORRUPTIONS, METRICS
@@ -108,7 +106,7 @@ def command(
     ]
     run.__signature__ = plain.replace(parameters=parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
-    del run.__wrapped__  # type: ignore[attr-defined]
+    del run.__wrapped__
     return run
 
 
@@ -194,6 +192,8 @@ def plain_errors(debug: bool = False) -> Iterator[None]:
     except (typer.Exit, typer.Abort):
         raise
     except Exception as error:
+        from rich.console import Console
+
         console = Console(stderr=True)
         say = partial(console.print, style="red", markup=False, highlight=False, soft_wrap=True)
         if debug:
@@ -242,6 +242,8 @@ def show(report: "Report", folder: Path) -> None:
         report: the page.
         folder: where it was written.
     """
+    from rich.console import Console
+
     Console().print(report.lead, highlight=False, markup=False)
     Console().print(
         f"Report: {folder / 'report.html'}", highlight=False, markup=False, soft_wrap=True
@@ -257,6 +259,9 @@ def bar(description: str) -> partial[Iterable[slice]]:
     Returns:
         What techniques take as `progress`.
     """
+    from rich.console import Console
+    from rich.progress import track
+
     console = Console(stderr=True)
     hidden = not console.is_terminal
     return partial(track, description=description, transient=True, console=console, disable=hidden)

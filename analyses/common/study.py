@@ -228,10 +228,10 @@ def begin(
     require_device(device)
     folder = prepare(out)
     loaded = open_model(model, device)
-    draw: Callable[..., Task] = partial(
-        interp.tasks.ioi, loaded.tokenizer, seed=seed, prompts=prompts, corruption=corruption
-    )
+    make: Callable[..., Task] = interp.tasks.ioi
+    draw = partial(make, loaded.tokenizer, seed=seed, prompts=prompts, corruption=corruption)
     task = draw(n)
+    task.require_fits(loaded)
     chosen = {"corruption": corruption, **options}
     return Study(loaded, task, seed, metric, folder, chosen, draw)
 

@@ -26,7 +26,7 @@ def behavior(study: Study) -> Table:
         One row a run, with intervals.
     """
     result = next(iter(study.results.values()))
-    unit = interp.patching.METRICS[study.metric]
+    unit = interp.metrics.METRICS[study.metric]
     rows = [
         {
             "run": side,

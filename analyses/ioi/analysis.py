@@ -19,13 +19,20 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import xarray as xr
 
 import interp
-from analyses.common.choices import among, words
+from analyses.common.choices import (
+    among,
+    require_device,
+    require_json,
+    require_model,
+    require_prompts,
+    words,
+)
+from analyses.common.opening import open_model
 from analyses.common.shell import (
     Device,
     Model,
@@ -38,13 +45,31 @@ from analyses.common.shell import (
     show,
     start,
 )
-from analyses.ioi import files as ioi_files
-from analyses.ioi.circuit import kept_circuit
-from analyses.ioi.parts import PARTS, Setting, Size
-from analyses.ioi.parts.setting import PAPERS_SIZE, USUAL_SIZE, Found
-from analyses.ioi.parts.store import Shelf
-from analyses.ioi.report import Findings, write_report
+from analyses.ioi.size import PAPERS_SIZE, USUAL_SIZE, Size
 from interp.report import Report
+
+if TYPE_CHECKING:
+    from interp.circuits import Circuit
+    from interp.execution import Results
+    from interp.tasks import Task
+
+PART_NAMES = (
+    "name-movers",
+    "s-inhibition",
+    "signals",
+    "early-heads",
+    "random-tokens",
+    "backups",
+    "mlps",
+    "derivation",
+    "completeness",
+    "minimality",
+    "adversarial",
+)
+"""The parts of `analyses.ioi.parts`, in the order of the page."""
+
+VIEWS = ("parts", "quick", "full")
+"""Options that say how much of the paper is done: what is done already is taken up again."""
 
 
 def run(
@@ -54,7 +79,7 @@ def run(
     seed: int = 0,
     out: str | Path | None = None,
     prompts: str | Path | None = None,
-    circuit: interp.circuits.Circuit | None = None,
+    circuit: Circuit | str | Path | None = None,
     threshold: float = 0.02,
     parts: Sequence[str] | None = None,
     size: Size = USUAL_SIZE,
@@ -69,12 +94,12 @@ def run(
         out: folder for report.html, results.json, prompts.json, circuit.json, the diagram and the
             finished parts; None writes nothing.
         prompts: a JSON file of templates, names and nouns; None for interp's own.
-        circuit: the circuit to evaluate; None for the paper's if the model is `gpt2`, else
-            the derived one.
+        circuit: the circuit to evaluate, or its file; None for the paper's if the model is `gpt2`,
+            else the derived one.
         threshold: smallest effect of a head of the circuit, as a fraction of the mean logit
             difference.
-        parts: names of `PARTS` to run after behavior, direct effects, circuit and faithfulness;
-            None for all.
+        parts: names of `PART_NAMES` to run after behavior, direct effects, circuit and
+            faithfulness; None for all.
         size: how much the sampling parts do; `PAPERS_SIZE` for as much as the paper.
         device: where to run; None for where the model is.
 
@@ -82,55 +107,75 @@ def run(
         The report.
 
     Raises:
-        ValueError: for fewer than 2 prompts, or input that model or prompts do not fit.
-        OSError: when `out` cannot be written to; asked before any work.
+        ValueError: there are fewer than 2 prompts, a part is unknown, the threshold is no fraction,
+            a file cannot be read, or model, prompts and circuit do not fit each other.
+        OSError: `out` cannot be written to.
     """
-    if n < 2:
-        raise ValueError(f"n must be at least 2 for an interval, got {n}")
+    require_prompts(n)
     if not 0 < threshold < 1:
         raise ValueError(f"threshold must be a fraction between 0 and 1, got {threshold}")
-    chosen = list(PARTS) if parts is None else list(parts)
-    among("part", chosen, PARTS)
-    folder = None if out is None else prepare(out)
-    loaded = model if isinstance(model, interp.HookedGPT2) else interp.load(model)
-    if device is not None:
-        loaded.to(device)
+    chosen = list(PART_NAMES) if parts is None else list(parts)
+    among("part", chosen, PART_NAMES)
+    require_json(prompts, "prompts file")
+    given_file = isinstance(circuit, str | Path)
+    require_json(circuit if given_file else None, "circuit file")
+    require_model(model)
+    require_device(device)
+    folder = prepare(out)
+
+    from analyses.ioi import files
+    from analyses.ioi import parts as paper
+    from analyses.ioi.circuit import kept_circuit
+    from analyses.ioi.findings import Findings
+    from analyses.ioi.report import write_report
+    from interp.execution import Store
+
+    loaded = open_model(model, device)
     task = interp.tasks.ioi(loaded.tokenizer, n, seed=seed, corruption="abc", prompts=prompts)
+    task.require_fits(loaded)
+    given = interp.circuits.Circuit.load(circuit) if given_file else circuit
+    if given is not None:
+        given.require_model(loaded)
 
-    shelf = Shelf(folder, loaded, task)
-    behavior = shelf("behavior", partial(_behavior, loaded, task), 1)["behavior"]
-    heads = shelf("heads", partial(_heads, loaded, task), 1)["heads"]
-    evidence: Found | None = None
-    given = circuit is not None
-    if circuit is None:
-        circuit, evidence = kept_circuit(shelf, loaded, task, threshold=threshold, seed=seed)
-    alone = shelf("faithfulness", partial(_alone, loaded, task, circuit), 1, circuit)["alone"]
+    store = Store(None if folder is None else folder / "parts", loaded, task)
+    behavior = store.get("behavior", partial(_behavior, loaded, task))["behavior"]
+    heads = store.get("heads", partial(_heads, loaded, task))["heads"]
+    evidence: Results | None = None
+    if given is None:
+        found, evidence = kept_circuit(store, loaded, task, threshold=threshold)
+    else:
+        found = given
+    measure = partial(_alone, loaded, task, found)
+    alone = store.get("faithfulness", measure, version=2, circuit=found)["alone"]
 
+    setting = paper.Setting(
+        loaded, task, found, heads.direct, heads.attention, seed, size, evidence
+    )
+    chapters = {}
+    for name in chosen:
+        part = paper.PARTS[name]
+        measure = partial(part.measure, setting)
+        results = store.get(name, measure, version=part.version, **setting.depends)
+        chapters[name] = part.write(setting, results)
     options = {
-        "model": loaded.name if isinstance(model, interp.HookedGPT2) else str(model),
+        "model": str(model) if isinstance(model, str | Path) else loaded.name,
         "prompts": None if prompts is None else str(prompts),
-        "given_circuit": given,
+        "given_circuit": given is not None,
         "threshold": threshold,
         "parts": chosen,
         "size": asdict(size),
     }
-    setting = Setting(loaded, task, circuit, heads.direct, heads.attention, seed, size, evidence)
-    told = {}
-    for name in chosen:
-        part = PARTS[name]
-        found = shelf(name, partial(part.measure, setting), part.version, setting.depends)
-        told[name] = part.tell(setting, found)
     findings = Findings(
         loaded, task, seed, options, behavior, heads.direct, heads.attention, heads.attribution,
-        circuit, alone,
+        found, alone,
     )  # fmt: skip
-    report = write_report(findings, told)
+    report = write_report(findings, chapters)
     if folder is not None:
-        ioi_files.write(folder, findings, report, told)
+        files.write(folder, findings, report, chapters)
     return report
 
 
-def _behavior(model: interp.HookedGPT2, task: interp.tasks.Task) -> Found:
+def _behavior(model: interp.HookedGPT2, task: Task) -> Results:
     """What the whole model does, prompt by prompt."""
     metrics = ("logit_diff", "accuracy", "probability")
     found = interp.patching.measure(model, task, metrics, progress=bar("behavior"))
@@ -138,12 +183,13 @@ def _behavior(model: interp.HookedGPT2, task: interp.tasks.Task) -> Found:
     return {"behavior": found.assign_coords(order=("prompt", list(task.order)))}
 
 
-def _heads(model: interp.HookedGPT2, task: interp.tasks.Task) -> Found:
+def _heads(model: interp.HookedGPT2, task: Task) -> Results:
     """Direct effects, attention between roles and direct logit attribution of every head."""
+    import xarray as xr
+
+    paths = interp.patching.path_patch(model, task, "logits", progress=bar("direct effects"))
     found = {
-        "direct": interp.patching.effect(
-            interp.patching.path_patch(model, task, "logits", progress=bar("direct effects"))
-        ),
+        "direct": interp.patching.effect(paths),
         "attention": interp.heads.attention_between(model, task, progress=bar("attention")),
         "attribution": interp.lens.direct_logit_attribution(
             model, task, by="head", progress=bar("attribution")
@@ -152,12 +198,12 @@ def _heads(model: interp.HookedGPT2, task: interp.tasks.Task) -> Found:
     return {"heads": xr.Dataset(found)}
 
 
-def _alone(
-    model: interp.HookedGPT2, task: interp.tasks.Task, circuit: interp.circuits.Circuit
-) -> Found:
-    return {
-        "alone": interp.circuits.faithfulness(model, task, circuit, progress=bar("faithfulness"))
-    }
+def _alone(model: interp.HookedGPT2, task: Task, circuit: Circuit) -> Results:
+    """The whole model and the circuit alone."""
+    found = interp.circuits.faithfulness(
+        model, task, circuit, metrics="logit_diff", progress=bar("faithfulness")
+    )
+    return {"alone": found}
 
 
 def main(
@@ -174,7 +220,7 @@ def main(
         typer.Option(help="Smallest effect of a head, as a fraction of the logit difference."),
     ] = 0.02,
     parts: Annotated[
-        str | None, typer.Option(help=f"Only these parts, with commas: {', '.join(PARTS)}.")
+        str | None, typer.Option(help=f"Only these parts, with commas: {', '.join(PART_NAMES)}.")
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="No parts: behavior, circuit and faithfulness alone.")
@@ -185,20 +231,15 @@ def main(
     device: Device = None,
 ) -> None:
     """Indirect object identification: the paper, section by section, and a report."""
-    given = (
-        None
-        if circuit is None
-        else interp.circuits.Circuit.from_json(circuit.read_text(encoding="utf-8"))
-    )
     report = run(
         model,
         n=n,
         seed=seed,
         out=out,
         prompts=prompts,
-        circuit=given,
+        circuit=circuit,
         threshold=threshold,
-        parts=[] if quick and parts is None else words(parts),
+        parts=[] if quick and parts is None else words(parts, "part"),
         size=PAPERS_SIZE if full else USUAL_SIZE,
         device=device,
     )

@@ -10,8 +10,9 @@ from typing import Any
 
 import xarray as xr
 
-from analyses.ioi.parts import Told
-from analyses.ioi.report import Findings, paper_table
+from analyses.ioi.findings import Findings
+from analyses.ioi.paper import paper_table
+from analyses.ioi.parts import Chapter
 from interp.heads import attention_patterns
 from interp.patching import mean_over_prompts
 from interp.plots import circuit_html, circuit_mermaid, circuit_svg, example_of
@@ -23,15 +24,15 @@ def write(
     folder: Path,
     findings: Findings,
     report: Report,
-    told: Mapping[str, Told] = MappingProxyType({}),
+    chapters: Mapping[str, Chapter] = MappingProxyType({}),
 ) -> None:
     """Write results.json, prompts.json, circuit.json, the diagram in three forms and the page.
 
     Args:
-        folder: where to.
-        findings: of the analysis.
+        folder: where they go.
+        findings: what the analysis measured.
         report: the page.
-        told: what each part of the paper has to say.
+        chapters: what each part of the paper has to say.
     """
     circuit, effects = findings.circuit, findings.contribution()
     looks = findings.attention.sel(query="END").mean("prompt", keep_attrs=True)
@@ -48,7 +49,7 @@ def write(
         attention=attention_patterns(findings.model, findings.task.clean[0]),
     )
     texts = {
-        "results.json": json.dumps(results(findings, told), indent=1, allow_nan=False) + "\n",
+        "results.json": json.dumps(results(findings, chapters), indent=1, allow_nan=False) + "\n",
         "prompts.json": json.dumps(prompts(findings), indent=1, ensure_ascii=False) + "\n",
         "circuit.json": circuit.to_json(),
         "circuit.svg": circuit_svg(circuit, effects=effects),
@@ -60,12 +61,14 @@ def write(
         (folder / name).write_text(text, encoding="utf-8")
 
 
-def results(findings: Findings, told: Mapping[str, Told] = MappingProxyType({})) -> dict[str, Any]:
+def results(
+    findings: Findings, chapters: Mapping[str, Chapter] = MappingProxyType({})
+) -> dict[str, Any]:
     """Every figure of the analysis.
 
     Args:
-        findings: of the analysis.
-        told: what each part of the paper has to say.
+        findings: what the analysis measured.
+        chapters: what each part of the paper has to say.
 
     Returns:
         `model`, `n`, `seed`, `options` (the other arguments), `versions`; `behaviour`: logit_diff
@@ -105,10 +108,10 @@ def results(findings: Findings, told: Mapping[str, Told] = MappingProxyType({}))
                 for m in part.figures
             },
         }
-        for name, part in told.items()
+        for name, part in chapters.items()
     }
     if f.model.name == "gpt2":
-        found["paper"] = paper_table(f, faithful, told).to_dict("records")
+        found["paper"] = paper_table(f, faithful, chapters).to_dict("records")
     return found
 
 
@@ -121,7 +124,7 @@ def prompts(findings: Findings) -> list[dict[str, Any]]:
     """The prompts, one entry each.
 
     Args:
-        findings: of the analysis.
+        findings: what the analysis measured.
 
     Returns:
         `clean` and `abc` (texts without the answer), `clean_tokens` and `abc_tokens` (ids),

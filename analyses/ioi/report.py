@@ -1,116 +1,46 @@
 """The report of the IOI analysis: findings in, one HTML page out."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-import pandas as pd
-import xarray as xr
-
-import interp
 from analyses.common.wording import text
-from analyses.ioi.parts import Told
-from analyses.ioi.parts.setting import pick
-from interp.circuits import IOI_FIGURES, Circuit, CircuitHead, published
+from analyses.ioi.findings import Findings
+from analyses.ioi.paper import against_the_paper
+from analyses.ioi.parts import Chapter
+from interp.parts import as_head
 from interp.patching import mean_over_prompts
 from interp.plots import attention_scatter, circuit_svg, effect_heatmap
 from interp.report import Download, Drawing, Figure, Report, Section, Table
 from interp.results import versions
-from interp.statistics import Estimate, bootstrap_mean, bootstrap_ratio
-from interp.tasks import Task
-
-STRONGEST = 10
-"""How many heads the tables and the scatter plot show."""
+from interp.statistics import Estimate
 
 DOWNLOADS = (
     Download("results.json", "Every figure of this page, with intervals."),
     Download("prompts.json", "The prompts, their partners, tokens and positions."),
     Download("circuit.json", "The circuit: head, class and position."),
-    Download("parts/", "Every value of every prompt; `analyses.ioi.parts.store.load` reads them."),
+    Download("parts/", "Every value of every prompt; `interp.execution.load` reads them."),
     Download("circuit.html", "The diagram as a page; point at a head for its evidence."),
     Download("circuit.svg", "The diagram as a vector drawing."),
     Download("circuit.mmd", "The diagram as Mermaid text."),
 )
 
 
-@dataclass(frozen=True)
-class Findings:
-    """What the analysis measured, prompt by prompt.
-
-    Args:
-        model: the model.
-        task: the prompts.
-        seed: that they were drawn with.
-        options: the other arguments of the run, by which it can be done again.
-        behavior: logit_diff, accuracy and io_probability, dims prompt, with the order of each.
-        direct: direct effects, dims layer, head, prompt, in logits.
-        attention: between roles, dims layer, head, query, key, prompt.
-        attribution: of heads at END, dims layer, head, prompt, in logits.
-        circuit: the circuit.
-        alone: of `faithfulness`: logit difference of `full` model and `circuit`, dims prompt.
-    """
-
-    model: interp.HookedGPT2
-    task: Task
-    seed: int
-    options: Mapping[str, Any]
-    behavior: xr.Dataset
-    direct: xr.DataArray
-    attention: xr.DataArray
-    attribution: xr.DataArray
-    circuit: Circuit
-    alone: xr.Dataset
-
-    def estimate(self, name: str, order: str | None = None) -> Estimate:
-        """Mean of a figure of the behavior with its 95 % interval, of one order or of all."""
-        values = self.behavior[name]
-        if order is not None:
-            values = values[values.order == order]
-        return bootstrap_mean(values)
-
-    def faithfulness(self) -> dict[str, Estimate]:
-        """F(M), F(C) and their ratio with 95 % intervals."""
-        full, circuit = self.alone["full"], self.alone["circuit"]
-        return {
-            "F_M": bootstrap_mean(full),
-            "F_C": bootstrap_mean(circuit),
-            "ratio": bootstrap_ratio(circuit, full),
-        }
-
-    def contribution(self) -> xr.DataArray:
-        """What each head's direct path adds to the logit difference: minus the direct effect."""
-        mean = -self.direct.mean("prompt", keep_attrs=True)
-        return mean.assign_attrs(title="Direct contribution to the logit difference", unit="logits")
-
-    def strongest(self) -> list[CircuitHead]:
-        """The heads with the largest direct effects, with their class in the circuit, if any."""
-        kinds = {(h.layer, h.head): h.kind for h in self.circuit.heads if h.position == "END"}
-        effects = self.direct.mean("prompt").values
-        order = np.argsort(-np.abs(effects), axis=None)[:STRONGEST]
-        heads = [divmod(int(i), effects.shape[1]) for i in order]
-        return [CircuitHead(i, h, kinds.get((i, h), "other"), "END") for i, h in heads]
-
-    def attention_of(self, heads: Sequence[CircuitHead], key: str) -> Estimate:
-        """Mean attention of heads from END to a role, as a probability."""
-        looks = self.attention.sel(query="END", key=key)
-        return bootstrap_mean(pick(looks, [(h.layer, h.head) for h in heads]).mean("node"))
-
-
-def write_report(findings: Findings, told: Mapping[str, Told] = MappingProxyType({})) -> Report:
+def write_report(
+    findings: Findings, chapters: Mapping[str, Chapter] = MappingProxyType({})
+) -> Report:
     """Everything the analysis found, as a page.
 
     Args:
-        findings: of the analysis.
-        told: what each part of the paper has to say.
+        findings: what the analysis measured.
+        chapters: what each part of the paper has to say.
 
     Returns:
         The report.
     """
     f, task = findings, findings.task
     estimates, faithful = f.estimate("logit_diff"), f.faithfulness()
-    n_heads = len({(h.layer, h.head) for h in f.circuit.heads})
+    n_heads = len({head.part for head in f.circuit.heads})
     n_all = f.direct.sizes["layer"] * f.direct.sizes["head"]
     lead = (
         f"On {len(task)} prompts {f.model.name} puts the indirect object {estimates.mean:.2f} "
@@ -119,9 +49,9 @@ def write_report(findings: Findings, told: Mapping[str, Told] = MappingProxyType
         f"keeps {faithful['ratio'].mean:.0%} of that logit difference."
     )
     sections = [_behavior(f), _direct(f), _circuit(f), _faithfulness(f, faithful)]
-    sections += [part.section for part in told.values()]
+    sections += [part.section for part in chapters.values()]
     if f.model.name == "gpt2":
-        sections.append(_against_the_paper(f, faithful, told))
+        sections.append(against_the_paper(f, faithful, chapters))
     return Report(
         f"Indirect object identification in {f.model.name}",
         lead,
@@ -178,7 +108,8 @@ def _direct(f: Findings) -> Section:
             "attribution": float(f.attribution.sel(at).mean()),
         }
         for h in heads
-        for at in [{"layer": h.layer, "head": h.head}]
+        for layer, head in [as_head(h.part)]
+        for at in [{"layer": layer, "head": head}]
         for one in [Estimate(*(float(direct[end].sel(at)) for end in ("mean", "low", "high")))]
     ]
     return Section(
@@ -221,12 +152,12 @@ def _circuit(f: Findings) -> Section:
     rows: list[dict[str, Any]] = [
         {
             "class": group.kind,
-            "position": group.position,
+            "position": group.role,
             "heads": ", ".join(head.label for head in heads),
         }
         for group, heads in f.circuit.groups().items()
     ]
-    movers = [head for head in f.circuit.heads_of("name mover") if head.position == "END"]
+    movers = [head for head in f.circuit.heads_of("name mover") if head.role == "END"]
     looks = f"{f.attention_of(movers, 'IO'):.2f}" if movers else "undefined: it has none"
     return Section(
         "The circuit",
@@ -263,86 +194,3 @@ def _faithfulness(f: Findings, faithful: dict[str, Estimate]) -> Section:
         "layer norms and embeddings are left alone.",
         [Table(rows, "Mean logit difference with 95 % bootstrap intervals over prompts.")],
     )
-
-
-def _against_the_paper(
-    f: Findings, faithful: dict[str, Estimate], told: Mapping[str, Told]
-) -> Section:
-    return Section(
-        "Against the paper",
-        "Figures of Wang et al. 2022 for GPT-2 small, and ours on these prompts, with 95 % "
-        "bootstrap intervals. The paper measured behavior on 100,000 prompts of its own templates, "
-        "the rest on fewer.",
-        [
-            Table(
-                paper_table(f, faithful, told),
-                "Tolerances are ours: prompts and their number differ.",
-            )
-        ],
-    )
-
-
-def paper_table(
-    f: Findings, faithful: dict[str, Estimate], told: Mapping[str, Told] = MappingProxyType({})
-) -> pd.DataFrame:
-    """The paper's figures beside ours.
-
-    Args:
-        f: findings on GPT-2 small.
-        faithful: of `Findings.faithfulness`.
-        told: what each part of the paper has to say.
-
-    Returns:
-        One row a figure: `figure`, `paper`, `ours` with its 95 % interval, `tolerance`, `agrees`.
-        Faithfulness and the figures of parts are there only if the circuit is the paper's.
-    """
-    paper = published("ioi", "gpt2")
-    ours = {
-        "logit_diff": f.estimate("logit_diff"),
-        "accuracy": f.estimate("accuracy"),
-        "io_probability": f.estimate("io_probability"),
-        "attention_io": f.attention_of(paper.heads_of("name mover"), "IO"),
-        "attention_s2": f.attention_of(paper.heads_of("S-inhibition"), "S2"),
-    }
-    if f.circuit.records() == paper.records():
-        ours["faithfulness"] = faithful["ratio"]
-        ours |= {m.key: m.estimate for part in told.values() for m in part.figures}
-    rows = [
-        {
-            "figure": figure.label,
-            "paper": f"{figure.value:g}",
-            "ours": text(ours[figure.key]),
-            "tolerance": f"{figure.low:.3g} to {figure.high:.3g} {figure.unit}",
-            "agrees": figure.agrees(ours[figure.key].mean),
-        }
-        for figure in IOI_FIGURES
-        if figure.key in ours
-    ]
-    mean = f.direct.mean("prompt").stack(at=("layer", "head"))
-    ranked = [f"{layer}.{head}" for layer, head in mean.sortby(mean)["at"].values]
-    for label, expected, found in (
-        ("Heads that lower the logit difference most when patched", "9.6 9.9 10.0", ranked[:3]),
-        ("Heads that raise it most", "10.7 11.10", ranked[-2:]),
-    ):
-        rows.append(
-            {
-                "figure": label,
-                "paper": expected,
-                "ours": " ".join(found),
-                "tolerance": "the same heads",
-                "agrees": set(expected.split()) == set(found),
-            }
-        )
-    if f.circuit.records() == paper.records():
-        rows += [
-            {
-                "figure": claim.label,
-                "paper": claim.paper,
-                "ours": claim.ours,
-                "tolerance": claim.rule,
-                "agrees": claim.agrees,
-            }
-            for part in told.values()
-            for claim in part.claims
-        ]
-    return pd.DataFrame(rows)

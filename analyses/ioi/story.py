@@ -9,19 +9,18 @@ run is taken up from its folder, so that only what is missing there is measured.
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import plotly.graph_objects as go
 import typer
 
 from analyses import ioi
-from analyses.common.shell import plain_errors
+from analyses.common.shell import start
 from analyses.common.wording import minus
-from analyses.ioi.parts import PARTS, Size
-from analyses.ioi.parts.setting import PAPERS_SIZE
-from interp.circuits import IOI_FIGURES, Circuit, published
+from analyses.ioi.analysis import PART_NAMES
+from analyses.ioi.passages import PASSAGES, Passage
+from analyses.ioi.size import PAPERS_SIZE, Size
+from interp.circuits import IOI_FIGURES, published
 from interp.report import Figure, Report, Section
 
 NOT_RUN = "not run here"
@@ -29,182 +28,34 @@ GPT2 = "interp ioi --model gpt2 --n 100 --full --prompts FILE --out out/gpt2"
 """What fills the last column: FILE has the paper's templates, names and nouns."""
 
 
-@dataclass(frozen=True)
-class Chapter:
-    """A section of the story.
-
-    Args:
-        title: its heading.
-        words: what the paper asks, does and finds; no number of ours.
-        part: of `interp ioi`, or a name of `_own`, whose figures stand in the table.
-        section: heading of the report's section whose figures are shown; "" for that of the part.
-        figures: which of them, by index.
-        keys: how the keys of the paper's figures begin that are of this chapter; those that were
-            not measured stand in the table too.
-    """
-
-    title: str
-    words: str
-    part: str
-    section: str = ""
-    figures: tuple[int, ...] = ()
-    keys: tuple[str, ...] = ()
-
-
-CHAPTERS = (
-    Chapter(
-        "The task",
-        "A sentence names two people, then one of them again, who gives something away: *When Mary "
-        "and John went to the store, John gave a drink to …*. The one who was named once, the "
-        "indirect object IO, is right; the one who was named twice, the subject S, is wrong. Three "
-        "steps solve it: find all names, strike out the one that came twice, say the other. The "
-        "measure is the logit difference, IO minus S, at the last token, END (section 2).",
-        "behaviour",
-        keys=("logit_diff", "accuracy", "io_probability"),
-    ),
-    Chapter(
-        "Who writes the answer",
-        "Take the output of one head from a run on the ABC partner, the same sentence with three "
-        "fresh names, and let it go to the logits alone: other heads stay as they were, MLPs and "
-        "layer norms are computed anew. If the logit difference falls, the head wrote the answer. "
-        "In GPT-2 small three heads stand out, 9.9, 9.6 and 10.0, and two write against it, 10.7 "
-        "and 11.10 (section 3.1).",
-        "",
-        "Which heads write the answer",
-        (0,),
-    ),
-    Chapter(
-        "Name movers copy what they look at",
-        "Such a head should look from END to IO, and write the more of a name the more it looks at "
-        "it. What it would write if it looked at a name alone, its OV circuit, should be that very "
-        "name. The paper finds both: correlations above 0.81, copy scores over 95 % (section 3.1). "
-        "A model may also fetch the name before END and carry it along; then its heads at END look "
-        "at the carrying token, not at IO.",
-        "name-movers",
-        figures=(0,),
-        keys=("attention_io", "correlation", "copy_", "anti_copy_"),
-    ),
-    Chapter(
-        "What tells them where to look",
-        "The same question one step earlier: which heads change the answer by way of the name "
-        "movers' queries? In GPT-2 small 7.3, 7.9, 8.6 and 8.10 do. They look from END to S2 and "
-        "make the name movers look away from S: S-inhibition (section 3.2).",
-        "s-inhibition",
-        figures=(0,),
-        keys=("attention_s2",),
-    ),
-    Chapter(
-        "Which name, and where it stood",
-        "S-inhibition could say which name to avoid, or which place. Six texts, whose names or "
-        "order are changed so that one signal, both or none is turned round, tell them apart. In "
-        "GPT-2 small the place says more than the name: the fit is 2.31 for the position and 0.99 "
-        "for the token (appendix A). The place comes from duplicate-token and induction heads: "
-        "their outputs from texts with another place lose at least 88 % of what S-inhibition's do, "
-        "those with another name less than 8 % (section 3.3).",
-        "signals",
-        figures=(0,),
-        keys=("signal_", "located_"),
-    ),
-    Chapter(
-        "How the second mention is noticed",
-        "S-inhibition reads, at S2, what duplicate-token heads (which look from S2 to S1) and "
-        "induction heads (which look from S2 to S1+1) wrote there; the induction heads need "
-        "previous-token heads, which write S1 into S1+1 (section 3.3). By way of the keys of "
-        "S-inhibition three more show, which look less sharply: 0.10, 5.8 and 5.9 (appendix C).",
-        "early-heads",
-    ),
-    Chapter(
-        "The same heads on random tokens",
-        "If these are duplicate-token, induction and previous-token heads, they should be so on "
-        "text that has nothing to do with names: on random tokens that repeat (section 3.3). "
-        "Induction heads should there also write what came next; in GPT-2 small 5.5 and 6.9 are "
-        "among the 20 heads that do so most (appendix H).",
-        "random-tokens",
-    ),
-    Chapter(
-        "Backups",
-        "Knock out the name movers, and GPT-2 small loses 5 % of the logit difference and no more: "
-        "others, silent before, take over. They are part of the circuit that no test of single "
-        "heads can find (section 3.4). Four of the eight look at IO as name movers do, two at both "
-        "names alike, one at S1, one at S2 (appendix F).",
-        "backups",
-        figures=(0,),
-        keys=("without_name_movers",),
-    ),
-    Chapter(
-        "MLPs",
-        "In GPT-2 small no MLP but the first matters alone; without it S comes out above IO, and "
-        "so it does without all others together (appendix J).",
-        "mlps",
-        keys=("without_mlps",),
-    ),
-    Chapter(
-        "Is the circuit enough?",
-        "Faithfulness: set every head outside the circuit, at every position, to its mean over the "
-        "ABC partners of the same template and order; keep each head of the circuit at its own "
-        "position. GPT-2 small keeps 87 % of its logit difference with 26 of its 144 heads "
-        "(section 4).",
-        "faithfulness",
-        keys=("faithfulness",),
-    ),
-    Chapter(
-        "Is it all of it?",
-        "Completeness: take a set K out of the circuit and out of the model. If the circuit is all "
-        "there is, the two break alike. Classes of heads, random sets, and sets that a greedy "
-        "search chose to tell the two apart (section 4.1).",
-        "completeness",
-        figures=(0,),
-        keys=("circuit_without_", "full_without_", "naive_", "gap_"),
-    ),
-    Chapter(
-        "Is there too much in it?",
-        "Minimality: for every head there should be a set K without which the head matters. The "
-        "paper finds at least 1 % of F(M) for each (section 4.2).",
-        "minimality",
-        figures=(0,),
-        keys=("minimality",),
-    ),
-    Chapter(
-        "Prompts that mislead",
-        "If the model strikes out whoever came twice, then naming IO once more should mislead it, "
-        "and naming S once more should not. So it is: GPT-2 small prefers S in 23.4 % of the first "
-        "and 0.4 % of the second, beside 0.7 % of plain prompts; the logit differences are "
-        "1.23, 3.64 and 3.55 (section 4.4).",
-        "adversarial",
-        keys=("adversarial_",),
-    ),
-)
-
-
 def run(folder: str | Path, page: str | Path = Path("docs/ioi.md")) -> str:
     """Write the story of a run.
 
     Args:
-        folder: of a run of `interp ioi`; what it lacks is measured.
+        folder: folder of a run of `interp ioi`; what it lacks is measured.
         page: the Markdown file; its pictures go to `images/` beside it.
 
     Returns:
         The text of the page.
 
     Raises:
-        FileNotFoundError: there is no run in the folder.
+        ValueError: there is no run in the folder.
     """
     folder, page = Path(folder), Path(page)
     written = folder / "results.json"
     if not written.exists():
-        raise FileNotFoundError(
+        raise ValueError(
             f"{written} is not there; run `interp ioi --out {folder}` first, then this again"
         )
     about = json.loads(written.read_text(encoding="utf-8"))
     options = about["options"]
-    given = (folder / "circuit.json").read_text(encoding="utf-8")
     report = ioi.run(
         options["model"],
         n=about["n"],
         seed=about["seed"],
         out=folder,
         prompts=options["prompts"],
-        circuit=Circuit.from_json(given) if options["given_circuit"] else None,
+        circuit=folder / "circuit.json" if options["given_circuit"] else None,
         threshold=options["threshold"],
         parts=options["parts"],
         size=Size(**options["size"]),
@@ -222,8 +73,8 @@ def story(results: Mapping[str, Any], report: Report, images: Path) -> str:
     """The page.
 
     Args:
-        results: of results.json.
-        report: of the same run.
+        results: the content of results.json.
+        report: the report of the same run.
         images: folder for the pictures.
 
     Returns:
@@ -231,16 +82,16 @@ def story(results: Mapping[str, Any], report: Report, images: Path) -> str:
     """
     model = results["model"]
     parts = [_opening(results)]
-    for i, chapter in enumerate(CHAPTERS):
-        heading = chapter.section or results["parts"].get(chapter.part, {}).get("section", "")
+    for i, passage in enumerate(PASSAGES):
+        heading = passage.section or results["parts"].get(passage.part, {}).get("section", "")
         shown = [section for section in report.sections if section.heading == heading]
-        parts.append(f"## {chapter.title}\n\n{chapter.words}")
-        for figure, name in _figures(shown, chapter.figures, f"ioi_{i + 1:02d}"):
+        parts.append(f"## {passage.title}\n\n{passage.words}")
+        for figure, name in _figures(shown, passage.figures, f"ioi_{i + 1:02d}"):
             _write_image(figure.figure, images / name)
-            parts.append(f"![{chapter.title}](images/{name})\n\n*{figure.caption}*")
+            parts.append(f"![{passage.title}](images/{name})\n\n*{figure.caption}*")
         lacking = [one.text for one in shown if one.text.startswith("Not measured")]
         parts += [f"*On `{model}` {text[0].lower()}{text[1:]}*" for text in lacking]
-        rows = _rows(results, chapter)
+        rows = _rows(results, passage)
         if rows:
             parts.append(_table(rows, model))
     parts.append(_closing())
@@ -283,7 +134,7 @@ def _command(results: Mapping[str, Any]) -> str:
     words += " --prompts FILE" if options["prompts"] else ""
     words += " --circuit FILE" if options["given_circuit"] else ""
     words += " --full" if Size(**options["size"]) == PAPERS_SIZE else ""
-    if options["parts"] != list(PARTS):
+    if options["parts"] != list(PART_NAMES):
         words += f" --parts {','.join(options['parts'])}" if options["parts"] else " --quick"
     return f"{words} --out out/ioi"
 
@@ -302,9 +153,9 @@ Each part alone, what it is made of, and where it departs from the paper:
 because their weights were set by hand: [known circuits](known_circuits.md)."""
 
 
-def _rows(results: Mapping[str, Any], chapter: Chapter) -> list[tuple[str, str, str, str]]:
-    """Key, label, value and unit of the figures of a chapter, the paper's own at the end."""
-    part = chapter.part
+def _rows(results: Mapping[str, Any], passage: Passage) -> list[tuple[str, str, str, str]]:
+    """Key, label, value and unit of the figures of a passage, the paper's own at the end."""
+    part = passage.part
     if part == "behaviour":
         labels = {"logit_diff": "logits", "accuracy": "fraction", "io_probability": "probability"}
         found = {key: (key, results["behaviour"][key], unit) for key, unit in labels.items()}
@@ -322,7 +173,7 @@ def _rows(results: Mapping[str, Any], chapter: Chapter) -> list[tuple[str, str, 
     papers = [
         (figure.key, figure.label, "\N{EN DASH}", figure.unit)
         for figure in IOI_FIGURES
-        if chapter.keys and figure.key.startswith(chapter.keys) and figure.key not in found
+        if passage.keys and figure.key.startswith(passage.keys) and figure.key not in found
     ]
     return [
         (key, known.get(key, label), _estimate(one), unit)
@@ -359,7 +210,7 @@ def _figures(
     return [(there[i], f"{name}_{i}.png") for i in chosen if i < len(there)]
 
 
-def _write_image(figure: go.Figure, path: Path) -> None:
+def _write_image(figure: Any, path: Path) -> None:
     figure.write_image(path, width=860, scale=1.5)
 
 
@@ -370,10 +221,9 @@ def main(
     page: Annotated[Path, typer.Option(help="The Markdown file to write.")] = Path("docs/ioi.md"),
 ) -> None:
     """Write docs/ioi.md from a run of `interp ioi`."""
-    with plain_errors():
-        run(folder, page)
+    run(folder, page)
     typer.echo(f"wrote {page}")
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

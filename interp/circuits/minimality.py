@@ -65,12 +65,12 @@ def minimality_sets(
                 f"of {', '.join(CLASSES)}"
             )
     found = {}
+    ranks = {one: rank[as_head(one.part)] for one in circuit.heads if one.part in rank}
     for one in circuit.heads:
         if one.part in classes:
             others = [m for m in circuit.heads if m.kind in classes[as_head(one.part)]]
-        elif one.part in rank:
-            before = [m for m in circuit.heads if rank.get(m.part, len(rank)) < rank[one.part]]
-            others = sorted(before, key=lambda m: rank[m.part])
+        elif one in ranks:
+            others = sorted((m for m in ranks if ranks[m] < ranks[one]), key=lambda m: ranks[m])
         else:
             others = list(circuit.heads_of(one.kind))
         found[str(one)] = tuple(m for m in others if m != one)

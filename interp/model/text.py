@@ -6,12 +6,14 @@ end-of-text token; `tokenize` also returns the mask that says which tokens are r
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import pandas as pd
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
+
+if TYPE_CHECKING:
+    import pandas
 
 
 class TextMethods:
@@ -160,7 +162,7 @@ class TextMethods:
         return self.tokenize(input, prepend_bos=prepend_bos)
 
 
-def next_tokens(model: Any, text: str, k: int = 10) -> pd.DataFrame:
+def next_tokens(model: Any, text: str, k: int = 10) -> "pandas.DataFrame":
     """What the model expects after a text: the k most probable tokens.
 
     Args:
@@ -192,4 +194,6 @@ def next_tokens(model: Any, text: str, k: int = 10) -> pd.DataFrame:
         "logit": top.values.tolist(),
         "probability": logits.softmax(-1)[top.indices].tolist(),
     }
+    import pandas as pd  # takes half a second, which importing interp should not
+
     return pd.DataFrame(table, index=pd.RangeIndex(k, name="rank"))

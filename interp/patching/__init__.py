@@ -8,6 +8,7 @@ from interp.patching.effects import effect, mean_effect, mean_over_prompts, norm
 from interp.patching.measure import measure, run_task
 from interp.patching.node_paths import NodePaths, Sent
 from interp.patching.path import path_attention, path_patch
+from interp.patching.ranking import heads_in_order, strongest_heads
 from interp.patching.screening import screen
 from interp.runs.ablation import Ablation
 from interp.runs.paths import Receivers
@@ -24,6 +25,7 @@ __all__ = [
     "agreement",
     "attribution_patch",
     "effect",
+    "heads_in_order",
     "mean_effect",
     "mean_over_prompts",
     "measure",
@@ -34,4 +36,5 @@ __all__ = [
     "path_patch",
     "run_task",
     "screen",
+    "strongest_heads",
 ]

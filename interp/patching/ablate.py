@@ -206,11 +206,13 @@ def _cells_of(
         tasks = [id(one) for one in _references(sets, reference)]
         source = [tasks.index(id(reference[name])) for name in sets]
     found = Cells.of(widths, cells, n_slots=len(slots), device=model.device, source=source)
-    roles = [slot for slot in slots if slot]
+    where = [slot for slot in slots if slot]
     if _EVERYWHERE in slots:
-        named = [one for one in selection.positions or [0] if isinstance(one, str)]
-        roles = [*roles, *named] if len(named) == len(selection.positions or [0]) else None
-    return found, Places(torch.stack(at)[None]), roles
+        where += [one for one in selection.positions or () if isinstance(one, str)]
+    by_role = _EVERYWHERE not in slots or all(
+        isinstance(one, str) for one in selection.positions or [0]
+    )
+    return found, Places(torch.stack(at)[None]), where if by_role else None
 
 
 def _of_sets(

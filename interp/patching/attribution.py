@@ -25,7 +25,7 @@ in GPT-2 the MLP reads the attention, and dropping the layer bars that way too.
 
 import math
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 import xarray as xr
@@ -118,7 +118,10 @@ def attribution_patch(
             ],
             by_length,
         )
-    how = {"fixes": " ".join(fixes), "dtype": str(dtype or model.dtype).removeprefix("torch.")}
+    how: dict[str, Any] = {
+        "fixes": " ".join(fixes),
+        "dtype": str(dtype or model.dtype).removeprefix("torch."),
+    }
     asked = question(
         "attribution_patch", site=site, selection=selection, ablation=ablation,
         direction=direction, **how,

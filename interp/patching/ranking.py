@@ -10,7 +10,8 @@ def strongest_heads(effects: xr.Dataset | xr.DataArray, n: int) -> list[Head]:
     """The heads with the largest absolute mean effects, the largest first.
 
     Args:
-        effects: mean effects, dims layer and head: an array, or the result of `mean_effect`.
+        effects: effects, dims layer and head, and others that the mean is taken over; or the
+            result of `mean_effect`.
         n: number of heads.
 
     Returns:
@@ -21,8 +22,8 @@ def strongest_heads(effects: xr.Dataset | xr.DataArray, n: int) -> list[Head]:
         >>> strongest_heads(effects, 1)
         [Head(layer=4, head=1)]
     """
-    mean = effects["mean"] if isinstance(effects, xr.Dataset) else effects
-    return heads_in_order(-abs(mean))[:n]
+    values = effects["mean"] if isinstance(effects, xr.Dataset) else effects
+    return heads_in_order(-abs(_mean(values)))[:n]
 
 
 def heads_in_order(values: xr.DataArray) -> list[Head]:
@@ -34,9 +35,12 @@ def heads_in_order(values: xr.DataArray) -> list[Head]:
     Returns:
         The heads; those of the same value in the order of the model, NaN last.
     """
-    mean = values.mean([dim for dim in values.dims if dim not in ("layer", "head")])
-    mean = mean.transpose("layer", "head")
+    mean = _mean(values).transpose("layer", "head")
     order = np.argsort(mean.values, axis=None, kind="stable")
     rows, columns = np.unravel_index(order, mean.shape)
     layers, heads = mean["layer"].values[rows], mean["head"].values[columns]
     return [Head(int(layer), int(head)) for layer, head in zip(layers, heads, strict=True)]
+
+
+def _mean(values: xr.DataArray) -> xr.DataArray:
+    return values.mean([dim for dim in values.dims if dim not in ("layer", "head")])

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
     from plotly.graph_objects import Figure as PlotlyFigure
@@ -117,6 +115,8 @@ def _is_missing(value: Any) -> bool:
 
 
 def _is_numeric(column: Series) -> bool:
+    import numpy as np
+
     present = [value for value in column if not _is_missing(value)]
     return bool(present) and all(
         isinstance(value, Real) and not isinstance(value, bool | np.bool_) for value in present
@@ -124,6 +124,8 @@ def _is_numeric(column: Series) -> bool:
 
 
 def _cell(value: Any, how: Format) -> str:
+    import numpy as np
+
     if _is_missing(value):
         return "\N{EN DASH}"
     if callable(how):

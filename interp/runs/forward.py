@@ -13,12 +13,13 @@ The forward here has no hook points; `tests/runs/test_forward.py` shows it equal
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from einops import einsum
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from interp.model import HookedGPT2
 from interp.runs.edits import Edits
@@ -29,13 +30,13 @@ Kept = Mapping[Key, Float[Tensor, "prompt pos ..."]]
 """Activations of a batch, by site and layer."""
 
 
-def mlp_post(block: nn.Module, resid_mid: Float[Tensor, "... d"]) -> Float[Tensor, "... d_mlp"]:
+def mlp_post(block: Any, resid_mid: Float[Tensor, "... d"]) -> Float[Tensor, "... d_mlp"]:
     """The neurons of a block, after their activation function."""
     pre = F.linear(block.ln2.unhooked(resid_mid), block.mlp.W_in.T, block.mlp.b_in)
     return block.mlp.fused_act(pre)
 
 
-def mlp_out(block: nn.Module, post: Float[Tensor, "... d_mlp"]) -> Float[Tensor, "... d"]:
+def mlp_out(block: Any, post: Float[Tensor, "... d_mlp"]) -> Float[Tensor, "... d"]:
     """What the neurons of a block write to the stream."""
     return F.linear(post, block.mlp.W_out.T, block.mlp.b_out)
 

@@ -196,9 +196,9 @@ def grid(
     dims = tuple(usual if selection.over is None else selection.over)
     unknown = [dim for dim in dims if _ROLES.get(dim, dim) not in parts]
     if unknown or len({_ROLES.get(dim, dim) for dim in dims}) < len(dims):
-        named = [f"{part} or {role}" for role, part in _ROLES.items() if part in parts]
+        by_name = [f"{part} or {role}" for role, part in _ROLES.items() if part in parts]
         raise ValueError(
-            f"{site} can be swept over {', '.join([*parts, *named])}, each once; got {list(dims)}"
+            f"{site} can be swept over {', '.join([*parts, *by_name])}, each once; got {list(dims)}"
         )
     for name, one in _UNITS.items():
         if getattr(selection, name) is not None and one != unit:

@@ -96,7 +96,7 @@ def batches_within(model: HookedGPT2, task: Task, side: Side, keys: Sequence[Key
     c, longest = model.config, int(lengths.max())
     width = {"mlp_post": c.d_mlp, "pattern": c.n_heads * longest}
     per_token = 2 * sum(width.get(site, c.d_model) for site, _ in keys)
-    n_tokens = MEMORY // (per_token * model.embed.W_E.element_size())
+    n_tokens = MEMORY // max(1, per_token * model.embed.W_E.element_size())
     batches, first = [], 0
     for i, length in enumerate(lengths[order].tolist()):
         if i > first and length * (i + 1 - first) > n_tokens:

@@ -2,6 +2,7 @@
 
 from interp.tasks.acronym import acronym
 from interp.tasks.agreement import agreement
+from interp.tasks.balanced import balanced
 from interp.tasks.greater_than import greater_than
 from interp.tasks.induction import induction
 from interp.tasks.ioi import ioi
@@ -18,6 +19,7 @@ __all__ = [
     "Task",
     "acronym",
     "agreement",
+    "balanced",
     "from_table",
     "greater_than",
     "induction",

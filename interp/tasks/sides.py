@@ -1,6 +1,6 @@
 """The two texts of a prompt, and the tokens that count as an answer."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from jaxtyping import Int
 from torch import Tensor
@@ -10,6 +10,16 @@ SIDES: tuple[Side, Side] = ("clean", "corrupted")
 
 Choice = Int[Tensor, " prompt"] | Int[Tensor, "prompt _"]
 """One token id a prompt, or a set of them, filled up with -1 at its end."""
+
+
+def require_side(side: Any) -> None:
+    """Refuse what is neither side of a prompt.
+
+    Raises:
+        ValueError: it is neither "clean" nor "corrupted".
+    """
+    if side not in SIDES:
+        raise ValueError(f"side must be 'clean' or 'corrupted'; it is {side!r}")
 
 
 def options(choice: Choice) -> Int[Tensor, "prompt option"]:

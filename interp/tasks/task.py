@@ -15,11 +15,13 @@ mean ablation.
 
 import hashlib
 import json
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Bool, Int
@@ -28,7 +30,7 @@ from transformers import PreTrainedTokenizerBase
 
 from interp.tasks.checks import TEXTS, check_task
 from interp.tasks.fit import require_fits
-from interp.tasks.sides import SIDES, Choice, Side, options
+from interp.tasks.sides import SIDES, Choice, Side, options, require_side
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -111,15 +113,18 @@ class Task:
 
     def tokens(self, side: Side) -> Int[Tensor, "prompt pos"]:
         """Token ids of the clean or the corrupted texts."""
+        require_side(side)
         return self.clean_tokens if side == "clean" else self.corrupted_tokens
 
     def mask(self, side: Side) -> Bool[Tensor, "prompt pos"]:
         """True at the real tokens of the clean or the corrupted texts."""
+        require_side(side)
         own = self.corrupted_mask if side == "corrupted" else None
         return self.attention_mask if own is None else own
 
     def roles(self, side: Side) -> dict[str, Int[Tensor, " prompt"]]:
         """Positions of the roles in the clean or the corrupted texts."""
+        require_side(side)
         own = self.corrupted_positions if side == "corrupted" else None
         return self.positions if own is None else own
 
@@ -206,8 +211,11 @@ class Task:
             A Task of those prompts, padded as widely as this one.
 
         Raises:
+            TypeError: an index is not a whole number.
             IndexError: an index is outside the task.
+            ValueError: there is no index; a task has at least one prompt.
         """
+        indices = [_index(i) for i in indices]
         wrong = [i for i in indices if not -len(self) <= i < len(self)]
         if wrong:
             raise IndexError(f"no prompt {wrong[0]}: the task has {len(self)} prompts, from 0")
@@ -275,6 +283,13 @@ class Task:
         """The fields that hold positions of roles."""
         found = {field: getattr(self, field) for field in ("positions", "corrupted_positions")}
         return {field: roles for field, roles in found.items() if roles is not None}
+
+
+def _index(i: Any) -> int:
+    """A whole number; True and False would pick prompts 1 and 0, which nobody means."""
+    if not isinstance(i, bool | np.bool_) and hasattr(i, "__index__"):
+        return operator.index(i)
+    raise TypeError(f"prompts are picked by their numbers, from 0; got {i!r}")
 
 
 def _ids(choice: Choice) -> Sequence[int] | Sequence[str]:

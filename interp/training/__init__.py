@@ -2,8 +2,8 @@
 
 from interp.training.batches import Batches, repeated_ids, returning_ids
 from interp.training.train import (
-    TrainingStep,
     TrainingConfig,
+    TrainingStep,
     learning_rate,
     make_optimizer,
     next_token_loss,
@@ -13,8 +13,8 @@ from interp.training.train import (
 
 __all__ = [
     "Batches",
-    "TrainingStep",
     "TrainingConfig",
+    "TrainingStep",
     "learning_rate",
     "make_optimizer",
     "next_token_loss",

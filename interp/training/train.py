@@ -81,8 +81,8 @@ class TrainingStep:
         loss: loss on the last batch, nats a token.
         learning_rate: learning rate of the last step.
         validation_loss: nats a token, at the steps where it was measured, else None.
-        minutes: minutes of wall-clock time that all steps so far took, those of earlier stretches included;
-            no part of what makes two equal.
+        minutes: minutes of wall-clock time that all steps so far took, those of earlier stretches
+            included; no part of what makes two equal.
     """
 
     step: int
@@ -276,7 +276,7 @@ def _load(
         if different:
             raise ValueError(
                 f"{path} was written with another TrainingConfig; they differ in "
-                f"{', '.join(sorted(different))}. Use the same config, or start again without resume"
+                f"{', '.join(sorted(different))}. Use the same config, or start without resume"
             )
         parameters = dict(model.named_parameters())
         names = {key.partition("/")[2] for key in file.keys()}  # noqa: SIM118

@@ -1,11 +1,11 @@
 """The sections of Wang et al. 2022 after the first: each a part of `interp ioi`, callable alone.
 
-A part measures (`measure(setting)`, per prompt) and tells (`tell(setting, found)`: a section of the
-page, figures with intervals, claims about heads). On a notebook:
+A part measures (`measure(setting)`, per prompt) and writes its chapter of the page (`write(setting,
+found)`: a section, figures with intervals, claims about heads). In a notebook:
 
     setting = Setting.of(model, task, circuit)
     found = signals.PART.measure(setting)
-    signals.PART.tell(setting, found).section
+    signals.PART.write(setting, found).section
 """
 
 from analyses.ioi.parts import (
@@ -21,7 +21,8 @@ from analyses.ioi.parts import (
     s_inhibition,
     signals,
 )
-from analyses.ioi.parts.setting import Claim, Measured, Part, Setting, Size, Told
+from analyses.ioi.parts.setting import Chapter, Claim, Measured, Part, Setting
+from analyses.ioi.size import Size
 
 PARTS: dict[str, Part] = {
     module.PART.name: module.PART
@@ -41,4 +42,4 @@ PARTS: dict[str, Part] = {
 }
 """Every part by name, in the order of the page."""
 
-__all__ = ["PARTS", "Claim", "Measured", "Part", "Setting", "Size", "Told"]
+__all__ = ["PARTS", "Chapter", "Claim", "Measured", "Part", "Setting", "Size"]

@@ -8,7 +8,7 @@ sentences behind. The sentences are ours, so figures are compared with wide tole
 import xarray as xr
 
 from analyses.common.wording import text
-from analyses.ioi.parts.setting import Found, Measured, Part, Setting, Told, verdicts
+from analyses.ioi.parts.setting import Chapter, Measured, Part, Results, Setting, verdicts
 from interp.patching import measure as run
 from interp.report import Section, Table
 from interp.statistics import bootstrap_mean
@@ -19,7 +19,7 @@ HEADING = "Adversarial prompts: a name once more (4.4)"
 _SETS = {"plain": "as they are", "IO": "IO named again", "S1": "S named again"}
 
 
-def measure(setting: Setting) -> Found:
+def measure(setting: Setting) -> Results:
     """Behavior on the prompts as they are, with IO and with S named again.
 
     Args:
@@ -43,18 +43,18 @@ def measure(setting: Setting) -> Found:
     return {**found, "IO": found["IO"].assign_attrs(example=example)}
 
 
-def tell(setting: Setting, found: Found) -> Told:
+def write(setting: Setting, found: Results) -> Chapter:
     """What they say.
 
     Args:
         setting: what they were measured on.
-        found: of `measure`.
+        found: what `measure` returned.
 
     Returns:
         Section and figures.
     """
     if not found:
-        return Told(Section(HEADING, "Not measured: no prompt has a place for more sentences."))
+        return Chapter(Section(HEADING, "Not measured: no prompt has a place for more sentences."))
     rows, figures = [], []
     for name, about in _SETS.items():
         one = found[name]
@@ -84,7 +84,7 @@ def tell(setting: Setting, found: Found) -> Told:
             *verdicts(setting, figures, ()),
         ],
     )
-    return Told(section, figures)
+    return Chapter(section, figures)
 
 
-PART = Part("adversarial", 1, measure, tell)
+PART = Part("adversarial", 1, measure, write)

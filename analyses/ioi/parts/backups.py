@@ -9,24 +9,29 @@ from collections.abc import Mapping, Sequence
 
 import xarray as xr
 
-from analyses.common.choices import Head
 from analyses.common.shell import bar
 from analyses.common.wording import text
 from analyses.ioi.parts.setting import (
+    Chapter,
     Claim,
-    Found,
     Measured,
     Part,
+    Results,
     Setting,
-    Told,
     labels,
     missing,
-    order,
     pick,
     titled,
     verdicts,
 )
-from interp.patching import Ablation, effect, mean_effect, mean_over_prompts, path_patch
+from interp.patching import (
+    Ablation,
+    effect,
+    heads_in_order,
+    mean_effect,
+    mean_over_prompts,
+    path_patch,
+)
 from interp.patching import measure as run
 from interp.plots import effect_heatmap, effect_ranking
 from interp.report import Figure, Section, Table
@@ -41,7 +46,7 @@ _LOOKS = {  # the name that they look at most -> the paper's backups
 }
 
 
-def measure(setting: Setting) -> Found:
+def measure(setting: Setting) -> Results:
     """The model without its name movers.
 
     Args:
@@ -49,13 +54,13 @@ def measure(setting: Setting) -> Found:
 
     Returns:
         `without`: `logit_diff` of the model as it is (`clean`) and without name movers (`gone`);
-        `direct`: of `path_patch` to the logits without them; nothing if there are none.
+        `direct`: what `path_patch` returns to the logits without them; nothing if there are none.
     """
     movers = setting.heads("name mover", position="END")
     if not movers:
         return {}
     model, task = setting.model, setting.task
-    gone = Ablation(heads=movers, value="group mean", positions=["END"])
+    gone = Ablation(movers, value="group mean", positions=["END"])
     runs = {
         "clean": run(model, task).logit_diff,
         "gone": run(model, task, ablation=gone).logit_diff,
@@ -64,12 +69,12 @@ def measure(setting: Setting) -> Found:
     return {"without": xr.Dataset(runs), "direct": direct}
 
 
-def tell(setting: Setting, found: Found) -> Told:
+def write(setting: Setting, found: Results) -> Chapter:
     """What they say.
 
     Args:
         setting: what they were measured on.
-        found: of `measure`.
+        found: what `measure` returned.
 
     Returns:
         Section, figures and claims.
@@ -79,7 +84,7 @@ def tell(setting: Setting, found: Found) -> Told:
     movers = setting.heads("name mover", position="END")
     after = effect(found["direct"])
     change = (after - setting.direct).transpose(*after.dims)
-    others = [head for head in order(change) if head not in movers][:10]
+    others = [head for head in heads_in_order(change) if head not in movers][:10]
     kept = bootstrap_ratio(found["without"].gone, found["without"].clean)
     figures = [
         Measured(
@@ -127,10 +132,12 @@ def tell(setting: Setting, found: Found) -> Told:
             *verdicts(setting, figures, claims),
         ],
     )
-    return Told(section, figures, claims)
+    return Chapter(section, figures, claims)
 
 
-def _looks_at(looks: Mapping[str, xr.DataArray], role: str, heads: Sequence[Head]) -> Claim:
+def _looks_at(
+    looks: Mapping[str, xr.DataArray], role: str, heads: Sequence[tuple[int, int]]
+) -> Claim:
     """Whether heads look at one name more than at the others (appendix F)."""
     most = []
     for head in heads:
@@ -145,7 +152,7 @@ def _looks_at(looks: Mapping[str, xr.DataArray], role: str, heads: Sequence[Head
     )
 
 
-def _table(looks: Mapping[str, xr.DataArray], heads: Sequence[Head]) -> Table:
+def _table(looks: Mapping[str, xr.DataArray], heads: Sequence[tuple[int, int]]) -> Table:
     """Where each head looks from END."""
     rows = [
         {"head": labels([head])}
@@ -155,4 +162,4 @@ def _table(looks: Mapping[str, xr.DataArray], heads: Sequence[Head]) -> Table:
     return Table(rows, "Mean attention of each backup from END to the names, a probability.")
 
 
-PART = Part("backups", 1, measure, tell)
+PART = Part("backups", 1, measure, write)

@@ -10,17 +10,17 @@ import xarray as xr
 
 from analyses.common.shell import bar
 from analyses.common.wording import text
-from analyses.ioi.parts.setting import Found, Measured, Part, Setting, Told, labels, verdicts
+from analyses.ioi.parts.setting import Chapter, Measured, Part, Results, Setting, verdicts
 from interp.circuits import (
     IOI_GREEDY,
     Circuit,
-    CircuitHead,
+    Member,
     class_sets,
+    completeness,
     gap,
     greedy_sets,
     published,
     random_sets,
-    without,
 )
 from interp.plots import completeness_scatter
 from interp.report import Figure, Item, Section, Table
@@ -32,15 +32,15 @@ _SEARCHED = ("random", "greedy", "paper")
 """How the names of sets begin that are no classes."""
 
 
-def measure(setting: Setting) -> Found:
+def measure(setting: Setting) -> Results:
     """F(C without K) and F(M without K) for the circuit, and for the naive circuit of the paper.
 
     Args:
         setting: what to work on.
 
     Returns:
-        `circuit` and, if there is one, `naive`: of `without`, with the coordinate `nodes` along
-        set; nothing for an empty circuit.
+        `circuit` and, if there is one, `naive`: what `completeness` measures, with the coordinate
+        `nodes` along set; nothing for an empty circuit.
     """
     circuits = {"circuit": setting.circuit}
     if setting.papers:
@@ -60,13 +60,14 @@ def _measure(setting: Setting, circuit: Circuit, name: str) -> xr.Dataset:
         sets[BOTH] = positive
     if setting.papers and name == "circuit":
         for i, K in enumerate(IOI_GREEDY):
-            sets[f"paper {i + 1}"] = tuple(h for h in circuit.heads if h.label in K.split())
+            sets[f"paper {i + 1}"] = tuple(h for h in circuit.heads if h.part in K)
     sets |= random_sets(circuit, size.random_sets, seed=setting.seed)
     if size.runs:
         sets |= greedy_sets(
             model,
             task[: size.search_prompts],
             circuit,
+            metrics="logit_diff",
             reference=task,
             runs=size.runs,
             iterations=size.iterations,
@@ -74,22 +75,24 @@ def _measure(setting: Setting, circuit: Circuit, name: str) -> xr.Dataset:
             seed=setting.seed,
             progress=bar(f"greedy search, {name}"),
         )
-    found = without(model, task, circuit, sets, progress=bar(f"completeness, {name}"))
+    found = completeness(
+        model, task, circuit, sets, metrics="logit_diff", progress=bar(f"completeness, {name}")
+    )
     return found.assign_coords(nodes=("set", [_names(heads) for heads in sets.values()]))
 
 
-def tell(setting: Setting, found: Found) -> Told:
+def write(setting: Setting, found: Results) -> Chapter:
     """What they say.
 
     Args:
         setting: what they were measured on.
-        found: of `measure`.
+        found: what `measure` returned.
 
     Returns:
         Section and figures.
     """
     if not found:
-        return Told(Section(HEADING, "Not measured: the circuit is empty."))
+        return Chapter(Section(HEADING, "Not measured: the circuit is empty."))
     items: list[Item] = []
     figures: list[Measured] = []
     for name, values in found.items():
@@ -126,7 +129,7 @@ def tell(setting: Setting, found: Found) -> Told:
         f"{size.candidates} nodes each on {min(size.search_prompts, len(setting.task))} prompts.",
         [*items, *verdicts(setting, figures, ())],
     )
-    return Told(section, figures)
+    return Chapter(section, figures)
 
 
 def _figures(values: xr.Dataset, prefix: str, title: str) -> list[Measured]:
@@ -141,7 +144,9 @@ def _figures(values: xr.Dataset, prefix: str, title: str) -> list[Measured]:
                 else f"{title}: F({letter})"
             )
             key = f"{prefix}{side}_without_{name}"
-            found.append(Measured.mean(key, label, values[side].sel(set=name), "logits"))
+            found.append(
+                Measured.mean(key, label, values.logit_diff.sel(run=side, set=name), "logits")
+            )
     for kind in _SEARCHED:
         sets = [s for s in map(str, values["set"].values) if s.startswith(kind)]
         if sets:
@@ -159,14 +164,14 @@ def _row(values: xr.Dataset, name: str) -> dict[str, object]:
     return {
         "K": name,
         "nodes": str(one["nodes"].item()) or "\N{EN DASH}",
-        "F(C without K)": text(bootstrap_mean(one.circuit), 2),
-        "F(M without K)": text(bootstrap_mean(one.full), 2),
-        "gap": text(bootstrap_mean(one.circuit - one.full), 2),
+        "F(C without K)": text(bootstrap_mean(one.logit_diff.sel(run="circuit")), 2),
+        "F(M without K)": text(bootstrap_mean(one.logit_diff.sel(run="full")), 2),
+        "gap": text(bootstrap_mean(gap(one)), 2),
     }
 
 
-def _names(heads: tuple[CircuitHead, ...]) -> str:
-    return labels([(h.layer, h.head) for h in heads])
+def _names(heads: tuple[Member, ...]) -> str:
+    return " ".join(head.label for head in heads)
 
 
-PART = Part("completeness", 2, measure, tell)
+PART = Part("completeness", 3, measure, write)

@@ -1,42 +1,27 @@
-"""The circuit derived anew (section 3): path patching from the logits backwards, with a test.
+"""The circuit derived from the model (section 3): path patching from the logits backwards.
 
 See `interp.circuits.derive`. It is done on at most `PROMPTS` of the prompts, of all templates and
 orders alike; how much of the logit difference the derived circuit keeps is measured on all of them.
 """
 
-from collections import defaultdict
+from collections.abc import Sequence
+
+import xarray as xr
 
 import interp
 from analyses.common.shell import bar
-from analyses.common.study import derivation_tables
-from analyses.ioi.parts.setting import Found, Measured, Part, Setting, Told, verdicts
-from interp.circuits import Circuit, Derivation, compare, derive, faithfulness
-from interp.patching import Ablation, Keep
+from analyses.common.tables import derivation_tables
+from analyses.ioi.parts.setting import Chapter, Measured, Part, Results, Setting, verdicts
+from interp.circuits import Derivation, compare, derive, faithfulness
+from interp.parts import NodeLike
+from interp.patching import Ablation
 from interp.plots import circuit_svg, example_of
 from interp.report import Drawing, Item, Section, Table
 from interp.statistics import bootstrap_ratio
-from interp.tasks import Task
+from interp.tasks import Task, balanced
 
 PROMPTS = 50
-HEADING = "The circuit derived anew, path by path (3)"
-
-
-def balanced(task: Task, n: int = PROMPTS) -> Task:
-    """Some of the prompts, as many of each template and order as can be.
-
-    Args:
-        task: the prompts.
-        n: how many at most.
-
-    Returns:
-        The first of every group, then the second of each, and so on, in the task's order.
-    """
-    seen: dict[str, int] = defaultdict(int)
-    turn = []
-    for i, group in enumerate(task.group):
-        turn.append((seen[group], i))
-        seen[group] += 1
-    return task.subset(sorted(i for _, i in sorted(turn)[:n]))
+HEADING = "The circuit derived from this model, path by path (3)"
 
 
 def derived(
@@ -44,92 +29,90 @@ def derived(
     task: Task,
     *,
     smallest: float = 0.02,
-    nodes: list[Keep] | None = None,
+    nodes: Sequence[NodeLike] | None = None,
     ablation: Ablation | None = None,
-    seed: int = 0,
-) -> Found:
+) -> Results:
     """Derive the circuit, or the links of heads that are known.
 
     Args:
         model: the model.
         task: IOI prompts with ABC partners.
-        smallest: of `derive`, a fraction.
-        nodes: of `derive`.
-        ablation: of `derive`.
-        seed: of the intervals.
+        smallest: as in `derive`, a fraction.
+        nodes: as in `derive`.
+        ablation: as in `derive`.
 
     Returns:
-        `nodes`: effect of each head on each prompt, what it does, and the circuit; `links`: effect
-        of each; `alone`: of `faithfulness`, on all prompts.
+        What `results_of` makes of the derivation.
     """
-    some = balanced(task)
+    some = balanced(task, PROMPTS)
     found = derive(
-        model, some, smallest=smallest, nodes=nodes, ablation=ablation, seed=seed,
+        model, some, smallest=smallest, nodes=nodes, ablation=ablation,
         progress=bar("derivation"),
     )  # fmt: skip
-    about = {
-        "circuit": found.circuit.to_json(),
-        "prompts": len(some),
-        "tested": found.tested,
-        "smallest": found.smallest,
-        "fdr": found.fdr,
-    }
-    return {
-        "nodes": found.behavior.assign(effect=found.nodes).assign_attrs(about),
-        "links": found.effects.to_dataset(),
-        "alone": faithfulness(model, task, found.circuit),
-    }
+    return results_of(model, task, found, len(some))
 
 
-def circuit_of(found: Found) -> Circuit:
-    """The derived circuit.
+def results_of(model: interp.HookedGPT2, task: Task, found: Derivation, n_prompts: int) -> Results:
+    """A derivation as what a part keeps, with how much of the task its circuit does alone.
 
     Args:
-        found: of `derived`.
+        model: the model.
+        task: all prompts.
+        found: the derivation.
+        n_prompts: on how many of them it was done.
 
     Returns:
-        Heads and links.
+        `derivation`: its text, and the number of prompts; `alone`: what `faithfulness` measures of
+        its circuit, on all prompts.
     """
-    return Circuit.from_json(found["nodes"].attrs["circuit"])
+    about = {"json": found.to_json(), "prompts": n_prompts}
+    return {
+        "derivation": xr.Dataset(attrs=about),
+        "alone": faithfulness(model, task, found.circuit, metrics="logit_diff"),
+    }
 
 
-def measure(setting: Setting) -> Found:
+def derivation_of(found: Results) -> Derivation:
+    """The derivation that a part kept.
+
+    Args:
+        found: what `results_of` returned.
+
+    Returns:
+        Circuit and evidence.
+    """
+    return Derivation.from_json(found["derivation"].attrs["json"])
+
+
+def measure(setting: Setting) -> Results:
     """The derivation that the run was given, or a new one.
 
     Args:
         setting: what to work on.
 
     Returns:
-        Of `derived`.
+        What `derived` returns.
     """
     if setting.derivation is not None:
         return setting.derivation
-    return derived(setting.model, setting.task, seed=setting.seed)
+    return derived(setting.model, setting.task)
 
 
-def tell(setting: Setting, found: Found) -> Told:
+def write(setting: Setting, found: Results) -> Chapter:
     """What they say.
 
     Args:
         setting: what they were measured on.
-        found: of `measure`.
+        found: what `measure` returned.
 
     Returns:
         Section and figures.
     """
-    about, circuit = found["nodes"].attrs, circuit_of(found)
-    evidence = Derivation(
-        circuit,
-        found["links"].effect,
-        found["nodes"].effect,
-        found["nodes"].drop_vars(["effect", "q_value"]),
-        int(about["tested"]),
-        float(about["smallest"]),
-        float(about["fdr"]),
-    )
-    ratio = bootstrap_ratio(found["alone"].circuit, found["alone"].full)
+    evidence, n_prompts = derivation_of(found), found["derivation"].attrs["prompts"]
+    circuit, alone = evidence.circuit, found["alone"].logit_diff
+    ratio = bootstrap_ratio(alone.sel(run="circuit"), alone.sel(run="full"))
     figures = [Measured("derived_kept", "F(C) / F(M) of the derived circuit", ratio, "fraction")]
-    same = circuit.records() == setting.circuit.records()
+    same = circuit.members == setting.circuit.members
     items: list[Item] = []
     if circuit.heads:
         items += [
@@ -150,14 +133,14 @@ def tell(setting: Setting, found: Found) -> Told:
                 {"precision": ".0%", "recall": ".0%"},
             )
         )
-    return Told(
+    return Chapter(
         Section(
             HEADING,
-            f"{setting.about()} {about['prompts']} of them were used here.\n\nFrom the last layer "
+            f"{setting.about()} {n_prompts} of them were used here.\n\nFrom the last layer "
             "to the first, every head's output at every role is sent into all that was found "
-            f"before, together: {about['tested']} paths. A head counts if its mean effect is "
-            f"beyond {about['smallest']:.3f} logits, a link if it is beyond the same fraction of "
-            f"its receiver's effect; false discoveries below {about['fdr']:.0%}. "
+            f"before, together: {evidence.tested} paths. A head counts if its mean effect is "
+            f"beyond {evidence.smallest:.3f} logits, a link if it is beyond the same fraction of "
+            f"its receiver's effect; false discoveries below {evidence.fdr:.0%}. "
             + ("It is the circuit that this page evaluates." if same else ""),
             [*items, *verdicts(setting, figures, ())],
         ),
@@ -165,4 +148,4 @@ def tell(setting: Setting, found: Found) -> Told:
     )
 
 
-PART = Part("derivation", 1, measure, tell)
+PART = Part("derivation", 2, measure, write)

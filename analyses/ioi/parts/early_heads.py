@@ -6,20 +6,19 @@ into the induction heads' keys at S1+1 (appendix D); and where the heads of thes
 
 from analyses.common.shell import bar
 from analyses.ioi.parts.setting import (
+    Chapter,
     Claim,
-    Found,
     Measured,
     Part,
+    Results,
     Setting,
-    Told,
     labels,
     missing,
-    order,
     pick,
     titled,
     verdicts,
 )
-from interp.patching import Receivers, effect, mean_effect, path_patch
+from interp.patching import Receivers, effect, heads_in_order, mean_effect, path_patch
 from interp.plots import effect_heatmap
 from interp.report import Figure, Item, Section
 
@@ -36,15 +35,15 @@ _PATHS = (  # result, receivers, role, the paper's heads, how many of ours, how 
 )
 
 
-def measure(setting: Setting) -> Found:
+def measure(setting: Setting) -> Results:
     """Paths from all heads into S-inhibition values and keys, and into induction keys.
 
     Args:
         setting: what to work on.
 
     Returns:
-        `values`, `inhibition_keys`, `keys`: of `path_patch`; each only if the circuit has its
-        receivers.
+        `values`, `inhibition_keys`, `keys`: what `path_patch` returns; each only if the
+        circuit has its receivers.
     """
     model, task = setting.model, setting.task
     found = {}
@@ -60,12 +59,12 @@ def measure(setting: Setting) -> Found:
     return found
 
 
-def tell(setting: Setting, found: Found) -> Told:
+def write(setting: Setting, found: Results) -> Chapter:
     """What they say.
 
     Args:
         setting: what they were measured on.
-        found: of `measure`.
+        found: what `measure` returned.
 
     Returns:
         Section, figures and claims.
@@ -82,7 +81,7 @@ def tell(setting: Setting, found: Found) -> Told:
             figures.append(Measured.mean(f"attention_{kind}", label, looks, "probability"))
     for name, receivers, role, wanted, n, least in _PATHS:
         if name in found:
-            strongest = order(effect(found[name]))[:n]
+            strongest = heads_in_order(effect(found[name]))[:n]
             claims.append(
                 Claim(
                     f"Heads whose paths into the {receivers} matter most",
@@ -106,7 +105,7 @@ def tell(setting: Setting, found: Found) -> Told:
         "stands before. Red: the logit difference falls, in logits.",
         [*items, *verdicts(setting, figures, claims)],
     )
-    return Told(section, figures, claims)
+    return Chapter(section, figures, claims)
 
 
-PART = Part("early-heads", 2, measure, tell)
+PART = Part("early-heads", 2, measure, write)

@@ -8,8 +8,16 @@ import numpy as np
 
 from analyses.common.shell import bar
 from analyses.common.wording import text
-from analyses.ioi.parts.setting import Found, Measured, Part, Setting, Told, titled, verdicts
-from interp.circuits import CircuitHead, faithfulness, minimality, minimality_sets
+from analyses.ioi.parts.setting import Chapter, Measured, Part, Results, Setting, titled, verdicts
+from interp.circuits import (
+    IOI_EXCEPTIONS,
+    IOI_IMPORTANCE,
+    Member,
+    faithfulness,
+    gap,
+    minimality,
+    minimality_sets,
+)
 from interp.patching import mean_over_prompts
 from interp.plots import effect_ranking
 from interp.report import Figure, Section, Table
@@ -18,61 +26,63 @@ from interp.statistics import bootstrap_mean, bootstrap_ratio
 HEADING = "Minimality: what every node adds (4.2)"
 
 
-def measure(setting: Setting) -> Found:
+def measure(setting: Setting) -> Results:
     """Every node with and without, its K being gone.
 
     Args:
         setting: what to work on.
 
     Returns:
-        `nodes`: of `minimality`; `whole`: of `faithfulness`; nothing for an empty circuit.
+        `nodes`: what `minimality` returns; `whole`: what `faithfulness` returns; nothing
+        for an empty circuit.
     """
     model, task, circuit = setting.model, setting.task, setting.circuit
     if not circuit.heads:
         return {}
     return {
-        "nodes": minimality(model, task, circuit, sets_of(setting), progress=bar("minimality")),
-        "whole": faithfulness(model, task, circuit),
+        "nodes": minimality(
+            model, task, circuit, sets_of(setting), metrics="logit_diff", progress=bar("minimality")
+        ),
+        "whole": faithfulness(model, task, circuit, metrics="logit_diff"),
     }
 
 
-def sets_of(setting: Setting) -> dict[str, tuple[CircuitHead, ...]]:
+def sets_of(setting: Setting) -> dict[str, tuple[Member, ...]]:
     """The set K of every node.
 
     Args:
         setting: with the circuit.
 
     Returns:
-        "9.6 END", ... -> K.
+        "9.6@END", ... -> K.
     """
+    circuit = setting.circuit
     if setting.papers:
-        return minimality_sets(setting.circuit)
+        return minimality_sets(circuit, importance=IOI_IMPORTANCE, exceptions=IOI_EXCEPTIONS)
     direct = setting.direct.mean("prompt")
-
-    def strongest_first(head: CircuitHead) -> float:
-        return float(direct.sel(layer=head.layer, head=head.head))
-
-    return minimality_sets(setting.circuit, importance=strongest_first, exceptions={})
+    movers = setting.heads("name mover", "backup name mover")
+    strongest = sorted(movers, key=lambda h: float(direct.sel(layer=h.layer, head=h.head)))
+    return minimality_sets(circuit, importance=strongest)
 
 
-def tell(setting: Setting, found: Found) -> Told:
+def write(setting: Setting, found: Results) -> Chapter:
     """What they say.
 
     Args:
         setting: what they were measured on.
-        found: of `measure`.
+        found: what `measure` returned.
 
     Returns:
         Section and figures.
     """
     if not found:
-        return Told(Section(HEADING, "Not measured: the circuit is empty."))
-    nodes, full = found["nodes"], found["whole"].full
+        return Chapter(Section(HEADING, "Not measured: the circuit is empty."))
+    changes, full = gap(found["nodes"]), found["whole"].logit_diff.sel(run="full")
     sets = sets_of(setting)
-    kinds = {f"{h.label} {h.position}": h.kind for h in setting.circuit.heads}
+    kinds = {str(head): head.kind for head in setting.circuit.heads}
     rows, shares = [], {}
-    for name in map(str, nodes["node"].values):
-        change = nodes.change.sel(node=name, drop=True)
+    for name in map(str, changes["node"].values):
+        change = changes.sel(node=name, drop=True)
         sign = 1 if float(change.mean()) >= 0 else -1
         shares[name] = bootstrap_ratio(sign * change, full)
         rows.append(
@@ -94,12 +104,12 @@ def tell(setting: Setting, found: Found) -> Told:
             Measured.mean(
                 f"minimality_{head.label}",
                 f"Change of F(C without K) without {head.label}",
-                nodes.change.sel(node=f"{head.label} {head.position}"),
+                changes.sel(node=str(head)),
                 "logits",
             )
             for head in setting.circuit.heads
         ]
-    ranked = titled(mean_over_prompts(nodes.change), "Change of F without the node")
+    ranked = titled(mean_over_prompts(changes), "Change of F without the node")
     section = Section(
         HEADING,
         f"{setting.about()}\n\nF(C without K and the node) less F(C without K), where K is chosen "
@@ -113,7 +123,7 @@ def tell(setting: Setting, found: Found) -> Told:
             *verdicts(setting, figures, ()),
         ],
     )
-    return Told(section, figures)
+    return Chapter(section, figures)
 
 
-PART = Part("minimality", 1, measure, tell)
+PART = Part("minimality", 2, measure, write)

@@ -8,8 +8,18 @@ import numpy as np
 import xarray as xr
 
 from analyses.common.shell import bar
-from analyses.ioi.parts.setting import Claim, Found, Measured, Part, Setting, Told, titled, verdicts
-from interp.patching import Ablation, ablate, effect, mean_effect, path_patch
+from analyses.ioi.parts.setting import (
+    Chapter,
+    Claim,
+    Measured,
+    Part,
+    Results,
+    Setting,
+    titled,
+    verdicts,
+)
+from interp.parts import MLP
+from interp.patching import Ablation, Selection, ablate, effect, mean_effect, path_patch
 from interp.patching import measure as run
 from interp.plots import effect_ranking
 from interp.report import Figure, Section
@@ -17,32 +27,32 @@ from interp.report import Figure, Section
 HEADING = "MLPs (appendix)"
 
 
-def measure(setting: Setting) -> Found:
+def measure(setting: Setting) -> Results:
     """Every MLP alone, its direct path, and all after the first.
 
     Args:
         setting: what to work on.
 
     Returns:
-        `ablated`: of `ablate`; `direct`: of `path_patch`; `rest`: `logit_diff` with all MLPs after
-        layer 0 ablated.
+        `ablated`: what `ablate` returns; `direct`: what `path_patch` returns; `rest`: `logit_diff`
+        with all MLPs after layer 0 ablated.
     """
     model, task = setting.model, setting.task
-    rest = Ablation(mlps=range(1, model.config.n_layers), value="group mean")
+    rest = Ablation([MLP(i) for i in range(1, model.config.n_layers)], value="group mean")
     return {
-        "ablated": ablate(model, task, "mlp_out", over=["layer"], value="group mean",
+        "ablated": ablate(model, task, "mlp_out", Selection(over=["layer"]), value="group mean",
                           progress=bar("MLPs")),
         "direct": path_patch(model, task, site="mlp_out", progress=bar("MLPs to the logits")),
         "rest": xr.Dataset({"logit_diff": run(model, task, ablation=rest).logit_diff}),
     }  # fmt: skip
 
 
-def tell(setting: Setting, found: Found) -> Told:
+def write(setting: Setting, found: Results) -> Chapter:
     """What they say.
 
     Args:
         setting: what they were measured on.
-        found: of `measure`.
+        found: what `measure` returned.
 
     Returns:
         Section, figures and claims.
@@ -94,7 +104,7 @@ def tell(setting: Setting, found: Found) -> Told:
             *verdicts(setting, figures, claims),
         ],
     )
-    return Told(section, figures, claims)
+    return Chapter(section, figures, claims)
 
 
-PART = Part("mlps", 1, measure, tell)
+PART = Part("mlps", 1, measure, write)

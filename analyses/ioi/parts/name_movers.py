@@ -6,16 +6,18 @@ Ours differs in the copy score: each head's own layer norm is applied, the autho
 that of block 1 to all.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 
 from analyses.common.shell import bar
 from analyses.ioi.parts.setting import (
-    Found,
+    Chapter,
     Measured,
     Part,
+    Results,
     Setting,
-    Told,
     labels,
     missing,
     pick,
@@ -29,7 +31,7 @@ from interp.statistics import Estimate
 HEADING = "Name movers copy the name they look at (3.1)"
 
 
-def measure(setting: Setting) -> Found:
+def measure(setting: Setting) -> Results:
     """Attention, projection and copying of all heads.
 
     Args:
@@ -46,12 +48,12 @@ def measure(setting: Setting) -> Found:
     }
 
 
-def tell(setting: Setting, found: Found) -> Told:
+def write(setting: Setting, found: Results) -> Chapter:
     """What they say.
 
     Args:
         setting: what they were measured on.
-        found: of `measure`.
+        found: what `measure` returned.
 
     Returns:
         Section and figures.
@@ -86,7 +88,7 @@ def tell(setting: Setting, found: Found) -> Told:
         figures.append(_correlation(found["projection"], movers))
     rows = [
         {
-            "head": f"{i}.{h}",
+            "head": labels([(i, h)]),
             "class": kind,
             "correlation": float(r.sel(layer=i, head=h)),
             "copies": float(copies["copy"].sel(layer=i, head=h).mean()),
@@ -113,10 +115,10 @@ def tell(setting: Setting, found: Found) -> Told:
             *verdicts(setting, figures, ()),
         ],
     )
-    return Told(section, figures)
+    return Chapter(section, figures)
 
 
-def _correlation(looks: xr.Dataset, movers: list[tuple[int, int]]) -> Measured:
+def _correlation(looks: xr.Dataset, movers: Sequence[tuple[int, int]]) -> Measured:
     """The lowest correlation of a name mover, with the bootstrap interval of that head's."""
     r = correlation(looks)
     values = [float(r.sel(layer=i, head=h)) for i, h in movers]
@@ -134,4 +136,4 @@ def _correlation(looks: xr.Dataset, movers: list[tuple[int, int]]) -> Measured:
     return Measured("correlation", label, Estimate(min(values), float(low), float(high)), "r")
 
 
-PART = Part("name-movers", 1, measure, tell)
+PART = Part("name-movers", 1, measure, write)

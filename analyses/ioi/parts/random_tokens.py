@@ -7,18 +7,18 @@ where the context is shorter, as many as fit.
 
 from analyses.common.shell import bar
 from analyses.ioi.parts.setting import (
+    Chapter,
     Claim,
-    Found,
     Measured,
     Part,
+    Results,
     Setting,
-    Told,
     labels,
-    order,
     pick,
     verdicts,
 )
 from interp.heads import attention_scores, next_token_projection, repeated_random_tokens
+from interp.patching import heads_in_order
 from interp.plots import head_heatmap
 from interp.report import Figure, Item, Section
 
@@ -30,14 +30,14 @@ _SCORES = (
 )
 
 
-def measure(setting: Setting) -> Found:
+def measure(setting: Setting) -> Results:
     """Attention scores of all heads on random tokens, and what they write for the next one.
 
     Args:
         setting: what to work on.
 
     Returns:
-        `scores`: of `attention_scores`; `writes`: of `next_token_projection`.
+        `scores`: what `attention_scores` returns; `writes`: what `next_token_projection` returns.
     """
     tokens = repeated_random_tokens(setting.model, n=setting.size.sequences, seed=setting.seed)
     writes = next_token_projection(setting.model, tokens)
@@ -47,12 +47,12 @@ def measure(setting: Setting) -> Found:
     }
 
 
-def tell(setting: Setting, found: Found) -> Told:
+def write(setting: Setting, found: Results) -> Chapter:
     """What they say.
 
     Args:
         setting: what they were measured on.
-        found: of `measure`.
+        found: what `measure` returned.
 
     Returns:
         Section, figures and claims.
@@ -61,7 +61,7 @@ def tell(setting: Setting, found: Found) -> Told:
     figures, claims = [], []
     for name, kind, wanted, n in _SCORES:
         score = found["scores"][name]
-        highest = order(-score)[:n]
+        highest = heads_in_order(-score)[:n]
         claims.append(
             Claim(
                 f"The {n} heads with the highest {kind} score",
@@ -86,7 +86,7 @@ def tell(setting: Setting, found: Found) -> Told:
             )
         )
     writes = found["writes"].next_token
-    most = order(-writes)
+    most = heads_in_order(-writes)
     for kind in ("induction", "name mover", "negative name mover"):
         heads = setting.heads(kind)
         if heads:
@@ -123,7 +123,7 @@ def tell(setting: Setting, found: Found) -> Told:
         "text, not on IOI prompts alone; and an induction head should write what came next.",
         [*items, *verdicts(setting, figures, claims)],
     )
-    return Told(section, figures, claims)
+    return Chapter(section, figures, claims)
 
 
-PART = Part("random-tokens", 2, measure, tell)
+PART = Part("random-tokens", 2, measure, write)

@@ -7,21 +7,26 @@ S-inhibition heads do to the name movers' attention.
 from analyses.common.shell import bar
 from analyses.common.wording import text
 from analyses.ioi.parts.setting import (
+    Chapter,
     Claim,
-    Found,
     Measured,
     Part,
+    Results,
     Setting,
-    Told,
     labels,
     missing,
-    order,
     pick,
     titled,
     verdicts,
 )
-from interp.heads import path_attention
-from interp.patching import Receivers, effect, mean_effect, path_patch
+from interp.patching import (
+    Receivers,
+    effect,
+    heads_in_order,
+    mean_effect,
+    path_attention,
+    path_patch,
+)
 from interp.plots import effect_heatmap
 from interp.report import Figure, Section, Table
 from interp.statistics import bootstrap_mean
@@ -30,15 +35,15 @@ HEADING = "S-inhibition heads steer the name movers' queries (3.2)"
 _NAMES = ("IO", "S1", "S2")
 
 
-def measure(setting: Setting) -> Found:
+def measure(setting: Setting) -> Results:
     """Paths from all heads into the name movers' queries, and the attention that follows.
 
     Args:
         setting: what to work on.
 
     Returns:
-        `queries`: of `path_patch`; `attention`: of `path_attention`, if there are S-inhibition
-        heads; nothing without name movers.
+        `queries`: what `path_patch` returns; `attention`: what `path_attention` returns,
+        if there are S-inhibition heads; nothing without name movers.
     """
     model, task = setting.model, setting.task
     movers = setting.heads("name mover", position="END")
@@ -52,12 +57,12 @@ def measure(setting: Setting) -> Found:
     return found
 
 
-def tell(setting: Setting, found: Found) -> Told:
+def write(setting: Setting, found: Results) -> Chapter:
     """What they say.
 
     Args:
         setting: what they were measured on.
-        found: of `measure`.
+        found: what `measure` returned.
 
     Returns:
         Section, figures and claims.
@@ -65,7 +70,7 @@ def tell(setting: Setting, found: Found) -> Told:
     if "queries" not in found:
         return missing(HEADING, "name movers at END")
     change = effect(found["queries"])
-    lowest = order(change)[:4]
+    lowest = heads_in_order(change)[:4]
     senders = setting.heads("S-inhibition", position="END")
     figures, items = [], []
     if senders:
@@ -117,7 +122,7 @@ def tell(setting: Setting, found: Found) -> Told:
             *verdicts(setting, figures, claims),
         ],
     )
-    return Told(section, figures, claims)
+    return Chapter(section, figures, claims)
 
 
-PART = Part("s-inhibition", 1, measure, tell)
+PART = Part("s-inhibition", 1, measure, write)

@@ -1,48 +1,22 @@
 """What every part of the IOI paper gets and gives."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
 import interp
-from analyses.common.choices import Head
 from analyses.common.wording import minus, text
+from analyses.ioi.size import USUAL_SIZE, Size
 from interp.circuits import IOI_FIGURES, Circuit, published
+from interp.execution import Results
+from interp.parts import Head, as_head
 from interp.patching import effect, path_patch
 from interp.report import Item, Section, Table
 from interp.statistics import Estimate, bootstrap_mean
 from interp.tasks import Task
-
-
-@dataclass(frozen=True)
-class Size:
-    """How much the sampling parts do.
-
-    Args:
-        random_sets: sets of nodes drawn at random.
-        runs: greedy searches.
-        iterations: nodes that each adds at most.
-        candidates: nodes tried in each iteration.
-        search_prompts: prompts that the greedy search is done on.
-        sequences: repeated random sequences.
-    """
-
-    random_sets: int = 10
-    runs: int = 5
-    iterations: int = 5
-    candidates: int = 5
-    search_prompts: int = 40
-    sequences: int = 10
-
-
-USUAL_SIZE = Size()
-"""What a run does unless told otherwise."""
-
-PAPERS_SIZE = Size(100, 10, 10, 10, 100, 100)
-"""The paper's own numbers."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +28,10 @@ class Setting:
         task: IOI prompts with ABC partners.
         circuit: heads with class and position.
         direct: direct effects of heads, dims layer, head, prompt, in logits.
-        attention: between roles, dims layer, head, query, key, prompt.
-        seed: of whatever is drawn.
-        size: of the sampling parts.
-        derivation: of `analyses.ioi.parts.derivation.derived`, if it is done already.
+        attention: attention between roles, dims layer, head, query, key, prompt.
+        seed: seed of whatever is drawn.
+        size: how much the sampling parts do.
+        derivation: what `analyses.ioi.parts.derivation.derived` returned, if it is done already.
     """
 
     model: interp.HookedGPT2
@@ -67,7 +41,7 @@ class Setting:
     attention: xr.DataArray
     seed: int = 0
     size: Size = USUAL_SIZE
-    derivation: "Found | None" = None
+    derivation: "Results | None" = None
 
     @classmethod
     def of(
@@ -85,8 +59,8 @@ class Setting:
             model: the model.
             task: IOI prompts with ABC partners.
             circuit: heads with class and position.
-            seed: of whatever is drawn.
-            size: of the sampling parts.
+            seed: seed of whatever is drawn.
+            size: how much the sampling parts do.
 
         Returns:
             The setting.
@@ -100,15 +74,15 @@ class Setting:
         """Whether the model is the paper's and the circuit too, so that figures can be compared."""
         if self.model.name != "gpt2":
             return False
-        return self.circuit.records() == published("ioi", "gpt2").records()
+        return self.circuit.members == published("ioi", "gpt2").members
 
     @property
-    def depends(self) -> tuple[object, ...]:
+    def depends(self) -> dict[str, object]:
         """What a part's results follow from besides model and prompts.
 
         The circuit says in its links and its source how it was found, which the derivation shows.
         """
-        return self.circuit, self.seed, self.size
+        return {"circuit": self.circuit, "seed": self.seed, "size": self.size}
 
     def heads(self, *kinds: str, position: str | None = None) -> list[Head]:
         """Heads of the circuit's classes, once each.
@@ -118,11 +92,11 @@ class Setting:
             position: only those that stand at this role; None for any.
 
         Returns:
-            (layer, head) pairs in the circuit's order.
+            The heads, in the order of a forward pass.
         """
         wanted = [head for kind in kinds for head in self.circuit.heads_of(kind)]
-        there = [h for h in wanted if position is None or h.position == position]
-        return list(dict.fromkeys((h.layer, h.head) for h in there))
+        there = [h for h in wanted if position is None or h.role == position]
+        return list(dict.fromkeys(as_head(h.part) for h in there))
 
     def about(self) -> str:
         """Prompts, templates, orders and the reference set, in a sentence."""
@@ -144,7 +118,7 @@ class Measured:
         key: short name; if one of `IOI_FIGURES`, it has a published value.
         label: what is measured.
         estimate: mean, low, high.
-        unit: of the three.
+        unit: unit of the three.
     """
 
     key: str
@@ -178,22 +152,18 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Told:
+class Chapter:
     """What a part has to say.
 
     Args:
-        section: of the page.
-        figures: with intervals.
-        claims: about the paper's heads; none for another model.
+        section: section of the page.
+        figures: figures with intervals.
+        claims: claims about the paper's heads; none for another model.
     """
 
     section: Section
     figures: Sequence[Measured] = ()
     claims: Sequence[Claim] = ()
-
-
-Found = Mapping[str, xr.Dataset]
-"""What a part measured, per prompt."""
 
 
 @dataclass(frozen=True)
@@ -202,15 +172,15 @@ class Part:
 
     Args:
         name: what `--parts` calls it.
-        version: raise it when `measure` changes, so that what was kept is measured anew.
+        version: raise it when `measure` changes, so that what was kept is measured again.
         measure: setting -> results by name.
-        tell: setting and results -> what they say.
+        write: setting and results -> what they say.
     """
 
     name: str
     version: int
-    measure: Callable[[Setting], Found]
-    tell: Callable[[Setting, Found], Told]
+    measure: Callable[[Setting], Results]
+    write: Callable[[Setting, Results], Chapter]
 
 
 def verdicts(setting: Setting, figures: Sequence[Measured], claims: Sequence[Claim]) -> list[Item]:
@@ -218,8 +188,8 @@ def verdicts(setting: Setting, figures: Sequence[Measured], claims: Sequence[Cla
 
     Args:
         setting: what they were measured on.
-        figures: with intervals.
-        claims: about heads.
+        figures: figures with their intervals.
+        claims: claims about heads.
 
     Returns:
         The table, one row each; none if there is nothing to put in.
@@ -260,32 +230,21 @@ def titled(effects: xr.Dataset, title: str) -> xr.Dataset:
     return effects.assign(mean=effects["mean"].assign_attrs(title=title))
 
 
-def labels(heads: Sequence[Head]) -> str:
+def labels(heads: Sequence[tuple[int, int]]) -> str:
     """Heads as the paper lists them.
 
     >>> labels([(9, 9), (9, 6)])
     '9.9 9.6'
     """
-    return " ".join(f"{layer}.{head}" for layer, head in heads)
+    return " ".join(str(Head(*head)) for head in heads)
 
 
-def pick(values: xr.DataArray, heads: Sequence[Head]) -> xr.DataArray:
+def pick(values: xr.DataArray, heads: Sequence[tuple[int, int]]) -> xr.DataArray:
     """Values of some heads in place of dims layer and head, dim `node` with their labels first."""
     picked = [values.sel(layer=i, head=h, drop=True) for i, h in heads]
-    return xr.concat(picked, "node").assign_coords(node=[f"{i}.{h}" for i, h in heads])
+    return xr.concat(picked, "node").assign_coords(node=[str(Head(i, h)) for i, h in heads])
 
 
-def order(values: xr.DataArray) -> list[Head]:
-    """All heads by their mean over whatever is not layer or head, the lowest first."""
-    mean = values.mean([d for d in values.dims if d not in ("layer", "head")])
-    mean = mean.transpose("layer", "head")
-    ranked = np.argsort(mean.values, axis=None, kind="stable")
-    rows, columns = np.unravel_index(ranked, mean.shape)
-    return [
-        (int(mean["layer"][i]), int(mean["head"][j])) for i, j in zip(rows, columns, strict=True)
-    ]
-
-
-def missing(heading: str, what: str) -> Told:
+def missing(heading: str, what: str) -> Chapter:
     """What a part says of a circuit that lacks the heads it is about."""
-    return Told(Section(heading, f"Not measured: the circuit has no {what}."))
+    return Chapter(Section(heading, f"Not measured: the circuit has no {what}."))

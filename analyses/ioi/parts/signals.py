@@ -5,9 +5,10 @@ The outputs of all S-inhibition heads (at END in the paper) are taken from each 
 
     position effect * S_pos + token effect * S_tok,   S_pos in {-1, 1}, S_tok in {-1, 0, 1}.
 
-Here the fit goes through the origin as the paper's formula does, and is done anew in each bootstrap
-resample of the prompts. What the name movers look at then is measured with the signals on their way
-into the name movers' queries alone (`interp.heads.path_attention`); the paper patches the outputs.
+Here the fit goes through the origin as the paper's formula does, and is done again in each
+bootstrap resample of the prompts. What the name movers look at then is measured with the signals on
+their way into the name movers' queries alone (`interp.patching.path_attention`); the paper patches
+the outputs.
 
 Whether the position signal is relative (appendix A): the same outputs from the prompt itself behind
 another sentence should change nothing.
@@ -21,18 +22,17 @@ import xarray as xr
 
 from analyses.common.wording import text
 from analyses.ioi.parts.setting import (
+    Chapter,
     Claim,
-    Found,
     Measured,
     Part,
+    Results,
     Setting,
-    Told,
     labels,
     missing,
     verdicts,
 )
-from interp.heads import path_attention
-from interp.patching import ablate_nodes
+from interp.patching import ablate, path_attention
 from interp.plots import effect_heatmap
 from interp.report import Figure, Item, Section, Table
 from interp.statistics import Estimate, bootstrap_mean, bootstrap_ratio
@@ -45,7 +45,7 @@ _LOOKS = {(0, 1): "another name, S1's place", (-1, -1): "IO, IO's place"}
 _NAMES = ("IO", "S1", "S2")
 
 
-def measure(setting: Setting) -> Found:
+def measure(setting: Setting) -> Results:
     """The logit difference with S-inhibition outputs, and with early heads', of the six texts.
 
     Args:
@@ -54,9 +54,9 @@ def measure(setting: Setting) -> Found:
     Returns:
         `signals`: `logit_diff`, dims token, position, prompt; `early`: the same for duplicate-token
         and induction heads at S2, if there are any; `longer`: `logit_diff` with S-inhibition
-        outputs of the prompt behind a sentence; `attention`: of `path_attention` from END to
-        the names, dims text, head, key, prompt, if there are name movers; nothing without
-        S-inhibition heads.
+        outputs of the prompt behind a sentence; `attention`: what `path_attention` returns
+        from END to the names, dims text, head, key, prompt, if there are name movers; nothing
+        without S-inhibition heads.
     """
     model, task, circuit = setting.model, setting.task, setting.circuit
     heads = circuit.heads_of("S-inhibition")
@@ -64,17 +64,14 @@ def measure(setting: Setting) -> Found:
         return {}
     before = [
         h for kind in ("duplicate token", "induction") for h in circuit.heads_of(kind)
-        if h.position == "S2"
+        if h.role == "S2"
     ]  # fmt: skip
     variants = signal_variants(task, model.tokenizer, seed=setting.seed)
     groups = {"signals": heads} | ({"early": before} if before else {})
     names = {(group, *signal): f"{group} {signal}" for group in groups for signal in variants}
-    sets = {
-        name: [(h.layer, h.head, h.position) for h in groups[group]]
-        for (group, *_), name in names.items()
-    }
+    sets = {name: [head.node for head in groups[group]] for (group, *_), name in names.items()}
     texts = {name: variants[t, p] for (_, t, p), name in names.items()}
-    values = ablate_nodes(model, task, sets, value="resample", reference=texts).logit_diff
+    values = ablate(model, task, sets, value="resample", reference=texts).logit_diff
     found = {
         group: xr.concat(
             [
@@ -92,7 +89,7 @@ def measure(setting: Setting) -> Found:
     }
     longer = with_beginning(task, model.tokenizer)
     own = {"longer": sets[names["signals", 1, 1]]}
-    found["longer"] = ablate_nodes(model, task, own, value="resample", reference=longer)
+    found["longer"] = ablate(model, task, own, value="resample", reference=longer)
     senders = setting.heads("S-inhibition", position="END")
     movers = setting.heads("name mover", position="END")
     if senders and movers:
@@ -121,12 +118,12 @@ def fit(values: np.ndarray) -> tuple[float, float, float]:
     return float(effects[0]), float(effects[1]), float(error)
 
 
-def tell(setting: Setting, found: Found) -> Told:
+def write(setting: Setting, found: Results) -> Chapter:
     """What they say.
 
     Args:
         setting: what they were measured on.
-        found: of `measure`.
+        found: what `measure` returned.
 
     Returns:
         Section and figures.
@@ -204,7 +201,7 @@ def tell(setting: Setting, found: Found) -> Told:
         "do as much, and those from texts with another name alone do nothing (3.3).",
         [*items, *verdicts(setting, figures, claims)],
     )
-    return Told(section, figures, claims)
+    return Chapter(section, figures, claims)
 
 
 def _attention_table(looks: xr.Dataset) -> Table:
@@ -236,4 +233,4 @@ def _located(grid: xr.DataArray, early: xr.DataArray) -> list[Measured]:
     ]
 
 
-PART = Part("signals", 2, measure, tell)
+PART = Part("signals", 2, measure, write)

@@ -52,7 +52,7 @@ class Plan:
         logits).
         """
         self.links += [
-            Link(Edge(Node(sender, sent_from), Node(receiver, received_at), letter))
+            Link(Edge(Node(sender, sent_from), Node(receiver, received_at), letter))  # type: ignore[arg-type]
             for sender in ([Input()] if senders is None else [one.part for one in senders])
             for receiver in ([Logits()] if receivers is None else [one.part for one in receivers])
             for letter in ([x for x in QKV if x in inputs] or [""])

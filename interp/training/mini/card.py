@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from interp.model import GPT2Config
 from interp.training.batches import Batches
 from interp.training.mini.evaluate import Score
+from interp.training.mini.language import Sentences
 from interp.training.train import TrainingConfig
 
 
@@ -131,7 +132,8 @@ the few capitals, opposites and kinds of thing in its lexicon. Licence: MIT.
 
 def _part(part: TrainingPart) -> str:
     t, b = part.training, part.batches
-    mixture = ", ".join(f"{name} {weight:.0%}" for name, (weight, _) in b.write.mixture.items())
+    kinds = b.write.mixture.items() if isinstance(b.write, Sentences) else ()
+    mixture = ", ".join(f"{name} {weight:.0%}" for name, (weight, _) in kinds)
     copying = (
         f", 100% at first and falling by 1/{b.copying_steps} a step to that"
         if b.copying_steps

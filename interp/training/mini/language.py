@@ -1,6 +1,6 @@
 """A generated English-like language with the skills that circuits are studied in.
 
-Every kind of sentence is a function of a random source that returns an `Cloze`: a prompt, the
+Every kind of sentence is a function of a random source that returns a `Cloze`: a prompt, the
 word that continues it, the word that must not (the foil), and the rest of the sentence. Training
 documents are whole sentences, `prompt + answer + rest`; test prompts come from the same functions
 with the held-out parts asked for, so that training and test cannot drift apart.
@@ -36,7 +36,7 @@ A document never starts with a name, so that a name is always one token with a l
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from random import Random
 

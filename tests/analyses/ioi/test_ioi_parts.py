@@ -15,8 +15,8 @@ from analyses import ioi
 from analyses.ioi import circuit as ioi_circuit
 from analyses.ioi.parts import PARTS, Setting, backups, derivation, signals
 from analyses.ioi.parts.setting import Measured, verdicts
-from analyses.ioi.parts.store import Shelf, fingerprint, load, save
 from interp.circuits import IOI_FIGURES, Circuit, CircuitHead, Link, published
+from interp.execution import Store, load, save
 from interp.patching import Receivers
 from interp.report import Table
 from interp.tasks import ioi as ioi_task
@@ -46,22 +46,22 @@ def setting(model):
 
 
 @pytest.fixture(scope="module")
-def told(setting):
-    return {name: part.tell(setting, part.measure(setting)) for name, part in PARTS.items()}
+def chapters(setting):
+    return {name: part.write(setting, part.measure(setting)) for name, part in PARTS.items()}
 
 
-def test_every_part_has_figures_beside_the_papers(told):
+def test_every_part_has_figures_beside_the_papers(chapters):
     published_keys = {figure.key for figure in IOI_FIGURES}
-    measured = {m.key: m for part in told.values() for m in part.figures}
+    measured = {m.key: m for part in chapters.values() for m in part.figures}
     core = {"logit_diff", "accuracy", "io_probability", "faithfulness"}  # of `interp ioi` itself
     assert published_keys - measured.keys() == core
     for m in measured.values():
         assert np.isfinite(m.estimate.mean), m.key
         assert not m.estimate.low > m.estimate.mean + 1e-9, m.key
         assert not m.estimate.high < m.estimate.mean - 1e-9, m.key
-    assert sum(len(part.claims) for part in told.values()) == 16
-    for name in set(told) - {"derivation"}:  # which is compared head by head, without a verdict
-        table = told[name].section.items[-1]
+    assert sum(len(part.claims) for part in chapters.values()) == 16
+    for name in set(chapters) - {"derivation"}:  # which is compared head by head, without a verdict
+        table = chapters[name].section.items[-1]
         assert isinstance(table, Table)
         assert {"agrees", "does not agree"} & set(table.frame["verdict"])
 
@@ -74,8 +74,8 @@ def test_what_is_kept_is_of_the_same_links_and_of_the_same_way_to_find_them(sett
         assert repr(replace(setting, circuit=other).depends) != repr(setting.depends)
 
 
-def test_random_weights_do_not_agree_with_the_papers_heads(told):
-    assert not any(claim.agrees for claim in told["s-inhibition"].claims)
+def test_random_weights_do_not_agree_with_the_papers_heads(chapters):
+    assert not any(claim.agrees for claim in chapters["s-inhibition"].claims)
 
 
 def test_a_circuit_without_heads_has_nothing_to_measure(setting):
@@ -83,7 +83,7 @@ def test_a_circuit_without_heads_has_nothing_to_measure(setting):
     for name in set(PARTS) - {"random-tokens", "mlps", "adversarial", "derivation"}:
         part = PARTS[name]
         found = {} if name == "name-movers" else part.measure(empty)
-        assert "Not measured" in part.tell(empty, found).section.text
+        assert "Not measured" in part.write(empty, found).section.text
 
 
 def test_other_models_get_no_verdict(setting):
@@ -124,8 +124,8 @@ def test_early_heads_lose_as_much_as_s_inhibition_by_place_and_nothing_by_name(s
     found = {"signals": grid(place=3, name=1), "early": grid(place=2.4, name=0)}
     found["early"].logit_diff.loc[{"token": -1}] -= 0.5  # IO's name is not another name
     longer = xr.DataArray(np.full((1, 5), 4.5), {"set": ["longer"]}, ["set", "prompt"])
-    told = signals.PART.tell(setting, found | {"longer": longer.to_dataset(name="logit_diff")})
-    figures = {m.key: m.estimate.mean for m in told.figures}
+    chapters = signals.PART.write(setting, found | {"longer": longer.to_dataset(name="logit_diff")})
+    figures = {m.key: m.estimate.mean for m in chapters.figures}
     assert figures["signal_longer"] == pytest.approx(4.5)
     assert figures["located_position"] == pytest.approx(2.4 / 4)  # where the name is another
     assert figures["located_token"] == pytest.approx(0)
@@ -158,8 +158,8 @@ def test_backups_are_told_by_the_name_that_they_look_at_most():
     assert not claim.agrees and claim.ours == "IO S2"
 
 
-def test_adversarial_figures_are_those_of_the_prompts_that_have_a_place(setting, told):
-    figures = {m.key: m.estimate.mean for m in told["adversarial"].figures}
+def test_adversarial_figures_are_those_of_the_prompts_that_have_a_place(setting, chapters):
+    figures = {m.key: m.estimate.mean for m in chapters["adversarial"].figures}
     marks = breaks(setting.task, setting.model.tokenizer)
     plain = setting.task.subset([i for i, mark in enumerate(marks) if mark is not None])
     found = interp.patching.measure(setting.model, plain, ("logit_diff", "probability"))
@@ -167,10 +167,10 @@ def test_adversarial_figures_are_those_of_the_prompts_that_have_a_place(setting,
     assert figures["adversarial_plain_io"] == pytest.approx(float(found.probability.mean()))
 
 
-def test_reference_set_templates_and_orders_are_stated(setting, told):
+def test_reference_set_templates_and_orders_are_stated(setting, chapters):
     assert "12 prompts: 12 templates in the orders ABBA and BABA" in setting.about()
-    for name in set(told) - {"random-tokens", "adversarial"}:
-        assert setting.about() in told[name].section.text
+    for name in set(chapters) - {"random-tokens", "adversarial"}:
+        assert setting.about() in chapters[name].section.text
 
 
 def results():
@@ -220,16 +220,16 @@ def test_the_fingerprint_is_of_weights_and_prompts(model):
 
 
 def test_a_shelf_measures_what_it_does_not_have(tmp_path, setting):
-    def count(shelf, *depends):
+    def count(store, *depends):
         calls = []
-        shelf("part", lambda: calls.append(1) or results(), *depends)
+        store("part", lambda: calls.append(1) or results(), *depends)
         return len(calls)
 
-    shelf = Shelf(tmp_path, setting.model, setting.task)
-    assert [count(shelf, 1), count(shelf, 1), count(shelf, 2), count(shelf, 2)] == [1, 0, 1, 0]
-    assert shelf.resumed == ["part", "part"]
-    assert count(Shelf(tmp_path, setting.model, setting.task[:3]), 2) == 1
-    assert count(Shelf(None, setting.model, setting.task), 2) == 1
+    store = Store(tmp_path, setting.model, setting.task)
+    assert [count(store, 1), count(store, 1), count(store, 2), count(store, 2)] == [1, 0, 1, 0]
+    assert store.resumed == ["part", "part"]
+    assert count(Store(tmp_path, setting.model, setting.task[:3]), 2) == 1
+    assert count(Store(None, setting.model, setting.task), 2) == 1
 
 
 def test_an_interrupted_run_is_taken_up(model, tmp_path, monkeypatch):

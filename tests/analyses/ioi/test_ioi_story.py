@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from analyses.ioi import story as ioi_story
-from analyses.ioi.parts import Size
-from analyses.ioi.parts.setting import PAPERS_SIZE
+from analyses.ioi.size import PAPERS_SIZE, Size
 from interp.circuits import IOI_FIGURES, published
 from interp.report import Report, Section
 
@@ -79,8 +78,8 @@ def test_what_a_circuit_lacks_is_said() -> None:
 
 
 def test_every_part_of_the_analysis_is_told() -> None:
-    told = {chapter.part for chapter in ioi_story.CHAPTERS}
-    assert set(ioi_story.ioi.PARTS) - told <= {"derivation"}
+    chapters = {chapter.part for chapter in ioi_story.CHAPTERS}
+    assert set(ioi_story.ioi.PARTS) - chapters <= {"derivation"}
 
 
 def test_a_usual_run_is_asked_for_in_few_words() -> None:
