@@ -59,6 +59,7 @@ MENDED: dict[str, str] = {
     "ablation of texts that differ in length/": _TEXTS,
     "ablate_nodes/resample by role, own partners": _TEXTS,
     "ablate/where the ablation is too/": "what the caller asks for wins over the ablation",
+    "logit lens/*in an ablation/kl_divergence": "the divergence is measured from the whole model",
     "*/low": _INTERVALS,
     "*/high": _INTERVALS,
     "*_low": _INTERVALS,
@@ -405,7 +406,7 @@ def call_logit_lens(
     k: int = 3,
     answer: Any = None,
     foil: Any = None,
-    position: str | int = "END",
+    position: str | int | None = None,
     ablation: Any = None,
 ) -> xr.Dataset:
     return lens.logit_lens(
@@ -462,7 +463,7 @@ def call_attention_between(
 
 
 def call_repeated_tokens(model: Any, n: int, length: int) -> Tensor:
-    return heads.repeated_tokens(model, n=n, length=length, seed=0)
+    return heads.repeated_random_tokens(model, n=n, length=length, seed=0)
 
 
 def call_attention_scores(model: Any, tokens: Tensor) -> xr.Dataset:
@@ -511,11 +512,11 @@ def call_matrices(weights: Any, fold_layer_norm: bool) -> dict[str, Tensor]:
 
 
 def call_ov_directions(model: Any, layer: int, head: int) -> pd.DataFrame:
-    return heads.ov_directions(model, layer, head, n=3, k=4)
+    return heads.ov_directions(model, (layer, head), n=3, k=4)
 
 
 def call_qk_directions(model: Any, layer: int, head: int) -> pd.DataFrame:
-    return heads.qk_directions(model, layer, head, n=3, k=4)
+    return heads.qk_directions(model, (layer, head), n=3, k=4)
 
 
 def call_attention_projection(
@@ -546,7 +547,7 @@ def call_position_tables(weights: Any) -> dict[str, Any]:
     return {
         "similarity": heads.position_similarity(weights).isel(pos=slice(0, 12)),
         "spectrum": heads.position_spectrum(weights),
-        "sinusoidal": heads.sinusoidal(16, 8),
+        "sinusoidal": heads.positions.sinusoidal(16, 8),
     }
 
 
