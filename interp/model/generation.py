@@ -61,7 +61,7 @@ def sample(
         temperature: 0 for the most probable token; 1 for the model's own distribution.
         top_k: keep this many tokens at each step.
         top_p: keep the most probable tokens that reach this probability together, in (0, 1].
-        seed: of the draws.
+        seed: seed of the draws.
         use_past: keep keys and values, so that a step costs one token. False runs the whole text
             at each step, so that hooks see every position every time; the tokens are the same.
 

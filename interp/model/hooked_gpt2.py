@@ -278,7 +278,7 @@ class HookedGPT2(HookMethods, TextMethods, WeightViews, HookedRootModule):
         config: the model's shape.
         tokenizer: a Hugging Face tokenizer; without one the model takes token ids only.
         name: what the model is called in results and figures.
-        seed: of the random weights (Radford et al. 2019: normal with standard deviation 0.02,
+        seed: seed of the random weights (Radford et al. 2019: normal with standard deviation 0.02,
             projections onto the residual stream divided by sqrt(2 n_layers)).
 
     Example:

@@ -54,7 +54,7 @@ def check_task(task: Any) -> None:
 
 def prompt_number(i: Any) -> int:
     """A whole number; True and False would pick prompts 1 and 0, which nobody means."""
-    if not isinstance(i, bool | np.bool_) and hasattr(i, "_prompt_number__"):
+    if not isinstance(i, bool | np.bool_) and hasattr(i, "__index__"):
         return operator.index(i)
     raise TypeError(f"prompts are picked by their numbers, from 0; got {i!r}")
 
