@@ -95,7 +95,7 @@ def batches_within(model: HookedGPT2, task: Task, side: Side, keys: Sequence[Key
     order = lengths.argsort(stable=True)
     c, longest = model.config, int(lengths.max())
     width = {"mlp_post": c.d_mlp, "pattern": c.n_heads * longest}
-    per_token = 2 * sum(width.get(site, c.d_model) for site, _ in keys)
+    per_token = 2 * sum(width.get(site, c.d_model) for site, _ in keys) or 1
     n_tokens = MEMORY // (per_token * model.embed.W_E.element_size())
     batches, first = [], 0
     for i, length in enumerate(lengths[order].tolist()):

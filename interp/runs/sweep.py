@@ -8,7 +8,7 @@ exactly, and is not run; the others start at the first position that does change
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 import xarray as xr
@@ -32,6 +32,7 @@ ROWS_PER_RUN = 1024
 _CELLS = 1024  # cells whose jobs are listed at once
 
 
+@runtime_checkable
 class Source(Protocol):
     """What replaces activations: another run, or stand-ins."""
 
@@ -234,7 +235,7 @@ class _Batch:
                 changed = changed.any(-1)
             if not SITES[site].unit:
                 changed = changed[..., None]
-            found = 0
+            found = torch.zeros((), dtype=torch.bool, device=where.device)
             for slot in range(where.shape[1]):
                 units = changed.float() @ members[:, :, slot].T > 0  # [place] prompt pos cell
                 units = units.movedim(-1, 0)  # cell [place] prompt pos
