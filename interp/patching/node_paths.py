@@ -26,7 +26,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.metrics import Metrics
-from interp.model import HookedGPT2
+from interp.model import HookedGPT2, require_no_hooks
 from interp.parts import (
     MLP,
     QKV,
@@ -124,8 +124,10 @@ class NodePaths:
             What they make of the stream.
 
         Raises:
-            ValueError: no senders, one without a role, or one that model or task do not have.
+            ValueError: no senders, one without a role, or one that model or task do not have; or
+                hooks of the caller's on the model.
         """
+        require_no_hooks(self.model, "NodePaths")
         nodes = sorted(as_node(one) for one in senders)
         self._require(nodes, Head | MLP | Input, "a sender")
         return Sent(nodes, [batch.send(nodes) for batch in self._batches])
@@ -145,8 +147,10 @@ class NodePaths:
             the answer. Zero where no path leads.
 
         Raises:
-            ValueError: a receiver that there is not, or has no such input.
+            ValueError: a receiver that there is not, or has no such input; or hooks of the
+                caller's on the model.
         """
+        require_no_hooks(self.model, "NodePaths")
         nodes = [port.node for port in ports]
         self._require(nodes, Head | MLP | Logits, "a receiver")
         for node, letters in ports:

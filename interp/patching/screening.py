@@ -21,10 +21,12 @@ from interp.model import HookedGPT2
 from interp.patching.activation import patch
 from interp.patching.attribution import Fix, attribution_patch
 from interp.patching.effects import effect
+from interp.results import Question
 from interp.runs.ablation import Ablation
 from interp.runs.pair import Direction
+from interp.runs.question import question
 from interp.runs.selection import Selection
-from interp.runs.sides import Progress
+from interp.runs.sides import Progress, ready_task
 from interp.tasks import Task
 
 
@@ -71,6 +73,7 @@ def screen(
     """
     if isinstance(top, bool) or not isinstance(top, int) or top < 1:
         raise ValueError(f"expected at least one cell to patch, got top={top}")
+    ready_task(model, task, "screen")
     own = model.dtype if model.device.type == "cpu" else torch.bfloat16
     estimated = attribution_patch(
         model,
@@ -102,8 +105,12 @@ def screen(
     result[f"{name}_estimate"] = estimate
     if by_size:
         result[sizes] = estimated[sizes]
-    how = {"method": "screening", "fixes": " ".join(fixes), "dtype": estimated.attrs["dtype"]}
-    return result.assign_attrs(how)
+    how = {"fixes": " ".join(fixes), "dtype": estimated.attrs["dtype"]}
+    asked = question(
+        "screen", site=site, selection=selection, ablation=ablation, direction=direction, top=top,
+        **how,
+    )  # fmt: skip
+    return result.assign_attrs(Question.make(**asked).attrs() | {"method": "screening"} | how)
 
 
 def _largest(size: xr.DataArray, top: int) -> xr.DataArray:

@@ -3,6 +3,7 @@
 A part that is swept over is a dimension of the result; the others are taken together.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import product
@@ -84,8 +85,8 @@ class Selection:
         for one in fields(self):
             value = getattr(self, one.name)
             if one.name == "only":
-                found += [] if value is None else [f"only {int(value.sum())} cells"]
-            elif value:
+                found += [] if value is None else [_cells_in_words(value)]
+            elif value is not None and (len(value) or one.name == "over"):
                 found.append(f"{one.name}={' '.join(map(str, value))}")
         return "; ".join(found)
 
@@ -274,6 +275,13 @@ def _restricted(grid: Grid, only: xr.DataArray) -> Grid:
     flat = only.transpose(*grid.in_order).values.reshape(grid.cells.n, -1)  # cell place
     chosen = torch.from_numpy(flat.copy()).to(grid.places.where.device)
     return Grid(**{**{f.name: getattr(grid, f.name) for f in fields(grid)}, "chosen": chosen})
+
+
+def _cells_in_words(only: xr.DataArray) -> str:
+    """How many cells are measured, and digits that change with which."""
+    cells = only.transpose(*sorted(map(str, only.dims)))
+    digest = hashlib.sha256(f"{cells.dims} {cells.shape}".encode() + cells.values.tobytes())
+    return f"only {int(only.sum())} cells ({digest.hexdigest()[:8]})"
 
 
 def _require_indices(name: str, chosen: Sequence[int] | None) -> None:

@@ -15,7 +15,7 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from interp.results import as_numpy
+from interp.results import Question, as_numpy
 from interp.runs.cells import Cells
 from interp.runs.edits import over
 from interp.runs.forward import resume
@@ -284,8 +284,9 @@ def with_runs(result: xr.Dataset, swept: Swept, side: Side) -> xr.Dataset:
 
     Returns:
         The result with `<metric>_clean` and, where replacements are from another run,
-        `<metric>_corrupted`, dims prompt.
+        `<metric>_corrupted`, dims prompt; its attrs have the question that its arrays share.
     """
+    result = result.assign_attrs(Question.of(result).attrs())
     for values, of in ((swept.base, side), (swept.other, other_side(side))):
         for name, value in values.items():
             result[f"{name}_{of}"] = ("prompt", as_numpy(value))
