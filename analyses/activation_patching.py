@@ -10,6 +10,8 @@ by tokens, and the strongest head's pattern entry by entry.
 Source: Meng et al. 2022 (arXiv 2202.05262); Heimersheim and Nanda 2024 (arXiv 2404.15255).
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,26 +19,38 @@ from typing import Annotated, Any
 import typer
 
 import interp
-from analyses.choices import Head, among, names, strongest, words
-from analyses.shell import Device, Model, N, Out, Prompts, Seed, bar, plain_errors, show
-from analyses.study import Study, begin, behavior, effects_table
-from interp.patching import METRICS, normalized, patch
-from interp.plots import effect_heatmap, position_labels
+from analyses.common.choices import DIRECTIONS, among, names, words
+from analyses.common.shell import (
+    Corruption,
+    Device,
+    Metric,
+    Model,
+    N,
+    Out,
+    PromptsFile,
+    Seed,
+    bar,
+    show,
+    start,
+)
+from analyses.common.study import Study, begin
+from analyses.common.tables import behavior, effects_table
+from interp.parts import Head
 from interp.report import Figure, Item, Report, Section
 
-STREAMS = {
+BY_ROLE = {
     "resid_pre": "The residual stream before each layer",
     "attn_out": "What attention adds in each layer",
     "mlp_out": "What the MLP adds in each layer",
 }
-HEADS = {
+BY_HEAD = {
     "z": "What each head writes",
     "q": "The queries of each head",
     "k": "The keys of each head",
     "v": "The values of each head",
     "pattern": "The attention pattern of each head",
 }
-SITES = {**STREAMS, **HEADS}
+SITES = {**BY_ROLE, **BY_HEAD}
 
 ONE_TEMPLATE = 30
 """How many prompts of one template are patched token by token, at most."""
@@ -60,12 +74,12 @@ def run(
     Args:
         model: a name or directory for `interp.load`, or a loaded model.
         n: number of prompts, at least 2.
-        seed: of the prompts.
+        seed: seed of the prompts.
         out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing.
         sites: activations among `SITES`; None for all.
         direction: "denoising" or "noising".
-        metric: a name of `METRICS`.
-        corruption: what the partner is changed in: "flip", "abc" or "random"; see
+        metric: a name of `interp.metrics.METRICS`.
+        corruption: how the partner of a prompt differs from it: "flip", "abc" or "random", see
             `interp.tasks.ioi`.
         prompts: a JSON file of templates, names and nouns; None for interp's own.
         device: where to run; None for where the model is.
@@ -74,12 +88,13 @@ def run(
         The report.
 
     Raises:
-        ValueError: for an unknown site, direction, metric or corruption, or fewer than 2 prompts.
-        OSError: when `out` cannot be written to; asked before any work.
+        ValueError: a site, the direction, the metric or the corruption is unknown, there are fewer
+            than 2 prompts, or as `begin`.
+        OSError: `out` cannot be written to.
     """
-    chosen = list(sites or SITES)
+    chosen = list(SITES if sites is None else sites)
     among("site", chosen, SITES)
-    among("direction", [direction], ("denoising", "noising"))
+    among("direction", [direction], DIRECTIONS)
     study = begin(
         model, n, seed, metric, out, corruption=corruption, prompts=prompts, device=device,
         direction=direction, sites=", ".join(chosen),
@@ -89,35 +104,43 @@ def run(
     about = Section(
         "What was done",
         f"In turn, each activation of the {into} run is replaced by that of the {of} run, and "
-        f"everything after it computed anew. An effect is what this changes in {metric} "
-        f"({METRICS[metric]}). For example, the clean prompt “{study.task.clean[0]} …” has the "
-        f"corrupted partner “{study.task.corrupted[0]} …”.",
+        f"everything after it is computed again. An effect is what this changes in {metric} "
+        f"({interp.metrics.METRICS[metric]}). For example, the clean prompt "
+        f"“{study.task.clean[0]} …” has the corrupted partner “{study.task.corrupted[0]} …”.",
         [behavior(study)],
     )
     lead = f"{direction.capitalize()} on {n} prompts of IOI in {study.model.name}."
     if "z" in chosen:
-        best = strongest(study.estimates["z"], 3)
+        best = interp.patching.strongest_heads(study.estimates["z"], 3)
         lead += f" The heads whose output matters most: {names(best)}."
     return study.report(f"Activation patching in {study.model.name}", lead, [about, *sections])
 
 
 def _section(study: Study, site: str, direction: str) -> Section:
     """One site: over all prompts by role or head, and by token over those of one template."""
-    over = ("layer", "role") if site in STREAMS else ("layer", "head")
+    over = ("layer", "role") if site in BY_ROLE else ("layer", "head")
+    selection = interp.patching.Selection(over=over)
     options: dict[str, Any] = {"direction": direction, "metrics": study.metric}
-    result = patch(study.model, study.task, site, over=over, progress=bar(site), **options)
+    result = interp.patching.patch(
+        study.model, study.task, site, selection, progress=bar(site), **options
+    )
     effects = study.keep(site, result)
     items: list[Item] = [
         Figure(
-            effect_heatmap(effects),
+            interp.plots.effect_heatmap(effects),
             "Blue: the metric rises. Red: it falls. White: no effect. Point at a cell for its 95 % "
             "interval.",
         ),
-        effects_table(effects, normalized(result, study.metric)),
+        effects_table(effects, interp.patching.normalized(result, study.metric)),
     ]
-    if site in STREAMS or site == "pattern":
+    if site in BY_ROLE or site == "pattern":
         items.append(
-            _by_token(study, site, strongest(effects, 1) if site == "pattern" else [], options)
+            _by_token(
+                study,
+                site,
+                interp.patching.strongest_heads(effects, 1) if site == "pattern" else [],
+                options,
+            )
         )
     return Section(SITES[site], "", items)
 
@@ -131,14 +154,15 @@ def _by_token(study: Study, site: str, head: Sequence[Head], options: dict[str, 
     what = "The same by token"
     for layer, unit in head:
         what = f"Entries of the pattern of head {layer}.{unit}: rows attend to columns"
-        options = {
-            **options, "over": ("position", "source"), "layers": [layer], "heads": [unit],
-        }  # fmt: skip
+        selection = interp.patching.Selection(("position", "source"), [layer], [unit])
     study.tasks[name] = task
-    effects = study.keep(name, patch(study.model, task, site, progress=bar(name), **options))
-    tokens = position_labels(task, study.model.tokenizer)
+    effects = study.keep(
+        name,
+        interp.patching.patch(study.model, task, site, selection, progress=bar(name), **options),
+    )
+    tokens = interp.plots.position_labels(task, study.model.tokenizer)
     return Figure(
-        effect_heatmap(effects, labels={"position": tokens, "source": tokens}),
+        interp.plots.effect_heatmap(effects, labels={"position": tokens, "source": tokens}),
         f"{what}, in {len(task)} prompts of one template. Bold: roles. \N{HORIZONTAL ELLIPSIS}: "
         "tokens that differ.",
     )
@@ -150,20 +174,27 @@ def main(
     seed: Seed = 0,
     out: Out = Path("out/activation_patching"),
     site: Annotated[str | None, typer.Option(help=f"Some of {', '.join(SITES)}.")] = None,
-    direction: Annotated[str, typer.Option(help="denoising or noising.")] = "denoising",
-    metric: Annotated[str, typer.Option(help=f"One of {', '.join(METRICS)}.")] = "logit_diff",
-    corruption: Annotated[str, typer.Option(help="flip, abc or random.")] = "flip",
-    prompts: Prompts = None,
+    direction: Annotated[str, typer.Option(help=f"One of {', '.join(DIRECTIONS)}.")] = "denoising",
+    metric: Metric = "logit_diff",
+    corruption: Corruption = "flip",
+    prompts: PromptsFile = None,
     device: Device = None,
 ) -> None:
     """Activation patching: every activation by layer, role, head and token."""
-    with plain_errors():
-        report = run(
-            model, n=n, seed=seed, out=out, sites=words(site), direction=direction, metric=metric,
-            corruption=corruption, prompts=prompts, device=device,
-        )  # fmt: skip
+    report = run(
+        model,
+        n=n,
+        seed=seed,
+        out=out,
+        sites=words(site, "site"),
+        direction=direction,
+        metric=metric,
+        corruption=corruption,
+        prompts=prompts,
+        device=device,
+    )  # fmt: skip
     show(report, out)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

@@ -10,32 +10,45 @@ Source: Kobayashi et al. 2020 (arXiv 2004.10102) for value weighting; Abnar and 
 (arXiv 2005.00928) for rollout and flow; Wang et al. 2022 (arXiv 2211.00593), section 3, for roles.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import pandas as pd
 import typer
-import xarray as xr
 
 import interp
-from analyses import choices
 from analyses.attention_report import all_heads, by_role, detail, looked_at_most, through_layers
-from analyses.shell import Device, Model, Out, Prompts, Seed, bar, plain_errors, prepare, show
-from interp.heads import (
-    attention_between,
-    attention_flow,
-    attention_patterns,
-    attention_rollout,
-    sharpest_heads,
-    value_weighted,
+from analyses.common.choices import (
+    heads_of,
+    names,
+    require_device,
+    require_json,
+    require_model,
+    require_prompts,
+    words,
 )
-from interp.plots import AttentionView
+from analyses.common.opening import open_model
+from analyses.common.shell import (
+    Device,
+    Model,
+    Out,
+    PromptsFile,
+    Seed,
+    bar,
+    prepare,
+    show,
+    start,
+)
+from interp.parts import Head
 from interp.report import Download, Report
-from interp.results import versions
-from interp.tasks import ioi
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
 
 TEXT = "Yesterday Mary and John met at the market, and John handed a book to"
 SHOWN = 3  # heads in detail, if none are named
@@ -63,9 +76,9 @@ def run(
     Args:
         model: a name or directory for `interp.load`, or a loaded model.
         text: what the model reads.
-        heads: as "9.6", to show in detail; None for those that look most sharply.
+        heads: heads such as "9.6" to show in detail; None for those that look most sharply.
         n: number of prompts of IOI for the means by role, at least 2; 0 leaves roles out.
-        seed: of the prompts.
+        seed: seed of the prompts.
         out: folder for report.html and the files beside it; None writes nothing.
         prompts: a JSON file of templates, names and nouns; None for interp's own.
         device: where to run; None for where the model is.
@@ -74,24 +87,32 @@ def run(
         The report.
 
     Raises:
-        ValueError: for a text or prompts that the model does not fit, heads that it has not, or a
-            single prompt.
-        OSError: when `out` cannot be written to; asked before any work.
+        ValueError: the text is empty or longer than the context, a head is unknown, there is one
+            prompt, or the model does not fit the prompts.
+        OSError: `out` cannot be written to.
     """
-    if n < 0 or n == 1:
-        raise ValueError(f"n must be at least 2 for an interval, or 0 for no roles; got {n}")
-    folder = None if out is None else prepare(out)
-    loaded = model if isinstance(model, interp.HookedGPT2) else interp.load(model)
-    if device is not None:
-        loaded.to(device)
-    named = choices.heads(heads or (), loaded)
-    task = ioi(loaded.tokenizer, n, seed=seed, prompts=prompts) if n else None
-    patterns = attention_patterns(loaded, text)
-    shown = named or sharpest_heads(patterns, SHOWN)
-    weighted = value_weighted(patterns)
-    rollout = attention_rollout(patterns).isel(query=-1)
-    flow = attention_flow(patterns, queries=[-1], progress=bar("flow")).isel(query=0)
-    between = None if task is None else attention_between(loaded, task, progress=bar("roles"))
+    require_prompts(n, none=True)
+    named = heads_of(heads)
+    require_json(prompts, "prompts file")
+    require_model(model)
+    require_device(device)
+    folder = prepare(out)
+    loaded = open_model(model, device)
+    interp.parts.require_in_model(loaded, named or ())
+    task = interp.tasks.ioi(loaded.tokenizer, n, seed=seed, prompts=prompts) if n else None
+    if task is not None:
+        task.require_fits(loaded)
+    patterns = interp.heads.attention_patterns(loaded, text)
+    sharpest = _sharpest(patterns)
+    shown = named or sharpest or [Head(0, 0)]
+    weighted = interp.heads.value_weighted(patterns)
+    rollout = interp.heads.attention_rollout(patterns).isel(query=-1)
+    flow = interp.heads.attention_flow(patterns, queries=[-1], progress=bar("flow")).isel(query=0)
+    between = (
+        None
+        if task is None
+        else interp.heads.attention_between(loaded, task, progress=bar("roles"))
+    )
 
     sections = [
         all_heads(patterns, weighted),
@@ -99,10 +120,13 @@ def run(
         through_layers(rollout, flow),
     ]
     numbers: dict[str, object] = {"rollout": _by_layer(rollout), "flow": _by_layer(flow)}
-    sharpest = choices.names(sharpest_heads(patterns, SHOWN))
+    n_tokens = patterns.sizes["key"]
     lead = (
-        f"In this text of {patterns.sizes['key']} tokens the heads of {loaded.name} that look most "
-        f"sharply at one earlier token are {sharpest}."
+        f"In this text of {n_tokens} tokens the heads of {loaded.name} that look most sharply at "
+        f"one earlier token are {names(sharpest)}."
+        if sharpest
+        else f"In a text of {n_tokens} token{'s' * (n_tokens > 1)} no head of {loaded.name} has a "
+        "choice between earlier tokens."
     )
     if between is not None:
         rows = looked_at_most(between)
@@ -113,21 +137,34 @@ def run(
             f" On prompts of IOI the look from END that is strongest is {most['head']}'s at "
             f"{most['role']}, {most['attention'].mean:.0%} of its attention."
         )
-    origin = {"model": loaded.name, "text": text, "prompts": n, "seed": seed, **versions()}
+    origin = {
+        "model": loaded.name,
+        "text": text,
+        "prompts": n,
+        "seed": seed,
+        **interp.results.versions(),
+    }
     files = [file for file in DOWNLOADS if n or file.path != "roles.csv"]
     title = f"What the heads of {loaded.name} look at"
     report = Report(title, lead, sections, files if folder else (), origin)
     if folder is not None:
-        AttentionView(patterns, title, head=shown[0]).save(folder / "attention.html")
+        interp.plots.AttentionView(patterns, title, head=shown[0]).save(folder / "attention.html")
         _pairs(patterns, weighted).to_csv(folder / "results.csv", index=False)
         if between is not None:
             between.to_series().to_csv(folder / "roles.csv")
-        labels = [f"{layer}.{head}" for layer, head in shown]
+        labels = [str(head) for head in shown]
         found = {**origin, "heads": labels, "tokens": patterns.key_token.values.tolist(), **numbers}
         document = json.dumps(found, indent=1, allow_nan=False)
         (folder / "results.json").write_text(document + "\n", encoding="utf-8")
         report.save(folder / "report.html")
     return report
+
+
+def _sharpest(patterns: xr.DataArray) -> list[Head]:
+    """The heads that look most sharply; none in a text too short to have a choice."""
+    if patterns.sizes["key"] < 3:
+        return []
+    return [Head(*head) for head in interp.heads.sharpest_heads(patterns, SHOWN)]
 
 
 def _by_layer(weights: xr.DataArray) -> list[list[float]]:
@@ -136,6 +173,8 @@ def _by_layer(weights: xr.DataArray) -> list[list[float]]:
 
 def _pairs(patterns: xr.DataArray, weighted: xr.DataArray) -> pd.DataFrame:
     """One row for each head and each pair of a token and one that it can attend to."""
+    import xarray as xr
+
     both = xr.Dataset({"attention": patterns, "value_weighted": weighted})
     table = both.drop_vars("value_norm").to_dataframe().reset_index()
     return table[table["key"] <= table["query"]]
@@ -150,17 +189,16 @@ def main(
     n: Annotated[int, typer.Option(help="Prompts of IOI for means by role; 0: none.", min=0)] = 50,
     seed: Seed = 0,
     out: Out = Path("out/attention"),
-    prompts: Prompts = None,
+    prompts: PromptsFile = None,
     device: Device = None,
 ) -> None:
     """Where every head looks in a text: a page to look around in, and a report."""
-    with plain_errors():
-        report = run(
-            model, text, heads=choices.words(heads), n=n, seed=seed, out=out, prompts=prompts,
-            device=device,
-        )  # fmt: skip
+    report = run(
+        model, text, heads=words(heads, "head"), n=n, seed=seed, out=out, prompts=prompts,
+        device=device,
+    )  # fmt: skip
     show(report, out)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

@@ -1,15 +1,16 @@
 """The parts of the report on attention: all heads, single heads, all layers, roles."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import xarray as xr
-
-from analyses.choices import Head
-from interp.plots import attention_arcs, attention_grid, attention_heatmap
+import interp
+from interp.parts import Head
 from interp.report import Drawing, Figure, Item, Section, Table
-from interp.statistics import bootstrap_mean
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 def all_heads(patterns: xr.DataArray, weighted: xr.DataArray) -> Section:
@@ -20,9 +21,11 @@ def all_heads(patterns: xr.DataArray, weighted: xr.DataArray) -> Section:
         "looks at a fixed distance; a column one that looks at the same token from everywhere, "
         "often the first, where heads rest.",
         [
-            Figure(attention_grid(patterns), "Attention; each row of a tile sums to 1."),
             Figure(
-                attention_grid(weighted),
+                interp.plots.attention_grid(patterns), "Attention; each row of a tile sums to 1."
+            ),
+            Figure(
+                interp.plots.attention_grid(weighted),
                 "The same times the length of what is read, as a fraction of the head's longest "
                 "value vector. What pales here was attention to little.",
             ),
@@ -37,9 +40,9 @@ def detail(patterns: xr.DataArray, shown: Sequence[Head]) -> Section:
         one = patterns.sel(layer=layer, head=head)
         name = f"Head {layer}.{head}"
         items += [
-            Figure(attention_heatmap(one, largest=1.0), f"{name}, token by token."),
+            Figure(interp.plots.attention_heatmap(one, largest=1.0), f"{name}, token by token."),
             Drawing(
-                attention_arcs(one),
+                interp.plots.attention_arcs(one),
                 f"{name}: an arc from each token back to those that it gives at least 0.1 of its "
                 "attention. A disc is attention to itself.",
             ),
@@ -55,8 +58,14 @@ def through_layers(rollout: xr.DataArray, flow: xr.DataArray) -> Section:
         "position's stream stays and half is the mean of the heads. Neither knows what values "
         "hold or what MLPs do.",
         [
-            Figure(attention_heatmap(rollout), "Rollout adds all ways; each row sums to 1."),
-            Figure(attention_heatmap(flow), "Flow: how much fits through the narrowest places."),
+            Figure(
+                interp.plots.attention_heatmap(rollout),
+                "Rollout adds all ways; each row sums to 1.",
+            ),
+            Figure(
+                interp.plots.attention_heatmap(flow),
+                "Flow: how much fits through the narrowest places.",
+            ),
         ],
     )
 
@@ -73,10 +82,13 @@ def by_role(
         "of their tokens. Roles are a few of the tokens, so rows do not sum to 1. IO and S1 come "
         "in either order, so that each may look at the other.",
         [
-            Figure(attention_grid(mean), f"Rows, downward, and columns, rightward: {roles}."),
+            Figure(
+                interp.plots.attention_grid(mean),
+                f"Rows, downward, and columns, rightward: {roles}.",
+            ),
             *(
                 Figure(
-                    attention_heatmap(mean.sel(layer=layer, head=head)),
+                    interp.plots.attention_heatmap(mean.sel(layer=layer, head=head)),
                     f"Head {layer}.{head}, rows to columns.",
                 )
                 for layer, head in shown
@@ -87,11 +99,20 @@ def by_role(
 
 
 def looked_at_most(between: xr.DataArray) -> list[dict[str, Any]]:
-    """For each role the head that attends to it most from END."""
+    """For each role the head that attends to it most from END.
+
+    Args:
+        between: attention between roles, dims layer, head, query, key and prompt.
+
+    Returns:
+        Rows of role, head and attention, a mean with its interval.
+    """
+    import numpy as np
+
     rows: list[dict[str, Any]] = []
     for role in between["key"].values:
         at = between.sel(query="END", key=role).transpose("layer", "head", "prompt")
         layer, head = np.unravel_index(at.values.mean(-1).argmax(), at.shape[:2])
-        attention = bootstrap_mean(at[layer, head])
+        attention = interp.statistics.bootstrap_mean(at[layer, head])
         rows.append({"role": str(role), "head": f"{layer}.{head}", "attention": attention})
     return rows

@@ -11,6 +11,8 @@ Source: Nanda 2023, "Attribution Patching: Activation Patching At Industrial Sca
 2024 (arXiv 2403.00745).
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,12 +20,21 @@ from typing import Annotated, Any
 import typer
 
 import interp
-from analyses.choices import among, words
-from analyses.shell import Device, Model, N, Out, Prompts, Seed, bar, plain_errors, show
-from analyses.study import Study, begin, behavior
-from interp.patching import Agreement, agreement, attribution_patch, patch
-from interp.patching.attribution import Fix
-from interp.plots import agreement_scatter
+from analyses.common.choices import DIRECTIONS, among, words
+from analyses.common.shell import (
+    Corruption,
+    Device,
+    Model,
+    N,
+    Out,
+    PromptsFile,
+    Seed,
+    bar,
+    show,
+    start,
+)
+from analyses.common.study import Study, begin
+from analyses.common.tables import behavior
 from interp.report import Figure, Item, Report, Section, Table
 
 SITES = {
@@ -35,7 +46,7 @@ SITES = {
     "k": "Keys",
     "v": "Values",
 }
-METRICS = ("logit_diff", "probability", "probability_diff", "kl_divergence")
+WITH_GRADIENTS = ("logit_diff", "probability", "probability_diff", "kl_divergence")
 
 
 def run(
@@ -56,12 +67,13 @@ def run(
     Args:
         model: a name or directory for `interp.load`, or a loaded model.
         n: number of prompts, at least 2.
-        seed: of the prompts.
+        seed: seed of the prompts.
         out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing.
         sites: activations among `SITES`; None for all.
         direction: "denoising" or "noising".
-        metric: one of `METRICS`, which have gradients.
-        corruption: of `interp.tasks.ioi`.
+        metric: a name of `WITH_GRADIENTS`, the metrics that have gradients.
+        corruption: how the partner of a prompt differs from it: "flip", "abc" or "random", see
+            `interp.tasks.ioi`.
         prompts: a JSON file of templates, names and nouns; None for interp's own.
         device: where to run; None for where the model is.
 
@@ -69,13 +81,14 @@ def run(
         The report.
 
     Raises:
-        ValueError: for an unknown site, direction, metric or corruption, or fewer than 2 prompts.
-        OSError: when `out` cannot be written to; asked before any work.
+        ValueError: a site, the direction, the metric or the corruption is unknown, there are fewer
+            than 2 prompts, or as `begin`.
+        OSError: `out` cannot be written to.
     """
-    chosen = list(sites or SITES)
+    chosen = list(SITES if sites is None else sites)
     among("site", chosen, SITES)
-    among("direction", [direction], ("denoising", "noising"))
-    among("metric with a gradient", [metric], METRICS)
+    among("direction", [direction], DIRECTIONS)
+    among("metric with a gradient", [metric], WITH_GRADIENTS)
     study = begin(
         model, n, seed, metric, out, corruption=corruption, prompts=prompts, device=device,
         direction=direction, sites=", ".join(chosen),
@@ -104,31 +117,34 @@ def run(
     return study.report(f"Attribution patching in {study.model.name}", lead, [summary, *sections])
 
 
-def _compare(study: Study, site: str, direction: str, found: list[dict[str, Any]]) -> Section:
+def _compare(study: Study, site: str, direction: Any, found: list[dict[str, Any]]) -> Section:
     """Estimates of one site and its exact effects; a row of `found` for each estimate."""
     model, task, metric = study.model, study.task, study.metric
     over = ("layer", "head") if site in ("z", "q", "k", "v") else ("layer", "role")
-    options: dict[str, Any] = {"over": over, "direction": direction}
-    exact = patch(model, task, site, metrics=metric, progress=bar(f"{site}, exact"), **options)
+    selection = interp.patching.Selection(over=over)
+    exact = interp.patching.patch(
+        model, task, site, selection, direction=direction, metrics=metric,
+        progress=bar(f"{site}, exact"),
+    )  # fmt: skip
     truth = study.keep(f"{site}, exact", exact)
-    estimates: dict[str, Fix] = {"gradient": "grad_drop"}
+    estimates: dict[str, interp.patching.attribution.Fix] = {"gradient": "grad_drop"}
     if site in ("q", "k"):
         estimates["softmax computed"] = "qk"
     items: list[Item] = []
     for name, fix in estimates.items():
-        estimated = attribution_patch(
-            model, task, site, metric=metric, fixes=[fix], progress=bar(f"{site}, {name}"),
-            **options,
+        estimated = interp.patching.attribution_patch(
+            model, task, site, selection, direction=direction, metric=metric, fixes=[fix],
+            progress=bar(f"{site}, {name}"),
         )  # fmt: skip
         guess = study.keep(f"{site}, {name}", estimated)
-        agrees = agreement(estimated, exact, metric)
+        agrees = interp.patching.agreement(estimated, exact, metric)
         found.append(_row(site, name, agrees))
         if fix == "grad_drop":
-            sizes = agreement(estimated, exact, metric, by="grad_drop")
+            sizes = interp.patching.agreement(estimated, exact, metric, by="grad_drop")
             found.append(_row(site, "GradDrop, sizes", sizes))
         items += [
             Figure(
-                agreement_scatter(guess["mean"], truth["mean"]),
+                interp.plots.agreement_scatter(guess["mean"], truth["mean"]),
                 f"Estimate ({name}) against exact effect. On the dashed line both are the same.",
             ),
             Table(agrees.worst, f"The worst misses ({name}), in {agrees.unit}."),
@@ -136,7 +152,7 @@ def _compare(study: Study, site: str, direction: str, found: list[dict[str, Any]
     return Section(SITES[site], "", items)
 
 
-def _row(site: str, estimate: str, agrees: Agreement) -> dict[str, Any]:
+def _row(site: str, estimate: str, agrees: interp.patching.Agreement) -> dict[str, Any]:
     """One line of the summary."""
     return {
         "site": site,
@@ -154,20 +170,29 @@ def main(
     seed: Seed = 0,
     out: Out = Path("out/attribution_patching"),
     site: Annotated[str | None, typer.Option(help=f"Some of {', '.join(SITES)}.")] = None,
-    direction: Annotated[str, typer.Option(help="denoising or noising.")] = "denoising",
-    metric: Annotated[str, typer.Option(help=f"One of {', '.join(METRICS)}.")] = "logit_diff",
-    corruption: Annotated[str, typer.Option(help="flip, abc or random.")] = "flip",
-    prompts: Prompts = None,
+    direction: Annotated[str, typer.Option(help=f"One of {', '.join(DIRECTIONS)}.")] = "denoising",
+    metric: Annotated[
+        str, typer.Option(help=f"One of {', '.join(WITH_GRADIENTS)}.")
+    ] = "logit_diff",
+    corruption: Corruption = "flip",
+    prompts: PromptsFile = None,
     device: Device = None,
 ) -> None:
     """Attribution patching: estimates by the gradient against exact patching, with AtP* fixes."""
-    with plain_errors():
-        report = run(
-            model, n=n, seed=seed, out=out, sites=words(site), direction=direction, metric=metric,
-            corruption=corruption, prompts=prompts, device=device,
-        )  # fmt: skip
+    report = run(
+        model,
+        n=n,
+        seed=seed,
+        out=out,
+        sites=words(site, "site"),
+        direction=direction,
+        metric=metric,
+        corruption=corruption,
+        prompts=prompts,
+        device=device,
+    )
     show(report, out)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

@@ -1,13 +1,16 @@
 """The `interp` command: one subcommand an analysis, imported when it is called."""
 
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from analyses.common.choices import did_you_mean
+from analyses.common.shell import SETTINGS, command
+
 COMMANDS = {
-    "ioi": ("ioi", "Indirect object identification: the paper, section by section."),
+    "ioi": ("ioi.analysis", "Indirect object identification: the paper, section by section."),
     "task": ("task", "Other tasks: greater-than, induction, pronoun, agreement."),
     "activation-patching": ("activation_patching", "Patch every layer, role, head and token."),
     "path-patching": ("path_patching", "Paths from heads to the logits and to other heads."),
@@ -30,12 +33,6 @@ COMMANDS = {
 }
 """Command -> its module in `analyses`, and what the list of commands says of it."""
 
-_SETTINGS: dict[str, Any] = {
-    "add_completion": False,
-    "pretty_exceptions_enable": False,
-    "rich_markup_mode": None,
-}
-
 
 class _Commands(TyperGroup):
     """Commands by name; none is imported to be listed."""
@@ -45,9 +42,13 @@ class _Commands(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
+            if hint := did_you_mean(cmd_name, COMMANDS):
+                ctx.fail(f"No such command {cmd_name!r}{hint}.")
             return None
-        one = typer.Typer(**_SETTINGS)
-        one.command(cmd_name)(import_module(f"analyses.{COMMANDS[cmd_name][0]}").main)
+        module = import_module(f"analyses.{COMMANDS[cmd_name][0]}")
+        views, debug = getattr(module, "VIEWS", ()), bool(ctx.params.get("debug"))
+        one = typer.Typer(**SETTINGS)
+        one.command(cmd_name)(command(module.main, views=views, debug=debug))
         return typer.main.get_command(one)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -55,11 +56,13 @@ class _Commands(TyperGroup):
             formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
 
 
-app = typer.Typer(cls=_Commands, no_args_is_help=True, **_SETTINGS)
+app = typer.Typer(cls=_Commands, no_args_is_help=True, **SETTINGS)
 
 
 @app.callback()
-def _commands() -> None:
+def _commands(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
     """Open GPT-2: run the analyses of interp."""
 
 

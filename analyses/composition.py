@@ -11,29 +11,23 @@ Source: Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits";
 (arXiv 1706.03762), section 3.5, for the sinusoids.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import xarray as xr
 
 import interp
-from analyses.shell import Model, Out, plain_errors, prepare, show
-from interp.heads import (
-    composition_pairs,
-    composition_scores,
-    position_similarity,
-    position_spectrum,
-    random_composition,
-    strongest_senders,
-)
-from interp.plots import composition_heatmap, similarity_heatmap, spectrum_lines
+from analyses.common.choices import INPUTS, heads_of, require_model, words
+from analyses.common.shell import Model, Out, prepare, show, start
 from interp.report import Download, Figure, Report, Section, Table
-from interp.results import versions
 
-KINDS = {"q": "queries", "k": "keys", "v": "values"}
+if TYPE_CHECKING:
+    import xarray as xr
+
 TOP = 15
 """How many pairs the page shows."""
 
@@ -59,26 +53,34 @@ def run(
         model: a name or directory for `interp.load_attention`, a model, or attention weights.
         attention_only: a directory to open in place of `model`, which needs nothing but attention
             weights, layer norms and position embedding.
-        receivers: heads as "5.5" to show the strongest senders of; None for those of the strongest
-            pairs.
-        samples: random rotations for the baseline.
-        seed: of them.
+        receivers: heads such as "5.5" whose strongest senders are shown; None for those of the
+            strongest pairs.
+        samples: number of random rotations for the baseline, at least 1.
+        seed: seed of the rotations.
         out: folder for report.html, results.json and two tables; None writes nothing.
 
     Returns:
         The report.
 
     Raises:
-        ValueError: for a checkpoint that cannot be read, or receivers that have no earlier head.
-        OSError: when `out` cannot be written to; asked before any work.
+        ValueError: the checkpoint cannot be read, a receiver is unknown or has no earlier head, or
+            there are no samples.
+        OSError: `out` cannot be written to.
     """
-    folder = None if out is None else prepare(out)
-    given = attention_only or model
+    if samples < 1:
+        raise ValueError(f"samples must be at least 1 random rotation, got {samples}")
+    wanted = heads_of(receivers)
+    given = model if attention_only is None else attention_only
+    require_model(given)
+    folder = prepare(out)
     weights = interp.load_attention(given) if isinstance(given, str | Path) else given
-    scores = composition_scores(weights)
-    random = random_composition(weights, samples=samples, seed=seed)
-    pairs, senders = composition_pairs(scores, random=random, n=TOP), strongest_senders(scores)
-    shown = list(receivers or dict.fromkeys(pairs["receiver"]))
+    scores = interp.heads.composition_scores(weights)
+    random = interp.heads.random_composition(weights, samples=samples, seed=seed)
+    pairs, senders = (
+        interp.heads.composition_pairs(scores, random=random, n=TOP),
+        interp.heads.strongest_senders(scores),
+    )
+    shown = list(dict.fromkeys(pairs["receiver"])) if wanted is None else list(map(str, wanted))
     unknown = [head for head in shown if head not in set(senders["receiver"])]
     if unknown:
         raise ValueError(
@@ -92,10 +94,13 @@ def run(
     first = pairs.iloc[0]
     lead = (
         f"In the weights of {weights.name} {above:.1%} of all pairs of heads compose more than any "
-        f"pair turned at random; most {first['receiver']}, whose {KINDS[first['kind']]} read "
+        f"pair turned at random; most {first['receiver']}, whose {INPUTS[first['kind']]} read "
         f"{first['sender']} (score {first['score']:.2f}, at random {first['random']:.2f})."
     )
-    similarity, spectrum = position_similarity(weights), position_spectrum(weights)
+    similarity, spectrum = (
+        interp.heads.position_similarity(weights),
+        interp.heads.position_spectrum(weights),
+    )
     sections = [
         Section(
             "Who reads whom",
@@ -104,8 +109,11 @@ def run(
             "heads' outputs turned at random. Blue: more than at random. Red: less, as where a "
             "head avoids what was written.",
             [
-                Figure(composition_heatmap(_titled(excess, kind)), f"Into {what}, above chance.")
-                for kind, what in KINDS.items()
+                Figure(
+                    interp.plots.composition_heatmap(_titled(excess, kind)),
+                    f"Into {what}, above chance.",
+                )
+                for kind, what in INPUTS.items()
             ]
             + [Table(pairs, "The strongest pairs by their excess over the random mean.")],
         ),
@@ -121,14 +129,17 @@ def run(
             "transformer in the same shape.",
             [
                 *(
-                    Figure(similarity_heatmap(x), "Cosine of positions.")
+                    Figure(interp.plots.similarity_heatmap(x), "Cosine of positions.")
                     for x in similarity.values()
                 ),
-                Figure(spectrum_lines(spectrum), "Power at each period. Slow waves on the left."),
+                Figure(
+                    interp.plots.spectrum_lines(spectrum),
+                    "Power at each period. Slow waves on the left.",
+                ),
             ],
         ),
     ]
-    origin = {"model": weights.name, "samples": samples, "seed": seed, **versions()}
+    origin = {"model": weights.name, "samples": samples, "seed": seed, **interp.results.versions()}
     downloads = DOWNLOADS if folder is not None else ()
     report = Report(f"Composition in {weights.name}", lead, sections, downloads, origin)
     if folder is not None:
@@ -136,7 +147,7 @@ def run(
         senders.to_csv(folder / "senders.csv", index=False)
         found = {
             "pairs": pairs.to_dict("records"),
-            "random": dict(zip(KINDS, typical.values.tolist(), strict=True)),
+            "random": dict(zip(INPUTS, typical.values.tolist(), strict=True)),
             "above_random": above,
             "spectrum": {str(name): line.values.tolist() for name, line in spectrum.items()},
         }
@@ -147,7 +158,7 @@ def run(
 
 
 def _titled(excess: xr.DataArray, kind: str) -> xr.DataArray:
-    title = f"Composition of earlier heads' outputs with {KINDS[kind]}"
+    title = f"Composition of earlier heads' outputs with {INPUTS[kind]}"
     return excess.sel(kind=kind).assign_attrs(title=title)
 
 
@@ -161,18 +172,20 @@ def main(
         str | None, typer.Option(help="Heads to show the senders of, such as 5.5,6.9.")
     ] = None,
     samples: Annotated[int, typer.Option(help="Random rotations of the baseline.", min=1)] = 2,
-    seed: Annotated[int, typer.Option(help="Of the rotations.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the rotations.")] = 0,
     out: Out = Path("out/composition"),
 ) -> None:
     """Which heads read which, and the position embedding, from the weights alone."""
-    with plain_errors():
-        heads = None if receivers is None else [x.strip() for x in receivers.split(",")]
-        report = run(
-            model, attention_only=attention_only, receivers=heads, samples=samples, seed=seed,
-            out=out,
-        )  # fmt: skip
+    report = run(
+        model,
+        attention_only=attention_only,
+        receivers=words(receivers, "head"),
+        samples=samples,
+        seed=seed,
+        out=out,
+    )
     show(report, out)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

@@ -11,27 +11,20 @@ Source: Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits";
 (arXiv 2211.00593), section 3.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
-import xarray as xr
 
 import interp
-from analyses.choices import Head, heads, names, strongest, words
-from analyses.shell import Device, Model, N, Out, Prompts, Seed, bar, plain_errors, show
-from analyses.study import Study, begin, effects_table
-from interp.lens import cumulative, direct_logit_attribution
-from interp.patching import Ablation, measure
-from interp.plots import (
-    attribution_bars,
-    effect_heatmap,
-    effect_ranking,
-    head_heatmap,
-    lens_lines,
-)
+from analyses.common.choices import heads_of, names, words
+from analyses.common.shell import Device, Model, N, Out, PromptsFile, Seed, bar, show, start
+from analyses.common.study import Study, begin
+from analyses.common.tables import effects_table
+from interp.parts import Head
 from interp.report import Figure, Report, Section
 
 SHOWN = 6  # heads by the token that they read from
@@ -53,7 +46,7 @@ def run(
     Args:
         model: a name or directory for `interp.load`, or a loaded model.
         n: number of prompts, at least 2.
-        seed: of the prompts.
+        seed: seed of the prompts.
         out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing.
         without: heads as "9.9" that are mean-ablated for the last section; None for the one that
             writes most.
@@ -64,16 +57,16 @@ def run(
         The report.
 
     Raises:
-        ValueError: for fewer than 2 prompts, prompts that the model does not fit, or heads that it
-            has not.
-        OSError: when `out` cannot be written to; asked before any work.
+        ValueError: a head is unknown, or as `begin`.
+        OSError: `out` cannot be written to.
     """
+    gone = heads_of(without)
     study = begin(
         model, n, seed, "logit_diff", out, corruption="abc", prompts=prompts, device=device
     )
-    gone = None if without is None else heads(without, study.model)
+    interp.parts.require_in_model(study.model, gone or ())
     sections = [_components(study), _heads(study)]
-    writers = strongest(study.estimates["heads"], SHOWN)
+    writers = interp.patching.strongest_heads(study.estimates["heads"], SHOWN)
     sections += [_sources(study, writers), _neurons(study), _without(study, gone or writers[:1])]
     parts = study.estimates["components"]["mean"]
     shares = {kind: float(parts[parts.kind == kind].sum()) for kind in ("attn", "mlp")}
@@ -87,10 +80,12 @@ def run(
 
 def _components(study: Study) -> Section:
     """Layers, embeddings and biases, and their running sum."""
-    parts = direct_logit_attribution(study.model, study.task, progress=bar("components"))
+    parts = interp.lens.direct_logit_attribution(
+        study.model, study.task, progress=bar("components")
+    )
     estimate = study.keep("components", parts)
-    running = study.keep("accumulated", cumulative(parts))
-    whole = measure(study.model, study.task, "logit_diff").logit_diff
+    running = study.keep("accumulated", interp.lens.cumulative(parts))
+    whole = interp.patching.measure(study.model, study.task, "logit_diff").logit_diff
     off = float(abs(parts.sum("component") - whole).max())
     return Section(
         "By component",
@@ -98,9 +93,12 @@ def _components(study: Study) -> Section:
         "ln_final.b and b_U: those of the final layer norm and of the unembedding. They add up to "
         f"the logit difference of every prompt, here to within {off:.0e}.",
         [
-            Figure(attribution_bars(estimate), "Blue: toward the answer. Red: toward the foil."),
             Figure(
-                lens_lines(running),
+                interp.plots.attribution_bars(estimate),
+                "Blue: toward the answer. Red: toward the foil.",
+            ),
+            Figure(
+                interp.plots.lens_lines(running),
                 "The same added up from left to right, constants from the start: what the logit "
                 "lens reads at the final scale.",
             ),
@@ -111,7 +109,11 @@ def _components(study: Study) -> Section:
 
 def _heads(study: Study) -> Section:
     """Every head."""
-    found = direct_logit_attribution(study.model, study.task, by="head", progress=bar("heads"))
+    import xarray as xr
+
+    found = interp.lens.direct_logit_attribution(
+        study.model, study.task, by="head", progress=bar("heads")
+    )
     estimate = study.keep("heads", found)
     bounds = xr.concat([estimate["low"], estimate["high"]], "bound").assign_coords(
         bound=["low", "high"]
@@ -121,17 +123,19 @@ def _heads(study: Study) -> Section:
         "The direct path from each head's output at END to the logits.",
         [
             Figure(
-                head_heatmap(estimate["mean"], interval=bounds),
+                interp.plots.head_heatmap(estimate["mean"], interval=bounds),
                 "Blue: writes the answer. Red: writes the foil, or against the answer.",
             ),
-            Figure(effect_ranking(estimate), "The strongest, with 95 % intervals."),
+            Figure(interp.plots.effect_ranking(estimate), "The strongest, with 95 % intervals."),
         ],
     )
 
 
 def _sources(study: Study, writers: Sequence[Head]) -> Section:
     """The tokens that the strongest heads write from, by role."""
-    found = direct_logit_attribution(
+    import xarray as xr
+
+    found = interp.lens.direct_logit_attribution(
         study.model, study.task, by="source_role", progress=bar("sources")
     )
     rows = [found.sel(layer=layer, head=head, drop=True) for layer, head in writers]
@@ -143,7 +147,7 @@ def _sources(study: Study, writers: Sequence[Head]) -> Section:
         "a row need not add up to the head.",
         [
             Figure(
-                effect_heatmap(estimate, annotate=2 * len(writers)),
+                interp.plots.effect_heatmap(estimate, annotate=2 * len(writers)),
                 "Rows: the strongest heads. Columns: the token whose value they carry to END.",
             )
         ],
@@ -152,7 +156,12 @@ def _sources(study: Study, writers: Sequence[Head]) -> Section:
 
 def _neurons(study: Study) -> Section:
     """The strongest neurons of all layers."""
-    found = direct_logit_attribution(study.model, study.task, by="neuron", progress=bar("neurons"))
+    import numpy as np
+    import xarray as xr
+
+    found = interp.lens.direct_logit_attribution(
+        study.model, study.task, by="neuron", progress=bar("neurons")
+    )
     mean = found.mean("prompt").values
     order = np.argsort(-np.abs(mean), axis=None, kind="stable")[:NEURONS]
     layers, units = np.unravel_index(order, mean.shape)
@@ -167,15 +176,19 @@ def _neurons(study: Study) -> Section:
         "By neuron",
         "A neuron's activation at END times what its output weights say of the two names, named "
         f"layer.neuron; the {len(labels)} strongest of {mean.size}.",
-        [Figure(effect_ranking(estimate, n=NEURONS), "With 95 % intervals.")],
+        [Figure(interp.plots.effect_ranking(estimate, n=NEURONS), "With 95 % intervals.")],
     )
 
 
 def _without(study: Study, gone: Sequence[Head]) -> Section:
     """Every head again, in a model that has lost some."""
     name = f"without {names(gone)}"
-    left = direct_logit_attribution(
-        study.model, study.task, by="head", ablation=Ablation(heads=gone), progress=bar(name)
+    left = interp.lens.direct_logit_attribution(
+        study.model,
+        study.task,
+        by="head",
+        ablation=interp.patching.Ablation(gone),
+        progress=bar(name),
     )
     estimate = study.keep(f"heads {name}", left)
     return Section(
@@ -184,7 +197,9 @@ def _without(study: Study, gone: Sequence[Head]) -> Section:
         "head that writes more than before stands in for them.",
         [
             Figure(
-                effect_ranking({"whole model": study.estimates["heads"], name: estimate}),
+                interp.plots.effect_ranking(
+                    {"whole model": study.estimates["heads"], name: estimate}
+                ),
                 "Each head before and after.",
             )
         ],
@@ -199,16 +214,21 @@ def main(
     without: Annotated[
         str | None, typer.Option(help="Heads such as 9.9,9.6 to ablate for the last section.")
     ] = None,
-    prompts: Prompts = None,
+    prompts: PromptsFile = None,
     device: Device = None,
 ) -> None:
     """What every component, head, token and neuron writes toward the answer."""
-    with plain_errors():
-        report = run(
-            model, n=n, seed=seed, out=out, without=words(without), prompts=prompts, device=device
-        )
+    report = run(
+        model,
+        n=n,
+        seed=seed,
+        out=out,
+        without=words(without, "head"),
+        prompts=prompts,
+        device=device,
+    )
     show(report, out)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

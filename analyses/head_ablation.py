@@ -10,22 +10,36 @@ Source: Wang et al. 2022 (arXiv 2211.00593), sections 2.2 and 3.4; McGrath et al
 2307.15771), for the repair of what was knocked out.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
-import xarray as xr
 
 import interp
-from analyses.choices import Head, among, heads, names, strongest, words
-from analyses.shell import Device, Model, N, Out, Prompts, Seed, bar, plain_errors, show
-from analyses.study import Study, begin, behavior, effects_table
-from interp.patching import METRICS, Ablation, ablate, ablate_sets, effect, pairs, path_patch
-from interp.patching.ablation import Value
-from interp.plots import effect_heatmap, effect_ranking
+from analyses.common.choices import VALUES, among, heads_of, names, words
+from analyses.common.shell import (
+    Corruption,
+    Device,
+    Metric,
+    Model,
+    N,
+    Out,
+    PromptsFile,
+    Seed,
+    bar,
+    show,
+    start,
+)
+from analyses.common.study import Study, begin
+from analyses.common.tables import behavior, effects_table
+from interp.parts import Head
 from interp.report import Figure, Report, Section
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 def run(
@@ -47,15 +61,16 @@ def run(
     Args:
         model: a name or directory for `interp.load`, or a loaded model.
         n: number of prompts, at least 2.
-        seed: of the prompts.
+        seed: seed of the prompts.
         out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing.
         value: what a head says instead: "zero", "mean", "group mean" or "resample"; the reference
             are the corrupted prompts.
         knocked_out: heads as "9.9" that backups are looked for without; None for the three with
             the largest direct effects on the logits, as the paper does.
-        top: of how many of the strongest heads to ablate every pair, at least 2.
-        metric: a name of `METRICS`.
-        corruption: of `interp.tasks.ioi`.
+        top: number of the strongest heads of which every pair is ablated, at least 2.
+        metric: a name of `interp.patching.METRICS`.
+        corruption: how the partner of a prompt differs from it: "flip", "abc" or "random", see
+            `interp.tasks.ioi`.
         prompts: a JSON file of templates, names and nouns; None for interp's own.
         device: where to run; None for where the model is.
 
@@ -63,24 +78,27 @@ def run(
         The report.
 
     Raises:
-        ValueError: for a value, head or option that there is not.
-        OSError: when `out` cannot be written to; asked before any work.
+        ValueError: the value, a head or another option is unknown, or as `begin`.
+        OSError: `out` cannot be written to.
     """
-    among("value", [value], get_args(Value))
+    among("value", [value], VALUES)
     if top < 2:
         raise ValueError(f"top must be at least 2 heads, which make one pair; got {top}")
+    chosen = heads_of(knocked_out)
     study = begin(
         model, n, seed, metric, out, corruption=corruption, prompts=prompts, device=device,
         value=value,
     )  # fmt: skip
-    chosen = None if knocked_out is None else heads(knocked_out, study.model)
+    interp.parts.require_in_model(study.model, chosen or ())
     options: dict[str, Any] = {"value": value, "metrics": metric}
-    single = ablate(study.model, study.task, progress=bar("heads"), **options)
+    single = interp.patching.ablate(study.model, study.task, progress=bar("heads"), **options)
     effects = study.keep("heads", single)
-    movers = strongest(effects, top)
-    writers = path_patch(study.model, study.task, metrics=metric, progress=bar("direct"))
+    movers = interp.patching.strongest_heads(effects, top)
+    writers = interp.patching.path_patch(
+        study.model, study.task, metrics=metric, progress=bar("direct")
+    )
     writing = study.keep("direct effects", writers)
-    gone = chosen or strongest(writing, 3)
+    gone = chosen or interp.patching.strongest_heads(writing, 3)
     sections = [
         _alone(study, single, effects, value),
         _pairs(study, single, movers, options),
@@ -102,8 +120,11 @@ def _alone(study: Study, single: xr.Dataset, effects: xr.Dataset, value: str) ->
         "the head. Blue: it rises.",
         [
             behavior(study),
-            Figure(effect_heatmap(effects), "Point at a cell for its 95 % interval."),
-            Figure(effect_ranking(effects), "The strongest, with 95 % bootstrap intervals."),
+            Figure(interp.plots.effect_heatmap(effects), "Point at a cell for its 95 % interval."),
+            Figure(
+                interp.plots.effect_ranking(effects),
+                "The strongest, with 95 % bootstrap intervals.",
+            ),
         ],
     )
 
@@ -112,10 +133,16 @@ def _pairs(
     study: Study, single: xr.Dataset, movers: list[Head], options: dict[str, Any]
 ) -> Section:
     """Two heads at once, less what each does alone."""
-    sets = pairs(movers)
-    both = ablate_sets(study.model, study.task, sets, progress=bar("pairs"), **options)
+    import numpy as np
+    import xarray as xr
+
+    sets = interp.patching.pairs(movers)
+    both = interp.patching.ablate(study.model, study.task, sets, progress=bar("pairs"), **options)
     effects = study.keep("pairs", both)
-    alone, together = effect(single, study.metric), effect(both, study.metric)
+    alone, together = (
+        interp.patching.effect(single, study.metric),
+        interp.patching.effect(both, study.metric),
+    )
     beyond = xr.concat(
         [
             together.sel(set=name)
@@ -142,8 +169,11 @@ def _pairs(
         "the two losses, as when one stands in for the other. Blue: it costs less, as when they "
         "work one after the other.",
         [
-            Figure(effect_heatmap(square, annotate=len(sets) * 2), f"{title}."),
-            Figure(effect_ranking({"together": effects, "beyond the sum": estimate}), "Each pair."),
+            Figure(interp.plots.effect_heatmap(square, annotate=len(sets) * 2), f"{title}."),
+            Figure(
+                interp.plots.effect_ranking({"together": effects, "beyond the sum": estimate}),
+                "Each pair.",
+            ),
         ],
     )
 
@@ -153,17 +183,21 @@ def _backups(
 ) -> Section:
     """Each head again, in a model without some: by ablation, and by the direct path."""
     model, task, without = study.model, study.task, f"without {names(gone)}"
-    ablation = Ablation(heads=gone, value=options["value"])
-    again = ablate(model, task, ablation=ablation, progress=bar("backups"), **options)
-    direct = path_patch(
+    ablation = interp.patching.Ablation(gone, value=options["value"])
+    again = interp.patching.ablate(
+        model, task, ablation=ablation, progress=bar("backups"), **options
+    )
+    direct = interp.patching.path_patch(
         model, task, ablation=ablation, metrics=study.metric, progress=bar("direct"),
     )  # fmt: skip
     after, before = study.keep(f"heads {without}", again), study.estimates["heads"]
     direct_after = study.keep(f"direct effects {without}", direct)
     direct_before = study.estimates["direct effects"]
-    change = effect(again, study.metric) - effect(single, study.metric)
+    change = interp.patching.effect(again, study.metric) - interp.patching.effect(
+        single, study.metric
+    )
     for layer, head in gone:  # nothing is left of them that could change
-        change.loc[{"layer": layer, "head": head}] = np.nan
+        change.loc[{"layer": layer, "head": head}] = float("nan")
     about = {"title": f"Effects {without}, less those in the whole model"}
     change = change.rename("change").assign_attrs(again[study.metric].attrs | about)
     gained = study.keep("change of heads", change)
@@ -173,14 +207,17 @@ def _backups(
         "Red: losing the head costs more than in the whole model; it stands in for those that are "
         "gone. Blue: it costs less; it worked with them, or through them.",
         [
-            Figure(effect_heatmap(gained), "Gray: ablated already. Point for the interval."),
+            Figure(
+                interp.plots.effect_heatmap(gained),
+                "Gray: ablated already. Point for the interval.",
+            ),
             effects_table(gained),
             Figure(
-                effect_ranking({"whole model": before, without: after}),
+                interp.plots.effect_ranking({"whole model": before, without: after}),
                 "Ablation of each head, in the whole model and in what is left of it.",
             ),
             Figure(
-                effect_ranking({"whole model": direct_before, without: direct_after}),
+                interp.plots.effect_ranking({"whole model": direct_before, without: direct_after}),
                 "The same by the direct path alone: the head's path to the logits carries what it "
                 "says in the corrupted run. A backup name mover lies further left than before.",
             ),
@@ -193,24 +230,32 @@ def main(
     n: N = 100,
     seed: Seed = 0,
     out: Out = Path("out/head_ablation"),
-    value: Annotated[str, typer.Option(help=f"One of {', '.join(get_args(Value))}.")] = "mean",
+    value: Annotated[str, typer.Option(help=f"One of {', '.join(VALUES)}.")] = "mean",
     knocked_out: Annotated[
         str | None, typer.Option(help="Heads such as 9.9,9.6; by default three that write.")
     ] = None,
     top: Annotated[int, typer.Option(help="Heads to ablate every pair of.", min=2)] = 5,
-    metric: Annotated[str, typer.Option(help=f"One of {', '.join(METRICS)}.")] = "logit_diff",
-    corruption: Annotated[str, typer.Option(help="abc, flip or random.")] = "abc",
-    prompts: Prompts = None,
+    metric: Metric = "logit_diff",
+    corruption: Corruption = "abc",
+    prompts: PromptsFile = None,
     device: Device = None,
 ) -> None:
     """Head ablation: every head, pairs of the strongest, and the backups of the strongest."""
-    with plain_errors():
-        report = run(
-            model, n=n, seed=seed, out=out, value=value, knocked_out=words(knocked_out), top=top,
-            metric=metric, corruption=corruption, prompts=prompts, device=device,
-        )  # fmt: skip
+    report = run(
+        model,
+        n=n,
+        seed=seed,
+        out=out,
+        value=value,
+        knocked_out=words(knocked_out, "head"),
+        top=top,
+        metric=metric,
+        corruption=corruption,
+        prompts=prompts,
+        device=device,
+    )
     show(report, out)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

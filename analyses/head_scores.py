@@ -10,20 +10,39 @@ Source: Wang et al. 2022 (arXiv 2211.00593), section 3; Elhage et al. 2021, "A M
 Framework for Transformer Circuits".
 """
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import xarray as xr
 
 import interp
-from analyses.shell import Device, Model, N, Out, Prompts, Seed, bar, plain_errors, prepare, show
-from interp.heads import head_table, ranked
-from interp.plots import head_heatmap
+from analyses.common.choices import (
+    among,
+    require_device,
+    require_json,
+    require_model,
+    require_prompts,
+)
+from analyses.common.opening import open_model
+from analyses.common.shell import (
+    Device,
+    Model,
+    N,
+    Out,
+    PromptsFile,
+    Seed,
+    bar,
+    prepare,
+    show,
+    start,
+)
 from interp.report import Download, Figure, Report, Section, Table
-from interp.results import versions
-from interp.tasks import ioi
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 LOOKING = {
     "previous_token": "Looks at the token before.",
@@ -39,6 +58,7 @@ COPYING = {
     "correlation": "Attention from END to a name, against what the head writes for it, over all.",
     "eigenvalue": "1: the OV circuit copies in every direction. -1: it suppresses in every one.",
 }
+SCORES = (*LOOKING, *COPYING)
 DOWNLOADS = (
     Download("heads.csv", "Every score of every head, with 95 % intervals."),
     Download("results.json", "The same as nested lists, layer by layer."),
@@ -60,7 +80,7 @@ def run(
     Args:
         model: a name or directory for `interp.load`, or a loaded model.
         n: number of prompts of IOI, at least 2.
-        seed: of the prompts and of the random tokens.
+        seed: seed of the prompts and of the random tokens.
         out: folder for report.html, heads.csv and results.json; None writes nothing.
         prompts: a JSON file of templates, names and nouns; None for interp's own.
         by: the score that the table of heads is sorted by.
@@ -70,21 +90,22 @@ def run(
         The report.
 
     Raises:
-        ValueError: for fewer than 2 prompts, prompts that the model does not fit, or no such score.
-        OSError: when `out` cannot be written to; asked before any work.
+        ValueError: there are fewer than 2 prompts, the score is unknown, or the model does not fit
+            the prompts.
+        OSError: `out` cannot be written to.
     """
-    if n < 2:
-        raise ValueError(f"n must be at least 2 for an interval, got {n}")
-    if by not in {**LOOKING, **COPYING}:
-        raise ValueError(f"by must be one of {', '.join({**LOOKING, **COPYING})}; got {by!r}")
-    folder = None if out is None else prepare(out)
-    loaded = model if isinstance(model, interp.HookedGPT2) else interp.load(model)
-    if device is not None:
-        loaded.to(device)
-    task = ioi(loaded.tokenizer, n, seed=seed, prompts=prompts)
-    table = head_table(loaded, task, seed=seed, progress=bar("heads"))
+    among("score", [by], SCORES)
+    require_prompts(n)
+    require_json(prompts, "prompts file")
+    require_model(model)
+    require_device(device)
+    folder = prepare(out)
+    loaded = open_model(model, device)
+    task = interp.tasks.ioi(loaded.tokenizer, n, seed=seed, prompts=prompts)
+    task.require_fits(loaded)
+    table = interp.heads.head_table(loaded, task, seed=seed, progress=bar("heads"))
 
-    best = {name: ranked(table, name, n=1).iloc[0] for name in (*LOOKING, *COPYING)}
+    best = {name: interp.heads.ranked(table, name, n=1).iloc[0] for name in SCORES}
     lead = (
         f"In {loaded.name} the head that looks most at the previous token is "
         f"{best['previous_token']['head']} ({best['previous_token']['previous_token']:.2f}), at "
@@ -93,7 +114,7 @@ def run(
         f"{best['induction']['head']} ({best['induction']['induction']:.2f}); of the names in IOI "
         f"{best['copy']['head']} copies most ({best['copy']['copy']:.0%})."
     )
-    origin = {"model": loaded.name, "prompts": n, "seed": seed, **versions()}
+    origin = {"model": loaded.name, "prompts": n, "seed": seed, **interp.results.versions()}
     sections = [
         Section(
             "Where heads look",
@@ -110,7 +131,12 @@ def run(
         Section(
             "All heads",
             f"One row a head, by {by}. Attention to a role is from END, on the prompts of IOI.",
-            [Table(ranked(table, by), "Means; point at a cell above for the intervals.")],
+            [
+                Table(
+                    interp.heads.ranked(table, by),
+                    "Means; point at a cell above for the intervals.",
+                )
+            ],
         ),
     ]
     downloads = DOWNLOADS if folder is not None else ()
@@ -125,12 +151,14 @@ def run(
 
 
 def _heatmap(table: xr.Dataset, name: str, about: str) -> Figure:
+    import xarray as xr
+
     interval = None
     if f"{name}_low" in table:
         interval = xr.concat(
             [table[f"{name}_low"], table[f"{name}_high"]], "bound", coords="minimal"
         ).assign_coords(bound=["low", "high"])
-    return Figure(head_heatmap(table[name], interval=interval), about)
+    return Figure(interp.plots.head_heatmap(table[name], interval=interval), about)
 
 
 def _lists(values: xr.DataArray) -> list[list[float | None]]:
@@ -144,15 +172,16 @@ def main(
     n: N = 100,
     seed: Seed = 0,
     out: Out = Path("out/head_scores"),
-    prompts: Prompts = None,
-    by: Annotated[str, typer.Option(help="Score that the table is sorted by.")] = "induction",
+    prompts: PromptsFile = None,
+    by: Annotated[
+        str, typer.Option(help=f"Score that the table is sorted by: one of {', '.join(SCORES)}.")
+    ] = "induction",
     device: Device = None,
 ) -> None:
     """Where every head looks and what it copies: heat maps and a table."""
-    with plain_errors():
-        report = run(model, n=n, seed=seed, out=out, prompts=prompts, by=by, device=device)
+    report = run(model, n=n, seed=seed, out=out, prompts=prompts, by=by, device=device)
     show(report, out)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

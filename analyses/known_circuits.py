@@ -11,33 +11,26 @@ Source: the derivation is that of Wang et al. 2022 (arXiv 2211.00593), section 3
 prompts in the place of the eye; see `interp.circuits.derivation`.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import pandas as pd
 import typer
 
-from analyses.choices import among, words
-from analyses.shell import N, Out, Seed, bar, plain_errors, prepare, show
-from interp.circuits import (
-    KNOWN,
-    NOISE,
-    Derivation,
-    KnownCircuit,
-    compare,
-    derive,
-    faithfulness,
-    known_circuit,
-)
-from interp.patching import Ablation, measure
-from interp.plots import circuit_svg, example_of, recovery_lines
+import interp
+from analyses.common.choices import among, require_prompts, words
+from analyses.common.shell import N, Out, Seed, bar, prepare, show, start
 from interp.report import Download, Drawing, Figure, Report, Section, Table
-from interp.results import versions
-from interp.statistics import bootstrap_mean, bootstrap_ratio
 
-LEVELS = (0.0, NOISE / 2, NOISE, 2 * NOISE, 3 * NOISE)
+if TYPE_CHECKING:
+    import pandas as pd
+
+NAMES = ("induction", "duplicate", "ioi")
+LEVELS = (0.0, 0.05, 0.1, 0.2, 0.3)
+"""Levels of noise: none, half of `interp.circuits.NOISE`, all of it, twice and three times."""
 DOWNLOADS = (
     Download("results.json", "Heads and links, true and derived, with the evidence."),
     Download("noise.csv", "Precision and recall at every level of noise."),
@@ -49,7 +42,7 @@ def run(
     n: int = 60,
     seed: int = 0,
     out: str | Path | None = None,
-    names: Sequence[str] = KNOWN,
+    names: Sequence[str] = NAMES,
     smallest: float = 0.02,
     fdr: float = 0.05,
     levels: Sequence[float] = LEVELS,
@@ -58,35 +51,41 @@ def run(
 
     Args:
         n: number of prompts, at least 2.
-        seed: of prompts, weights and noise.
+        seed: seed of prompts, weights and noise.
         out: folder for report.html, results.json and noise.csv; None writes nothing.
-        names: which models, among `KNOWN`.
-        smallest: of `derive`, a fraction of the mean logit difference.
-        fdr: of `derive`, a fraction.
-        levels: noise on the weights, see `known_circuit`.
+        names: models, among `NAMES`.
+        smallest: smallest effect of a head of the circuit, as a fraction of the mean logit
+            difference.
+        fdr: bound on the fraction of false discoveries.
+        levels: levels of noise on the weights, see `interp.circuits.known_circuit`.
 
     Returns:
         The report.
 
     Raises:
-        ValueError: for an unknown model, no level of noise, or options out of range.
-        OSError: when `out` cannot be written to; asked before any work.
+        ValueError: a model is unknown, there is no model, no level of noise or fewer than 2
+            prompts, or an option is out of range.
+        OSError: `out` cannot be written to.
     """
-    among("model", names, KNOWN)
+    among("model", names, NAMES)
     if not names or not levels:
         raise ValueError("at least one model and one level of noise are needed")
-    if n < 2:
-        raise ValueError(f"n must be at least 2 for an interval, got {n}")
-    folder = None if out is None else prepare(out)
+    if not all(0 <= level < float("inf") for level in levels):
+        raise ValueError(f"levels of noise are numbers from 0 on; got {list(levels)}")
+    for what, fraction in (("smallest", smallest), ("fdr", fdr)):
+        if not 0 < fraction < 1:
+            raise ValueError(f"{what} must be a fraction between 0 and 1, got {fraction}")
+    require_prompts(n)
+    folder = prepare(out)
 
-    def again(known: KnownCircuit, what: str) -> Derivation:
-        return derive(
-            known.model, known.task, smallest=smallest, fdr=fdr, seed=seed, progress=bar(what)
+    def again(known: interp.circuits.KnownCircuit, what: str) -> interp.circuits.Derivation:
+        return interp.circuits.derive(
+            known.model, known.task, smallest=smallest, fdr=fdr, progress=bar(what)
         )
 
     sections, results, sweep = [], {}, []
     for name in names:
-        known = known_circuit(name, n=n, seed=seed)
+        known = interp.circuits.known_circuit(name, n=n, seed=seed)
         derived = again(known, name)
         sections.append(_section(name, known, derived))
         results[name] = {
@@ -94,10 +93,12 @@ def run(
             for side, circuit in (("true", known.circuit), ("derived", derived.circuit))
         }
         for level in levels:
-            noisy = known_circuit(name, n=n, seed=seed, noise=level)
+            noisy = interp.circuits.known_circuit(name, n=n, seed=seed, noise=level)
             found = again(noisy, f"{name}, noise {level:g}")
-            accuracy = float(measure(noisy.model, noisy.task, "accuracy")["accuracy"].mean())
-            table = compare(found.circuit, noisy.circuit)
+            accuracy = float(
+                interp.patching.measure(noisy.model, noisy.task, "accuracy")["accuracy"].mean()
+            )
+            table = interp.circuits.compare(found.circuit, noisy.circuit)
             sweep.append(table.assign(model=name, noise=level, accuracy=accuracy))
     noise = pd.concat(sweep, ignore_index=True)
     exact = [name for name, found in results.items() if _same(found)]
@@ -113,7 +114,9 @@ def run(
             "about as long as the vector. Precision falls if heads or links are found that were "
             "not built, recall if built ones are missed.",
             [
-                Figure(recovery_lines(noise), "Links between heads, one line a model."),
+                Figure(
+                    interp.plots.recovery_lines(noise), "Links between heads, one line a model."
+                ),
                 Table(
                     noise[noise["part"].isin(["positions", "links"])][
                         ["model", "noise", "accuracy", "part", "reference", "found", "shared"]
@@ -124,7 +127,13 @@ def run(
             ],
         )
     )
-    origin = {"prompts": n, "seed": seed, "smallest": smallest, "fdr": fdr, **versions()}
+    origin = {
+        "prompts": n,
+        "seed": seed,
+        "smallest": smallest,
+        "fdr": fdr,
+        **interp.results.versions(),
+    }
     downloads = DOWNLOADS if folder is not None else ()
     report = Report("Circuits that are known", lead, sections, downloads, origin)
     if folder is not None:
@@ -135,30 +144,35 @@ def run(
     return report
 
 
-def _section(name: str, known: KnownCircuit, derived: Derivation) -> Section:
+def _section(
+    name: str, known: interp.circuits.KnownCircuit, derived: interp.circuits.Derivation
+) -> Section:
     """One model: what it does, the two circuits, the evidence."""
-    heads = [(h.layer, h.head) for h in known.circuit.heads]
-    alone = faithfulness(known.model, known.task, known.circuit)
-    ratio = bootstrap_ratio(alone["circuit"], alone["full"])
-    gone = measure(
-        known.model, known.task, ablation=Ablation(heads=heads, value="group mean")
+    heads = list(dict.fromkeys(head.part for head in known.circuit.heads))
+    alone = interp.circuits.faithfulness(known.model, known.task, known.circuit)
+    full, circuit = (alone.logit_diff.sel(run=run) for run in ("full", "circuit"))
+    ratio = interp.statistics.bootstrap_ratio(circuit, full)
+    gone = interp.patching.measure(
+        known.model, known.task, ablation=interp.patching.Ablation(heads, value="group mean")
     ).logit_diff
-    example, task = example_of(known.model, known.task), known.task
+    example, task = interp.plots.example_of(known.model, known.task), known.task
     text = (
         f"\N{LEFT DOUBLE QUOTATION MARK}{task.clean[0]}\N{RIGHT DOUBLE QUOTATION MARK} "
         f"\N{RIGHTWARDS ARROW} {known.model.to_string(int(task.answer[0]))}. The true circuit "
         f"alone keeps {ratio:.3f} of the logit difference; without it the logit difference is "
-        f"{bootstrap_mean(gone):.2f}, where 0 is chance. {derived.tested} paths were "
-        f"tested against a smallest effect of {derived.smallest:.2f} logits."
+        f"{interp.statistics.bootstrap_mean(gone):.2f}, where 0 is chance. {derived.tested} paths "
+        f"were tested against a smallest effect of {derived.smallest:.2f} logits."
     )
     return Section(
         name.upper() if name == "ioi" else name.capitalize(),
         text.replace("-0.00", "0.00").replace(" -", " \N{MINUS SIGN}"),
         [
-            Drawing(circuit_svg(known.circuit, example=example), "As it was built."),
-            Drawing(circuit_svg(derived.circuit, example=example), "As it was derived."),
+            Drawing(interp.plots.circuit_svg(known.circuit, example=example), "As it was built."),
+            Drawing(
+                interp.plots.circuit_svg(derived.circuit, example=example), "As it was derived."
+            ),
             Table(
-                compare(derived.circuit, known.circuit),
+                interp.circuits.compare(derived.circuit, known.circuit),
                 "Derived against built: heads by class, heads of any class, heads at their "
                 "positions, connections between classes, links between heads.",
                 {"precision": ".0%", "recall": ".0%"},
@@ -196,11 +210,19 @@ def _robust(noise: pd.DataFrame) -> str:
     return f"With noise on the weights it still does at a level of {right[-1]:g}."
 
 
+def _level(word: str) -> float:
+    """A level of noise as it is written."""
+    try:
+        return float(word)
+    except ValueError:
+        raise ValueError(f"a level of noise is a number, such as 0.1; got {word!r}") from None
+
+
 def main(
     n: N = 60,
     seed: Seed = 0,
     out: Out = Path("out/known_circuits"),
-    names: Annotated[str, typer.Option(help="Models, with commas.")] = ",".join(KNOWN),
+    names: Annotated[str, typer.Option(help="Models, with commas.")] = ",".join(NAMES),
     smallest: Annotated[
         float, typer.Option(help="Smallest effect, as a fraction of the logit difference.")
     ] = 0.02,
@@ -210,14 +232,11 @@ def main(
     ),
 ) -> None:
     """Derive the circuits of models whose circuit is known, with and without noise."""
-    with plain_errors():
-        levels = [float(level) for level in words(noise) or []]
-        chosen = words(names) or []
-        report = run(
-            n=n, seed=seed, out=out, names=chosen, smallest=smallest, fdr=fdr, levels=levels
-        )
+    levels = [_level(word) for word in words(noise, "level of noise") or ()]
+    chosen = words(names, "model") or ()
+    report = run(n=n, seed=seed, out=out, names=chosen, smallest=smallest, fdr=fdr, levels=levels)
     show(report, out)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

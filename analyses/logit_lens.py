@@ -10,25 +10,43 @@ Source: nostalgebraist 2020, "interpreting GPT: the logit lens"; Belrose et al. 
 2303.08112) for the tuned lens, which `--tuned` takes.
 """
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import pandas as pd
 import typer
-import xarray as xr
 
 import interp
-from analyses.choices import among
+from analyses.common.choices import (
+    among,
+    require_device,
+    require_json,
+    require_lens,
+    require_model,
+    require_prompts,
+)
+from analyses.common.opening import open_model
+from analyses.common.shell import (
+    Device,
+    Model,
+    Out,
+    PromptsFile,
+    Seed,
+    bar,
+    prepare,
+    show,
+    start,
+)
 from analyses.logit_lens_report import HEADINGS, of_task, of_text, overtakes, settled
-from analyses.shell import Device, Model, Out, Prompts, Seed, bar, plain_errors, prepare, show
-from interp.lens import STREAMS, TunedLens, logit_lens
-from interp.patching import mean_over_prompts
 from interp.report import Download, Report
-from interp.results import versions
-from interp.tasks import ioi
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 TEXT = "Yesterday Mary and John met at the market, and John handed a book to"
+STREAM_SITES = ("resid_pre", "resid_mid", "resid_post")
 READ = ("resid_mid", "resid_post", "attn_out", "mlp_out")
 MEASURES = tuple(HEADINGS)
 DOWNLOADS = (
@@ -58,9 +76,9 @@ def run(
         text: what the model reads.
         site: "resid_pre", "resid_mid" or "resid_post": where the text is read in each layer.
         tuned: a tuned lens for `TunedLens.load`, to read the text with as well.
-        k: first choices to keep at each token.
+        k: number of first choices to keep at each token.
         n: number of prompts of IOI, at least 2; 0 leaves them out.
-        seed: of the prompts.
+        seed: seed of the prompts.
         out: folder for report.html and the files beside it; None writes nothing.
         prompts: a JSON file of templates, names and nouns; None for interp's own.
         device: where to run; None for where the model is.
@@ -69,31 +87,37 @@ def run(
         The report.
 
     Raises:
-        ValueError: for a site that is no stream, a lens of another model, a text or prompts that
-            the model does not fit, or a single prompt.
-        OSError: when `out` cannot be written to; asked before any work.
+        ValueError: the site is no stream, the lens is of another model, the text is empty or longer
+            than the context, there is one prompt, or the model does not fit the prompts.
+        OSError: `out` cannot be written to.
     """
-    among("site", [site], STREAMS)
-    if n < 0 or n == 1:
-        raise ValueError(f"n must be at least 2 for an interval, or 0 for no prompts; got {n}")
-    folder = None if out is None else prepare(out)
-    loaded = model if isinstance(model, interp.HookedGPT2) else interp.load(model)
-    if device is not None:
-        loaded.to(device)
-    lens = None if tuned is None else TunedLens.load(tuned)
-    task = ioi(loaded.tokenizer, n, seed=seed, prompts=prompts) if n else None
-    readings = {"Logit lens": logit_lens(loaded, text, site=site, k=k)}
+    among("site", [site], STREAM_SITES)
+    require_prompts(n, none=True)
+    if k < 1:
+        raise ValueError(f"k must be at least 1 first choice, got {k}")
+    require_json(prompts, "prompts file")
+    require_model(model)
+    require_device(device)
+    require_lens(tuned)
+    folder = prepare(out)
+    loaded = open_model(model, device)
+    lens = None if tuned is None else interp.lens.TunedLens.load(tuned)
+    task = interp.tasks.ioi(loaded.tokenizer, n, seed=seed, prompts=prompts) if n else None
+    if task is not None:
+        task.require_fits(loaded)
+    readings = {"Logit lens": interp.lens.logit_lens(loaded, text, site=site, k=k)}
     if lens is not None:
-        readings["Tuned lens"] = logit_lens(loaded, text, site=site, k=k, tuned=lens)
+        readings["Tuned lens"] = interp.lens.logit_lens(loaded, text, site=site, k=k, tuned=lens)
     lead = settled(loaded, readings["Logit lens"])
     sections = [of_text(name, reading) for name, reading in readings.items()]
     numbers: dict[str, Any] = {}
     if task is not None:
         found = {
-            where: logit_lens(loaded, task, site=where, k=1, progress=bar(where)) for where in READ
+            where: interp.lens.logit_lens(loaded, task, site=where, k=1, progress=bar(where))
+            for where in READ
         }
         means = {
-            where: {name: mean_over_prompts(reading[name]) for name in MEASURES}
+            where: {name: interp.patching.mean_over_prompts(reading[name]) for name in MEASURES}
             for where, reading in found.items()
         }
         sections.append(of_task(task, means))
@@ -102,8 +126,12 @@ def run(
     origin = {"model": loaded.name, "text": text, "site": site, "prompts": n, "seed": seed}
     files = [file for file in DOWNLOADS if n or file.path == "text.csv"]
     title = f"What {loaded.name} would say at each layer"
-    report = Report(title, lead, sections, files if folder else (), origin | versions())
+    report = Report(
+        title, lead, sections, files if folder else (), origin | interp.results.versions()
+    )
     if folder is not None:
+        import pandas as pd
+
         tables = [
             reading.to_dataframe().reset_index().assign(lens=name)
             for name, reading in readings.items()
@@ -115,7 +143,7 @@ def run(
                 for where, reading in found.items()
             ]
             pd.concat(every).to_csv(folder / "ioi.csv", index=False)
-            document = json.dumps(origin | versions() | {"ioi": numbers}, indent=1)
+            document = json.dumps(origin | interp.results.versions() | {"ioi": numbers}, indent=1)
             (folder / "results.json").write_text(document + "\n", encoding="utf-8")
         report.save(folder / "report.html")
     return report
@@ -131,23 +159,22 @@ def _plain(means: dict[str, xr.Dataset]) -> dict[str, dict[str, list[float]]]:
 def main(
     model: Model = "mini",
     text: Annotated[str, typer.Option(help="What the model reads.")] = TEXT,
-    site: Annotated[str, typer.Option(help=f"One of {', '.join(STREAMS)}.")] = "resid_post",
+    site: Annotated[str, typer.Option(help=f"One of {', '.join(STREAM_SITES)}.")] = "resid_post",
     tuned: Annotated[Path | None, typer.Option(help="A tuned lens, as saved.")] = None,
     k: Annotated[int, typer.Option(help="First choices to keep.", min=1)] = 5,
     n: Annotated[int, typer.Option(help="Prompts of IOI; 0: none.", min=0)] = 50,
     seed: Seed = 0,
     out: Out = Path("out/logit_lens"),
-    prompts: Prompts = None,
+    prompts: PromptsFile = None,
     device: Device = None,
 ) -> None:
     """What the model would say at each layer: of a text, and of prompts with an answer."""
-    with plain_errors():
-        report = run(
-            model, text, site=site, tuned=tuned, k=k, n=n, seed=seed, out=out, prompts=prompts,
-            device=device,
-        )  # fmt: skip
+    report = run(
+        model, text, site=site, tuned=tuned, k=k, n=n, seed=seed, out=out, prompts=prompts,
+        device=device,
+    )  # fmt: skip
     show(report, out)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

@@ -1,14 +1,16 @@
 """The parts of the report on the logit lens: a text, prompts with an answer, and the lead."""
 
-from typing import Any
+from __future__ import annotations
 
-import numpy as np
-import xarray as xr
+from typing import TYPE_CHECKING, Any
 
 import interp
-from interp.plots import lens_heatmap, lens_lines
 from interp.report import Figure, Section, Table
-from interp.tasks import Task
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from interp.tasks import Task
 
 HEADINGS = {
     "logit_diff": "answer over foil (logits)",
@@ -21,6 +23,8 @@ HEADINGS = {
 
 def settled(model: interp.HookedGPT2, reading: xr.Dataset) -> str:
     """From which layer on the first choice stays what it is, in words."""
+    import numpy as np
+
     first = reading.top_id.isel(top=0).transpose("layer", "position").values
     changes = first[1:] != first[:-1]  # layer position
     starts = [layers.nonzero()[0].max(initial=-1) + 1 for layers in changes.T]
@@ -47,9 +51,9 @@ def of_text(name: str, reading: xr.Dataset) -> Section:
         "Under each column the token read; in its cells, from below upward, the word that would "
         "come next if the model stopped there. Point at a cell for the runners-up.",
         [
-            Figure(lens_heatmap(reading), "Dark: the first choice is nearly certain."),
+            Figure(interp.plots.lens_heatmap(reading), "Dark: the first choice is nearly certain."),
             Figure(
-                lens_heatmap(reading, color="kl_divergence"),
+                interp.plots.lens_heatmap(reading, color="kl_divergence"),
                 "Dark: far from the final prediction, KL(final || layer) in nats. White: as good "
                 "as the final prediction.",
             ),
@@ -61,9 +65,9 @@ def of_task(task: Task, means: dict[str, dict[str, xr.Dataset]]) -> Section:
     """The lens at the last token of prompts with an answer."""
 
     def lines(title: str, **shown: xr.Dataset) -> Any:
-        return lens_lines({name.replace("_", " "): of for name, of in shown.items()}).update_layout(
-            title_text=title
-        )
+        return interp.plots.lens_lines(
+            {name.replace("_", " "): of for name, of in shown.items()}
+        ).update_layout(title_text=title)
 
     post, mid = means["resid_post"], means["resid_mid"]
     rows = [

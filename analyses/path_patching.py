@@ -10,6 +10,8 @@ and values. All other heads write what they write in the base run.
 Source: Wang et al. 2022 (arXiv 2211.00593), section 3.1 and 3.2.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,14 +19,25 @@ from typing import Annotated, Any
 import typer
 
 import interp
-from analyses.choices import among, heads, names, strongest, words
-from analyses.shell import Device, Model, N, Out, Prompts, Seed, bar, plain_errors, show
-from analyses.study import Study, begin, behavior, effects_table
-from interp.patching import METRICS, Receivers, path_patch
-from interp.plots import effect_heatmap, effect_ranking
+from analyses.common.choices import DIRECTIONS, INPUTS, among, heads_of, names, words
+from analyses.common.shell import (
+    Corruption,
+    Device,
+    Metric,
+    Model,
+    N,
+    Out,
+    PromptsFile,
+    Seed,
+    bar,
+    show,
+    start,
+)
+from analyses.common.study import Study, begin
+from analyses.common.tables import behavior, effects_table
 from interp.report import Figure, Report, Section
 
-INPUTS = {"q": "queries", "k": "keys", "v": "values"}
+MLPS = ("recomputed", "frozen")
 
 
 def run(
@@ -49,7 +62,7 @@ def run(
     Args:
         model: a name or directory for `interp.load`, or a loaded model.
         n: number of prompts, at least 2.
-        seed: of the prompts.
+        seed: seed of the prompts.
         out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing.
         receivers: heads as "9.9"; None for the `top` heads with the largest effects on the logits.
         inputs: what they receive by, among `INPUTS`.
@@ -58,8 +71,9 @@ def run(
         top: how many receivers to take from the data.
         mlps: "recomputed" (the paper) or "frozen", on the way from sender to receiver.
         direction: "noising" (the paper) or "denoising".
-        metric: a name of `METRICS`.
-        corruption: of `interp.tasks.ioi`.
+        metric: a name of `interp.patching.METRICS`.
+        corruption: how the partner of a prompt differs from it: "flip", "abc" or "random", see
+            `interp.tasks.ioi`.
         prompts: a JSON file of templates, names and nouns; None for interp's own.
         device: where to run; None for where the model is.
 
@@ -67,28 +81,29 @@ def run(
         The report.
 
     Raises:
-        ValueError: for receivers, inputs, positions or options that there are not.
-        OSError: when `out` cannot be written to; asked before any work.
+        ValueError: a receiver, input, role or another option is unknown, or as `begin`.
+        OSError: `out` cannot be written to.
     """
     among("input", inputs, INPUTS)
-    among("direction", [direction], ("noising", "denoising"))
-    among("way to treat MLPs", [mlps], ("recomputed", "frozen"))
+    among("direction", [direction], DIRECTIONS)
+    among("way to treat MLPs", [mlps], MLPS)
+    chosen = heads_of(receivers)
     if top < 1:
         raise ValueError(f"top must be at least 1 receiver, got {top}")
     study = begin(
         model, n, seed, metric, out, corruption=corruption, prompts=prompts, device=device,
         mlps=mlps, direction=direction,
     )  # fmt: skip
-    chosen = None if receivers is None else heads(receivers, study.model)
+    interp.parts.require_in_model(study.model, chosen or ())
     among("role", positions or (), study.task.positions)
     options = {"mlps": mlps, "direction": direction, "metrics": metric}
     sections = [_to_logits(study, options)]
-    movers = strongest(study.estimates["heads to logits"], top)
+    movers = interp.patching.strongest_heads(study.estimates["heads to logits"], top)
     source = "chosen by the caller" if chosen else "those with the largest effects on the logits"
     chosen = chosen or movers
     for site in inputs:
         where = positions or (["END"] if site == "q" else None)
-        to = Receivers(site, heads=chosen, positions=where)
+        to = interp.patching.Receivers(site, heads=chosen, positions=where)
         sections.append(_to_heads(study, to, source, options))
     lead = (
         f"On {n} prompts of IOI in {study.model.name}, the heads that tell the logits most by the "
@@ -99,11 +114,11 @@ def run(
 
 def _to_logits(study: Study, options: dict[str, Any]) -> Section:
     """Direct effects of heads and MLPs."""
-    from_heads = path_patch(
+    from_heads = interp.patching.path_patch(
         study.model, study.task, "logits", progress=bar("heads to logits"), **options
     )
     direct = study.keep("heads to logits", from_heads)
-    mlps = path_patch(study.model, study.task, "logits", site="mlp_out", **options)
+    mlps = interp.patching.path_patch(study.model, study.task, "logits", site="mlp_out", **options)
     if options["direction"] == "noising":
         base, other, red = "clean", "corrupted", "the sender's clean output speaks for the answer"
     else:
@@ -115,25 +130,35 @@ def _to_logits(study: Study, options: dict[str, Any]) -> Section:
         f"changes in {study.metric}. Red: the metric falls, so {red}.",
         [
             behavior(study),
-            Figure(effect_heatmap(direct), "From each head. Point at a cell for its interval."),
-            Figure(effect_ranking(direct), "The strongest heads, with 95 % bootstrap intervals."),
-            Figure(effect_ranking(study.keep("MLPs to logits", mlps)), "From each MLP."),
+            Figure(
+                interp.plots.effect_heatmap(direct),
+                "From each head. Point at a cell for its interval.",
+            ),
+            Figure(
+                interp.plots.effect_ranking(direct),
+                "The strongest heads, with 95 % bootstrap intervals.",
+            ),
+            Figure(
+                interp.plots.effect_ranking(study.keep("MLPs to logits", mlps)), "From each MLP."
+            ),
         ],
     )
 
 
-def _to_heads(study: Study, to: Receivers, source: str, options: dict[str, Any]) -> Section:
+def _to_heads(
+    study: Study, to: interp.patching.Receivers, source: str, options: dict[str, Any]
+) -> Section:
     """Effects of every head by way of one input of the receivers."""
     what, where = INPUTS[to.site], ", ".join(map(str, to.positions or ["all positions"]))
     name = f"heads to {to.site} of {names(to.heads)}"
-    result = path_patch(study.model, study.task, to, progress=bar(name), **options)
+    result = interp.patching.path_patch(study.model, study.task, to, progress=bar(name), **options)
     effects = study.keep(name, result)
     return Section(
         f"To the {what} of {names(to.heads)}",
         f"The receivers are {source}; they receive at {where}. Heads of the receivers' last layer "
         f"and later have no way to them. MLPs on the way are {options['mlps']}.",
         [
-            Figure(effect_heatmap(effects), f"From each head, by way of the {what}."),
+            Figure(interp.plots.effect_heatmap(effects), f"From each head, by way of the {what}."),
             effects_table(effects),
         ],
     )
@@ -153,21 +178,31 @@ def main(
     ] = None,
     top: Annotated[int, typer.Option(help="Receivers to take from the data.", min=1)] = 3,
     mlps: Annotated[str, typer.Option(help="recomputed or frozen.")] = "recomputed",
-    direction: Annotated[str, typer.Option(help="noising or denoising.")] = "noising",
-    metric: Annotated[str, typer.Option(help=f"One of {', '.join(METRICS)}.")] = "logit_diff",
-    corruption: Annotated[str, typer.Option(help="abc, flip or random.")] = "abc",
-    prompts: Prompts = None,
+    direction: Annotated[str, typer.Option(help=f"One of {', '.join(DIRECTIONS)}.")] = "noising",
+    metric: Metric = "logit_diff",
+    corruption: Corruption = "abc",
+    prompts: PromptsFile = None,
     device: Device = None,
 ) -> None:
     """Path patching: from heads to the logits, and to the strongest heads' q, k and v."""
-    with plain_errors():
-        report = run(
-            model, n=n, seed=seed, out=out, receivers=words(receivers), inputs=words(input) or (),
-            positions=words(positions), top=top, mlps=mlps, direction=direction, metric=metric,
-            corruption=corruption, prompts=prompts, device=device,
-        )  # fmt: skip
+    report = run(
+        model,
+        n=n,
+        seed=seed,
+        out=out,
+        receivers=words(receivers, "head"),
+        inputs=words(input, "input") or (),
+        positions=words(positions, "role"),
+        top=top,
+        mlps=mlps,
+        direction=direction,
+        metric=metric,
+        corruption=corruption,
+        prompts=prompts,
+        device=device,
+    )
     show(report, out)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

@@ -13,38 +13,22 @@ Source: Hanna et al. 2023 (arXiv 2305.00586); Olsson et al. 2022 (arXiv 2209.118
 `interp ioi`.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
+from __future__ import annotations
+
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import xarray as xr
 
 import interp
-from analyses import task_report
-from analyses.choices import among, names, strongest
-from analyses.shell import Device, Model, N, Out, Seed, bar, plain_errors, prepare, show
-from analyses.study import Study
-from interp import tasks
-from interp.circuits import Circuit, Derivation, derive, only, prune_heads, published
-from interp.heads import attention_between, attention_patterns
-from interp.patching import ablate, measure, path_patch
+from analyses.common.choices import among, names, require_device, require_model, require_prompts
+from analyses.common.opening import open_model
+from analyses.common.shell import Device, Model, N, Out, Seed, bar, prepare, show, start
+from analyses.common.study import Study
 from interp.report import Report
-from interp.statistics import bootstrap_ratio
 
-TASKS: dict[str, tuple[Callable[..., tasks.Task], str]] = {
-    "greater-than": (tasks.greater_than, "probability_diff"),
-    "induction": (tasks.induction, "logit_diff"),
-    "pronoun": (tasks.pronoun, "logit_diff"),
-    "agreement": (tasks.agreement, "probability_diff"),
-    "acronym": (tasks.acronym, "logit_diff"),
-}
-"""Name -> what makes its prompts, and the metric that it is read with."""
-
-KEEPS = 0.5
-"""The part of the metric, at least, that a circuit keeps if all other positions are ablated too."""
+TASKS = ("greater-than", "induction", "pronoun", "agreement", "acronym")
 
 
 def run(
@@ -63,7 +47,7 @@ def run(
         name: a task of `TASKS`.
         model: a name or directory for `interp.load`, or a loaded model.
         n: number of prompts, at least 2.
-        seed: of the prompts.
+        seed: seed of the prompts.
         out: folder for the report, results.json, results.csv, prompts.csv, the circuit and its
             diagrams; None writes nothing.
         threshold: smallest effect of a head of the circuit, as a fraction of the mean metric.
@@ -73,42 +57,54 @@ def run(
         The report.
 
     Raises:
-        ValueError: for an unknown task, fewer than 2 prompts, a threshold that is not positive, or
-            a model whose tokenizer the task does not fit.
-        OSError: when `out` cannot be written to; asked before any work.
+        ValueError: the task is unknown, there are fewer than 2 prompts, the threshold is no
+            fraction between 0 and 1, or the model does not fit the task.
+        OSError: `out` cannot be written to.
     """
     among("task", [name], TASKS)
-    if n < 2:
-        raise ValueError(f"n must be at least 2 for an interval, got {n}")
-    if not threshold > 0:
-        raise ValueError(f"threshold must be a positive fraction, got {threshold}")
-    folder = None if out is None else prepare(out)
-    loaded = model if isinstance(model, interp.HookedGPT2) else interp.load(model)
-    if device is not None:
-        loaded.to(device)
-    make, metric = TASKS[name]
-    draw = partial(make, loaded.tokenizer, seed=seed)
-    study = Study(loaded, draw(n), seed, metric, folder, {"task": name}, draw)
+    require_prompts(n)
+    if not 0 < threshold < 1:
+        raise ValueError(f"threshold must be a positive fraction below 1, got {threshold}")
+    require_model(model)
+    require_device(device)
+    folder = prepare(out)
+    from analyses import task_report
+
+    loaded = open_model(model, device)
+    draw = partial(getattr(interp.tasks, name.replace("-", "_")), loaded.tokenizer, seed=seed)
+    task = draw(n)
+    task.require_fits(loaded)
+    metric = task.metric
+    study = Study(loaded, task, seed, metric, folder, {"task": name}, draw)
 
     readings = [metric, *(m for m in task_report.READINGS if m != metric)]
     readings += ["cutoff_sharpness"] if name == "greater-than" else []
-    sides = {str(side): measure(loaded, study.task, readings, side=side) for side in tasks.SIDES}
-    direct = path_patch(loaded, study.task, metrics=metric, progress=bar("direct effects"))
+    sides = {
+        str(side): interp.patching.measure(loaded, study.task, readings, side=side)
+        for side in interp.tasks.SIDES
+    }
+    direct = interp.patching.path_patch(
+        loaded, study.task, metrics=metric, progress=bar("direct effects")
+    )
     study.keep("direct effects", direct)
     options: dict[str, Any] = {"value": "group mean", "metrics": metric}
-    study.keep("ablation", ablate(loaded, study.task, progress=bar("ablation"), **options))
-    attention = attention_between(loaded, study.task, progress=bar("attention"))
-    evidence = _find(study, sides["clean"][metric], threshold)
+    study.keep(
+        "ablation", interp.patching.ablate(loaded, study.task, progress=bar("ablation"), **options)
+    )
+    attention = interp.heads.attention_between(loaded, study.task, progress=bar("attention"))
+    evidence = interp.circuits.derive_pruned(
+        loaded, task, threshold=threshold, progress=bar("circuit")
+    )
     found = evidence.circuit
     circuits = {"found here": found, **_published(study)}
     for label, circuit in circuits.items():
-        _faithfulness(study, label, circuit, sides["clean"][metric])
+        _faithfulness(study, label, circuit)
 
-    patterns = attention_patterns(loaded, study.task.clean[0])
+    patterns = interp.heads.attention_patterns(loaded, study.task.clean[0])
     sections = task_report.sections(study, name, sides, circuits, evidence)
     if folder is not None:
         task_report.write_circuits(study, circuits, attention, patterns)
-    best = strongest(study.estimates["direct effects"], 3)
+    best = interp.patching.strongest_heads(study.estimates["direct effects"], 3)
     whole, kept, at_roles = (
         study.figures[f"{key}, found here"] for key in ("F_M", "ratio", "ratio at roles")
     )
@@ -131,60 +127,32 @@ def run(
     return study.report(f"{name.capitalize()} in {loaded.name}", lead, sections, more)
 
 
-def _find(study: Study, whole: xr.DataArray, threshold: float) -> Derivation:
-    """A circuit by pruning, with its links."""
-    model, task, metric = study.model, study.task, study.metric
-    roles = list(task.positions)
-    for positions in (None, roles):
-        keep = prune_heads(
-            model, task, threshold=threshold, positions=positions, progress=bar("circuit")
-        )
-        left = only(keep, positions=positions)
-        alone = measure(model, task, metric, ablation=left)[metric]
-        if float(alone.mean()) >= KEEPS * float(whole.mean()):
-            break
-    evidence = derive(
-        model, task, nodes=keep, ablation=left, smallest=threshold, seed=study.seed,
-        progress=bar("links"),
-    )  # fmt: skip
-    where = "the task\u2019s roles alone" if positions else "all positions"
-    source = (
-        f"heads pruned from the last layer to the first, ablated at {where}, threshold "
-        f"{threshold:.1%} of the mean logit difference; links and classes by path patching in "
-        "what is left"
-    )
-    return replace(evidence, circuit=replace(evidence.circuit, source=source))
-
-
-def _published(study: Study) -> dict[str, Circuit]:
+def _published(study: Study) -> dict[str, interp.circuits.Circuit]:
     """The circuit of the literature, if there is one for this model."""
     try:
-        return {"published": published(study.task.name, study.model.name)}
+        return {"published": interp.circuits.published(study.task.name, study.model.name)}
     except KeyError:
         return {}
 
 
-def _faithfulness(study: Study, label: str, circuit: Circuit, whole: xr.DataArray) -> None:
+def _faithfulness(study: Study, label: str, circuit: interp.circuits.Circuit) -> None:
     """The metric of the whole model and of a circuit alone, and their ratio.
 
     "At roles" only the heads at the task's roles are ablated: a model that works by way of other
     positions as well loses the task without these, whatever the circuit is.
     """
-    metric, roles = study.metric, list(study.task.positions)
-    runs = {"": only(circuit), " at roles": only(circuit, positions=roles)}
-    alone = {
-        f"F_C{where}": measure(study.model, study.task, metric, ablation=left, progress=bar(label))[
-            metric
-        ]
-        for where, left in runs.items()
-    }
-    for key, values in {"F_M": whole, **alone}.items():
-        study.keep(f"{key}, {label}", values.rename(metric))
-        means = study.estimates[f"{key}, {label}"]
-        ends = (float(means[end]) for end in ("mean", "low", "high"))
-        study.figures[f"{key}, {label}"] = interp.statistics.Estimate(*ends)
-    for where in runs:
-        ratio = bootstrap_ratio(alone[f"F_C{where}"], whole)
+    roles = list(study.task.positions)
+    for where, positions in (("", None), (" at roles", roles)):
+        found = interp.circuits.faithfulness(
+            study.model, study.task, circuit, positions=positions, progress=bar(label)
+        )[study.metric]
+        whole, alone = (found.sel(run=run, drop=True) for run in ("full", "circuit"))
+        for key, values in (("F_M", whole), (f"F_C{where}", alone)):
+            study.keep(f"{key}, {label}", values)
+            means = study.estimates[f"{key}, {label}"]
+            ends = (float(means[end]) for end in ("mean", "low", "high"))
+            study.figures[f"{key}, {label}"] = interp.statistics.Estimate(*ends)
+        ratio = interp.statistics.bootstrap_ratio(alone, whole)
         study.figures[f"ratio{where}, {label}"] = ratio
 
 
@@ -196,15 +164,14 @@ def main(
     out: Out = Path("out/task"),
     threshold: Annotated[
         float,
-        typer.Option(help="Smallest effect of a head, as a fraction of the logit difference."),
+        typer.Option(help="Smallest effect of a head, as a fraction of the metric."),
     ] = 0.02,
     device: Device = None,
 ) -> None:
     """Behavior, direct effects, circuit and faithfulness on tasks other than IOI."""
-    with plain_errors():
-        report = run(name, model, n=n, seed=seed, out=out, threshold=threshold, device=device)
+    report = run(name, model, n=n, seed=seed, out=out, threshold=threshold, device=device)
     show(report, out)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 
 import xarray as xr
 
-from analyses.study import Study, derivation_tables, effects_table
-from analyses.wording import text
+from analyses.common.study import Study
+from analyses.common.tables import derivation_tables, effects_table
+from analyses.common.wording import text
 from interp.circuits import Circuit, Derivation
-from interp.patching import METRICS
+from interp.metrics import METRICS
 from interp.plots import (
     circuit_dot,
     circuit_graphml,
@@ -52,7 +53,7 @@ def sections(
 
     Args:
         study: with direct effects, ablation and the faithfulness of each circuit.
-        name: of the task, as the command has it.
+        name: name of the task, as the command has it.
         sides: metrics of clean and corrupted prompts.
         circuits: the circuits, by where they come from.
         evidence: for the heads and links of the one found here.
@@ -124,10 +125,10 @@ def _circuit(study: Study, label: str, circuit: Circuit, evidence: Derivation) -
         rows = [
             {
                 "class": group.kind,
-                "position": group.position,
+                "position": group.role,
                 "heads": ", ".join(node.label for node in nodes),
             }
-            for group, nodes in circuit.nodes().items()
+            for group, nodes in circuit.groups().items()
         ]
         tables = [Table(rows, "The circuit by class and position.")]
     return Section(
@@ -196,8 +197,8 @@ def write_circuits(
     Args:
         study: with a folder, direct effects and ablation.
         circuits: the circuits, by where they come from.
-        attention: of `attention_between`.
-        patterns: of `attention_patterns` of the first prompt.
+        attention: attention between roles, as `attention_between` returns it.
+        patterns: attention patterns of the first prompt.
     """
     if study.folder is None:
         return

@@ -1,14 +1,14 @@
 """Train the bundled model `mini` from nothing: language, tokenizer, training, figures, model card.
 
-`python -m analyses.train_mini` writes interp/assets/mini anew, in about 90 minutes of 2 CPU cores
+`python -m analyses.train_mini` writes interp/assets/mini again, in about 90 minutes of 2 CPU cores
 that do nothing else.
 Training has six parts. The first learns the skills; the next two go on, at lower learning rates,
 with more ways to say the same and, in the second, more long repetitions, so that the skills work in
-sentences that training did not have (`interp.training.language`). The fourth learns induction:
+sentences that training did not have (`interp.training.mini.language`). The fourth learns induction:
 heads of the first two blocks are guided to what induction heads attend to
-(`interp.training.guidance`) and then trained, with all the rest, on text and on random tokens that
-come back anywhere, on which the guided heads keep their loss. The fifth goes on with sentences in
-which the giver is hard to tell, the sixth with acronyms among them.
+(`interp.training.mini.guidance`) and then trained, with all the rest, on text and on random tokens
+that come back anywhere, on which the guided heads keep their loss. The fifth goes on with sentences
+in which the giver is hard to tell, the sixth with acronyms among them.
 
 The same seed on the same kind of machine with the same number of threads gives the same model;
 another machine may round differently.
@@ -39,17 +39,20 @@ from interp.model.saving import save
 from interp.training import (
     Batches,
     TrainingConfig,
+    next_token_loss,
+    train,
+)
+from interp.training.mini import (
+    Sentences,
     document,
     guide_induction,
     guided_loss,
-    held_out_figures,
-    next_token_loss,
+    held_out_scores,
     single_token_words,
-    train,
     train_tokenizer,
 )
-from interp.training.card import TrainingPart, model_card
-from interp.training.language import (
+from interp.training.mini.card import TrainingPart, model_card
+from interp.training.mini.language import (
     FIFTH_MIXTURE,
     FOURTH_MIXTURE,
     SECOND_MIXTURE,
@@ -85,7 +88,7 @@ def run(
     Args:
         out: directory of the finished model.
         steps: training steps of 2,560 tokens, of each part.
-        seed: of the language, the order of the batches and the initial weights.
+        seed: seed of the language, the order of the batches and the initial weights.
         device: where to train.
         resume: go on from the checkpoints in `checkpoints`.
         checkpoints: directory of the running checkpoints, one a part.
@@ -126,8 +129,8 @@ def run(
         )  # fmt: skip
         parts.append(replace(part, guiding_steps=guiding_steps))
     save(model, out)
-    figures = held_out_figures(model, n=n_prompts)
-    (out / "README.md").write_text(model_card(config, parts, figures), encoding="utf-8")
+    scores = held_out_scores(model, n=n_prompts)
+    (out / "README.md").write_text(model_card(config, parts, scores), encoding="utf-8")
     return model
 
 
@@ -137,21 +140,28 @@ def recipe(
     """How each part is trained, and on what.
 
     Args:
-        tokenizer: of the model.
+        tokenizer: tokenizer of the model.
         n_ctx: context of the model, in tokens.
-        seed: of the language.
-        steps: of the six parts.
+        seed: seed of the language.
+        steps: training steps of the six parts.
 
     Returns:
         For "first" to "sixth", the settings and the batches.
     """
     first, second, third, fourth, fifth, sixth = steps
-    returning = Batches(tokenizer, n_ctx, BATCH_TOKENS, seed, repeated=0.0, returning_every=3)
+    returning = Batches(
+        tokenizer, n_ctx, BATCH_TOKENS, seed, Sentences(), repeated=0.0, returning_every=3
+    )
     return {
         "first": (
             TrainingConfig(steps=first, learning_rate=3e-3, warmup=min(100, first // 10)),
             Batches(
-                tokenizer, n_ctx, BATCH_TOKENS, seed, copying_steps=min(COPYING_STEPS, first // 10)
+                tokenizer,
+                n_ctx,
+                BATCH_TOKENS,
+                seed,
+                Sentences(),
+                copying_steps=min(COPYING_STEPS, first // 10),
             ),
         ),
         "second": (
@@ -162,25 +172,25 @@ def recipe(
                 BATCH_TOKENS,
                 seed,
                 stream="second",
-                mixture=SECOND_MIXTURE,
+                write=Sentences(SECOND_MIXTURE),
                 long_every=2,
             ),
         ),
         "third": (
             TrainingConfig(steps=third, learning_rate=1e-3, warmup=min(50, third // 10)),
-            Batches(tokenizer, n_ctx, BATCH_TOKENS, seed, stream="third", mixture=THIRD_MIXTURE),
+            Batches(tokenizer, n_ctx, BATCH_TOKENS, seed, Sentences(THIRD_MIXTURE), stream="third"),
         ),
         "fourth": (
             TrainingConfig(steps=fourth, learning_rate=2e-3, warmup=min(50, fourth // 10)),
-            replace(returning, stream="fourth", mixture=FOURTH_MIXTURE),
+            replace(returning, stream="fourth", write=Sentences(FOURTH_MIXTURE)),
         ),
         "fifth": (
             TrainingConfig(steps=fifth, learning_rate=1e-3, warmup=min(50, fifth // 10)),
-            replace(returning, stream="fifth", mixture=FIFTH_MIXTURE),
+            replace(returning, stream="fifth", write=Sentences(FIFTH_MIXTURE)),
         ),
         "sixth": (
             TrainingConfig(steps=sixth, learning_rate=7e-4, warmup=min(50, sixth // 10)),
-            replace(returning, stream="sixth", mixture=SIXTH_MIXTURE),
+            replace(returning, stream="sixth", write=Sentences(SIXTH_MIXTURE)),
         ),
     }
 
@@ -193,7 +203,7 @@ def heads_to_guide(model: HookedGPT2, batches: Batches) -> tuple[int, list[int]]
 
     Args:
         model: after part 3.
-        batches: of part 4.
+        batches: batches of part 4.
 
     Returns:
         The previous-token head of block 0, and the induction heads of block 1.
@@ -315,7 +325,9 @@ def _widen_initial_weights(model: HookedGPT2) -> HookedGPT2:
 def main(
     out: Annotated[Path, typer.Option(help="Directory of the finished model.")] = MINI,
     steps: Annotated[Steps, typer.Option(help="Steps of 2,560 tokens, of each part.")] = STEPS,
-    seed: Annotated[int, typer.Option(help="Of the language, the batches and the weights.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the language, the batches and the weights.")
+    ] = 0,
     device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, mps.")] = "cpu",
     resume: Annotated[bool, typer.Option(help="Go on from the last checkpoints.")] = False,
     checkpoints: Annotated[Path, typer.Option(help="Directory of the checkpoints.")] = Path(

@@ -9,28 +9,28 @@ distance to the final prediction is compared with that of the plain logit lens, 
 Source: Belrose et al. 2023 (arXiv 2303.08112).
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import torch
 import typer
-import xarray as xr
-from torch import Tensor
 
 import interp
+from analyses.common.choices import read_text, require_device, require_lens, require_model
+from analyses.common.opening import open_model
+from analyses.common.shell import Device, Model, Out, bar, prepare, show, start
 from analyses.logit_lens import TEXT
-from analyses.shell import Device, Model, Out, bar, plain_errors, prepare, show
-from interp.lens import TunedLens, compare_lenses, logit_lens, text_batches, tune
-from interp.patching import mean_over_prompts
-from interp.plots import lens_heatmap, lens_lines
 from interp.report import Download, Figure, Report, Section, Table
-from interp.results import versions
-from interp.training import Batches
 
-ROWS, LENGTH = 8, 128  # of a batch
-OWN_ROWS = 160  # that a model writes for itself, 16 of them held out
+if TYPE_CHECKING:
+    import xarray as xr
+    from torch import Tensor
+
+BATCH_ROWS, LENGTH = 8, 128
+OWN_ROWS = 160  # what a model writes for itself, 16 rows of it held out
 DOWNLOADS = (
     Download("lens.safetensors", "The lens, for TunedLens.load and interp logit-lens --tuned."),
     Download("results.csv", "Nats of both lenses, one row a layer and a row of the text."),
@@ -56,9 +56,9 @@ def run(
         text: a text file to train on, of which the last tenth is held out; None for text of the
             language that `mini` was trained on, and for any other model for what it writes itself.
         lens: a trained lens for `TunedLens.load` to evaluate; None to train one.
-        steps: of training, each on up to 1,024 tokens.
-        learning_rate: of the first step.
-        seed: of the text that is generated, or of the order of the file's rows.
+        steps: number of steps of training, each on up to 1,024 tokens, at least 1.
+        learning_rate: learning rate of the first step, above 0.
+        seed: seed of the text that is generated, or of the order of the file's rows.
         out: folder for report.html and the files beside it; None writes nothing.
         device: where to run; None for where the model is.
 
@@ -66,22 +66,32 @@ def run(
         The report.
 
     Raises:
-        ValueError: for a text that is too short, a lens of another model, or options out of range.
-        OSError: a file cannot be read, or `out` cannot be written to; asked before any work.
+        ValueError: a file is not there or no text, the text is too short, the lens is of another
+            model, or an option is out of range.
+        OSError: `out` cannot be written to.
     """
-    folder = None if out is None else prepare(out)
-    loaded = model if isinstance(model, interp.HookedGPT2) else interp.load(model)
-    if device is not None:
-        loaded.to(device)
-    batches, held_out = _text(loaded, text, seed)
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, got {steps}")
+    if not 0 < learning_rate < float("inf"):
+        raise ValueError(f"learning_rate must be above 0, got {learning_rate}")
+    written = None if text is None else read_text(text, "text file")
+    require_lens(lens)
+    require_model(model)
+    require_device(device)
+    folder = prepare(out)
+    loaded = open_model(model, device)
+    batches, held_out = _text(loaded, written, seed)
     if lens is None:
-        tuned = tune(
+        tuned = interp.lens.tune(
             loaded, batches, steps=steps, learning_rate=learning_rate, progress=bar("training")
         )
     else:
-        tuned = TunedLens.load(lens)
-    found = compare_lenses(loaded, held_out, tuned)
-    means = {name: mean_over_prompts(found[name]) for name in ("logit_lens", "tuned_lens")}
+        tuned = interp.lens.TunedLens.load(lens)
+    found = interp.lens.compare_lenses(loaded, held_out, tuned)
+    means = {
+        name: interp.patching.mean_over_prompts(found[name])
+        for name in ("logit_lens", "tuned_lens")
+    }
     nats = {name: of["mean"] for name, of in means.items()}
     better = int((nats["tuned_lens"] <= nats["logit_lens"]).sum())
     pairs = zip(nats["tuned_lens"].values, nats["logit_lens"].values, strict=True)
@@ -96,7 +106,9 @@ def run(
     origin |= {"steps": steps, "learning rate": learning_rate} if lens is None else {"lens": lens}
     title = f"Tuned lens of {loaded.name}"
     sections = [_nats(means), _reading(loaded, tuned)]
-    report = Report(title, lead, sections, DOWNLOADS if folder else (), {**origin, **versions()})
+    report = Report(
+        title, lead, sections, DOWNLOADS if folder else (), {**origin, **interp.results.versions()}
+    )
     if folder is not None:
         tuned.save(folder / "lens.safetensors")
         found.to_dataframe().to_csv(folder / "results.csv")
@@ -104,25 +116,41 @@ def run(
             name: {bound: of[bound].values.tolist() for bound in ("mean", "low", "high")}
             for name, of in means.items()
         }
-        document = {**{k: str(v) for k, v in origin.items()}, **versions(), "nats": numbers}
+        document = {
+            **{k: str(v) for k, v in origin.items()},
+            **interp.results.versions(),
+            "nats": numbers,
+        }
         (folder / "results.json").write_text(json.dumps(document, indent=1) + "\n", "utf-8")
         report.save(folder / "report.html")
     return report
 
 
 def _text(
-    model: interp.HookedGPT2, text: str | Path | None, seed: int
+    model: interp.HookedGPT2, text: str | None, seed: int
 ) -> tuple[Callable[[int], Tensor], Tensor]:
     """Batches to train on, and rows that are in none of them."""
+    import torch
+
+    from interp.training.mini import Sentences
+
     length = min(LENGTH, model.config.n_ctx)
     if text is not None:
-        return text_batches(
-            model, Path(text).read_text(encoding="utf-8"), length=length, rows=ROWS, seed=seed
-        )
+        return interp.lens.text_batches(model, text, length=length, rows=BATCH_ROWS, seed=seed)
     if model.name != "mini":
-        return text_batches(model, _own_text(model, length, seed), rows=ROWS, seed=seed)
+        return interp.lens.text_batches(
+            model, _own_text(model, length, seed), rows=BATCH_ROWS, seed=seed
+        )
     streams = [
-        Batches(model.tokenizer, length, ROWS * length, seed=seed, stream=name, repeated=0.0)
+        interp.training.Batches(
+            model.tokenizer,
+            length,
+            BATCH_ROWS * length,
+            seed,
+            Sentences(),
+            stream=name,
+            repeated=0.0,
+        )
         for name in ("tuned lens", "tuned lens, held out")
     ]
     # Every fourth batch has the long rows.
@@ -131,6 +159,8 @@ def _text(
 
 def _own_text(model: interp.HookedGPT2, length: int, seed: int) -> Tensor:
     """Rows that the model writes after the end of a text, each token drawn as probable as it is."""
+    import torch
+
     if model.tokenizer is None:
         raise ValueError("this model has no tokenizer, and so no end-of-text token to start from")
     start = torch.full((OWN_ROWS, 1), model.tokenizer.eos_token_id)
@@ -141,7 +171,9 @@ def _own_text(model: interp.HookedGPT2, length: int, seed: int) -> Tensor:
 def _nats(means: dict[str, xr.Dataset]) -> Section:
     """Both lenses, layer by layer."""
     lines = {name.replace("_", " "): of for name, of in means.items()}
-    figure = lens_lines(lines, log=True).update_layout(title_text="KL to the final prediction")
+    figure = interp.plots.lens_lines(lines, log=True).update_layout(
+        title_text="KL to the final prediction"
+    )
     rows = [
         {"layer": int(layer)}
         | {f"{name} (nats)": of.sel(layer=layer)["mean"].item() for name, of in lines.items()}
@@ -156,17 +188,17 @@ def _nats(means: dict[str, xr.Dataset]) -> Section:
     )  # fmt: skip
 
 
-def _reading(model: interp.HookedGPT2, tuned: TunedLens) -> Section:
+def _reading(model: interp.HookedGPT2, tuned: interp.lens.TunedLens) -> Section:
     """One text through both lenses."""
-    plain = logit_lens(model, TEXT, site="resid_pre")
-    through = logit_lens(model, TEXT, site="resid_pre", tuned=tuned)
+    plain = interp.lens.logit_lens(model, TEXT, site="resid_pre")
+    through = interp.lens.logit_lens(model, TEXT, site="resid_pre", tuned=tuned)
     return Section(
         "One text",
         "The first choices before each layer, in words: the tuned lens should come to the model's "
         "own earlier, and be less sure where the model is not.",
         [
-            Figure(lens_heatmap(plain), "The logit lens."),
-            Figure(lens_heatmap(through), "The tuned lens."),
+            Figure(interp.plots.lens_heatmap(plain), "The logit lens."),
+            Figure(interp.plots.lens_heatmap(through), "The tuned lens."),
         ],
     )
 
@@ -178,19 +210,18 @@ def main(
     ] = None,
     lens: Annotated[Path | None, typer.Option(help="A saved lens to evaluate.")] = None,
     steps: Annotated[int, typer.Option(help="Steps of training.", min=1)] = 250,
-    learning_rate: Annotated[float, typer.Option(help="Of the first step.")] = 2e-3,
-    seed: Annotated[int, typer.Option(help="Of the text.")] = 0,
+    learning_rate: Annotated[float, typer.Option(help="Learning rate of the first step.")] = 2e-3,
+    seed: Annotated[int, typer.Option(help="Seed of the text.")] = 0,
     out: Out = Path("out/tuned_lens"),
     device: Device = None,
 ) -> None:
     """Train a tuned lens and compare it with the logit lens on held-out text."""
-    with plain_errors():
-        report = run(
-            model, text=text, lens=lens, steps=steps, learning_rate=learning_rate, seed=seed,
-            out=out, device=device,
-        )  # fmt: skip
+    report = run(
+        model, text=text, lens=lens, steps=steps, learning_rate=learning_rate, seed=seed,
+        out=out, device=device,
+    )  # fmt: skip
     show(report, out)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

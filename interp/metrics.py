@@ -8,7 +8,8 @@
     accuracy          1 if the answer's logit is above the others'     fraction
     rank              how many tokens have a logit as high             count, 0 is the best
 
-All but the last two can be differentiated. Probabilities are computed in float32 at least.
+All but the last two can be differentiated. Values have the precision of the logits, float32 at
+least. A prompt whose logits are not all numbers has the value NaN; its rank, a count, is an error.
 
 Answers and foils are token ids, one a prompt or a set of them [prompt option], filled up with -1.
 Of a set, the logit is the mean over its tokens (so that the logit difference stays linear in the
@@ -17,13 +18,29 @@ logits), the probability the sum, and the model's choice the highest.
 Source: Wang et al. 2022 (arXiv 2211.00593), section 2.1, for the logit difference; Hanna et al.
 2023 (arXiv 2305.00586), section 2, for the probability difference and the cutoff sharpness; Conmy
 et al. 2023 (arXiv 2304.14997), section 3, for the divergence.
+
+The file is longer than most, since the choice of metrics by name stands beside the metrics.
 """
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp.tasks import Choice, Task
+from interp.tasks.metric_names import METRICS, did_you_mean
+
+MetricFunction = Callable[[Float[Tensor, "run d_vocab"], Task], Float[Tensor, " run"]]
+"""A metric of one's own: the logits at END and the prompts they belong to -> one value a run."""
+
+Metrics = (
+    str | MetricFunction | Sequence[str | MetricFunction] | Mapping[str, MetricFunction | None]
+)
+"""One metric, several, or functions by the name that each has in the result."""
 
 
 def end_logits(
@@ -73,7 +90,7 @@ def logit_diff(
         tensor([2.])
     """
     logits = _at_least_float32(logits)
-    return _mean(logits, answer) - _mean(logits, foil)
+    return _unless_nan(_mean(logits, answer) - _mean(logits, foil), logits)
 
 
 def probability(
@@ -96,13 +113,13 @@ def probability(
     probs = _at_least_float32(logits).softmax(-1)
     if answer.dtype != torch.bool:
         taken, real = _take(probs, answer)
-        return taken.masked_fill(~real, 0).sum(-1)
+        return _unless_nan(taken.masked_fill(~real, 0).sum(-1), probs)
     if answer.shape != probs.shape:
         raise ValueError(
             f"a mask of answers must have the shape of the logits, {tuple(probs.shape)}; it has "
             f"{tuple(answer.shape)}"
         )
-    return probs.masked_fill(~answer.to(probs.device), 0).sum(-1)
+    return _unless_nan(probs.masked_fill(~answer.to(probs.device), 0).sum(-1), probs)
 
 
 def probability_diff(
@@ -138,7 +155,7 @@ def cutoff_sharpness(
     Args:
         logits: logits at END.
         answer: sets of token ids, the nearest to the cutoff first (the start + 1, + 2, ...).
-        foil: likewise (the start itself, then the start - 1, ...); the second one counts.
+        foil: sets in the same order (the start itself, then the start - 1, ...); the second counts.
 
     Returns:
         The difference, from -1 to 1; positive where the step is upward.
@@ -192,7 +209,7 @@ def kl_divergence(
     log_q = _at_least_float32(logits).log_softmax(-1)
     # A token that the reference rules out (logit -inf) adds nothing, whatever the run says of it.
     gap = (log_p - log_q).masked_fill(log_p == -torch.inf, 0)
-    return (log_p.exp() * gap).sum(-1)
+    return _unless_nan((log_p.exp() * gap).sum(-1), log_p)
 
 
 def accuracy(
@@ -214,9 +231,12 @@ def accuracy(
     Raises:
         ValueError: shapes differ, or an id is outside the vocabulary.
     """
+    logits = _at_least_float32(logits)
     if foil is None:
-        return (rank(logits, answer) == 0).float()
-    return (_highest(logits, answer) > _highest(logits, foil)).float()
+        right = _rivals(logits, answer) == 0
+    else:
+        right = _highest(logits, answer) > _highest(logits, foil)
+    return _unless_nan(right.to(logits.dtype), logits)
 
 
 def rank(logits: Float[Tensor, "prompt d_vocab"], answer: Choice) -> Int[Tensor, " prompt"]:
@@ -230,9 +250,29 @@ def rank(logits: Float[Tensor, "prompt d_vocab"], answer: Choice) -> Int[Tensor,
         The number of other tokens whose logit is at least as high; 0 is the model's first choice.
 
     Raises:
-        ValueError: shapes differ, or an id is outside the vocabulary.
+        ValueError: shapes differ, an id is outside the vocabulary, or a logit is NaN.
     """
+    rivals = _rivals(logits, answer)
+    wrong = logits.isnan().any(-1)
+    if bool(wrong.any()):
+        raise ValueError(
+            f"the logits of prompt {int(wrong.nonzero()[0])} are not all numbers (NaN), so its "
+            "answer has no rank; look for NaN in the model's weights or in the values of an "
+            "intervention"
+        )
+    return rivals
+
+
+def _rivals(logits: Float[Tensor, "prompt d_vocab"], answer: Choice) -> Int[Tensor, " prompt"]:
+    """How many other tokens have a logit at least as high."""
     return (logits >= _highest(logits, answer)[:, None]).sum(-1) - 1
+
+
+def _unless_nan(
+    values: Float[Tensor, " prompt"], logits: Float[Tensor, "prompt d_vocab"]
+) -> Float[Tensor, " prompt"]:
+    """The values, NaN where one of the logits is, even if it is none that they were read from."""
+    return values.masked_fill(logits.isnan().any(-1), torch.nan)
 
 
 def _at_least_float32(logits: Float[Tensor, "prompt d_vocab"]) -> Float[Tensor, "prompt d_vocab"]:
@@ -268,3 +308,138 @@ def _take(
             "tokenize the task with the model's own tokenizer"
         )
     return values.gather(1, tokens.clamp(min=0)), tokens >= 0
+
+
+def named_metrics(
+    chosen: Metrics | None, task: Task | None = None
+) -> dict[str, MetricFunction | None]:
+    """Give each chosen metric the name that it has in a result.
+
+    Args:
+        chosen: a name of `METRICS`, a function of the logits at END and the task, a sequence of
+            these, or a mapping from names to functions; None for the task's own metric.
+        task: the task that is read, if known; its answers must then fit the metrics.
+
+    Returns:
+        Name -> function, in the order chosen; None in place of a function for a name of `METRICS`.
+        A function goes by its own name, a `functools.partial` by that of what it wraps, and a
+        callable object by that of its class.
+
+    Raises:
+        TypeError: a metric is neither a name nor a function, or the key of a mapping is no string.
+        ValueError: nothing is chosen, a name is unknown or comes twice, a function has the name of
+            a metric of `METRICS`, a function cannot be called with logits and a task, or the task
+            has no cutoff for the cutoff sharpness.
+
+    Example:
+        >>> named_metrics(["rank", "logit_diff"])
+        {'rank': None, 'logit_diff': None}
+    """
+    if chosen is None:
+        if task is None:
+            raise ValueError(f"no metric is chosen; expected a metric among {', '.join(METRICS)}")
+        chosen = task.metric
+    named: dict[str, MetricFunction | None] = {}
+    for name, function in _pairs(chosen):
+        if name in named:
+            raise ValueError(
+                f"the metric {name!r} is chosen twice; choose it once"
+                if function is None
+                else f"two metrics are called {name!r}; pass a mapping from names to functions, "
+                "such as {'first': f, 'second': g}"
+            )
+        named[name] = function
+    if not named:
+        raise ValueError(
+            f"no metric is chosen; expected at least one among {', '.join(METRICS)}, or a function "
+            "of the logits at END and the task"
+        )
+    if task is not None and "cutoff_sharpness" in named:
+        require_cutoff(task.answer, task.foil)
+    return named
+
+
+def _pairs(chosen: Any) -> list[tuple[str, MetricFunction | None]]:
+    """The name and the function of each chosen metric."""
+    if isinstance(chosen, Mapping):
+        return [_keyed(name, function) for name, function in chosen.items()]
+    if isinstance(chosen, str) or callable(chosen):
+        return [_unkeyed(chosen)]
+    if not isinstance(chosen, Iterable):
+        raise TypeError(_expected(chosen))
+    return [_unkeyed(one) for one in chosen]
+
+
+def _expected(came: Any) -> str:
+    return (
+        f"expected a metric among {', '.join(METRICS)}, or a function of the logits at END and the "
+        f"task; got {came!r}"
+    )
+
+
+def _keyed(name: Any, function: Any) -> tuple[str, MetricFunction | None]:
+    if not isinstance(name, str):
+        raise TypeError(
+            f"the keys of a mapping of metrics are their names, strings; got the key {name!r}"
+        )
+    if not name:
+        raise ValueError("the name of a metric is empty; give it a name")
+    if name in METRICS and (function is None or function is globals()[name]):
+        return name, None
+    if not callable(function):
+        builtin = isinstance(function, str) and function in METRICS
+        hint = f"; choose {function!r} by its name, outside a mapping" if builtin else ""
+        raise TypeError(
+            f"metric {name!r} must be a function of the logits at END and the task; got "
+            f"{function!r}{hint}"
+        )
+    _require_function(name, function)
+    return name, function
+
+
+def _unkeyed(one: Any) -> tuple[str, MetricFunction | None]:
+    if isinstance(one, str):
+        if one not in METRICS:
+            raise ValueError(_expected(one) + did_you_mean(one, METRICS))
+        return one, None
+    if not callable(one):
+        raise TypeError(_expected(one))
+    name = _own_name(one)
+    if name in METRICS and one is globals()[name]:
+        return name, None
+    _require_function(name, one)
+    return name, one
+
+
+def _own_name(function: Any) -> str:
+    """What a function is called; the wrapped function or the class of what has no name."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    name = getattr(function, "__name__", None)
+    return name if isinstance(name, str) else type(function).__name__
+
+
+def _require_function(name: str, function: Callable[..., Any]) -> None:
+    """Refuse a function under the name of a built-in metric, or one of other arguments."""
+    if name in METRICS:
+        raise ValueError(
+            f"a function called {name!r} would be taken for the metric of that name; pass it under "
+            f"another, such as {{'my_{name}': function}}"
+        )
+    for known in METRICS:
+        if function is globals()[known]:
+            raise ValueError(
+                f"interp.metrics.{known} does not take a task; choose {known!r} by its name, or "
+                f"pass a function of the logits at END and the task that calls it"
+            )
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some that are written in C have none
+        return
+    try:
+        signature.bind(None, None)
+    except TypeError as error:
+        raise ValueError(
+            f"metric {name!r} must take two arguments, the logits at END and the task; it is "
+            f"{name}{signature}"
+        ) from error

@@ -1,15 +1,20 @@
-"""Results as labelled arrays: every number knows its dimensions, its unit and where it came from.
+"""Results as labelled arrays: every number knows its dimensions, its unit and its whole question.
 
 Results keep the value of each prompt; `interp.statistics` turns them into means with intervals.
 They save, load and become tables with xarray's own calls (`to_netcdf`, `to_dataframe`).
 """
 
+import hashlib
+import json
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+import torch
 import xarray as xr
 from torch import Tensor
 
@@ -18,7 +23,162 @@ _PACKAGES = ("interp", "torch", "transformer-lens", "numpy")
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that a result depends on."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a result answers, all of it as text, so that it can stand in any file.
+
+    A field is "" where it does not apply or is not known. Mappings are JSON with sorted keys.
+
+    Args:
+        technique: the function that measured, for instance "patch".
+        model: name of the model.
+        model_fingerprint: fingerprint of its weights.
+        task: name of the task.
+        prompts: fingerprint of its prompts.
+        site: which activations.
+        selection: which parts, positions and prompts, as JSON.
+        ablation: what is knocked out, and with what values.
+        reference: fingerprint of the prompts whose activations stand in.
+        metric: what is read off, the names of several with commas between them.
+        options: every other choice, as JSON.
+        seed: seed of what is drawn.
+        versions: versions of the packages, as JSON; no part of the question's identity.
+
+    Example:
+        >>> asked = Question(technique="patch", site="z", options='{"direction": "denoising"}')
+        >>> asked == Question.of(xr.DataArray(0.0, attrs=asked.attrs()))
+        True
+    """
+
+    technique: str = ""
+    model: str = ""
+    model_fingerprint: str = ""
+    task: str = ""
+    prompts: str = ""
+    site: str = ""
+    selection: str = ""
+    ablation: str = ""
+    reference: str = ""
+    metric: str = ""
+    options: str = ""
+    seed: str = ""
+    versions: str = ""
+
+    @classmethod
+    def make(cls, **parts: object) -> "Question":
+        """Write each part of a question as text.
+
+        Args:
+            parts: fields of a question. None and empty values become "", mappings and sequences
+                JSON, and anything else its `str`.
+
+        Returns:
+            The question.
+
+        Raises:
+            ValueError: a part is no field of a question.
+        """
+        known = [field.name for field in fields(cls)]
+        unknown = [name for name in parts if name not in known]
+        if unknown:
+            raise ValueError(
+                f"a question has no field {unknown[0]!r}; it has {', '.join(known)}; anything else "
+                "goes into options, a mapping"
+            )
+        return cls(**{name: _text(value) for name, value in parts.items()})
+
+    @classmethod
+    def of(cls, result: xr.DataArray | xr.Dataset) -> "Question":
+        """Read the question off a result.
+
+        Args:
+            result: an array or a dataset; a dataset asks what it says itself, and beyond that
+                what all its arrays agree on.
+
+        Returns:
+            The question; fields that the result does not tell are "".
+        """
+        attrs = {str(name): str(value) for name, value in result.attrs.items()}
+        if isinstance(result, xr.Dataset) and result.data_vars:
+            each = [
+                {str(name): str(value) for name, value in array.attrs.items()}
+                for array in result.data_vars.values()
+            ]
+            shared = {
+                name: value
+                for name, value in each[0].items()
+                if all(other.get(name) == value for other in each)
+            }
+            attrs = shared | attrs
+        return cls(**{field.name: attrs.get(field.name, "") for field in fields(cls)})
+
+    def attrs(self) -> dict[str, str]:
+        """The fields that are not empty, for the `attrs` of a result or for JSON."""
+        return {name: value for name, value in asdict(self).items() if value}
+
+    def value(self, name: str) -> str:
+        """A field, or an option by its name; "" where there is none."""
+        if name in {field.name for field in fields(self)}:
+            return str(getattr(self, name))
+        return _text(json.loads(self.options or "{}").get(name))
+
+    def names(self) -> list[str]:
+        """The names of its fields and of its options."""
+        return [*asdict(self), *json.loads(self.options or "{}")]
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change with every field but the versions."""
+        identity = {name: value for name, value in self.attrs().items() if name != "versions"}
+        return hashlib.sha256(_text(identity).encode()).hexdigest()[:16]
+
+
+SAME_PROMPTS = ("model", "model_fingerprint", "task", "prompts")
+"""The fields that two results over the same prompts of the same model share."""
+
+_COMPARED = (*SAME_PROMPTS, "site", "selection", "ablation", "reference", "metric", "options")
+
+
+def require_same(
+    a: "Question | xr.DataArray | xr.Dataset",
+    b: "Question | xr.DataArray | xr.Dataset",
+    *,
+    fields: Sequence[str] = _COMPARED,
+    what: tuple[str, str] = ("one result", "the other"),
+) -> None:
+    """Refuse to compare answers to different questions.
+
+    Args:
+        a: a result, or its question.
+        b: the other result, or its question.
+        fields: the fields that must be the same, or names of options.
+        what: how an error calls the two, for instance ("the estimates", "the exact effects").
+
+    Raises:
+        ValueError: a field differs; the message names the first that does, and both values.
+    """
+    ours, theirs = (x if isinstance(x, Question) else Question.of(x) for x in (a, b))
+    for name in fields:
+        if not any(name in question.names() for question in (ours, theirs)):
+            raise ValueError(
+                f"a question has no field {name!r}, and neither has an option of that name; "
+                f"compare by {', '.join(ours.names())}"
+            )
+        one, other = ours.value(name), theirs.value(name)
+        if one != other:
+            verb = "are" if what[0].endswith("s") else "is"
+            raise ValueError(
+                f"{what[0]} {verb} of {name} {one!r}, {what[1]} of {other!r}; compare two answers "
+                "to the same question"
+            )
 
 
 def labelled(
@@ -31,38 +191,64 @@ def labelled(
     model: Any,
     task: Any = None,
     coords: Mapping[str, Any] | None = None,
+    question: Mapping[str, object] | None = None,
 ) -> xr.DataArray:
-    """An array with names on its dimensions and its origin in `attrs`.
+    """An array with names on its dimensions and its question in `attrs`.
 
     Args:
-        values: the numbers.
+        values: the numbers; float64 stays float64, everything else becomes float32.
         dims: one name a dimension: "layer", "head", "position", "prompt", ...
         name: short name of the quantity, such as "direct_effect".
         title: one line that says what is measured, for figures.
         unit: "logits", "nats", "probability" or "fraction".
-        model: the model, for its name.
-        task: the task, for its name and, along prompt, the group of each; None for what is read off
-            the weights alone.
+        model: the model, for its name and the fingerprint of its weights.
+        task: the task, for its name, its fingerprint and, along prompt, the group of each; None for
+            what is read off the weights alone.
         coords: labels along dimensions; without one, indices from 0.
+        question: further fields of the `Question`, for instance technique, site and seed.
 
     Returns:
-        The array, with the coordinate `group` if the task has groups, and attrs `title`, `unit`,
-        `model`, `task` and the version of each package.
+        The array, with the coordinate `group` if the task has groups, and attrs `title`, `unit`
+        and those of its question.
+
+    Raises:
+        ValueError: a part of `question` is no field of a question.
     """
     if isinstance(values, Tensor):
-        values = values.detach().float().cpu().numpy()
+        values = as_numpy(values)
     ranges: dict[str, Any] = {
         dim: np.arange(size) for dim, size in zip(dims, values.shape, strict=True)
     }
-    origin = {"model": model.name} | ({} if task is None else {"task": task.name})
     groups = getattr(task, "group", None)  # a text has none
     if groups is not None and "prompt" in ranges:
         ranges["group"] = ("prompt", np.array(groups))
-    stamps = {f"version {package}": number for package, number in versions().items()}
+    asked = {
+        "model": model.name,
+        "model_fingerprint": model.fingerprint() if hasattr(model, "fingerprint") else "",
+        "task": getattr(task, "name", ""),
+        "prompts": getattr(task, "fingerprint", ""),
+        "versions": versions(),
+    }
     return xr.DataArray(
         values,
         dims=list(dims),
         coords={**ranges, **(coords or {})},
         name=name,
-        attrs={"title": title, "unit": unit, **origin, **stamps},
+        attrs={"title": title, "unit": unit}
+        | Question.make(**asked | dict(question or {})).attrs(),
     )
+
+
+def as_numpy(values: Tensor) -> np.ndarray:
+    """A tensor as an array of at least single precision, since NumPy has no bfloat16."""
+    dtype = torch.promote_types(values.dtype, torch.float32)
+    return values.detach().to(dtype).cpu().numpy()
+
+
+def _text(value: object) -> str:
+    """A part of a question as text: JSON of what has parts, nothing for nothing."""
+    if value is None or (isinstance(value, str | Mapping | Sequence) and not len(value)):
+        return ""
+    if isinstance(value, Mapping | list | tuple):
+        return json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)
+    return str(value)

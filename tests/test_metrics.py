@@ -1,7 +1,9 @@
 """Metrics: hand-computed cases and laws."""
 
+import functools
 import inspect
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -69,8 +71,8 @@ def test_laws(seed: int) -> None:
     assert bool((metrics.kl_divergence(logits, other) > 0).all())
     zero = metrics.kl_divergence(logits, logits + 7)
     torch.testing.assert_close(zero, torch.zeros(4).double(), atol=1e-12, rtol=0)
-    assert torch.equal(metrics.accuracy(logits, answer, foil), (diff > 0).float())
-    assert torch.equal(metrics.accuracy(logits, answer), (logits.argmax(-1) == answer).float())
+    assert torch.equal(metrics.accuracy(logits, answer, foil), (diff > 0).double())
+    assert torch.equal(metrics.accuracy(logits, answer), (logits.argmax(-1) == answer).double())
     ranks = torch.stack([metrics.rank(logits, ids(*[i] * 4)) for i in range(7)])
     assert torch.equal(ranks.sort(0).values, torch.arange(7)[:, None].expand(7, 4))
 
@@ -178,3 +180,156 @@ def test_a_cutoff_needs_two_foils_in_order() -> None:
 def test_an_id_of_a_set_outside_the_vocabulary() -> None:
     with pytest.raises(ValueError, match="token id 9 is outside a vocabulary of 4"):
         metrics.probability(torch.zeros(1, 4), torch.tensor([[0, 9]]))
+
+
+def half(logits: torch.Tensor, task: Task) -> torch.Tensor:
+    """A metric of one's own."""
+    return logits[:, 0] / 2
+
+
+class Share:
+    """A metric with a setting."""
+
+    def __call__(self, logits: torch.Tensor, task: Task) -> torch.Tensor:
+        return logits[:, 0]
+
+
+def rank(logits: torch.Tensor, task: Task) -> torch.Tensor:
+    """A metric of one's own that has a name of METRICS."""
+    return logits[:, 0]
+
+
+def scaled(scale: float, logits: torch.Tensor, task: Task) -> torch.Tensor:
+    """A metric with a setting of its own."""
+    return scale * logits[:, 0]
+
+
+named = inspect.unwrap(metrics.named_metrics)
+double, share = functools.partial(scaled, 2.0), Share()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ("rank", {"rank": None}),
+        (half, {"half": half}),
+        (["rank", half, "accuracy"], {"rank": None, "half": half, "accuracy": None}),
+        ((half,), {"half": half}),
+        ({"a": half, "b": half}, {"a": half, "b": half}),
+        (double, {"scaled": double}),
+        (functools.partial(double), {"scaled": functools.partial(double)}),
+        ([share], {"Share": share}),
+        ([metrics.logit_diff, metrics.rank], {"logit_diff": None, "rank": None}),
+        ({"rank": None, "mine": half}, {"rank": None, "mine": half}),
+        ({"rank": metrics.rank}, {"rank": None}),
+    ],
+)
+def test_each_metric_has_its_name(chosen: object, expected: dict[str, object]) -> None:
+    found = named(chosen)
+    assert list(found) == list(expected)
+    for name, function in expected.items():
+        if isinstance(function, functools.partial):
+            assert isinstance(found[name], functools.partial)
+        else:
+            assert found[name] is function
+    assert named(found) == found
+
+
+def test_a_task_has_a_metric_of_its_own() -> None:
+    task = replace(make_task(), metric="probability_diff")
+    assert named(None, task) == {"probability_diff": None}
+    assert named("rank", task) == {"rank": None}
+    with pytest.raises(ValueError, match="no metric is chosen"):
+        named(None)
+    with pytest.raises(ValueError, match="needs sets"):
+        named("cutoff_sharpness", task)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "error", "message"),
+    [
+        ([lambda z, t: z[:, 0], lambda z, t: z[:, 1]], ValueError, "called '<lambda>'; pass a map"),
+        ([half, functools.partial(half)], ValueError, "called 'half'; pass a mapping"),
+        (rank, ValueError, "called 'rank' would be taken for the metric of that name"),
+        ({"rank": half}, ValueError, "called 'rank' would be taken"),
+        (functools.partial(metrics.rank, answer=ids(0)), ValueError, "called 'rank' would be"),
+        ([], ValueError, "no metric is chosen"),
+        ({}, ValueError, "no metric is chosen"),
+        (["rank", "accuracy", "rank"], ValueError, "'rank' is chosen twice; choose it once"),
+        ("logit_dif", ValueError, "expected a metric among .*; did you mean 'logit_diff'?"),
+        (["zzz"], ValueError, "among logit_diff, .*; got 'zzz'$"),
+        ({1: half}, TypeError, "are their names, strings; got the key 1"),
+        ({"": half}, ValueError, "is empty"),
+        ({"mine": "rank"}, TypeError, "must be a function .*; choose 'rank' by its name"),
+        ({"mine": None}, TypeError, "must be a function .* got None"),
+        ({"mine": metrics.kl_divergence}, ValueError, "kl_divergence does not take a task"),
+        (3, TypeError, "got 3"),
+        (["rank", 3], TypeError, "got 3"),
+        (lambda z: z, ValueError, "must take two arguments, the logits at END and the task"),
+        ({"three": lambda a, b, c: a}, ValueError, "'three' must take two arguments"),
+    ],
+)
+def test_a_choice_that_is_not_clear(chosen: object, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        named(chosen)
+
+
+def test_every_metric_has_a_function_and_a_unit() -> None:
+    for name, unit in metrics.METRICS.items():
+        assert callable(getattr(metrics, name)) and unit
+        assert name in (metrics.__doc__ or "")
+
+
+ANSWER, FOIL = torch.tensor([[1, 2], [3, 4]]), torch.tensor([[0, 5], [0, 6]])
+EVERY = {
+    "logit_diff": lambda z: metrics.logit_diff(z, ANSWER, FOIL),
+    "probability": lambda z: metrics.probability(z, ANSWER),
+    "probability_diff": lambda z: metrics.probability_diff(z, ANSWER, FOIL),
+    "cutoff_sharpness": lambda z: metrics.cutoff_sharpness(z, ANSWER, FOIL),
+    "kl_divergence": lambda z: metrics.kl_divergence(z, torch.ones_like(z)),
+    "kl_divergence from it": lambda z: metrics.kl_divergence(torch.ones_like(z), z),
+    "accuracy": lambda z: metrics.accuracy(z, ANSWER, FOIL),
+    "accuracy of all": lambda z: metrics.accuracy(z, ANSWER),
+    "rank": lambda z: metrics.rank(z, ANSWER),
+}
+
+
+def test_every_metric_is_among_them() -> None:
+    assert {name.split()[0] for name in EVERY} == set(metrics.METRICS)
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("where", [slice(None), 1, 0, 6, 5])
+def test_nan_logits_give_no_plausible_number(name: str, where: object) -> None:
+    logits = random_logits(3, prompts=2)
+    fine = EVERY[name](logits)
+    logits[1, where] = math.nan
+    if name == "rank":
+        with pytest.raises(ValueError, match="logits of prompt 1 are not all numbers"):
+            EVERY[name](logits)
+    else:
+        found = EVERY[name](logits)
+        assert found[1].isnan() and torch.equal(found[0], fine[0])
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [
+        (torch.float64, torch.float64),
+        (torch.float32, torch.float32),
+        (torch.bfloat16, torch.float32),
+        (torch.float16, torch.float32),
+    ],
+)
+def test_values_have_the_precision_of_the_logits(
+    name: str, dtype: torch.dtype, expected: torch.dtype
+) -> None:
+    before = torch.get_default_dtype()
+    for default in (torch.float32, torch.float64):
+        torch.set_default_dtype(default)
+        try:
+            found = EVERY[name](random_logits(4, prompts=2).to(dtype))
+        finally:
+            torch.set_default_dtype(before)
+        assert found.dtype == (torch.int64 if name == "rank" else expected)

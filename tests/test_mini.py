@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import interp
 from analyses.train_mini import MINI, STEPS, recipe
 from interp import HookedGPT2
-from interp.training import held_out_figures, single_token_words
+from interp.training.mini import held_out_scores, single_token_words
 
 SUMS = {
     "first": [2531971, 2435554, 1875917],
@@ -57,7 +57,7 @@ def missed(mini: HookedGPT2) -> set[tuple[str, str]]:
     """Skills whose whole interval is below what is required, on fewer and other prompts."""
     return {
         (figure.skill, figure.held_out)
-        for figure in held_out_figures(mini, n=200, seed=2)
+        for figure in held_out_scores(mini, n=200, seed=2)
         if figure.required is not None and figure.estimate.high < figure.required
     }
 

@@ -1,60 +1,47 @@
-"""Circuits: the heads that do a task, and what the literature found."""
+"""Circuits: the heads that do a task, how well they do it, and what the literature found."""
 
-from interp.circuits.circuit import (
-    KINDS,
-    MLP,
-    MOVERS,
-    PAPER_ROLES,
-    ROLES,
-    Circuit,
-    CircuitHead,
-    CircuitMLP,
-    Edge,
-    Group,
-    Node,
-)
+from interp.circuits.circuit import Circuit, Connection, Group, Member
+from interp.circuits.classes import CLASSES
 from interp.circuits.comparison import compare
-from interp.circuits.completeness import IOI_GREEDY, class_sets, gap, greedy_sets, random_sets
-from interp.circuits.derivation import Derivation, derive
-from interp.circuits.evaluation import faithfulness, only, without
-from interp.circuits.ioi_figures import IOI_FIGURES
+from interp.circuits.derivation import derive
+from interp.circuits.evaluation import completeness, faithfulness, gap, only
+from interp.circuits.evidence import Derivation
 from interp.circuits.known import KNOWN, NOISE, KnownCircuit, known_circuit
-from interp.circuits.links import Link, LinkKey
-from interp.circuits.minimality import (
+from interp.circuits.links import Link
+from interp.circuits.minimality import minimality, minimality_sets
+from interp.circuits.pruning import derive_pruned, prune_heads
+from interp.circuits.published import (
     IOI_EXCEPTIONS,
+    IOI_FIGURES,
+    IOI_GREEDY,
     IOI_IMPORTANCE,
-    minimality,
-    minimality_sets,
+    PublishedFigure,
+    published,
+    published_connections,
 )
-from interp.circuits.pruning import prune_heads
-from interp.circuits.published import PublishedFigure, published
+from interp.circuits.sets import class_sets, greedy_sets, random_sets
 
 __all__ = [
+    "CLASSES",
     "IOI_EXCEPTIONS",
     "IOI_FIGURES",
     "IOI_GREEDY",
     "IOI_IMPORTANCE",
-    "KINDS",
     "KNOWN",
-    "MLP",
-    "MOVERS",
     "NOISE",
-    "PAPER_ROLES",
-    "ROLES",
     "Circuit",
-    "CircuitHead",
-    "CircuitMLP",
+    "Connection",
     "Derivation",
-    "Edge",
     "Group",
     "KnownCircuit",
     "Link",
-    "LinkKey",
-    "Node",
+    "Member",
     "PublishedFigure",
     "class_sets",
     "compare",
+    "completeness",
     "derive",
+    "derive_pruned",
     "faithfulness",
     "gap",
     "greedy_sets",
@@ -64,6 +51,6 @@ __all__ = [
     "only",
     "prune_heads",
     "published",
+    "published_connections",
     "random_sets",
-    "without",
 ]

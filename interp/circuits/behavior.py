@@ -1,6 +1,6 @@
-"""What a head does at its position, and the class that follows from it.
+"""What a head does at its role, and the class that follows from it.
 
-Attention from the head's position, mean over the clean prompts:
+Attention from the token at the head's role, mean over the clean prompts:
 
     previous    to the token before
     duplicate   to earlier occurrences of its own token
@@ -13,7 +13,7 @@ logits of what the head would write for them, or of its negative. The class is t
 
     induction              looks most by induction, unless more at the answer elsewhere
     previous token, duplicate token
-                           likewise, of heads without a link to the logits
+                           the same, for heads without a link to the logits
     S-inhibition           its links into queries of movers are stronger than its others into movers
                            or the logits, and it looks at the foil
     name mover             has links to the logits, or has links into values of movers and looks at
@@ -21,9 +21,9 @@ logits of what the head would write for them, or of its negative. The class is t
     negative name mover    the same, and the answer gains
     other                  none of these
 
-where "looks" is a mean attention of `min_attention` or more, and copying a score of one half. In
-tasks other than the paper's, those without a role IO, movers move no names: they are called mover,
-backup mover and negative mover, and there is no S-inhibition.
+where "looks" is a mean attention of `min_attention` or more, and a head copies with a score of one
+half. In tasks other than the paper's, those without a role IO, movers move no names: they are
+called mover, backup mover and negative mover, and there is no S-inhibition.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 3, for what tells the classes apart.
 """
@@ -36,13 +36,15 @@ import xarray as xr
 from jaxtyping import Bool
 from torch import Tensor
 
-from interp.circuits.circuit import MOVERS, CircuitHead
-from interp.circuits.links import LOGITS, Link
+from interp.circuits.classes import NAME_MOVERS
+from interp.circuits.evaluation import node_list
+from interp.circuits.links import Link
 from interp.heads import copy_scores
 from interp.model import HookedGPT2
 from interp.model.masks import after_same_token, same_token_before
-from interp.patching.runs import batches, run_side
+from interp.parts import Head, Logits, Node, NodeLike, require_in_model
 from interp.results import labelled
+from interp.runs.sides import batches, run_side
 from interp.tasks import Task
 
 _TITLES = {
@@ -69,30 +71,33 @@ _OF_OTHER_TASKS = {
 
 
 @torch.inference_mode()
-def node_behavior(
-    model: HookedGPT2, task: Task, nodes: Sequence[tuple[int, int, str]]
-) -> xr.Dataset:
-    """Where heads look from their positions, and what they copy.
+def node_behavior(model: HookedGPT2, task: Task, nodes: Sequence[NodeLike]) -> xr.Dataset:
+    """Where heads look from their roles, and what they copy.
 
     Args:
         model: the model.
         task: the prompts, of which the clean ones are run.
-        nodes: (layer, head, role) of each head.
+        nodes: heads at roles, such as "9.6@END".
 
     Returns:
         The attentions of the module as probabilities, `copy` and `anti_copy` as fractions, dims
-        node, prompt. Copying is NaN if no role of the task holds the answer or the foil.
+        node ("9.6@END"), prompt. Copying is NaN if no role of the task holds the answer or the
+        foil.
+
+    Raises:
+        ValueError: a node is no head at a role, or model or task lack it.
     """
+    heads = require_heads(model, task, nodes)
     task = task.right_padded().to(model.device)
-    layers = sorted({layer for layer, _, _ in nodes})
+    layers = sorted({head.layer for head, _ in heads})
     parts = []
     for rows in batches(task):
         tokens = task.clean_tokens[rows]
         targets = _targets(tokens, task.answer[rows], task.foil[rows])
         _, kept = run_side(model, task, rows, "clean", [("pattern", layer) for layer in layers])
         row = torch.arange(len(tokens), device=tokens.device)
-        found = torch.zeros(len(targets), len(nodes), len(tokens))
-        for i, (layer, head, role) in enumerate(nodes):
+        found = torch.zeros(len(targets), len(heads), len(tokens))
+        for i, ((layer, head), role) in enumerate(heads):
             at = task.positions[role][rows]
             looks = kept["pattern", layer][row, at, head]  # b k
             width = looks.shape[-1]
@@ -101,8 +106,8 @@ def node_behavior(
         parts.append(found)
     attention = torch.cat(parts, -1)
     values = {name: attention[j].numpy() for j, name in enumerate(list(_TITLES)[:5])}
-    values |= _copying(model, task, nodes)
-    names = [f"{layer}.{head} at {role}" for layer, head, role in nodes]
+    values |= _copying(model, task, [head for head, _ in heads])
+    names = [str(Node(head, role)) for head, role in heads]
     return xr.Dataset(
         {
             name: labelled(
@@ -120,44 +125,73 @@ def node_behavior(
     )
 
 
-def class_of(
-    node: tuple[str, str],
-    behavior: xr.Dataset,
-    links: Sequence[Link],
-    later: Mapping[tuple[str, str], CircuitHead],
-    min_attention: float,
-) -> str:
-    """The class of a head at a position; the module has the rules.
+def require_heads(
+    model: HookedGPT2, task: Task, nodes: Sequence[NodeLike]
+) -> list[tuple[Head, str]]:
+    """Refuse what is no head at a role of the task.
 
     Args:
-        node: the head's label and its role.
-        behavior: its row of `node_behavior`, mean over prompts.
-        links: of the circuit.
-        later: the heads of later layers, with their classes, by label and role.
-        min_attention: smallest mean attention that counts as looking.
+        model: the model.
+        task: the prompts.
+        nodes: what should be heads at roles.
 
     Returns:
-        One of `KINDS`.
+        Head and role of each.
+
+    Raises:
+        ValueError: one is another part, is given twice, or model or task lack it.
+    """
+    found = []
+    for node in node_list(nodes):
+        if not isinstance(node.part, Head):
+            raise ValueError(f"expected heads at roles, such as '9.6@END'; got {str(node)!r}")
+        if node.role not in task.positions:
+            raise ValueError(
+                f"{node} stands at a role that the task does not have: there is no role "
+                f"{node.role!r} in {list(task.positions)}"
+            )
+        found.append((node.part, str(node.role)))
+    require_in_model(model, [head for head, _ in found])
+    return found
+
+
+def class_of(
+    node: Node,
+    behavior: xr.Dataset,
+    links: Sequence[Link],
+    later: Mapping[Node, str],
+    min_attention: float,
+) -> str:
+    """The class of a head at a role; the module has the rules.
+
+    Args:
+        node: the head at its role.
+        behavior: its row of `node_behavior`, mean over prompts.
+        links: the links of the circuit.
+        later: the nodes of later layers, with their classes.
+        min_attention: the smallest mean attention that counts as looking.
+
+    Returns:
+        One of `CLASSES`.
     """
     looks = {str(name): float(value) for name, value in behavior.items()}
-    told = dict.fromkeys(("logits", "q", "k", "v"), 0.0)  # effects on the logits and on movers
+    sums = dict.fromkeys(("logits", "q", "k", "v"), 0.0)  # effects on the logits and on movers
     for link in links:
-        if (link.sender, link.sent_from) != node or link.effect is None:
+        if link.sender != node or link.effect is None:
             continue
-        receiver = later.get((link.receiver, link.received_at))
-        if link.receiver == LOGITS:
-            told["logits"] += link.effect
-        elif receiver is not None and receiver.kind in MOVERS:
-            told[link.inputs] += abs(link.effect) if link.inputs == "q" else link.effect
-    patterns = ["induction"] if told["logits"] else list(_STRUCTURAL)
+        if isinstance(link.receiver.part, Logits):
+            sums["logits"] += link.effect
+        elif link.input and later.get(link.receiver) in NAME_MOVERS:
+            sums[link.input] += abs(link.effect) if link.input == "q" else link.effect
+    patterns = ["induction"] if sums["logits"] else list(_STRUCTURAL)
     pattern = max(patterns, key=lambda name: looks[name])
     if looks[pattern] >= max(min_attention, looks["answer"]):
         return _STRUCTURAL[pattern]
-    writes = told["logits"] + told["v"]
-    if told["q"] > abs(writes) and looks["foil"] >= min_attention:
+    writes = sums["logits"] + sums["v"]
+    if sums["q"] > abs(writes) and looks["foil"] >= min_attention:
         return "S-inhibition"
     moves = looks["answer"] >= min_attention or looks["copy"] >= _COPIES
-    if told["logits"] or (told["v"] and moves):
+    if sums["logits"] or (sums["v"] and moves):
         return "name mover" if writes < 0 else "negative name mover"
     return "other"
 
@@ -167,10 +201,10 @@ def named_for(task: Task, kind: str) -> str:
 
     Args:
         task: the prompts.
-        kind: of `class_of`.
+        kind: the class, as `class_of` has it.
 
     Returns:
-        One of `KINDS`.
+        One of `CLASSES`.
     """
     return kind if "IO" in task.positions else _OF_OTHER_TASKS.get(kind, kind)
 
@@ -194,14 +228,12 @@ def _targets(tokens: Tensor, answer: Tensor, foil: Tensor) -> dict[str, Bool[Ten
     }
 
 
-def _copying(
-    model: HookedGPT2, task: Task, nodes: Sequence[tuple[int, int, str]]
-) -> dict[str, np.ndarray]:
+def _copying(model: HookedGPT2, task: Task, heads: Sequence[Head]) -> dict[str, np.ndarray]:
     try:
         scores = copy_scores(model, task).mean("role")
     except ValueError:  # the answer does not stand in the prompt
-        return {name: np.full((len(nodes), len(task)), np.nan) for name in ("copy", "anti_copy")}
-    layer, head = [i for i, _, _ in nodes], [h for _, h, _ in nodes]
+        return {name: np.full((len(heads), len(task)), np.nan) for name in ("copy", "anti_copy")}
+    layer, head = [one.layer for one in heads], [one.head for one in heads]
     return {
         name: scores[name].transpose("layer", "head", "prompt").values[layer, head]
         for name in ("copy", "anti_copy")

@@ -1,108 +1,63 @@
-"""A circuit: attention heads, each with its class and the token position where it matters.
+"""A circuit: heads, and maybe MLPs, each at the role of a task where it matters, with its class.
 
-The classes are those of the indirect-object-identification circuit of GPT-2 small. When a circuit
-runs alone, it keeps the output of each of its heads at that head's position; the same head's output
-elsewhere, and every other head, is ablated. `Circuit.edges` gives the connections between classes:
-which class writes, at which position, into which class's queries, keys or values: as published, or,
-where the circuit carries links that were measured between its heads, as measured.
+When a circuit runs alone, it keeps the output of each of its heads at that head's role; the same
+head's output elsewhere, and every other head, is ablated. Links are the connections that were
+measured between its members; `Circuit.connections` gathers them by class: which class writes, at
+which role, into which class's queries, keys or values. What papers say of the connections between
+their classes is in `interp.circuits.published`.
+
+Members and links have one order, that of the forward pass, whatever order they are given in.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 3 and Figure 2.
 """
 
-import json
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from collections.abc import Iterable
+from dataclasses import dataclass
+from os import PathLike
 from typing import Any, NamedTuple
 
-from interp.circuits.links import INPUT, LOGITS, Link
-
-KINDS: Mapping[str, str] = MappingProxyType(
-    {
-        "previous token": "copy the token before",
-        "duplicate token": "find the earlier copy",
-        "induction": "find what followed before",
-        "S-inhibition": "keep attention off S",
-        "name mover": "bring IO to the logits",
-        "backup name mover": "step in for name movers",
-        "negative name mover": "write against IO",
-        "mover": "carry what a token says",
-        "backup mover": "step in for movers",
-        "negative mover": "write against the answer",
-        "other": "no class fits",
-    }
+from interp.circuits import files
+from interp.circuits.classes import CLASSES, MLP_CLASS
+from interp.circuits.links import MEASURED, Link
+from interp.model import HookedGPT2
+from interp.parts import (
+    MLP,
+    QKV,
+    Edge,
+    Head,
+    Input,
+    Logits,
+    Node,
+    NodeLike,
+    Part,
+    as_node,
+    parse,
+    require_in_model,
+    require_once,
 )
-"""Every class of heads, from the tokens to the logits, with what its heads do. The movers that move
-no names are those of other tasks than the paper's."""
 
-MLP = "MLP"
-"""The kind of the MLPs of a circuit."""
-
-ROLES: tuple[str, ...] = ("IO", "IO+1", "S1", "S1+1", "S2", "S2+1", "END-1", "END")
-"""The positions of the task, in the order of the ABBA template."""
-
-PAPER_ROLES: tuple[str, ...] = ("IO", "S1", "S1+1", "S2", "END")
-"""Those that the paper has; the others serve models that move names in more steps."""
-
-MOVERS: tuple[str, ...] = ("name mover", "backup name mover", "negative name mover")
-"""The classes that write to the logits."""
-
-_STEPS = ("S2+1", "END-1", "YY")  # what is written here is read at END
-_STEP_KINDS = ("name mover", "S-inhibition")
-# (sender class, its position or "" for any, receiver class, inputs of the receiver): "qkv" letters,
-# "" for the logits. Of IO+1, S2+1 and END-1 the paper knows nothing: a model that copies as
-# induction heads do moves the name to IO+1 first, and one that settles on the answer as soon as it
-# has seen S2 moves it there before it moves it to END.
-_CLASS_CONNECTIONS: tuple[tuple[str, str, str, str], ...] = (
-    ("previous token", "S1+1", "induction", "kv"),
-    *(("previous token", "IO+1", mover, "kv") for mover in MOVERS),
-    *((kind, at, mover, "kv") for kind in _STEP_KINDS for at in _STEPS[:2] for mover in MOVERS),
-    ("duplicate token", "", "S-inhibition", "kv"),
-    ("induction", "", "S-inhibition", "kv"),
-    *(("S-inhibition", "", mover, "q") for mover in MOVERS),
-    *((mover, "", "logits", "") for mover in MOVERS),
-    # Greater-than (Hanna et al. 2023) and induction on random tokens (Olsson et al. 2022).
-    ("mover", "YY", MLP, ""),
-    (MLP, "YY", "mover", "v"),
-    ("mover", "END", MLP, ""),
-    *((kind, "END", "logits", "") for kind in ("mover", "negative mover", "induction", MLP)),
-    ("previous token", "FIRST+1", "induction", "kv"),
-)
-# (receiver class and position, role of the token that is read, inputs of the receiver).
-_TOKEN_CONNECTIONS: tuple[tuple[str, str, str, str], ...] = (
-    ("previous token", "S1+1", "S1", "kv"),
-    ("previous token", "S1+1", "S1+1", "q"),
-    ("previous token", "IO+1", "IO", "kv"),
-    ("previous token", "IO+1", "IO+1", "q"),
-    ("duplicate token", "S2", "S1", "kv"),
-    ("duplicate token", "S2", "S2", "q"),
-    ("S-inhibition", "END", "END", "q"),
-    *((mover, "END", "IO", "kv") for mover in MOVERS),
-    *(("name mover", step, "IO", "kv") for step in ("S2+1", "END-1")),
-    ("mover", "YY", "YY", "qkv"),
-    (MLP, "YY", "YY", ""),
-    ("previous token", "FIRST+1", "FIRST", "kv"),
-    ("previous token", "FIRST+1", "FIRST+1", "q"),
-    ("induction", "END", "END", "q"),
-    ("induction", "END", "FIRST+1", "kv"),
-)
+FORMAT = "interp.Circuit"
 
 
 class Group(NamedTuple):
-    """A node of the class-level graph: a class at a position.
+    """A node of the class-level graph: a class at a role.
 
-    `kind` is a class of heads, "MLP", "input" (the token embedding) or "logits".
+    Args:
+        kind: a class of heads, "MLP", "input" (the token embedding) or "logits".
+        role: the role.
     """
 
     kind: str
-    position: str
+    role: str
 
 
-class Edge(NamedTuple):
-    """A connection: `receiver` reads what `sender` writes.
+class Connection(NamedTuple):
+    """An arrow of the class-level graph: `receiver` reads what `sender` writes.
 
-    `inputs` names what is read into: some of the letters of "qkv", or "" for the logits and MLPs.
+    Args:
+        sender: the group that writes.
+        receiver: the group that reads.
+        inputs: what is read into: some of the letters of "qkv", or "" for the logits and MLPs.
     """
 
     sender: Group
@@ -110,296 +65,362 @@ class Edge(NamedTuple):
     inputs: str
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class CircuitHead:
-    """One attention head of a circuit.
+@dataclass(frozen=True, slots=True, order=True, init=False)
+class Member:
+    """A head or an MLP of a circuit, at the role where it works for the circuit.
 
     Args:
-        layer: Index of the block, from 0.
-        head: Index within the block, from 0.
-        kind: Class, one of `KINDS`.
-        position: Role of the token position where its output is kept, such as "END".
+        node: the head or MLP at a role, such as "9.6@END".
+        kind: class of a head, one of `CLASSES`; "MLP" for an MLP.
 
     Raises:
-        ValueError: An index is not a whole number from 0, the class is unknown, or the position
-            is empty.
+        ValueError: the node has no role or is neither a head nor an MLP, or the class is unknown.
+        TypeError: not a node.
 
-    >>> CircuitHead(9, 6, "name mover", "END").label
-    '9.6'
+    Example:
+        >>> Member("9.6@END", "name mover").label
+        '9.6'
     """
 
-    layer: int
-    head: int
+    node: Node
     kind: str
-    position: str
 
-    def __post_init__(self) -> None:
-        for name, index in (("layer", self.layer), ("head", self.head)):
-            if not isinstance(index, int) or isinstance(index, bool) or index < 0:
-                raise ValueError(f"{name} must be a whole number from 0, not {index!r}.")
-        if self.kind not in KINDS:
+    def __init__(self, node: NodeLike, kind: str = MLP_CLASS) -> None:
+        node = as_node(node)
+        object.__setattr__(self, "node", node)
+        object.__setattr__(self, "kind", kind)
+        if not isinstance(node.part, Head | MLP) or not node.role:
             raise ValueError(
-                f"Head {self.label} has the unknown class {self.kind!r}; "
-                f'use one of {", ".join(KINDS)} ("other" fits any head).'
+                f"a member of a circuit is a head or an MLP at a role, such as '9.6@END' or "
+                f"'m9@END'; got {str(node)!r}"
             )
-        if not self.position:
-            raise ValueError(f"Head {self.label} needs a position: a role such as 'S2' or 'END'.")
+        numbers = node.part if isinstance(node.part, Head) else (node.part.layer,)
+        if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers):
+            raise ValueError(f"layers and heads are whole numbers from 0; got {node.part!r}")
+        known = CLASSES if isinstance(node.part, Head) else (MLP_CLASS,)
+        if kind not in known:
+            raise ValueError(
+                f"{node} has the unknown class {kind!r}; expected one of "
+                + ", ".join(known)
+                + (' ("other" fits any head)' if known is CLASSES else "")
+            )
+
+    def __str__(self) -> str:
+        return str(self.node)
+
+    @property
+    def part(self) -> Part:
+        """The head or the MLP."""
+        return self.node.part
+
+    @property
+    def role(self) -> str:
+        """The role at which it works."""
+        return str(self.node.role)
+
+    @property
+    def layer(self) -> int:
+        """Index of its block, from 0."""
+        return self.node.layer
 
     @property
     def label(self) -> str:
-        """The head as the field writes it, `layer.head`."""
-        return f"{self.layer}.{self.head}"
+        """The part as the field writes it: "9.6" or "m9"."""
+        return str(self.part)
 
     @property
     def group(self) -> Group:
         """Its node in the class-level graph."""
-        return Group(self.kind, self.position)
+        return Group(self.kind, self.role)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class CircuitMLP:
-    """The MLP of one layer, at the position where it works for the circuit.
-
-    Args:
-        layer: Index of the block, from 0.
-        position: Role of the token position, such as "END".
-
-    Raises:
-        ValueError: The layer is not a whole number from 0, or the position is empty.
-
-    >>> CircuitMLP(9, "END").label
-    'm9'
-    """
-
-    layer: int
-    position: str
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.layer, int) or isinstance(self.layer, bool) or self.layer < 0:
-            raise ValueError(f"layer must be a whole number from 0, not {self.layer!r}.")
-        if not self.position:
-            raise ValueError(f"{self.label} needs a position: a role such as 'END'.")
-
-    @property
-    def label(self) -> str:
-        """The MLP as the field writes it, `m` and the layer."""
-        return f"m{self.layer}"
-
-    @property
-    def kind(self) -> str:
-        """`MLP`, in the place of a head's class."""
-        return MLP
-
-    @property
-    def group(self) -> Group:
-        """Its node in the class-level graph."""
-        return Group(MLP, self.position)
-
-
-Node = CircuitHead | CircuitMLP
-"""What a circuit is made of."""
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Circuit:
-    """A set of attention heads, and maybe MLPs, that does one task in one model.
+    """The heads, and maybe MLPs, that do one task in one model.
 
     Args:
-        model: Name of the model.
-        heads: The heads; one that matters at several positions is there once for each.
-        source: Where the circuit comes from, for whoever reads the file.
-        mlps: The MLPs that the literature counts in. Ablations of the circuit leave all MLPs alone.
-        links: Connections that were measured, between the heads and from the tokens to the logits.
+        model: name of the model.
+        members: the heads and MLPs; one that matters at several roles is there once for each.
+            Ablations of the circuit leave all MLPs alone.
+        source: where the circuit comes from, for whoever reads the file.
+        links: connections that were measured between its members, from the tokens and to the
+            logits.
+        weights: fingerprint of the model's weights that it was found in; "" where it is not known.
+        task: name of the task that it does; "" where it is not known.
 
     Raises:
-        ValueError: A head or an MLP occurs twice at a position, or a link joins what is not in the
-            circuit.
+        ValueError: a member or a link occurs twice, or a link joins what is not in the circuit.
+        TypeError: a field has another type.
     """
 
     model: str
-    heads: tuple[CircuitHead, ...]
-    source: str = ""
-    links: tuple[Link, ...] = ()
-    mlps: tuple[CircuitMLP, ...] = field(default=(), kw_only=True)
+    members: tuple[Member, ...]
+    source: str
+    links: tuple[Link, ...]
+    weights: str
+    task: str
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "heads", tuple(self.heads))
-        object.__setattr__(self, "mlps", tuple(self.mlps))
-        nodes: tuple[Node, ...] = (*self.heads, *self.mlps)
-        counts = Counter((node.label, node.position) for node in nodes)
-        repeated = [f"{head} at {where}" for (head, where), n in counts.items() if n > 1]
-        if repeated:
-            raise ValueError(
-                f"Heads occur more than once: {', '.join(repeated)}. "
-                "A circuit holds a head once for each position; drop the repeats."
-            )
-        object.__setattr__(self, "links", tuple(self.links))
+    def __init__(
+        self,
+        model: str,
+        members: Iterable[Member],
+        source: str = "",
+        links: Iterable[Link] = (),
+        weights: str = "",
+        task: str = "",
+    ) -> None:
+        texts = {"model": model, "source": source, "weights": weights, "task": task}
+        for name, text in texts.items():
+            if not isinstance(text, str):
+                raise TypeError(f"{name} of a circuit is a text; got {type(text).__name__}")
+            object.__setattr__(self, name, text)
+        object.__setattr__(self, "members", tuple(sorted(_all(members, Member, "members"))))
+        of_circuit = sorted(_all(links, Link, "links"), key=lambda link: link.edge)
+        object.__setattr__(self, "links", tuple(of_circuit))
+        nodes = self.nodes
+        require_once(nodes, "member")
+        require_once([link.edge for link in self.links], "link")
         for link in self.links:
-            sender, receiver = (link.sender, link.sent_from), (link.receiver, link.received_at)
-            if (link.sender != INPUT and sender not in counts) or (
-                link.receiver != LOGITS and receiver not in counts
-            ):
-                raise ValueError(
-                    f"The link {link} joins a head that the circuit does not have at that "
-                    "position; add the head or drop the link."
-                )
+            for end in (link.sender, link.receiver):
+                if end not in nodes and not isinstance(end.part, Input | Logits):
+                    raise ValueError(
+                        f"the link {link} joins {end}, which is not in the circuit; add it as a "
+                        "member or leave the link out"
+                    )
 
-    def heads_of(self, kind: str) -> tuple[CircuitHead, ...]:
-        """The heads of one class, in the circuit's order.
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The nodes of its members."""
+        return tuple(member.node for member in self.members)
+
+    @property
+    def heads(self) -> tuple[Member, ...]:
+        """The members that are heads."""
+        return tuple(one for one in self.members if isinstance(one.part, Head))
+
+    @property
+    def mlps(self) -> tuple[Member, ...]:
+        """The members that are MLPs."""
+        return tuple(one for one in self.members if isinstance(one.part, MLP))
+
+    def heads_of(self, kind: str) -> tuple[Member, ...]:
+        """The heads of one class.
 
         Args:
-            kind: Class, one of `KINDS`.
+            kind: the class, one of `CLASSES`.
 
         Returns:
             The heads; empty if the circuit has none of that class.
 
         Raises:
-            KeyError: The class is unknown.
+            ValueError: the class is unknown.
         """
-        if kind not in KINDS:
-            raise KeyError(f"Unknown class {kind!r}; use one of {', '.join(KINDS)}.")
+        if kind not in CLASSES:
+            raise ValueError(f"unknown class {kind!r}; expected one of {', '.join(CLASSES)}")
         return tuple(head for head in self.heads if head.kind == kind)
 
-    def groups(self) -> dict[Group, tuple[CircuitHead, ...]]:
-        """The heads by class and position.
+    def groups(self) -> dict[Group, tuple[Member, ...]]:
+        """The members by class and role.
 
         Returns:
-            Group to heads, in the order of `KINDS`, then of first occurrence.
+            Group to members, in the order of `CLASSES`, then of first occurrence; MLPs at the end.
         """
-        order = list(KINDS)
-        found = sorted({h.group: None for h in self.heads}, key=lambda g: order.index(g.kind))
-        return {group: tuple(h for h in self.heads if h.group == group) for group in found}
+        order = [*CLASSES, MLP_CLASS]
+        found = sorted(
+            dict.fromkeys(one.group for one in self.members), key=lambda g: order.index(g.kind)
+        )
+        return {group: tuple(m for m in self.members if m.group == group) for group in found}
 
-    def nodes(self) -> dict[Group, tuple[Node, ...]]:
-        """The heads by class and position, and after them the MLPs by position.
+    def connections(self) -> tuple[Connection, ...]:
+        """The links, gathered by class: several members or inputs make one connection.
 
         Returns:
-            Group to its heads or MLPs.
+            Connections from the tokens to the logits; none of a circuit without links.
         """
-        at = dict.fromkeys(mlp.group for mlp in self.mlps)
-        return {**self.groups(), **{g: tuple(m for m in self.mlps if m.group == g) for g in at}}
-
-    def edges(self) -> tuple[Edge, ...]:
-        """The connections between the classes that the circuit has: measured, or else published.
-
-        A circuit with links has those; several heads or inputs of a class make one edge. Of the
-        published ones, queries and the logits read at the receiver's own position (the logits at
-        END), keys and values also at earlier ones. Where heads act at S2+1 or END-1, the movers at
-        END read these and not the name itself. Classes away from their published positions read no
-        tokens, and heads of class "other" have no connections.
-
-        Returns:
-            Edges from the tokens to the logits.
-
-        Source: Wang et al. 2022, Figure 2 and appendix A.
-        """
-        if self.links:
-            return self._measured_edges()
-        groups = self.nodes()
-        positions = {position for _, position in groups}
-        stepwise = any(kind in _STEP_KINDS and position in _STEPS for kind, position in groups)
-        edges = [
-            Edge(Group("input", role), Group(kind, position), inputs)
-            for kind, position, role, inputs in _TOKEN_CONNECTIONS
-            if (kind, position) in groups
-            and not (stepwise and (role, position) == ("IO", "END"))
-            and (role in ROLES or position not in ROLES or role in positions)
-        ]
-        receivers = [*groups, Group("logits", "END")]
-        edges += [
-            Edge(sender, receiver, inputs)
-            for sender_kind, position, receiver_kind, inputs in _CLASS_CONNECTIONS
-            for sender in groups
-            for receiver in receivers
-            if (sender.kind, receiver.kind) == (sender_kind, receiver_kind)
-            and position in ("", sender.position)
-            and (receiver.position == "END" or position not in _STEPS or not inputs)
-        ]
-        return tuple(edge for edge in edges if _can_flow(edge))
-
-    def _measured_edges(self) -> tuple[Edge, ...]:
-        """The links, gathered by class."""
-        groups = {(head.label, head.position): head.group for head in self.heads}
+        groups = {one.node: one.group for one in self.members}
         inputs: dict[tuple[Group, Group], set[str]] = {}
         for link in self.links:
-            sent, received = (link.sender, link.sent_from), (link.receiver, link.received_at)
-            ends = groups.get(sent, Group(*sent)), groups.get(received, Group(*received))
-            inputs.setdefault(ends, set()).update(link.inputs)
+            sender, receiver = (
+                groups.get(end, Group(str(end.part), str(end.role)))
+                for end in (link.sender, link.receiver)
+            )
+            inputs.setdefault((sender, receiver), set()).add(link.input)
         return tuple(
-            Edge(*ends, "".join(letter for letter in "qkv" if letter in read))
+            Connection(*ends, "".join(letter for letter in QKV if letter in read))
             for ends, read in inputs.items()
         )
+
+    def require_model(self, model: HookedGPT2) -> None:
+        """Refuse a model that the circuit is not of.
+
+        Args:
+            model: the model.
+
+        Raises:
+            ValueError: the model has another name, other weights where the circuit knows its own,
+                or lacks one of the members.
+        """
+        on_purpose = (
+            "; circuit.for_model(model) carries its members over to the other model on purpose"
+        )
+        if model.name != self.model:
+            raise ValueError(
+                f"the circuit is of the model {self.model!r}, and this is {model.name!r}"
+                + on_purpose
+            )
+        if self.weights and (weights := model.fingerprint()) != self.weights:
+            raise ValueError(
+                f"the circuit was found in {self.model!r} with weights {self.weights}, and this "
+                f"model of the same name has weights {weights}" + on_purpose
+            )
+        require_in_model(model, [one.part for one in self.members])
+
+    def for_model(self, model: HookedGPT2) -> "Circuit":
+        """The same members in another model, on purpose.
+
+        Args:
+            model: the other model.
+
+        Returns:
+            A circuit of that model. It has no links, because they were measured in the first one.
+
+        Raises:
+            ValueError: the model lacks one of the members.
+        """
+        require_in_model(model, [one.part for one in self.members])
+        source = f"{self.source or 'a circuit'}, carried over from {self.model}"
+        return Circuit(model.name, self.members, source, (), model.fingerprint(), self.task)
 
     def records(self) -> list[dict[str, Any]]:
         """The heads as plain rows.
 
         Returns:
-            One `{layer, head, class, position}` a head.
+            One `{layer, head, class, position}` a head; the position is its role.
         """
         return [
-            {"layer": h.layer, "head": h.head, "class": h.kind, "position": h.position}
-            for h in self.heads
+            {"layer": one.layer, "head": one.part.head, "class": one.kind, "position": one.role}
+            for one in self.heads
+            if isinstance(one.part, Head)
         ]
 
     def to_json(self) -> str:
-        """As JSON text: `model`, `source`, `heads` (its `records`) and any `links` and `mlps`."""
-        found = {"model": self.model, "source": self.source, "heads": self.records()}
-        if self.links:
-            found["links"] = [link.record() for link in self.links]
+        """The circuit as the text of a file.
+
+        Returns:
+            JSON with `model`, `source`, `weights`, `task`, `heads` (its `records`), and any `mlps`
+            and `links`.
+        """
+        content: dict[str, Any] = {
+            "model": self.model,
+            "source": self.source,
+            "weights": self.weights,
+            "task": self.task,
+            "heads": self.records(),
+        }
         if self.mlps:
-            found["mlps"] = [{"layer": m.layer, "position": m.position} for m in self.mlps]
-        return json.dumps(found, indent=2) + "\n"
+            content["mlps"] = [{"layer": one.layer, "position": one.role} for one in self.mlps]
+        if self.links:
+            content["links"] = [link.record() for link in self.links]
+        return files.dumps(FORMAT, content)
 
     @classmethod
     def from_json(cls, text: str) -> "Circuit":
         """Read what `to_json` writes.
 
         Args:
-            text: JSON text.
+            text: the text of a file.
 
         Returns:
             The circuit.
 
         Raises:
-            ValueError: The text is not JSON, or lacks a field (the message names the head), or a
-                head is not valid.
+            ValueError: the text is not JSON, of another format or version, lacks a field (the
+                message names it), or holds no valid circuit.
         """
-        try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(
-                f"A circuit file holds JSON, and this text is not: {error}."
-            ) from error
-        if not isinstance(data, dict) or not {"model", "heads"} <= data.keys():
-            raise ValueError('A circuit file holds {"model": ..., "heads": [...]}.')
+        data = files.loads(FORMAT, text, ("model", "heads"))
+        texts = {
+            name: files.field(data, name, str, "the circuit")
+            for name in ("model", "source", "weights", "task")
+            if name in data
+        }
+        heads, mlps, links = (
+            files.field(data, name, list, "the circuit") if name in data else []
+            for name in ("heads", "mlps", "links")
+        )
         return cls(
-            model=data["model"],
-            heads=tuple(_head(number, row) for number, row in enumerate(data["heads"])),
-            source=data.get("source", ""),
-            mlps=tuple(_mlp(number, row) for number, row in enumerate(data.get("mlps", ()))),
-            links=tuple(Link.of(row) for row in data.get("links", ())),
+            members=(
+                *(_head(row, f"entry {i} of heads") for i, row in enumerate(heads)),
+                *(_mlp(row, f"entry {i} of mlps") for i, row in enumerate(mlps)),
+            ),
+            links=tuple(_link(row, f"entry {i} of links") for i, row in enumerate(links)),
+            **texts,
         )
 
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the circuit to a JSON file.
 
-def _head(number: int, row: Any) -> CircuitHead:
-    wanted = ("layer", "head", "class", "position")
-    missing = [key for key in wanted if not isinstance(row, dict) or key not in row]
-    if missing:
-        raise ValueError(f"Entry {number} of heads lacks {', '.join(missing)}: {row!r}.")
-    return CircuitHead(*(row[key] for key in wanted))
+        Args:
+            path: the file; folders that are missing are made.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        files.write(path, self.to_json())
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> "Circuit":
+        """Read a file that `save` wrote.
+
+        Args:
+            path: the file.
+
+        Returns:
+            The circuit.
+
+        Raises:
+            ValueError: the file holds no circuit; see `from_json`.
+            OSError: it cannot be read.
+        """
+        return cls.from_json(files.read(path))
 
 
-def _mlp(number: int, row: Any) -> CircuitMLP:
-    if not isinstance(row, dict) or not {"layer", "position"} <= row.keys():
-        raise ValueError(f"Entry {number} of mlps needs layer and position: {row!r}.")
-    return CircuitMLP(row["layer"], row["position"])
+def _all(given: Any, kind: type, what: str) -> list[Any]:
+    """The things of a circuit, refused where one is of another type."""
+    some = list(given) if isinstance(given, Iterable) else [given]
+    wrong = [one for one in some if not isinstance(one, kind)]
+    if wrong:
+        raise TypeError(f"{what} of a circuit are {kind.__name__} objects; got {wrong[0]!r}")
+    return some
 
 
-def _can_flow(edge: Edge) -> bool:
-    """Whether causal attention lets the sender reach the receiver."""
-    sender, receiver = edge.sender.position, edge.receiver.position
-    if edge.inputs in ("q", ""):
-        return sender == receiver
-    if sender in ROLES and receiver in ROLES:
-        return ROLES.index(sender) <= ROLES.index(receiver)
-    return True
+def _head(row: Any, what: str) -> Member:
+    layer, head = (files.field(row, name, int, what) for name in ("layer", "head"))
+    kind, role = (files.field(row, name, str, what) for name in ("class", "position"))
+    return Member(Node(Head(layer, head), role), kind)
+
+
+def _mlp(row: Any, what: str) -> Member:
+    layer, role = files.field(row, "layer", int, what), files.field(row, "position", str, what)
+    return Member(Node(MLP(layer), role))
+
+
+def _link(row: Any, what: str) -> Link:
+    names = ("sender", "sent_from", "receiver", "received_at", "inputs")
+    sender, sent_from, receiver, received_at, inputs = (
+        files.field(row, name, str, what) for name in names
+    )
+    unknown = [name for name in row if name not in (*names, *MEASURED)]
+    if unknown:
+        raise ValueError(f"{what} has the unknown field {unknown[0]}: {row!r}")
+    ends = Node(_part(sender, what), sent_from), Node(_part(receiver, what), received_at)
+    measured = {
+        name: files.field(row, name, (int, float), what) for name in MEASURED if name in row
+    }
+    return Link(Edge(*ends, inputs), **measured)
+
+
+def _part(text: str, what: str) -> Part:
+    found = parse(text)
+    if isinstance(found, Node | Edge):
+        raise ValueError(f"{what} names {text!r} where a part such as '9.6' or 'input' is expected")
+    return found

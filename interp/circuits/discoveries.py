@@ -19,7 +19,6 @@ Source: Benjamini and Hochberg 1995, J. R. Stat. Soc. B 57.
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
 
 
 def effect_p_values(
@@ -35,12 +34,14 @@ def effect_p_values(
         P values. Effects that are the same on every prompt have 0 or 1.
 
     Raises:
-        ValueError: for fewer than two prompts, or a negative smallest effect.
+        ValueError: there are fewer than two prompts, or the smallest effect is negative.
 
     Example:
         >>> effect_p_values(np.array([[1.0, 1.2, 0.8, 1.0], [1.0, -1.0, 1.0, -1.0]])).round(4)
         array([0.0012, 1.    ])
     """
+    from scipy import stats  # slow to import
+
     n = effects.shape[-1]
     if n < 2 or not smallest >= 0:
         raise ValueError(
@@ -61,7 +62,7 @@ def q_values(
     """The false-discovery rate at which each test of a family counts as a discovery.
 
     Args:
-        p: the p values of all tests that were made, whatever came out.
+        p: p values of all tests that were made, whatever came out.
         family: how many tests there are, where those not in `p` have a p value of 1; by default as
             many as in `p`.
 
@@ -72,5 +73,7 @@ def q_values(
         >>> q_values(np.array([0.01, 0.5, 0.02, 0.9])).round(3).tolist()
         [0.04, 0.667, 0.04, 0.9]
     """
+    from scipy import stats  # slow to import
+
     rest = np.ones((family or len(p)) - len(p))
     return stats.false_discovery_control(np.concatenate([p, rest]))[: len(p)]

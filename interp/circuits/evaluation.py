@@ -1,128 +1,277 @@
 """Does the circuit do the task alone, and does it break as the model does? By mean ablation.
 
-F(M) is the mean logit difference of the whole model, F(C) that of the model in which every head
+F(M) is the mean of a metric over the whole model's runs, F(C) that of the model in which every head
 output outside the circuit is set to its mean. A faithful circuit has F(C) near F(M); a complete one
 also after any nodes K of the circuit are knocked out of both,
 
     incompleteness   | F(C without K) - F(M without K) |
 
+A divergence (`kl_divergence`) is, in every run, the divergence from the whole model's clean run.
+
 Source: Wang et al. 2022 (arXiv 2211.00593), section 4; ablation as in section 2.1. As in the
-authors' code, K is knocked out of the model at the positions where the circuit has it, not at all.
+authors' code, K is knocked out of the model at the roles where the circuit has it, not everywhere.
 """
 
 from collections.abc import Mapping, Sequence
 
 import xarray as xr
 
-from interp.circuits.circuit import Circuit, CircuitHead
+from interp.circuits.circuit import Circuit, Member
+from interp.metrics import Metrics
 from interp.model import HookedGPT2
-from interp.patching import Ablation, Keep, Progress, ablate_nodes, measure
+from interp.parts import Head, Node, NodeLike, as_node, require_in_model, require_once
+from interp.patching import Ablation, ablate, measure
+from interp.runs.sides import Progress
+from interp.runs.stand_ins import Value
 from interp.tasks import Task
 
-Nodes = Mapping[str, Sequence[CircuitHead]]
+Sets = Mapping[str, Sequence[Member | NodeLike]]
 """Name -> the nodes of a set K."""
 
-_TITLES = {"full": "Whole model", "circuit": "Circuit alone"}
+RUNS = ("full", "circuit")
+"""The whole model, and the circuit alone."""
 
 
 def faithfulness(
-    model: HookedGPT2, task: Task, circuit: Circuit, *, progress: Progress = iter
+    model: HookedGPT2,
+    task: Task,
+    circuit: Circuit,
+    *,
+    metrics: Metrics | None = None,
+    value: Value = "group mean",
+    positions: Sequence[str | int] | None = None,
+    reference: Task | None = None,
+    progress: Progress = iter,
 ) -> xr.Dataset:
-    """The logit difference of the whole model and of the circuit alone, prompt by prompt.
+    """Measure the whole model and the circuit alone, prompt by prompt.
 
     Args:
-        model: the model.
-        task: clean prompts, whose corrupted partners give the means.
-        circuit: heads with the position that each keeps.
-        progress: wraps the batches of each of its two runs, for a progress bar.
+        model: the model that the circuit is of.
+        task: clean prompts.
+        circuit: the circuit.
+        metrics: what is read off, as in `patch`; by default the task's own metric.
+        value: what heads outside the circuit say instead, as in `Ablation`.
+        positions: roles or indices where heads are ablated; by default everywhere. A model that
+            works by way of tokens without a role loses the task without these, whatever the
+            circuit is.
+        reference: prompts whose corrupted texts stand in; by default the task's own.
+        progress: wraps the batches of each of the two runs, for a progress bar.
 
     Returns:
-        `full` and `circuit`, dims prompt, in logits. F(M) and F(C) are their means; MLPs, layer
-        norms and embeddings are left alone.
+        One variable for each metric, dims run ("full", "circuit"), prompt. F(M) and F(C) are the
+        means over prompts; MLPs, layer norms and embeddings are left alone.
 
     Raises:
-        ValueError: for a head or a position that model or task do not have.
+        ValueError: the circuit is of another model, or the task lacks one of its roles.
     """
+    left = only(model, circuit, value=value, positions=positions, reference=reference)
+    left.require(model, task.right_padded())
     runs = {
-        "full": measure(model, task, progress=progress),
-        "circuit": measure(model, task, ablation=only(circuit), progress=progress),
+        "full": measure(model, task, metrics, progress=progress),
+        "circuit": measure(model, task, metrics, ablation=left, progress=progress),
     }
-    return xr.Dataset(
-        {
-            name: found.logit_diff.rename(name).assign_attrs(title=_TITLES[name])
-            for name, found in runs.items()
-        }
-    )
+    return joined(runs, "Whole model, and circuit alone")
+
+
+def completeness(
+    model: HookedGPT2,
+    task: Task,
+    circuit: Circuit,
+    sets: Sets,
+    *,
+    metrics: Metrics | None = None,
+    value: Value = "group mean",
+    positions: Sequence[str | int] | None = None,
+    reference: Task | None = None,
+    progress: Progress = iter,
+) -> xr.Dataset:
+    """Measure the whole model and the circuit, both without the same nodes.
+
+    Args:
+        model: the model that the circuit is of.
+        task: clean prompts.
+        circuit: the circuit.
+        sets: the sets K by name, each of nodes of the circuit; an empty one gives F(M) and F(C).
+        metrics: as in `faithfulness`.
+        value: what the nodes of K and the heads outside the circuit say instead.
+        positions: roles or indices where heads outside the circuit are ablated.
+        reference: prompts whose corrupted texts stand in; by default the task's own.
+        progress: wraps the steps of each of the two runs, for a progress bar.
+
+    Returns:
+        One variable for each metric, dims run, set, prompt: F(M without K) at run "full" and
+        F(C without K) at "circuit", before the mean over prompts. `gap` has their difference.
+
+    Raises:
+        ValueError: there are no sets, the circuit lacks a node of one, or as for `faithfulness`.
+    """
+    left = only(model, circuit, value=value, positions=positions, reference=reference)
+    nodes = nodes_of_sets(circuit, sets)
+    runs = {
+        run: _knocked_out(
+            model, task, nodes, metrics, value, reference, left if run == "circuit" else None,
+            progress,
+        )
+        for run in RUNS
+    }  # fmt: skip
+    return joined(runs, "Whole model and circuit, both without K")
 
 
 def without(
     model: HookedGPT2,
     task: Task,
     circuit: Circuit,
-    sets: Nodes,
+    nodes: Mapping[str, Sequence[Node]],
     *,
-    sides: Sequence[str] = ("full", "circuit"),
-    reference: Task | None = None,
-    progress: Progress = iter,
+    metrics: Metrics | None,
+    value: Value,
+    positions: Sequence[str | int] | None,
+    reference: Task | None,
+    progress: Progress,
 ) -> xr.Dataset:
-    """The logit difference of model and circuit, each without some of the circuit's nodes.
+    """F(C without K), dims set, prompt; the arguments are those of `completeness`."""
+    left = only(model, circuit, value=value, positions=positions, reference=reference)
+    return _knocked_out(model, task, nodes, metrics, value, reference, left, progress)
+
+
+def gap(result: xr.Dataset, metric: str | None = None) -> xr.DataArray:
+    """How far the two runs of a result are apart.
 
     Args:
-        model: the model.
-        task: clean prompts, whose corrupted partners give the means.
-        circuit: heads with the position that each keeps.
-        sets: the sets K, by name; an empty one gives F(M) and F(C).
-        sides: of which: "full" for the model, "circuit".
-        reference: prompts whose partners give the means; by default the task's own.
-        progress: wraps the steps of each side, for a progress bar.
+        result: what `faithfulness`, `completeness` or `minimality` return.
+        metric: one of its metrics; by default the first.
 
     Returns:
-        `full`, F(M without K), and `circuit`, F(C without K), dims set, prompt, in logits.
+        The second run less the first: F(C) - F(M) of `faithfulness`, F(C without K) -
+        F(M without K) of `completeness`, whose mean over prompts, taken absolutely, is the paper's
+        incompleteness score, and F(C without K and v) - F(C without K) of `minimality`.
 
     Raises:
-        ValueError: for a node that the circuit does not have, no sets, or as for `faithfulness`.
+        ValueError: the result has no two runs, or no such metric.
     """
-    own = {node(head) for head in circuit.heads}
-    for name, heads in sets.items():
-        for head in heads:
-            if node(head) not in own:
-                raise ValueError(
-                    f"set {name!r} has {head.label} at {head.position}, which the circuit does not "
-                    "have; only nodes of the circuit can be knocked out of it"
-                )
-    nodes = {name: [node(head) for head in heads] for name, heads in sets.items()}
-    found = {}
-    for side in sides:
-        left = only(circuit, reference=reference) if side == "circuit" else None
-        result = ablate_nodes(
-            model, task, nodes, ablation=left, reference=reference, progress=progress
+    if "run" not in result.dims or result.sizes["run"] != 2:
+        raise ValueError(
+            "expected a result with two runs, as faithfulness, completeness and minimality return "
+            f"it; got the dims {list(map(str, result.dims))}"
         )
-        found[side] = result.logit_diff.rename(side).assign_attrs(title=_TITLES[side])
-    return xr.Dataset(found)
+    name = str(next(iter(result.data_vars))) if metric is None else metric
+    if name not in result:
+        raise ValueError(f"the result has no metric {name!r}; it has {list(result.data_vars)}")
+    values, (first, second) = result[name], map(str, result["run"].values)
+    change = values.sel(run=second, drop=True) - values.sel(run=first, drop=True)
+    title = f"{name}: {second} less {first}"
+    return change.rename("gap").assign_attrs(values.attrs | {"title": title})
 
 
 def only(
-    circuit: Circuit | Sequence[Keep],
+    model: HookedGPT2,
+    circuit: Circuit | Sequence[Member | NodeLike],
     *,
+    value: Value = "group mean",
     positions: Sequence[str | int] | None = None,
     reference: Task | None = None,
 ) -> Ablation:
-    """All heads at their group means but for a circuit's, at their positions.
+    """Ablate all heads but those of a circuit at their roles.
 
     Args:
-        circuit: the circuit that is left, or (layer, head, role) of its heads.
+        model: the model that the circuit is of.
+        circuit: the circuit that is left, or its nodes, such as "9.6@END".
+        value: what the other heads say instead, as in `Ablation`.
         positions: roles or indices where heads are ablated; by default everywhere.
-        reference: prompts whose partners give the means; by default those of the task it meets.
+        reference: prompts whose corrupted texts stand in; by default those of the task it meets.
 
     Returns:
         The ablation.
+
+    Raises:
+        ValueError: the circuit is of another model, or the model lacks one of the nodes.
     """
-    keep = [node(h) for h in circuit.heads] if isinstance(circuit, Circuit) else circuit
-    return Ablation(
-        heads="all", keep=keep, value="group mean", positions=positions, reference=reference
-    )
+    if isinstance(circuit, Circuit):
+        circuit.require_model(model)
+        nodes = list(circuit.nodes)
+    else:
+        nodes = node_list(circuit)
+        require_in_model(model, [node.part for node in nodes])
+    keep = [node for node in nodes if isinstance(node.part, Head)]
+    return Ablation("heads", keep=keep, value=value, positions=positions, reference=reference)
 
 
-def node(head: CircuitHead) -> Keep:
-    """Layer, head and role of a node."""
-    return (head.layer, head.head, head.position)
+def node_list(given: Sequence[Member | NodeLike]) -> list[Node]:
+    """Nodes from any of the ways to name them, each once and at a role.
+
+    Args:
+        given: members of a circuit, or what `as_node` takes.
+
+    Returns:
+        The nodes.
+
+    Raises:
+        ValueError: one is there twice or has no role, or words name none.
+        TypeError: not a list of nodes.
+    """
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise TypeError(f"expected a list of nodes, such as ['9.6@END']; got {given!r}")
+    nodes = [one.node if isinstance(one, Member) else as_node(one) for one in given]
+    for node in nodes:
+        if node.role is None:
+            raise ValueError(f"the node {node} needs a role, such as '{node.part}@END'")
+    require_once(nodes, "node")
+    return nodes
+
+
+def nodes_of_sets(circuit: Circuit, sets: Sets) -> dict[str, list[Node]]:
+    """The sets as nodes, checked against the circuit.
+
+    Args:
+        circuit: the circuit.
+        sets: name -> its nodes.
+
+    Returns:
+        Name -> nodes.
+
+    Raises:
+        ValueError: the circuit lacks one, or there are no sets.
+        TypeError: not a mapping of lists.
+    """
+    if not isinstance(sets, Mapping):
+        raise TypeError(
+            "expected sets of nodes by name, such as {'K': ['9.6@END']}; "
+            f"got {type(sets).__name__}"
+        )
+    if not sets:
+        raise ValueError("no sets were given; expected at least one, such as {'none': []}")
+    found = {name: node_list(nodes) for name, nodes in sets.items()}
+    own = set(circuit.nodes)
+    for name, nodes in found.items():
+        for node in nodes:
+            if node not in own:
+                raise ValueError(
+                    f"set {name!r} has {node}, which the circuit does not have; only nodes of the "
+                    "circuit can be knocked out of it"
+                )
+    return found
+
+
+def joined(runs: Mapping[str, xr.Dataset], title: str) -> xr.Dataset:
+    """Runs side by side along the dim `run`."""
+    names = xr.IndexVariable("run", list(runs))
+    found = xr.concat(list(runs.values()), dim=names, combine_attrs="override")
+    return xr.Dataset({name: array.assign_attrs(title=title) for name, array in found.items()})
+
+
+def _knocked_out(
+    model: HookedGPT2,
+    task: Task,
+    nodes: Mapping[str, Sequence[Node]],
+    metrics: Metrics | None,
+    value: Value,
+    reference: Task | None,
+    left: Ablation | None,
+    progress: Progress,
+) -> xr.Dataset:
+    """Metrics without each set, dims set, prompt."""
+    found = ablate(
+        model, task, nodes, value=value, reference=reference, metrics=metrics, ablation=left,
+        progress=progress,
+    )  # fmt: skip
+    return found[[name for name in found if "set" in found[name].dims]]

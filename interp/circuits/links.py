@@ -1,92 +1,114 @@
-"""Measured connections of a circuit: from one head, or the tokens, into one input of another.
+"""Measured connections of a circuit: what one node writes, read by one input of another.
 
-A link says which head writes, at which position, into whose queries, keys or values (or into the
-logits), and what was measured: the effect of cutting that path alone, its interval, and its p value
-after the control for the number of paths that were tried.
+A link is an edge (see `interp.parts`) with what was measured of it: the effect of cutting that path
+alone, its interval, and its q value, which accounts for how many paths were tried.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
 
-INPUT, LOGITS = "input", "logits"
-"""The ends of a circuit, in the place of a head's label."""
+from interp.parts import Edge, Head, Neuron, Node, parse
 
-
-class LinkKey(NamedTuple):
-    """What a link joins, without what was measured."""
-
-    sender: str
-    sent_from: str
-    receiver: str
-    received_at: str
-    inputs: str
+MEASURED = ("effect", "low", "high", "q_value")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Link:
-    """One connection between two heads, or a head and an end of the circuit.
+    """One connection between two nodes of a circuit, or between a node and an end of the circuit.
 
     Args:
-        sender: the head that writes, such as "9.6", or "input" for the token embedding.
-        sent_from: role of the position where it writes.
-        receiver: the head that reads, or "logits".
-        received_at: role of the position where the receiver acts: the query's.
-        inputs: "q", "k" or "v": what is read into; "" for the logits.
-        effect: mean change of the metric when the path is cut, logits; negative: the path speaks
-            for the answer. None where nothing was measured.
+        edge: what is joined, such as "9.6@END -> 10.0.q@END": from the input, a head or an MLP at
+            a role, to a head, an MLP or the logits at a role.
+        effect: mean change of the metric when the path is cut, in the metric's unit; of a logit
+            difference, a negative effect means that the path speaks for the answer. None where
+            nothing was measured.
         low: lower end of the effect's interval.
-        high: upper end of it.
+        high: upper end of the effect's interval.
         q_value: the smallest false-discovery rate at which the link counts as found.
 
     Raises:
-        ValueError: for inputs that the receiver does not have, or queries (or logits) read at
-            another position than they are written at.
+        ValueError: an end has no role or is a neuron, the path changes position otherwise than
+            through keys or values, or a number is not finite.
+        TypeError: not an edge.
 
     Example:
-        >>> Link("8.6", "END", "9.9", "END", "q").key.receiver
-        '9.9'
+        >>> Link("8.6@END -> 9.9.q@END", effect=-0.4).receiver
+        Node(part=Head(layer=9, head=9), role='END')
     """
 
-    sender: str
-    sent_from: str
-    receiver: str
-    received_at: str
-    inputs: str
-    effect: float | None = None
-    low: float | None = None
-    high: float | None = None
-    q_value: float | None = None
+    edge: Edge
+    effect: float | None
+    low: float | None
+    high: float | None
+    q_value: float | None
 
-    def __post_init__(self) -> None:
-        allowed = ("",) if self.receiver == LOGITS else ("q", "k", "v")
-        if self.inputs not in allowed:
-            raise ValueError(f"{self} reads into {self.inputs!r}; expected one of {list(allowed)}")
-        if self.inputs in ("", "q") and self.sent_from != self.received_at:
-            raise ValueError(f"{self} changes position, which only keys and values can")
+    def __init__(
+        self,
+        edge: Edge | str,
+        effect: float | None = None,
+        low: float | None = None,
+        high: float | None = None,
+        q_value: float | None = None,
+    ) -> None:
+        given, edge = edge, parse(edge) if isinstance(edge, str) else edge  # type: ignore[assignment]
+        if not isinstance(edge, Edge):
+            raise TypeError(f"a link needs an edge, such as '9.6@END -> 10.0.q@END'; got {given!r}")
+        object.__setattr__(self, "edge", edge)
+        for name, value in zip(MEASURED, (effect, low, high, q_value), strict=True):
+            object.__setattr__(self, name, value)
+        for node in (edge.sender, edge.receiver):
+            if node.role is None or isinstance(node.part, Neuron):
+                raise ValueError(
+                    f"the link {edge} needs a head, an MLP, the input or the logits at a role on "
+                    f"both sides, such as '9.6@END'; got {node}"
+                )
+        moves = isinstance(edge.receiver.part, Head) and edge.input != "q"
+        if edge.sender.role != edge.receiver.role and not moves:
+            raise ValueError(
+                f"the link {edge} changes position, which only keys and values of heads can"
+            )
+        for name, value in self.measured():
+            if not isinstance(value, int | float) or not isfinite(value):
+                raise ValueError(f"{name} of the link {edge} must be a finite number; got {value}")
 
     def __str__(self) -> str:
-        """The link as an arrow: `8.6 at END -> 9.9 q at END`."""
-        into = f"{self.receiver} {self.inputs}".rstrip()
-        return f"{self.sender} at {self.sent_from} -> {into} at {self.received_at}"
+        return str(self.edge)
 
     @property
-    def key(self) -> LinkKey:
-        """What it joins; two links are the same connection if their keys are equal."""
-        return LinkKey(self.sender, self.sent_from, self.receiver, self.received_at, self.inputs)
+    def sender(self) -> Node:
+        """The node that writes."""
+        return self.edge.sender
+
+    @property
+    def receiver(self) -> Node:
+        """The node that reads."""
+        return self.edge.receiver
+
+    @property
+    def input(self) -> str:
+        """What of the receiver reads: "q", "k" or "v" of a head, else ""."""
+        return self.edge.input
+
+    def measured(self) -> Iterator[tuple[str, Any]]:
+        """Name and value of what was measured."""
+        for name in MEASURED:
+            if (value := getattr(self, name)) is not None:
+                yield name, value
 
     def record(self) -> dict[str, Any]:
-        """The link as a plain row, without what was not measured."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        """The link as a plain row, without what was not measured.
 
-    @classmethod
-    def of(cls, row: Mapping[str, Any]) -> "Link":
-        """Read what `record` writes.
-
-        Raises:
-            ValueError: a field is missing or unknown, or as for `Link`.
+        Returns:
+            `sender`, `sent_from`, `receiver`, `received_at`, `inputs`, and any of `effect`, `low`,
+            `high` and `q_value`.
         """
-        try:
-            return cls(**row)
-        except TypeError as error:
-            raise ValueError(f"A link has the fields of interp.circuits.Link: {error}.") from error
+        return {
+            "sender": str(self.sender.part),
+            "sent_from": self.sender.role,
+            "receiver": str(self.receiver.part),
+            "received_at": self.receiver.role,
+            "inputs": self.input,
+            **dict(self.measured()),
+        }

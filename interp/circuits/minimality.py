@@ -5,108 +5,131 @@ is a set K of other nodes such that
 
     | F(C without K) - F(C without (K and v)) |   is large beside F(M).
 
-The paper's K: the rest of v's class; for the name movers and their backups the ones before v in the
-order of importance; for 9.0 and 11.9 all other name movers, backups and negatives; for 5.8 and 5.9
-the two negatives.
+By default K is the rest of v's class. The paper has two other rules: for heads with an order of
+importance (its name movers and their backups) K is those before v; for a few heads it names the
+classes that K is made of. Its constants are `IOI_IMPORTANCE` and `IOI_EXCEPTIONS` of
+`interp.circuits.published`.
 
-Source: Wang et al. 2022 (arXiv 2211.00593), section 4.2, appendix and the authors' code.
+Source: Wang et al. 2022 (arXiv 2211.00593), section 4.2, appendix K and the authors' code.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import xarray as xr
 
-from interp.circuits.circuit import Circuit, CircuitHead
-from interp.circuits.evaluation import Nodes, without
+from interp.circuits.circuit import Circuit, Member
+from interp.circuits.classes import CLASSES
+from interp.circuits.evaluation import Sets, joined, nodes_of_sets, without
+from interp.metrics import Metrics
 from interp.model import HookedGPT2
-from interp.patching import Progress
+from interp.parts import Node, as_head, as_heads, as_node
+from interp.runs.sides import Progress
+from interp.runs.stand_ins import Value
 from interp.tasks import Task
-
-_POSITIVE = ("name mover", "backup name mover")
-_NEGATIVE = "negative name mover"
-
-IOI_IMPORTANCE: tuple[str, ...] = (
-    "9.9", "10.0", "9.6", "10.10", "10.6", "10.2", "10.1", "11.2", "9.7", "9.0", "11.9",
-)  # fmt: skip
-"""Name movers of GPT-2 small and their backups, the most important first (the authors' code)."""
-
-IOI_EXCEPTIONS: Mapping[str, tuple[str, ...]] = {
-    "9.0": (*_POSITIVE, _NEGATIVE),
-    "11.9": (*_POSITIVE, _NEGATIVE),
-    "5.8": (_NEGATIVE,),
-    "5.9": (_NEGATIVE,),
-}
-"""Heads of GPT-2 small with a K of their own: the classes that it is made of."""
 
 
 def minimality_sets(
     circuit: Circuit,
     *,
-    importance: Sequence[str] | Callable[[CircuitHead], float] = IOI_IMPORTANCE,
-    exceptions: Mapping[str, tuple[str, ...]] = IOI_EXCEPTIONS,
-) -> dict[str, tuple[CircuitHead, ...]]:
-    """The set K of every node, as the paper chooses them.
+    importance: Sequence[Any] = (),
+    exceptions: Mapping[Any, Sequence[str]] | None = None,
+) -> dict[str, tuple[Member, ...]]:
+    """The set K of every head of a circuit.
 
     Args:
         circuit: the circuit.
-        importance: labels of the name movers, the most important first, or what sorts them, the
-            lowest first (a direct effect, say).
-        exceptions: label of a head -> classes that make up its K.
+        importance: heads whose K is those before them in this order, the most important first,
+            such as [(9, 9), "10.0"]; heads that the circuit lacks are passed over.
+        exceptions: head -> the classes whose nodes make up its K; it overrules the order.
 
     Returns:
-        "9.6 END", ... -> K, which does not hold the node itself.
+        "9.6@END", ... -> K, which does not hold the node itself.
+
+    Raises:
+        ValueError: a head is named twice, or a class is unknown.
+
+    Example:
+        >>> from interp.circuits import published
+        >>> sets = minimality_sets(published("ioi", "gpt2"), importance=["9.9", "10.0", "9.6"])
+        >>> [str(member) for member in sets["9.6@END"]]
+        ['9.9@END', '10.0@END']
     """
-
-    def rank(head: CircuitHead) -> float:
-        if callable(importance):
-            return float(importance(head))
-        known = head.label in importance
-        return float(importance.index(head.label) if known else len(importance))
-
-    movers = sorted((h for h in circuit.heads if h.kind in _POSITIVE), key=rank)
+    rank = {head: i for i, head in enumerate(as_heads(importance))}
+    classes = {as_head(head): tuple(kinds) for head, kinds in (exceptions or {}).items()}
+    for head, kinds in classes.items():
+        unknown = [kind for kind in kinds if kind not in CLASSES]
+        if unknown:
+            raise ValueError(
+                f"the exception for {head} names the unknown class {unknown[0]!r}; expected some "
+                f"of {', '.join(CLASSES)}"
+            )
     found = {}
-    for head in circuit.heads:
-        if head.label in exceptions:
-            others = [h for h in circuit.heads if h.kind in exceptions[head.label]]
-        elif head.kind in _POSITIVE:
-            others = movers[: movers.index(head)]
+    ranks = {one: rank[as_head(one.part)] for one in circuit.heads if one.part in rank}
+    for one in circuit.heads:
+        if one.part in classes:
+            others = [m for m in circuit.heads if m.kind in classes[as_head(one.part)]]
+        elif one in ranks:
+            others = sorted((m for m in ranks if ranks[m] < ranks[one]), key=lambda m: ranks[m])
         else:
-            others = list(circuit.heads_of(head.kind))
-        found[f"{head.label} {head.position}"] = tuple(h for h in others if h != head)
+            others = list(circuit.heads_of(one.kind))
+        found[str(one)] = tuple(m for m in others if m != one)
     return found
 
 
 def minimality(
-    model: HookedGPT2, task: Task, circuit: Circuit, sets: Nodes, *, progress: Progress = iter
+    model: HookedGPT2,
+    task: Task,
+    circuit: Circuit,
+    sets: Sets,
+    *,
+    metrics: Metrics | None = None,
+    value: Value = "group mean",
+    positions: Sequence[str | int] | None = None,
+    reference: Task | None = None,
+    progress: Progress = iter,
 ) -> xr.Dataset:
-    """What every node adds to the circuit without its K.
+    """Measure what every node adds to the circuit without its K.
 
     Args:
-        model: the model.
-        task: clean prompts, whose corrupted partners give the means.
+        model: the model that the circuit is of.
+        task: clean prompts.
         circuit: the circuit.
-        sets: of `minimality_sets`: node -> K.
+        sets: node -> K, as `minimality_sets` makes them.
+        metrics: as in `faithfulness`.
+        value: what ablated heads say instead, as in `completeness`.
+        positions: roles or indices where heads outside the circuit are ablated.
+        reference: prompts whose corrupted texts stand in; by default the task's own.
         progress: wraps the steps, for a progress bar.
 
     Returns:
-        `with_node`, F(C without K), `without_node`, F(C without K and v), and `change`, the second
-        less the first, dims node, prompt, in logits.
+        One variable for each metric, dims run, node, prompt: F(C without K) at run "with_node" and
+        F(C without K and the node) at "without_node", before the mean over prompts. `gap` has
+        their difference.
 
     Raises:
-        ValueError: for a set of no node of the circuit, or as `without` does.
+        ValueError: a set is not of a node of the circuit, K holds its own node, or as for
+            `completeness`.
     """
-    nodes = {f"{head.label} {head.position}": head for head in circuit.heads}
-    unknown = [name for name in sets if name not in nodes]
-    if unknown:
-        raise ValueError(f"the circuit has no node {unknown[0]!r}; it has {', '.join(nodes)}")
-    both = {f"{name} in": tuple(K) for name, K in sets.items()}
-    both |= {f"{name} out": (*K, nodes[name]) for name, K in sets.items()}
-    found = without(model, task, circuit, both, sides=["circuit"], progress=progress).circuit
-    inside, outside = (
-        found.sel(set=[f"{name} {side}" for name in sets])
+    kept = nodes_of_sets(circuit, sets)
+    nodes = {name: as_node(name) for name in kept}
+    for name, node in nodes.items():
+        if node not in circuit.nodes:
+            raise ValueError(
+                f"the circuit has no node {name!r}; it has {', '.join(map(str, circuit.nodes))}"
+            )
+        if node in kept[name]:
+            raise ValueError(f"the set K of {name} holds {name} itself; leave it out")
+    both: dict[str, list[Node]] = {f"{name} in": K for name, K in kept.items()}
+    both |= {f"{name} out": [*K, nodes[name]] for name, K in kept.items()}
+    found = without(
+        model, task, circuit, both, metrics=metrics, value=value, positions=positions,
+        reference=reference, progress=progress,
+    )  # fmt: skip
+    runs = {
+        run: found.sel(set=[f"{name} {side}" for name in kept])
         .rename(set="node")
-        .assign_coords(node=list(sets))
-        for side in ("in", "out")
-    )
-    change = (outside - inside).assign_attrs(found.attrs | {"title": "Change without the head"})
-    return xr.Dataset({"with_node": inside, "without_node": outside, "change": change})
+        .assign_coords(node=list(map(str, nodes.values())))
+        for run, side in (("with_node", "in"), ("without_node", "out"))
+    }
+    return joined(runs, "Circuit without K, with and without the node")

@@ -1,27 +1,39 @@
 """A first circuit for any model: the head outputs whose ablation matters.
 
-An output is one head at one role's position. All outputs elsewhere are mean-ablated from the start,
-or, with `positions`, those at some positions alone: a model that does the task by way of tokens
-without a role has nothing left to prune where these are gone. Then, from the last layer to the
-first, each output is ablated in turn, on top of those that are gone already; if the mean logit
-difference changes by less than `threshold` of the whole model's, it stays ablated, else it belongs
-to the circuit. So what a head does through heads that step in for each other counts as soon as the
-others are gone, which one ablation at a time would miss.
+An output is one head at one role's position. All outputs elsewhere are ablated from the start, or,
+with `positions`, those at some positions alone: a model that does the task by way of tokens without
+a role has nothing left to prune where these are gone. Then, from the last layer to the first, each
+output is ablated in turn, on top of those that are gone already; if the mean of every metric
+changes by less than `threshold` of the whole model's, it stays ablated, else it belongs to the
+circuit. So what a head does through heads that step in for each other counts as soon as the others
+are gone, which one ablation at a time would miss.
+
+What lies before a layer stays as it is while the layer is pruned, so every trial resumes there.
 
 Source: pruning from the output to the input with a threshold as in Conmy et al. 2023 (ACDC,
 arXiv 2304.14997), here on heads at positions, not on edges; mean ablation is that of Wang et al.
 2022 (arXiv 2211.00593), section 2. What the heads do, and their links, `interp.circuits.derive`
-tells, which takes them as `nodes`.
+says, which takes them as `nodes`; `derive_pruned` does both.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
+from torch import Tensor
 
+from interp.circuits.derivation import derive, require_fractions
+from interp.circuits.evaluation import only
+from interp.circuits.evidence import Derivation
+from interp.metrics import Metrics, named_metrics
 from interp.model import HookedGPT2
-from interp.patching import Ablation, Keep, Progress, kept_outputs
-from interp.patching.readout import logit_diff_of
-from interp.patching.runs import at, batches, positions_mask
+from interp.parts import Head, Node
+from interp.patching import Ablation, measure
+from interp.runs.ablation import node_masks
+from interp.runs.readout import Readout
+from interp.runs.sides import Hooks, Progress, at, batches, ready_task
+from interp.runs.sites import hook_name
+from interp.runs.stand_ins import Value
 from interp.tasks import Task
 
 
@@ -30,75 +42,206 @@ def prune_heads(
     model: HookedGPT2,
     task: Task,
     *,
+    metrics: Metrics | None = None,
     threshold: float = 0.02,
+    value: Value = "group mean",
     positions: Sequence[str | int] | None = None,
+    reference: Task | None = None,
     progress: Progress = iter,
-) -> list[Keep]:
-    """The head outputs that the task needs, found by ablating from the last layer to the first.
+) -> list[Node]:
+    """Find the head outputs that a task needs, by ablating from the last layer to the first.
 
     Args:
         model: the model.
-        task: clean prompts, whose corrupted partners give the means.
-        threshold: smallest change of the mean logit difference that keeps an output, as a fraction
-            of the whole model's.
+        task: clean prompts, and roles.
+        metrics: what is read off, as in `patch`; by default the task's own metric. An output is
+            kept if it matters to one of them.
+        threshold: smallest change of a metric's mean that keeps an output, as a fraction of the
+            whole model's.
+        value: what ablated heads say instead, as in `Ablation`.
         positions: roles or indices where heads are ablated, as in `only`; by default everywhere.
+        reference: prompts whose corrupted texts stand in; by default the task's own.
         progress: wraps the heads, for a progress bar.
 
     Returns:
-        (layer, head, role) of each output in the circuit, by layer.
+        The outputs in the circuit, such as Node(Head(9, 6), "END"), in the order of a forward pass.
 
     Raises:
-        ValueError: for a threshold that is not positive, or a role that the task does not have.
+        ValueError: the threshold is not positive, the task does not fit the model or lacks one of
+            the positions, or the mean of a metric over the whole model's runs is zero.
+    """
+    require_threshold(threshold)
+    task = ready_task(model, task, "prune_heads")
+    trials = _Trials(model, task, metrics, value, positions, reference)
+    roles = list(task.positions)
+    heads = [Head(i, h) for i in range(model.config.n_layers) for h in range(model.config.n_heads)]
+    keep = [Node(head, role) for head in heads for role in roles]
+    whole = trials.metrics_of(trials.streams(0, None), 0, None)
+    for name, mean in whole.items():
+        if not abs(mean) > 1e-6:
+            raise ValueError(
+                f"the mean of {name} over the whole model's runs is {mean:.1g}, and an output "
+                "counts if it changes a fraction of it; choose a metric that is not 0, such as "
+                "logit_diff"
+            )
+    smallest = {name: threshold * abs(mean) for name, mean in whole.items()}
+    starts, at_layer = trials.streams(0, keep), 0
+    current = trials.metrics_of(starts, 0, keep)
+    order = sorted(heads, key=lambda head: (-head.layer, head.head))
+    for head in progress(order):
+        if head.layer != at_layer:
+            starts, at_layer = trials.streams(head.layer, keep), head.layer
+        for drop in [roles, *([role] for role in roles)]:  # the whole head, else role by role
+            left = [node for node in keep if node.part != head or node.role not in drop]
+            found = trials.metrics_of(starts, head.layer, left)
+            if all(abs(found[name] - current[name]) < least for name, least in smallest.items()):
+                keep, current = left, found
+                if drop is roles:
+                    break
+    return sorted(keep)
+
+
+def derive_pruned(
+    model: HookedGPT2,
+    task: Task,
+    *,
+    metrics: Metrics | None = None,
+    threshold: float = 0.02,
+    fdr: float = 0.05,
+    min_attention: float = 0.2,
+    least: float = 0.5,
+    value: Value = "group mean",
+    reference: Task | None = None,
+    progress: Progress = iter,
+) -> Derivation:
+    """Prune the heads of a task, and measure the links of what is left.
+
+    Heads are ablated at all positions; if what is left keeps too little of the first metric, the
+    search is done again with heads ablated at the task's roles alone.
+
+    Args:
+        model: the model.
+        task: clean prompts with corrupted partners, and roles.
+        metrics: as in `prune_heads` and `derive`.
+        threshold: as in `prune_heads`; also the `smallest` of `derive`.
+        fdr: as in `derive`.
+        min_attention: as in `derive`.
+        least: the part of the first metric that the heads must keep, as a fraction.
+        value: what ablated heads say instead, as in `Ablation`.
+        reference: prompts whose corrupted texts stand in; by default the task's own.
+        progress: wraps the heads of each search, for a progress bar.
+
+    Returns:
+        The circuit with its evidence. Its source says where heads were ablated.
+
+    Raises:
+        ValueError: as `prune_heads` and `derive` do.
+    """
+    require_fractions(threshold=threshold, fdr=fdr)
+    task = ready_task(model, task, "derive_pruned")
+    first = next(iter(named_metrics(metrics, task)))
+    whole = float(measure(model, task, metrics)[first].mean())
+    for positions in (None, list(task.positions)):
+        keep = prune_heads(
+            model, task, metrics=metrics, threshold=threshold, value=value, positions=positions,
+            reference=reference, progress=progress,
+        )  # fmt: skip
+        left = only(model, keep, value=value, positions=positions, reference=reference)
+        if float(measure(model, task, metrics, ablation=left)[first].mean()) / whole >= least:
+            break
+    found = derive(
+        model, task, metrics=metrics, smallest=threshold, fdr=fdr, min_attention=min_attention,
+        nodes=keep, ablation=left, progress=progress,
+    )  # fmt: skip
+    where = "the task's roles alone" if positions else "all positions"
+    source = (
+        f"heads pruned from the last layer to the first, ablated at {where}, threshold "
+        f"{threshold:.1%} of the mean {' or '.join(found.metrics)}; links and classes by path "
+        "patching in what is left"
+    )
+    return replace(found, circuit=replace(found.circuit, source=source))
+
+
+def require_threshold(threshold: float) -> None:
+    """Refuse a threshold that is not positive.
+
+    Args:
+        threshold: a fraction of the whole model's metric.
+
+    Raises:
+        ValueError: it is not positive.
     """
     if not threshold > 0:
         raise ValueError(f"threshold must be a positive fraction, got {threshold}")
-    n_layers, n_heads, roles = model.config.n_layers, model.config.n_heads, list(task.positions)
-    keep = [(i, h, role) for i in range(n_layers) for h in range(n_heads) for role in roles]
-    task = task.right_padded().to(model.device)
-    where = positions_mask(task, positions)[..., None]  # prompt pos 1
-    ablated = Ablation(heads="all", value="group mean").prepare(model, task)
 
-    def leave(layer: int, some: list[Keep]) -> None:
-        """Ablate a layer's outputs but for some."""
-        ablated.masks["z", layer].copy_(where & ~kept_outputs(model, task, some)[layer])
 
-    def run(starts: list[torch.Tensor], layer: int) -> float:
-        """Mean logit difference of the ablated model, resumed at a layer."""
-        values = []
-        for rows, resid in zip(batches(task), starts, strict=True):
-            with model.hooks(fwd_hooks=list(ablated.hooks(rows))):
-                out = model(resid, start_at_layer=layer, stop_at_layer=n_layers)
-            last = at(out, task.positions["END"][rows])
-            values.append(logit_diff_of(model, last, task.answer[rows], task.foil[rows]))
-        return float(torch.cat(values).mean())
+class _Trials:
+    """Runs in which all heads but some are ablated, resumed at a layer.
 
-    def streams(layer: int) -> list[torch.Tensor]:
-        """The residual stream before a layer, one tensor a batch, the ablations before it done."""
+    Args:
+        model: the model.
+        task: the prompts, padded on the right, on the model's device.
+        metrics: what is read off.
+        value: what stands in.
+        positions: where heads are ablated.
+        reference: prompts that it is from.
+    """
+
+    def __init__(
+        self,
+        model: HookedGPT2,
+        task: Task,
+        metrics: Metrics | None,
+        value: Value,
+        positions: Sequence[str | int] | None,
+        reference: Task | None,
+    ) -> None:
+        self.model, self.task = model, task
+        self.readout = Readout(model, task, metrics)
+        ablation = Ablation("heads", value=value, positions=positions, reference=reference)
+        prepared = ablation.prepare(model, task)
+        self.where = {layer: mask for (_, layer), mask in prepared.masks.items()}
+        every = torch.arange(len(task), device=model.device)
+        self.batches = [every[rows] for rows in batches(task)]
+        self.new = [prepared.new.values(rows, prepared.width) for rows in self.batches]
+
+    def streams(self, layer: int, keep: Sequence[Node] | None) -> list[Tensor]:
+        """The residual stream before a layer, one tensor a batch; None keeps all heads."""
         found = []
-        for rows in batches(task):
-            with model.hooks(fwd_hooks=list(ablated.hooks(rows))):
-                found.append(model(task.clean_tokens[rows], stop_at_layer=layer))
+        for i, rows in enumerate(self.batches):
+            with self.model.own_hooks(self._hooks(i, 0, keep, layer)):
+                found.append(self.model(self.task.clean_tokens[rows], stop_at_layer=layer))
         return found
 
-    whole = streams(0)
-    for layer in range(n_layers):
-        ablated.masks["z", layer].fill_(False)
-    smallest = threshold * abs(run(whole, 0))
-    for layer in range(n_layers):
-        leave(layer, keep)
-    starts, at_layer, current = whole, 0, run(whole, 0)
-    for layer, head in progress(
-        [(i, h) for i in reversed(range(n_layers)) for h in range(n_heads)]
-    ):
-        if layer != at_layer:  # what lies before the layer stays as it is while it is pruned
-            starts, at_layer = streams(layer), layer
-        for drop in [roles, *([role] for role in roles)]:  # the whole head, else role by role
-            trial = [entry for entry in keep if entry[:2] != (layer, head) or entry[2] not in drop]
-            leave(layer, trial)
-            value = run(starts, layer)
-            if abs(value - current) < smallest:
-                keep, current = trial, value
-                if drop is roles:
-                    break
-        leave(layer, keep)
-    return keep
+    def metrics_of(
+        self, starts: Sequence[Tensor], layer: int, keep: Sequence[Node] | None
+    ) -> dict[str, float]:
+        """Means of the metrics, resumed at a layer from the streams before it."""
+        end, parts = self.model.config.n_layers, []
+        for i, (rows, stream) in enumerate(zip(self.batches, starts, strict=True)):
+            with self.model.own_hooks(self._hooks(i, layer, keep, end)):
+                out = self.model(stream, start_at_layer=layer, stop_at_layer=end)
+            parts.append(self.readout(at(out, self.task.positions["END"][rows]), rows))
+        return {
+            name: float(torch.cat([part[name] for part in parts]).mean())
+            for name in self.readout.chosen
+        }
+
+    def _hooks(self, batch: int, first: int, keep: Sequence[Node] | None, end: int) -> Hooks:
+        """Hooks of the layers from the first to before the end that ablate all but some heads."""
+        if keep is None:
+            return []
+        here = [node for node in keep if first <= node.layer < end]
+        kept = node_masks(self.model, self.task, here, None)
+        rows, found = self.batches[batch], []
+        for layer in range(first, end):
+            mask = self.where[layer]
+            if ("z", layer) in kept:
+                mask = mask & ~kept["z", layer]
+            new = self.new[batch]["z", layer]
+            found.append((hook_name("z", layer), _replace(mask[rows][..., None], new)))
+        return found
+
+
+def _replace(mask: Tensor, new: Tensor) -> Callable[..., Tensor]:
+    return lambda value, hook: torch.where(mask, new, value)

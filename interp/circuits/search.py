@@ -4,17 +4,40 @@ A node is tested by its paths into all that was found after it, a link by the pa
 one receiver; see `derive` for what counts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from interp.circuits.discoveries import effect_p_values, q_values
-from interp.circuits.links import INPUT, LOGITS, Link, LinkKey
+from interp.circuits.links import Link
+from interp.metrics import Metrics
 from interp.model import HookedGPT2
-from interp.patching import TOKENS, Ablation, Keep, NodePaths, Port, Sent
+from interp.parts import QKV, Edge, Head, Input, Logits, Node, Port
+from interp.patching import Ablation, NodePaths, Sent
 from interp.statistics import bootstrap_interval
 from interp.tasks import Task
+
+Effects = dict[str, Float[np.ndarray, " prompt"]]
+"""Metric -> effect on each prompt."""
+
+END = Node(Logits(), "END")
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """A node that was tested, and what it was found by.
+
+    Args:
+        effects: effect of its paths on each prompt, for each metric.
+        q: its q value, for each metric.
+        by: the metrics whose tests it passed.
+    """
+
+    effects: Effects
+    q: Mapping[str, float]
+    by: tuple[str, ...]
 
 
 class Search:
@@ -23,79 +46,107 @@ class Search:
     Args:
         model: the model.
         task: the prompts, padded on the right.
-        smallest: the effect that a node must exceed, as a fraction.
+        metrics: what effects are measured in; the first is that of links.
+        smallest: the effect that a node must exceed, as a fraction of the metric's mean.
         fdr: bound on the false-discovery rate of a family of tests.
         ablation: what is knocked out of the model in which paths are patched.
+
+    Raises:
+        ValueError: the mean of a metric over the prompts is zero.
     """
 
     def __init__(
         self,
         model: HookedGPT2,
         task: Task,
+        metrics: Metrics | None,
         smallest: float,
         fdr: float,
         ablation: Ablation | None = None,
     ) -> None:
-        self.model, self.task, self.fdr = model, task, fdr
-        self.paths = NodePaths(model, task, ablation=ablation)
-        self.without: NodePaths | None = None  # of the model without the name movers
+        self.model, self.task, self.fdr, self._chosen = model, task, fdr, metrics
+        self.paths = NodePaths(model, task, metrics=metrics, ablation=ablation)
+        self.without: NodePaths | None = None  # the model without the heads that write the answer
         self.fraction = smallest
-        self.smallest = smallest * abs(float(self.paths.base.mean()))
-        self.found: dict[Keep, tuple[Float[np.ndarray, " prompt"], float]] = {}
-        """Effect on each prompt and q value of each node."""
-        self.hidden: set[Keep] = set()
-        """The nodes that have an effect only without the name movers."""
+        base = {name: float(values.mean()) for name, values in self.paths.base.items()}
+        for name, mean in base.items():
+            if not abs(mean) > 1e-6:
+                raise ValueError(
+                    f"the mean of {name} over the prompts is {mean:.1g}, and an effect counts if "
+                    "it is beyond a fraction of it; choose a metric that is not 0, such as "
+                    "logit_diff"
+                )
+        self.metrics = tuple(base)
+        self.smallest = {name: smallest * abs(mean) for name, mean in base.items()}
+        """The effect that a node must exceed, for each metric."""
+        self.found: dict[Node, Discovery] = {}
+        self.hidden: set[Node] = set()
+        """The nodes that have an effect only without the heads that write the answer."""
         self.tested = 0
+        self._gone: set[Node] = set()  # what is knocked out of `without`
         self._alone = _alone(task)
 
     def writers(self) -> None:
-        """Find the heads that write to the logits, and those that do without the name movers."""
+        """Find the heads that write to the logits, and those that do without the former."""
         c = self.model.config
-        last = [(layer, head, "END") for layer in range(c.n_layers) for head in range(c.n_heads)]
+        last = [Node(Head(i, h), "END") for i in range(c.n_layers) for h in range(c.n_heads)]
         self._test(self.paths, last)
-        movers = [node[:2] for node, (values, _) in self.found.items() if values.mean() < 0]
-        if movers:
-            gone = Ablation(heads=movers, value="group mean", positions=["END"])
-            self.without = NodePaths(self.model, self.task, ablation=gone)
+        self._gone = {
+            node
+            for node, one in self.found.items()
+            if min(float(one.effects[name].mean()) for name in one.by) < 0
+        }
+        if self._gone:
+            self.without = NodePaths(
+                self.model,
+                self.task,
+                metrics=self._chosen,
+                ablation=Ablation(sorted(self._gone), value="group mean"),
+            )
             self._test(self.without, last)
 
     def step(self, layer: int) -> None:
-        """Find the nodes of a layer by what they tell the later ones and the logits."""
+        """Find the nodes of a layer by what they write for the later ones and the logits."""
         heads = range(self.model.config.n_heads)
-        here = [(layer, head, role) for head in heads for role in self._alone]
+        here = [Node(Head(layer, head), role) for head in heads for role in self._alone]
         self._test(self.paths, here)
         if self.without and self.hidden:
             self._test(self.without, here)
 
-    def take(self, nodes: Sequence[Keep]) -> None:
+    def take(self, nodes: Sequence[Node]) -> None:
         """Measure nodes that are known, and keep all of them."""
-        for layer in sorted({layer for layer, _, _ in nodes}, reverse=True):
-            self._test(self.paths, [node for node in nodes if node[0] == layer], least=1.0)
+        for layer in sorted({node.layer for node in nodes}, reverse=True):
+            self._test(self.paths, [node for node in nodes if node.layer == layer], every=True)
 
-    def _test(self, paths: NodePaths, nodes: Sequence[Keep], least: float | None = None) -> None:
+    def _test(self, paths: NodePaths, nodes: Sequence[Node], *, every: bool = False) -> None:
         """Keep the nodes whose paths into all that was found after them, and the logits, matter."""
         sent = paths.send(nodes)
-        into = [Port(*node, "qkv") for node in self.found if node[0] > nodes[-1][0]]
-        values = self._counted(sent, paths.receive(sent, into, logits=True))
-        self.tested += len(values)
-        q = q_values(effect_p_values(values, smallest=self.smallest))
-        for node, one, surprise in zip(sent.senders, values, q, strict=True):
-            if surprise <= (self.fdr if least is None else least) and node not in self.found:
-                self.found[node] = one, float(surprise)
+        last = max(node.layer for node in nodes)
+        gone = self._gone if paths is self.without else set()
+        into = [Port(node, "qkv") for node in self.found if node.layer > last and node not in gone]
+        values = self._counted(sent, paths.receive(sent, [*into, Port(END)]))
+        self.tested += len(sent.senders)
+        p = [effect_p_values(values[name], smallest=self.smallest[name]) for name in self.metrics]
+        q = q_values(np.concatenate(p)).reshape(len(self.metrics), -1)  # metric sender
+        for i, node in enumerate(sent.senders):
+            of_node = dict(zip(self.metrics, map(float, q[:, i]), strict=True))
+            by = tuple(name for name in self.metrics if of_node[name] <= self.fdr)
+            if (by or every) and node not in self.found:
+                effects = {name: values[name][i] for name in self.metrics}
+                self.found[node] = Discovery(effects, of_node, by)
                 if paths is self.without:
                     self.hidden.add(node)
 
-    def links(self, seed: int) -> tuple[tuple[Link, ...], Float[np.ndarray, "link prompt"]]:
+    def links(self) -> tuple[tuple[Link, ...], Mapping[str, np.ndarray]]:
         """Test every path from a node, or a token, into one input of a later node or the logits.
 
-        Args:
-            seed: of the bootstrap.
-
         Returns:
-            What was found, with intervals, and the effects.
+            What was found by the first metric, with intervals, and the effects [link prompt] in
+            each metric.
         """
-        tried: list[tuple[LinkKey, Float[np.ndarray, " prompt"], float]] = []
-        senders = [*((TOKENS, 0, role) for role in self._alone), *sorted(self.found)]
+        first = self.metrics[0]
+        tried: list[tuple[Edge, Effects, float]] = []
+        senders = [*(Node(Input(), role) for role in self._alone), *sorted(self.found)]
         for paths, mine in (
             (self.paths, self.found.keys() - self.hidden),
             (self.without, self.hidden),
@@ -103,55 +154,54 @@ class Search:
             if paths is None or not mine:
                 continue
             sent = paths.send(senders)
-            ends = [node for node in senders if node[2] == "END" and (node in mine or node[0] < 0)]
-            tried += self._into(paths, sent.of(ends), None, self.smallest)
+            ends = [one for one in senders if one.role == "END" and (one in mine or one.layer < 0)]
+            tried += self._into(paths, sent.of(ends), Port(END), self.smallest[first])
             for node in sorted(mine):
-                effect = abs(float(self.found[node][0].mean()))
-                earlier = [one for one in senders if one[0] < node[0]]
-                own = [one for one in earlier if one[2] == node[2]]
-                for letter in "qkv":
+                effect = abs(float(self.found[node].effects[first].mean()))
+                least = self.fraction * max(effect, self.smallest[first])
+                earlier = [one for one in senders if one.layer < node.layer]
+                own = [one for one in earlier if one.role == node.role]
+                for letter in QKV:
                     some = sent.of(own if letter == "q" else earlier)
-                    port = Port(*node, letter)
-                    tried += self._into(
-                        paths, some, port, self.fraction * max(effect, self.smallest)
-                    )
+                    tried += self._into(paths, some, Port(node, letter), least)
         self.tested += len(tried)
         if not tried:
-            return (), np.empty((0, len(self.task)))
-        relative = np.stack([values / needed for _, values, needed in tried])
+            return (), {name: np.empty((0, len(self.task))) for name in self.metrics}
+        relative = np.stack([effects[first] / least for _, effects, least in tried])
         q = q_values(effect_p_values(relative, smallest=1.0))
-        taken = [i for i in range(len(tried)) if q[i] <= self.fdr]
-        effects = np.array([tried[i][1] for i in taken]).reshape(-1, len(self.task))
-        low, high = (
-            bootstrap_interval(effects, groups=self.task.group, seed=seed) if taken else ((), ())
+        taken = sorted(
+            (i for i in range(len(tried)) if q[i] <= self.fdr), key=lambda i: tried[i][0]
         )
+        values = {
+            name: np.array([tried[i][1][name] for i in taken]).reshape(-1, len(self.task))
+            for name in self.metrics
+        }
+        low, high = bootstrap_interval(values[first], groups=self.task.group) if taken else ((), ())
+        means = values[first].mean(-1)
         links = [
-            Link(*tried[i][0], float(effects[j].mean()), float(low[j]), float(high[j]), float(q[i]))
+            Link(tried[i][0], float(means[j]), float(low[j]), float(high[j]), float(q[i]))
             for j, i in enumerate(taken)
         ]
-        return tuple(links), effects
+        return tuple(links), values
 
     def _into(
-        self, paths: NodePaths, sent: Sent, port: Port | None, needed: float
-    ) -> list[tuple[LinkKey, Float[np.ndarray, " prompt"], float]]:
+        self, paths: NodePaths, sent: Sent, port: Port, least: float
+    ) -> list[tuple[Edge, Effects, float]]:
         """Effects of senders on one input of a node, or on the logits, where there is a path."""
-        if port is None:
-            values, end = paths.receive(sent, logits=True), (LOGITS, "END", "")
-        else:
-            values = paths.receive(sent, [port])
-            end = (f"{port.layer}.{port.head}", port.role, port.inputs)
-        counted = zip(sent.senders, self._counted(sent, values), strict=True)
-        return [
-            (LinkKey(INPUT if i == TOKENS else f"{i}.{head}", role, *end), one, needed)
-            for (i, head, role), one in counted
-            if one.any()
-        ]
+        values = self._counted(sent, paths.receive(sent, [port]))
+        found = []
+        for i, sender in enumerate(sent.senders):
+            effects = {name: values[name][i] for name in self.metrics}
+            if any(one.any() for one in effects.values()):
+                found.append((Edge(sender, *port), effects, least))  # type: ignore[arg-type]
+        return found
 
     def _counted(
-        self, sent: Sent, values: Float[np.ndarray, "sender prompt"]
-    ) -> Float[np.ndarray, "sender prompt"]:
+        self, sent: Sent, values: Mapping[str, Float[np.ndarray, "sender prompt"]]
+    ) -> dict[str, Float[np.ndarray, "sender prompt"]]:
         """Effects, zero where a later role stands at the sender's token, which has them then."""
-        return values * np.stack([self._alone[role] for _, _, role in sent.senders])
+        alone = np.stack([self._alone[str(node.role)] for node in sent.senders])
+        return {name: one * alone for name, one in values.items()}
 
 
 def _alone(task: Task) -> dict[str, Bool[np.ndarray, " prompt"]]:

@@ -9,13 +9,12 @@ from interp.heads.composition import (
 )
 from interp.heads.copying import copy_scores, eigenvalue_scores, ov_ranks
 from interp.heads.flow import attention_flow, attention_rollout
-from interp.heads.path_attention import path_attention
 from interp.heads.patterns import attention_patterns, sharpest_heads, value_weighted
-from interp.heads.positions import position_similarity, position_spectrum, sinusoidal
+from interp.heads.positions import position_similarity, position_spectrum
 from interp.heads.products import ov_directions, ov_matrices, qk_directions, qk_matrices
 from interp.heads.projection import attention_projection, correlation, next_token_projection
-from interp.heads.scores import attention_scores, repeated_tokens
-from interp.heads.table import head_table, ranked, score_names
+from interp.heads.scores import attention_scores, repeated_random_tokens
+from interp.heads.table import head_table, ranked
 
 __all__ = [
     "attention_between",
@@ -34,17 +33,14 @@ __all__ = [
     "ov_directions",
     "ov_matrices",
     "ov_ranks",
-    "path_attention",
     "position_similarity",
     "position_spectrum",
     "qk_directions",
     "qk_matrices",
     "random_composition",
     "ranked",
-    "repeated_tokens",
-    "score_names",
+    "repeated_random_tokens",
     "sharpest_heads",
-    "sinusoidal",
     "strongest_senders",
     "value_weighted",
 ]

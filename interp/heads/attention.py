@@ -8,10 +8,13 @@ from collections.abc import Sequence
 import torch
 import xarray as xr
 
+from interp.heads.roles import chosen_roles
 from interp.model import HookedGPT2
-from interp.patching import Ablation, Progress
-from interp.patching.runs import batches, run_side
 from interp.results import labelled
+from interp.runs.ablation import Ablation
+from interp.runs.arguments import require_finite
+from interp.runs.question import question
+from interp.runs.sides import Progress, batches, ready_task, run_side
 from interp.tasks import Task
 
 
@@ -40,27 +43,26 @@ def attention_between(
         query.
 
     Raises:
-        ValueError: for a role that the task does not have.
+        ValueError: a role that the task does not have or that is given twice, an empty list, a task
+            that does not fit the model, or a model with hooks or whose numbers are not finite.
+        TypeError: no task, or no list of roles.
     """
-    roles = list(task.positions)
-    queries, keys = list(queries or roles), list(keys or roles)
-    unknown = [role for role in [*queries, *keys] if role not in roles]
-    if unknown:
-        raise ValueError(f"the task has no role {unknown}; it has {roles}")
+    task = ready_task(model, task, "attention_between")
+    queries, keys = chosen_roles(task, queries, "queries"), chosen_roles(task, keys, "keys")
     layers = range(model.config.n_layers)
-    task = task.right_padded().to(model.device)
     prepared = ablation.prepare(model, task) if ablation else None
     parts = []
     for rows in batches(task, progress):
         hooks = prepared.hooks(rows) if prepared else ()
         patterns = [("pattern", layer) for layer in layers]
-        _, kept = run_side(model, task, rows, "clean", patterns, hooks=hooks)
+        last, kept = run_side(model, task, rows, "clean", patterns, hooks=hooks)  # b q h k
+        require_finite(model, last)
         q, k = (
             torch.stack([task.positions[role][rows] for role in names]) for names in (queries, keys)
-        )  # role batch
+        )  # role b
         row = torch.arange(q.shape[1], device=model.device)
         picked = [kept["pattern", i][row, q[:, None], :, k[None]] for i in layers]  # q k b h
-        parts.append(torch.stack(picked))
+        parts.append(torch.stack(picked))  # layer q k b h
     values = torch.cat(parts, 3).permute(0, 4, 1, 2, 3)  # layer head query key prompt
     return labelled(
         values,
@@ -71,4 +73,7 @@ def attention_between(
         model=model,
         task=task,
         coords={"query": queries, "key": keys},
+        question=question(
+            "attention_between", site="pattern", ablation=ablation, queries=queries, keys=keys
+        ),
     )

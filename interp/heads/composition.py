@@ -8,8 +8,8 @@ values. How much of the write falls where the read looks is a ratio of Frobenius
     v:  ||W_OV W_OV'||  / (||W_OV|| ||W_OV'||)      W_OV' of the later head
 
 Matrices that have nothing to do with each other do not score 0. If the earlier head's output is
-turned at random, the mean square of the score is 1 / d_model exactly, whatever the matrices; a
-score tells of composition by as much as it is above that.
+turned at random, the mean square of the score is 1 / d_model exactly, whatever the matrices are;
+only what a score has above that tells of composition.
 
 The outer factors enter the norms by their triangular parts alone, [d_head d_head].
 
@@ -17,7 +17,7 @@ Source: Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits" 
 heads), which subtracts the score of random matrices too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -29,23 +29,23 @@ from torch import Tensor
 
 from interp.heads.products import Weights, weights_of
 from interp.model import AttentionWeights
+from interp.parts import QKV, Head, require_once
 from interp.results import labelled
-
-KINDS = ("q", "k", "v")
-"""What the later head reads the earlier one's output into."""
+from interp.runs.arguments import count, items
+from interp.runs.question import question
 
 _PAIR = ("sender_layer", "sender_head", "layer", "head")
 
 
 @torch.inference_mode()
 def composition_scores(
-    model: Weights, *, kinds: Sequence[str] = KINDS, fold_layer_norm: bool = True
+    model: Weights, *, kinds: Sequence[str] = QKV, fold_layer_norm: bool = True
 ) -> xr.DataArray:
     """Composition score of every pair of heads.
 
     Args:
         model: a model, or the weights of `interp.load_attention`.
-        kinds: what the later head reads into.
+        kinds: what the later head reads into: "q", "k", "v".
         fold_layer_norm: fold the layer norm into what reads the stream and center what writes to
             it, so that only what passes the norm counts. False takes the weights as they are.
 
@@ -54,18 +54,22 @@ def composition_scores(
         sender is in no earlier layer.
 
     Raises:
-        ValueError: for a kind that is not q, k or v.
+        ValueError: an empty list, a kind that is not q, k or v or is given twice, or weights that
+            are not finite.
+        TypeError: kinds is no list.
     """
-    _check(kinds)
+    kinds = _kinds(kinds)
     weights = weights_of(model, fold_layer_norm)
-    return _result(model, kinds, _scores(weights, weights.W_O, kinds), "Composition of heads")
+    values = _scores(weights, weights.W_O, kinds)
+    asked = question("composition_scores", fold_layer_norm=fold_layer_norm)
+    return _result(model, kinds, values, "Composition of heads", asked)
 
 
 @torch.inference_mode()
 def random_composition(
     model: Weights,
     *,
-    kinds: Sequence[str] = KINDS,
+    kinds: Sequence[str] = QKV,
     fold_layer_norm: bool = True,
     samples: int = 1,
     seed: int = 0,
@@ -73,33 +77,37 @@ def random_composition(
     """The same scores where what the earlier heads write is turned at random.
 
     A random rotation keeps every singular value and every relation among the earlier heads, and
-    leaves none to the later ones. All earlier heads are turned alike in a sample.
+    leaves none to the later ones. In one sample all earlier heads are turned by the same rotation.
 
     Args:
-        model: as for `composition_scores`.
-        kinds: as there.
-        fold_layer_norm: as there.
+        model: a model, or the weights of `interp.load_attention`.
+        kinds: what the later head reads into: "q", "k", "v".
+        fold_layer_norm: whether to fold the layer norm, as for `composition_scores`.
         samples: number of rotations.
-        seed: of them.
+        seed: seed of the rotations.
 
     Returns:
         Dims sample, kind, sender_layer, sender_head, layer, head, as a fraction.
 
     Raises:
-        ValueError: for a kind that is not q, k or v, or no sample.
+        ValueError: as `composition_scores`, or samples below 1.
+        TypeError: kinds is no list, or samples no integer.
     """
-    _check(kinds)
-    if samples < 1:
-        raise ValueError(f"expected at least one sample, got {samples}")
+    kinds = _kinds(kinds)
+    samples = count(samples, "samples", 1)
     weights = weights_of(model, fold_layer_norm)
     generator = torch.Generator().manual_seed(seed)
     drawn = []
     for _ in range(samples):
-        noise = torch.randn(weights.d_model, weights.d_model, generator=generator)
+        # Always float32, so that a seed means the same rotation whatever the default is.
+        noise = torch.randn(
+            weights.d_model, weights.d_model, generator=generator, dtype=torch.float32
+        )
         turn, _ = torch.linalg.qr(noise)
         drawn.append(_scores(weights, weights.W_O @ turn.to(weights.W_O), kinds))
     title = "Composition with the senders' outputs turned at random"
-    return _result(model, kinds, torch.stack(drawn), title)
+    asked = question("random_composition", fold_layer_norm=fold_layer_norm, samples=samples)
+    return _result(model, kinds, torch.stack(drawn), title, {**asked, "seed": seed})
 
 
 def composition_pairs(
@@ -108,24 +116,34 @@ def composition_pairs(
     """The pairs of heads with the highest composition scores.
 
     Args:
-        scores: of `composition_scores`.
-        random: of `random_composition`, to compare with.
+        scores: what `composition_scores` returns.
+        random: what `random_composition` returns, to compare with.
         n: how many pairs, over all kinds.
 
     Returns:
         One row a pair, strongest first: `kind`, `sender`, `receiver` ("4.11"), `score`; and with
         `random` also `random` (mean of the kind's random scores) and `excess` (score minus that),
         by which the rows are then sorted.
+
+    Raises:
+        ValueError: other arrays, or n below 1.
+        TypeError: n is no integer.
     """
-    frame = scores.to_dataframe("score").reset_index().dropna(subset="score")
+    _require_scores(scores)
+    count(n, "n", 1)
+    if random is not None and (unknown := set(_names(scores)) - set(_names(random))):
+        raise ValueError(f"random has no scores of kind {sorted(unknown)[0]!r}, which scores has")
+    dims = [dim for dim in ("kind", *_PAIR) if dim in scores.dims]
+    frame = scores.transpose(*dims).to_dataframe("score").reset_index().dropna(subset="score")
     for side, columns in (("sender", _PAIR[:2]), ("receiver", _PAIR[2:])):
-        layer, head = (frame[column].astype(str) for column in columns)
-        frame[side] = layer + "." + head
+        pairs = zip(*(frame[column] for column in columns), strict=True)
+        frame[side] = [str(Head(layer, head)) for layer, head in pairs]
     frame = frame[["kind", "sender", "receiver", "score"]]
     by = "score"
     if random is not None:
-        typical = random.mean([dim for dim in random.dims if dim != "kind"]).to_series()
-        frame = frame.assign(random=frame["kind"].map(typical))
+        typical = random.mean([dim for dim in random.dims if dim != "kind"])
+        by_kind = dict(zip(_names(random), np.atleast_1d(typical.values), strict=True))
+        frame = frame.assign(random=frame["kind"].map(by_kind))
         frame, by = frame.assign(excess=frame["score"] - frame["random"]), "excess"
     return frame.sort_values(by, ascending=False, kind="stable").head(n).reset_index(drop=True)
 
@@ -134,16 +152,21 @@ def strongest_senders(scores: xr.DataArray) -> pd.DataFrame:
     """Which earlier head each head reads most.
 
     Args:
-        scores: of `composition_scores`.
+        scores: what `composition_scores` returns.
 
     Returns:
         One row for each kind and each head that has an earlier one: `kind`, `receiver`, `sender`,
-        `score`, and of the second strongest `runner_up`, `runner_up_score` (missing where there is
-        but one).
+        `score`, and `runner_up`, `runner_up_score` for the second strongest (missing where there is
+        only one).
+
+    Raises:
+        ValueError: another array.
     """
+    _require_scores(scores)
+    scores = scores if "kind" in scores.dims else scores.expand_dims("kind")
     stacked = scores.stack(sender=_PAIR[:2], receiver=_PAIR[2:]).dropna("receiver", how="all")
     senders, receivers = (
-        [f"{i}.{h}" for i, h in stacked[x].values] for x in ("sender", "receiver")
+        [str(Head(*pair)) for pair in stacked[x].values] for x in ("sender", "receiver")
     )
     rows = []
     for kind in stacked["kind"].values:
@@ -159,14 +182,36 @@ def strongest_senders(scores: xr.DataArray) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _check(kinds: Sequence[str]) -> None:
-    unknown = [kind for kind in kinds if kind not in KINDS]
-    if unknown or not kinds:
-        raise ValueError(f"expected kinds among {KINDS}, got {list(kinds)}")
+def _kinds(kinds: Sequence[str]) -> list[str]:
+    chosen = items(kinds, "kinds", "['q', 'k', 'v']")
+    unknown = [kind for kind in chosen if kind not in QKV]
+    if unknown:
+        raise ValueError(f"expected kinds among {', '.join(QKV)}; got {unknown[0]!r}")
+    require_once(chosen, "kind")
+    return chosen
+
+
+def _names(scores: xr.DataArray) -> list[str]:
+    """The kinds of an array, which may be of one kind alone."""
+    return [str(kind) for kind in np.atleast_1d(scores["kind"].values)]
+
+
+def _require_scores(scores: xr.DataArray) -> None:
+    """Refuse what `composition_scores` does not return."""
+    missing = [dim for dim in _PAIR if dim not in scores.dims]
+    if missing or "kind" not in scores.coords or "sample" in scores.dims:
+        raise ValueError(
+            f"expected the scores of composition_scores, dims kind, {', '.join(_PAIR)}; got "
+            f"{scores.dims}"
+        )
 
 
 def _result(
-    model: Weights, kinds: Sequence[str], values: Float[Tensor, "..."], title: str
+    model: Weights,
+    kinds: Sequence[str],
+    values: Float[Tensor, "..."],
+    title: str,
+    asked: Mapping[str, object],
 ) -> xr.DataArray:
     return labelled(
         values,
@@ -176,6 +221,7 @@ def _result(
         unit="fraction",
         model=model,
         coords={"kind": list(kinds)},
+        question=asked,
     )
 
 
@@ -188,7 +234,7 @@ def _scores(
     n_layers, n_heads = weights.n_layers, weights.n_heads
     write = _root(weights.W_V) @ W_O  # l h k d, W_OV up to a rotation on its left
     size = write.norm(dim=(-2, -1))  # l h
-    scores = torch.full((len(kinds), *(n_layers, n_heads) * 2), torch.nan, device=W_O.device)
+    scores = W_O.new_full((len(kinds), *(n_layers, n_heads) * 2), torch.nan)
     for i, kind in enumerate(kinds):
         near, far = {
             "q": (weights.W_Q, weights.W_K),

@@ -1,24 +1,25 @@
 """Whether a head writes for the very token that it reads.
 
 If the head attended to one position alone it would add that position's value. With x the stream
-there after the first block, before which a token is not yet fit to be read in GPT-2,
+there after the first block (GPT-2's heads cannot read a token well before it),
 
     logits of head h   =  LN_final((LN1(x) W_V_h + b_V_h) W_O_h) W_U + b_U
-    copy score         =  fraction of tokens that are among the k highest of their own logits
+    copy score         =  fraction of tokens that are among the k highest of these logits
     anti-copy score    =  the same with the head's output negated
 
-`copy_scores` takes x from the prompts of a task, as the paper does; `ov_ranks` takes it of every
+`copy_scores` takes x from the prompts of a task, as the paper does; `ov_ranks` makes it from each
 token by itself, x = W_E[t] + MLP0(LN2(W_E[t])), without position and attention: the full OV
-circuit. Both take b_V for a part of what the head says of a token, so a model whose value biases
-are folded into b_O scores otherwise. The eigenvalues of the linear circuit W_E W_V W_O W_U say the
-same without any input: positive ones copy,
+circuit. Both count b_V as a part of what the head writes for a token, so a model whose value
+biases are folded into b_O scores differently. The eigenvalues of the linear circuit W_E W_V W_O W_U
+answer the question without any input: positive ones copy,
 
     eigenvalue score   =  sum Re(lambda) / sum |lambda|           from -1 to 1.
 
-It has rank d_head, so its eigenvalues are those of W_O (W_U W_E) W_V, [d_head d_head].
+The circuit has rank d_head, so its eigenvalues other than 0 are those of W_O (W_U W_E) W_V, which
+is [d_head d_head].
 
-Source: Wang et al. 2022 (arXiv 2211.00593), section 3.1; each head's own LN1 is applied, the
-paper's code applies that of block 1 to all. Elhage et al. 2021, "A Mathematical Framework for
+Source: Wang et al. 2022 (arXiv 2211.00593), section 3.1; we apply each head's own LN1, the paper's
+code applies that of block 1 for all heads. Elhage et al. 2021, "A Mathematical Framework for
 Transformer Circuits", for the eigenvalues.
 """
 
@@ -31,11 +32,13 @@ from einops import einsum
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from interp.heads.products import weights_of
 from interp.heads.roles import answer_roles
-from interp.model import AttentionWeights, HookedGPT2
-from interp.patching import Progress
-from interp.patching.runs import at, batches, run_side
+from interp.model import HookedGPT2, require_no_hooks
 from interp.results import labelled
+from interp.runs.arguments import Token, count, require_finite, token_ids, wide
+from interp.runs.question import question
+from interp.runs.sides import Progress, at, batches, ready_task, run_side
 from interp.tasks import Task
 
 _LOGITS = 1 << 24  # values of logits held at once
@@ -55,7 +58,7 @@ def copy_scores(
 
     Args:
         model: the model.
-        task: prompts with roles, of which the clean ones are run.
+        task: prompts with roles; their clean texts are run.
         roles: where the tokens stand; by default the roles that hold the answer or the foil (IO,
             S1, S2 for IOI, as in the paper).
         k: how many of the highest logits count.
@@ -66,13 +69,13 @@ def copy_scores(
         as fractions.
 
     Raises:
-        ValueError: for roles that the task does not have, none that holds answer or foil, or k
-            outside 1 ... d_vocab.
+        ValueError: roles that the task does not have, none that holds answer or foil, k outside
+            1 ... d_vocab, or a task that does not fit the model.
+        TypeError: no task, or no list of roles.
     """
-    if not 1 <= k <= model.config.d_vocab:
-        raise ValueError(f"k must be from 1 to {model.config.d_vocab} (d_vocab), got {k}")
+    k = count(k, "k", 1, model.config.d_vocab, " (d_vocab)")
+    task = ready_task(model, task, "copy_scores")
     roles = answer_roles(task, roles)
-    task = task.right_padded().to(model.device)
     where = torch.stack([task.positions[role] for role in roles])  # role prompt
     tokens = task.clean_tokens[torch.arange(len(task), device=where.device), where]
     streams = []
@@ -94,6 +97,7 @@ def copy_scores(
                 model=model,
                 task=task,
                 coords={"role": roles},
+                question=question("copy_scores", roles=roles, k=k),
             )
             for name, title, value in zip(("copy", "anti_copy"), titles, values, strict=True)
         }
@@ -104,7 +108,7 @@ def copy_scores(
 def ov_ranks(
     model: HookedGPT2,
     *,
-    tokens: Sequence[int] | Int[Tensor, " token"] | None = None,
+    tokens: Sequence[Token] | Int[Tensor, " token"] | None = None,
     first_mlp: bool = True,
     progress: Progress = iter,
 ) -> xr.Dataset:
@@ -112,7 +116,8 @@ def ov_ranks(
 
     Args:
         model: the model.
-        tokens: ids; by default the whole vocabulary, which takes minutes for GPT-2 on a CPU.
+        tokens: their ids or texts; by default the whole vocabulary, which takes minutes for GPT-2
+            on a CPU.
         first_mlp: whether MLP 0 adds to the embedding what it makes of it, without which GPT-2's
             heads recognize few tokens; False takes W_E alone.
         progress: wraps the layers, for a progress bar.
@@ -123,15 +128,13 @@ def ov_ranks(
         is copied.
 
     Raises:
-        ValueError: for an id outside the vocabulary.
+        ValueError: an empty list, a text that is no single token, an id outside the vocabulary, or
+            a model whose numbers are not finite.
+        TypeError: no list of tokens.
     """
+    require_no_hooks(model, "ov_ranks")  # MLP 0 would obey them, nothing else
     given = range(model.config.d_vocab) if tokens is None else tokens
-    ids = torch.as_tensor(given, device=model.device)
-    if not ids.numel() or int(ids.min()) < 0 or int(ids.max()) >= model.config.d_vocab:
-        raise ValueError(
-            f"expected token ids from 0 to {model.config.d_vocab - 1} (d_vocab - 1), got "
-            f"{list(given)[:8]}"
-        )
+    ids = token_ids(model, given, "tokens")
     block = model.blocks[0]
     step = max(1, _STATES // model.config.d_mlp)
     x = model.embed.W_E[ids]  # token d
@@ -149,6 +152,7 @@ def ov_ranks(
                 unit="tokens",
                 model=model,
                 coords={"token": ids.cpu().numpy()},
+                question=question("ov_ranks", first_mlp=first_mlp),
             )
             for name, title, value in zip(("rank", "anti_rank"), titles, ranks, strict=True)
         }
@@ -169,21 +173,27 @@ def eigenvalue_scores(model: HookedGPT2) -> xr.DataArray:
         Sum of the eigenvalues over the sum of their absolute values, dims layer, head, from -1 to 1
         as a fraction: 1 copies every direction, -1 suppresses every one. NaN for a head that
         writes nothing.
+
+    Raises:
+        ValueError: the model's weights are not finite.
     """
-    weights = AttentionWeights.of(model).folded()
-    W_U = (model.unembed.weight - model.unembed.weight.mean(0)) * model.ln_final.w  # vocab d
-    around = W_U.T @ model.embed.W_E  # d d
+    weights = weights_of(model, fold_layer_norm=True)
+    unembed = wide(model.unembed.weight)
+    W_U = (unembed - unembed.mean(0)) * model.ln_final.w  # vocab d
+    around = W_U.T @ wide(model.embed.W_E)  # d d
     square = einsum(
         weights.W_O, around, weights.W_V, "l h i d, d e, l h e j -> l h i j"
     )  # the same eigenvalues as W_E W_V W_O W_U
+    require_finite(model, square)
     values = torch.linalg.eigvals(square.double())  # l h k
     return labelled(
-        values.real.sum(-1) / values.abs().sum(-1),
+        (values.real.sum(-1) / values.abs().sum(-1)).to(square.dtype),
         ("layer", "head"),
         name="eigenvalue",
         title="Eigenvalues of the OV circuit: sum over sum of absolute values",
         unit="fraction",
         model=model,
+        question=question("eigenvalue_scores"),
     )
 
 
@@ -197,10 +207,17 @@ def _own_ranks(
 ) -> Int[Tensor, "sign layer head n"]:
     """Rank of each token in what each head writes from its stream, and in the negative of that.
 
-    With `enough` the vocabulary is gone through part by part, and a token is left alone as soon as
-    both its ranks are known to be at least that.
+    Args:
+        model: the model.
+        x: the streams.
+        tokens: the token of each stream.
+        progress: wraps the layers.
+        enough: a rank that is high enough: the vocabulary is gone through part by part, and a token
+            is left alone as soon as both its ranks are known to be at least this.
     """
     norm, W_U = model.ln_final, model.unembed.weight  # vocab d
+    for values in (x, W_U):
+        require_finite(model, values)
     bias = W_U @ norm.b + model.unembed.b_U  # vocab
     some = () if enough is None else (256, 2048, 16384)
     parts = [slice(*ends) for ends in pairwise([0, *(i for i in some if i < len(W_U)), len(W_U)])]
@@ -210,7 +227,9 @@ def _own_ranks(
     for i in progress(list(range(model.config.n_layers))):
         block, heads = model.blocks[i], []
         v = einsum(block.ln1.unhooked(x), block.attn.W_V, "n d, h d k -> h n k")
-        v = v + block.attn.b_V[:, None]
+        v = v + block.attn.b_V[:, None]  # h n k
+        require_finite(model, v)
+        require_finite(model, block.attn.W_O)
         for value, W_O in zip(v, block.attn.W_O, strict=True):
             W_O = W_O - W_O.mean(-1, keepdim=True)
             scale = ((value @ W_O).pow(2).mean(-1, keepdim=True) + norm.eps).sqrt()  # n 1

@@ -1,15 +1,15 @@
 """Attention through all layers: which input tokens a later position can have drawn on.
 
-Attention of a late layer is over positions, which have long mixed. With A_l the attention of layer
-l, a mean over heads, and half of each position's stream counted as staying where it is,
+In a late layer attention goes to positions whose content has long mixed. With A_l the attention of
+layer l, a mean over heads, and half of each position's stream counted as staying where it is,
 
     M_l = (A_l + I) / 2
     rollout_l = M_l ... M_1 M_0
     flow_l(q, k) = maximum flow from q, above layer l, to k, below layer 0, where the edge from i
                    above a layer m to j below it carries at most M_m[i, j]
 
-Rollout multiplies along a path and adds the paths: each row sums to 1. Flow asks how much fits
-through the narrowest places: it is found for each pair alone and its rows sum to no particular
+Rollout multiplies along each path and adds the paths: each row sums to 1. Flow asks how much fits
+through the narrowest places: it is found for each pair by itself, and its rows sum to no particular
 number. Both see attention only: neither what values hold nor what MLPs and layer norms do.
 
 The flow network is a stack of layers, so all keys of a query are solved at once by pushing excess
@@ -27,7 +27,9 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
-from interp.patching import Progress
+from interp.parts import require_once
+from interp.runs.arguments import items, whole
+from interp.runs.sides import Progress
 
 _NOTHING = 1e-12
 """A capacity or an excess below this is rounding."""
@@ -37,14 +39,15 @@ def attention_rollout(patterns: xr.DataArray) -> xr.DataArray:
     """How much of each position after each layer goes back to each input token, by products.
 
     Args:
-        patterns: of `attention_patterns`, dims layer, head, query, key, or of a mean over heads,
-            dims layer, query, key; consecutive layers from the first.
+        patterns: what `attention_patterns` returns for one text, dims layer, head, query, key, or a
+            mean of it over heads, dims layer, query, key; every layer from the first on.
 
     Returns:
         Dims layer, query, key, a fraction; each row sums to 1. Layer l is after layer l.
 
     Raises:
-        ValueError: for other dims, or queries that are not the keys.
+        ValueError: other dims, layers that do not start at the first or leave one out, queries that
+            are not the keys, or attention that is not finite.
 
     Source: Abnar and Zuidema 2020, section 3.1.
     """
@@ -65,18 +68,19 @@ def attention_flow(
     """How much can flow from each position after each layer to each input token.
 
     Args:
-        patterns: as for `attention_rollout`.
+        patterns: attention of one text, as `attention_rollout` takes it.
         layers: layers to start after, from 0 or, negative, from the end; by default all.
-        queries: positions to start from, likewise; by default all. Each pair of layer and query
-            costs a maximum flow for each of its keys.
+        queries: positions to start from, counted in the same way; by default all. Each pair of
+            layer and query costs a maximum flow for each of its keys.
         progress: wraps the pairs, for a progress bar.
 
     Returns:
         Dims layer, query, key, a fraction from 0 to 1: 0 where the key comes after the query.
 
     Raises:
-        ValueError: for other dims, queries that are not the keys, layers or queries that there are
-            not, or attention to later positions.
+        ValueError: as `attention_rollout`; or layers or queries that are not there or are given
+            twice, an empty list of them, or attention to later positions.
+        TypeError: no list of integers.
 
     Source: Abnar and Zuidema 2020, section 3.2.
     """
@@ -84,7 +88,10 @@ def attention_flow(
     if np.triu(mixing, 1).any():
         raise ValueError("flow expects causal attention: zeros where the key comes after the query")
     depth, length, _ = mixing.shape
-    rows, columns = _chosen(layers, depth, "layers"), _chosen(queries, length, "queries")
+    rows, columns = (
+        _chosen(layers, depth, "layers", "layer"),
+        _chosen(queries, length, "queries", "query"),
+    )
     values = np.zeros((len(rows), len(columns), length))
     for row, column in progress([*product(range(len(rows)), range(len(columns)))]):
         layer, query = rows[row], columns[column]
@@ -94,13 +101,17 @@ def attention_flow(
     return _result(chosen, values, "flow", "Attention flow")
 
 
-def _chosen(given: Sequence[int] | None, size: int, what: str) -> list[int]:
+def _chosen(given: Sequence[int] | None, size: int, what: str, one: str) -> list[int]:
     """Indices from 0."""
-    indices = list(range(size) if given is None else given)
+    if given is None:
+        return list(range(size))
+    indices = [whole(i, f"an index in {what}") for i in items(given, what, "[-1]")]
     wrong = [i for i in indices if not -size <= i < size]
-    if wrong or not indices:
-        raise ValueError(f"expected {what} from 0 to {size - 1}, got {wrong or 'none'}")
-    return [i % size for i in indices]
+    if wrong:
+        raise ValueError(f"expected {what} from 0 to {size - 1}, got {wrong}")
+    indices = [i % size for i in indices]
+    require_once(indices, one)
+    return indices
 
 
 def _mixing(patterns: xr.DataArray) -> Float[np.ndarray, "layer query key"]:
@@ -109,13 +120,26 @@ def _mixing(patterns: xr.DataArray) -> Float[np.ndarray, "layer query key"]:
     if not dims <= set(patterns.dims) <= dims | {"head"}:
         raise ValueError(
             f"expected the dims layer, head, query, key, got {patterns.dims}; "
-            "attention_patterns returns such an array"
+            "attention_patterns returns such an array for one text, and of several one is selected "
+            "with patterns.isel(prompt=0)"
         )
+    if "layer" in patterns.coords:
+        layers = patterns["layer"].values.tolist()
+        if layers != list(range(len(layers))):
+            raise ValueError(
+                "what a position has drawn on depends on every layer below: expected all layers "
+                f"from 0 on, in order; got {layers}"
+            )
     if not np.array_equal(patterns["query"], patterns["key"]):
-        raise ValueError("expected all positions of a prompt, as queries and as keys alike")
+        raise ValueError("expected all positions of a prompt, both as queries and as keys")
     if "head" in patterns.dims:
         patterns = patterns.mean("head")
     attention = patterns.transpose("layer", "query", "key").values.astype(float)
+    if not np.isfinite(attention).all():
+        raise ValueError(
+            "the attention holds NaN or infinity; of a shorter prompt among several, leave out the "
+            "positions beyond its end"
+        )
     return (attention + np.eye(attention.shape[-1])) / 2
 
 
@@ -196,5 +220,9 @@ def _result(patterns: xr.DataArray, values: np.ndarray, name: str, title: str) -
     dims = ("layer", "query", "key")
     coords = {key: coord for key, coord in patterns.coords.items() if set(coord.dims) <= set(dims)}
     return xr.DataArray(
-        values, coords, dims, name, patterns.attrs | {"title": title, "unit": "fraction"}
+        values,
+        coords,
+        dims,
+        name,
+        patterns.attrs | {"title": title, "unit": "fraction", "technique": f"attention_{name}"},
     )

@@ -1,4 +1,4 @@
-"""What every head attends to in one prompt, and how much of it carries anything.
+"""What every head attends to in one prompt or several, and how much of it carries anything.
 
 A head at position i writes the sum over j of pattern_ij f(x_j), with f(x) = (x W_V + b_V) W_O and x
 after the layer norm. Much attention to a small f(x_j) moves little: idle heads rest on the first
@@ -14,45 +14,54 @@ Source: Kobayashi et al. 2020, "Attention is Not Only a Weight" (arXiv 2004.1010
 scale of a head by its largest vector is ours.
 """
 
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 import xarray as xr
 from einops import einsum
-from jaxtyping import Int
+from jaxtyping import Float
 from torch import Tensor
 
 from interp.model import HookedGPT2
-from interp.patching import Ablation
-from interp.patching.engine import HOOKS
+from interp.parts import Head
 from interp.results import labelled
-from interp.tasks import Task
+from interp.runs.ablation import Ablation
+from interp.runs.arguments import count, require_finite, token_texts, wide
+from interp.runs.question import question
+from interp.runs.sides import Progress, batches, run_side
+from interp.runs.texts import Prompt, Texts, read_prompts, require_reference
 
 
 @torch.inference_mode()
 def attention_patterns(
     model: HookedGPT2,
-    prompt: str | Sequence[int] | Int[Tensor, "..."],
+    prompt: Prompt,
     *,
     ablation: Ablation | None = None,
+    progress: Progress = iter,
 ) -> xr.DataArray:
     """Attention of every head from every token of a prompt to every other.
 
     Args:
         model: the model.
-        prompt: a text, or the token ids of one ([pos] or [1 pos]).
-        ablation: what is knocked out of the model; one that is not "zero" needs a reference, since
-            a single prompt has no partner.
+        prompt: a text or the token ids of one, several texts, or a task, whose clean prompts are
+            run.
+        ablation: what is knocked out of the model; for texts, one that is not "zero" needs a
+            reference, since a text has no partner.
+        progress: wraps the batches of prompts, for a progress bar.
 
     Returns:
-        Dims layer, head, query, key, as a probability; 0 where the key comes after the query, and
-        each row sums to 1. Coords `query_token` and `key_token` are the tokens' texts,
-        `value_norm` (layer, head, key) the length |f(x_j)| in units of the residual stream.
+        Dims layer, head, query, key, and prompt unless there is one text, as a probability; 0 where
+        the key comes after the query, and each row sums to 1. Positions count from each prompt's
+        first token; NaN beyond its last. Coords `query_token` and `key_token` are the tokens'
+        texts, `value_norm` (layer, head, key) the length |f(x_j)| in units of the residual stream.
 
     Raises:
-        ValueError: for an empty or too long prompt, ids outside the vocabulary, or an ablation
-            without what it needs.
+        ValueError: an empty or too long prompt, ids outside the vocabulary, an ablation without
+            what it needs, or a model whose numbers are not finite.
+        TypeError: no prompt.
 
     Example:
         >>> import interp
@@ -60,34 +69,44 @@ def attention_patterns(
         >>> pattern.dims, "".join(pattern.key_token.values)
         (('layer', 'head', 'query', 'key'), 'Mary gave John a book')
     """
-    ids = _ids(model, prompt)
-    task = _one_prompt(ids.cpu(), prompt if isinstance(prompt, str) else "token ids")
-    hooks = _hooks(model, task, ablation)
-    layers = range(model.config.n_layers)
-    names = {f"blocks.{i}.{HOOKS[site]}" for i in layers for site in ("pattern", "v")}
-    with model.hooks(fwd_hooks=list(hooks)):
-        _, cache = model.run_with_cache(
-            ids[None],
-            stop_at_layer=len(layers),
-            names_filter=lambda name: name in names,
-            remove_batch_dim=True,
-        )
-    pattern = torch.stack([cache["pattern", i] for i in layers])  # layer head query key
-    norms = torch.stack([_value_norm(cache["v", i], model.blocks[i].attn.W_O) for i in layers])
-    tokens = _texts(model, ids)
+    texts = read_prompts(model, prompt, "attention_patterns", obeys_hooks=ablation is None)
+    require_reference(texts, ablation)
+    task = texts.task
+    prepared = ablation.prepare(model, task) if ablation else None
+    layers, width = range(model.config.n_layers), task.clean_tokens.shape[1]
+    patterns, norms = [], []
+    for rows in batches(task, progress):
+        hooks = prepared.hooks(rows) if prepared else ()
+        keys = [(site, i) for i in layers for site in ("pattern", "v")]
+        _, kept = run_side(model, task, rows, "clean", keys, hooks=hooks)
+        some = torch.stack([kept["pattern", i] for i in layers])  # layer b q h k
+        lengths = torch.stack(
+            [_value_norm(kept["v", i], model.blocks[i].attn.W_O) for i in layers]
+        )  # layer b h k
+        real = task.attention_mask[rows, : some.shape[-1]]  # b pos
+        require_finite(model, lengths.transpose(1, 2)[..., real])
+        missing = width - some.shape[-1]
+        pair = real[:, :, None] & real[:, None, :]  # b q k
+        some = some.transpose(2, 3).masked_fill(~pair[:, None], torch.nan)  # layer b h q k
+        lengths = lengths.masked_fill(~real[:, None], torch.nan)
+        patterns.append(F.pad(wide(some), (0, missing, 0, missing), value=torch.nan))
+        norms.append(F.pad(wide(lengths), (0, missing), value=torch.nan))
+    pattern = torch.cat(patterns, 1).movedim(1, -1)  # layer head query key prompt
+    norm = torch.cat(norms, 1).movedim(1, -1)  # layer head key prompt
+    dims: tuple[str, ...] = ("layer", "head", "query", "key", "prompt")
+    if texts.is_one:
+        pattern, norm, dims = pattern[..., 0], norm[..., 0], dims[:-1]
     return labelled(
         pattern,
-        ("layer", "head", "query", "key"),
+        dims,
         name="attention",
         title="Attention",
         unit="probability",
         model=model,
         task=task,
-        coords={
-            "query_token": ("query", tokens),
-            "key_token": ("key", tokens),
-            "value_norm": (("layer", "head", "key"), norms.float().cpu().numpy()),
-        },
+        coords=_tokens(model, texts)
+        | {"value_norm": (("layer", "head", *dims[3:]), norm.cpu().numpy())},
+        question=question("attention_patterns", ablation=ablation, site="pattern"),
     )
 
 
@@ -95,14 +114,14 @@ def value_weighted(patterns: xr.DataArray) -> xr.DataArray:
     """Attention times the length of what is read, on the scale of the head's longest vector.
 
     Args:
-        patterns: of `attention_patterns`, all keys of it.
+        patterns: what `attention_patterns` returns, with all its keys.
 
     Returns:
         The same dims, a fraction from 0 to the attention, without the coordinate `value_norm`; the
         module has the formula.
 
     Raises:
-        ValueError: for an array without the coordinate `value_norm` along its keys.
+        ValueError: an array without the coordinate `value_norm` along its keys.
     """
     if "value_norm" not in patterns.coords or "key" not in patterns.value_norm.dims:
         raise ValueError(
@@ -119,86 +138,53 @@ def value_weighted(patterns: xr.DataArray) -> xr.DataArray:
     )
 
 
-def sharpest_heads(patterns: xr.DataArray, count: int = 1) -> list[tuple[int, int]]:
+def sharpest_heads(patterns: xr.DataArray, n: int = 1) -> list[Head]:
     """The heads that look most sharply at one earlier token, which is not the first.
 
-    The score of a head is the mean over queries of their largest weight on a token between the
-    first, on which idle heads rest, and the query itself.
+    The score of a head is the mean over queries (and prompts) of their largest weight on a token
+    between the first, on which idle heads rest, and the query itself. Among fewer than three tokens
+    there is no such token, all heads score alike, and the order is that of the model.
 
     Args:
-        patterns: of `attention_patterns`, at least 3 tokens.
-        count: how many heads; fewer if there are not as many.
+        patterns: what `attention_patterns` returns.
+        n: how many heads; fewer if there are not as many.
 
     Returns:
-        (layer, head) pairs, the sharpest first.
+        The heads, the sharpest first.
 
     Raises:
-        ValueError: for a prompt of fewer than 3 tokens, or a count below 1.
+        ValueError: other dims, or n below 1.
+        TypeError: n is no integer.
     """
-    if patterns.sizes["key"] < 3 or count < 1:
+    n = count(n, "n", 1)
+    needed = {"layer", "head", "query", "key"}
+    if not needed <= set(patterns.dims) <= needed | {"prompt"}:
         raise ValueError(
-            f"expected at least 3 tokens and a count from 1, got {patterns.sizes['key']} tokens "
-            f"and {count}"
+            f"expected the dims layer, head, query, key, got {patterns.dims}; attention_patterns "
+            "returns such an array"
         )
-    between = patterns.where((patterns["key"] > 0) & (patterns["key"] < patterns["query"]), 0.0)
-    score = between.isel(query=slice(2, None)).max("key").mean("query").transpose("layer", "head")
-    order = np.argsort(-score.values, axis=None, kind="stable")[:count]
+    earlier = (patterns["key"] > 0) & (patterns["key"] < patterns["query"])
+    sharpest = patterns.where(earlier, 0.0).max("key").where(patterns.notnull().any("key"))
+    score = sharpest.where(patterns["query"] >= 2).mean("query")
+    score = score.mean("prompt") if "prompt" in score.dims else score
+    score = score.fillna(0.0).transpose("layer", "head")
+    order = np.argsort(-score.values, axis=None, kind="stable")[:n]
     layers, heads = np.unravel_index(order, score.shape)
     pairs = zip(score["layer"].values[layers], score["head"].values[heads], strict=True)
-    return [(int(layer), int(head)) for layer, head in pairs]
+    return [Head(int(layer), int(head)) for layer, head in pairs]
 
 
-def _value_norm(v: Tensor, W_O: Tensor) -> Tensor:
+def _value_norm(v: Float[Tensor, "b p h k"], W_O: Float[Tensor, "h k d"]) -> Float[Tensor, "b h p"]:
     """Length of what each head would write, were it to attend to one position alone."""
-    return einsum(v, W_O, "p h k, h k d -> h p d").norm(dim=-1)  # h p
+    return einsum(v, W_O, "b p h k, h k d -> b h p d").norm(dim=-1)  # b h p
 
 
-def _ids(model: HookedGPT2, prompt: str | Sequence[int] | Tensor) -> Int[Tensor, " pos"]:
-    if isinstance(prompt, str):
-        return model.to_tokens(prompt)[0]
-    ids = torch.as_tensor(prompt, device=model.device)
-    ids = ids[0] if ids.ndim == 2 and len(ids) == 1 else ids
-    limit, n_ctx = model.config.d_vocab, model.config.n_ctx
-    if ids.ndim != 1 or not 0 < len(ids) <= n_ctx or ids.is_floating_point():
-        raise ValueError(
-            f"expected a text or the 1 to {n_ctx} token ids of one prompt, got {ids.dtype} of "
-            f"shape {tuple(ids.shape)}"
-        )
-    if not bool(((ids >= 0) & (ids < limit)).all()):
-        raise ValueError(f"token ids must be from 0 to {limit - 1} (d_vocab - 1), got {prompt}")
-    return ids.long()
-
-
-def _texts(model: HookedGPT2, ids: Tensor) -> list[str]:
-    """The tokens' texts; their ids for a model without a tokenizer."""
-    return [str(i) for i in ids.tolist()] if model.tokenizer is None else model.to_str_tokens(ids)
-
-
-def _one_prompt(ids: Int[Tensor, " pos"], text: str) -> Task:
-    """The prompt as a task, whose answer nobody asks for."""
-    row, last = ids[None], torch.tensor([len(ids) - 1])
-    return Task(
-        "one prompt",
-        (text,),
-        (text,),
-        clean_tokens=row,
-        corrupted_tokens=row,
-        attention_mask=torch.ones_like(row, dtype=torch.bool),
-        answer=torch.tensor([0]),
-        foil=torch.tensor([1]),
-        positions={"END": last},
-        group=("",),
-        template=("",),
-        order=("",),
-    )
-
-
-def _hooks(model: HookedGPT2, task: Task, ablation: Ablation | None) -> Sequence:
-    if ablation is None:
-        return ()
-    if ablation.value != "zero" and ablation.reference is None:
-        raise ValueError(
-            f"a single prompt has nothing to take a {ablation.value!r} value from; give the "
-            "ablation a reference task, or ablate with value='zero'"
-        )
-    return ablation.prepare(model, task).hooks(slice(None))
+def _tokens(model: HookedGPT2, texts: Texts) -> dict[str, Any]:
+    """The text of each query and key; "" beyond the end of a prompt."""
+    task = texts.task
+    ids = task.clean_tokens  # prompt pos
+    words = np.array(token_texts(model, ids.flatten().tolist()), dtype=object)
+    words = np.where(task.attention_mask.cpu().numpy(), words.reshape(ids.shape), "").astype(str)
+    if texts.is_one:
+        return {f"{side}_token": (side, words[0]) for side in ("query", "key")}
+    return {f"{side}_token": ((side, "prompt"), words.T) for side in ("query", "key")}

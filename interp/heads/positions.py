@@ -1,12 +1,12 @@
 """What the position embedding looks like: which positions are alike, and which waves it is made of.
 
-Every result has two parts, what the model `learned` and the fixed `sinusoidal` table of the same
-shape that the first transformer added instead:
+Every result has two parts: the table that the model `learned`, and the fixed `sinusoidal` table of
+the same shape that the first transformer added instead,
 
     P[pos, 2i] = sin(pos / 10000^(2i / d_model)),   P[pos, 2i + 1] = cos(the same)
 
-The spectrum is the discrete Fourier transform along positions, each dimension without its mean;
-the power of all dimensions at a frequency, as a fraction of that at all frequencies.
+The spectrum comes from the discrete Fourier transform along positions, after each dimension's mean
+is taken off: the power of all dimensions at a frequency, as a fraction of that at all frequencies.
 
 Source: Vaswani et al. 2017 (arXiv 1706.03762), section 3.5.
 """
@@ -16,13 +16,13 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from interp.heads.products import Weights
-from interp.model import AttentionWeights
+from interp.heads.products import Weights, weights_of
 from interp.results import labelled
+from interp.runs.question import question
 
 
 def sinusoidal(n_ctx: int, d_model: int) -> Float[Tensor, "n_ctx d_model"]:
-    """The position embedding of Vaswani et al. 2017: sines and cosines by turns.
+    """The position embedding of Vaswani et al. 2017: sines and cosines, alternating.
 
     Args:
         n_ctx: number of positions.
@@ -32,7 +32,7 @@ def sinusoidal(n_ctx: int, d_model: int) -> Float[Tensor, "n_ctx d_model"]:
         The table, values from -1 to 1.
 
     Raises:
-        ValueError: for an odd width.
+        ValueError: an odd width.
 
     Example:
         >>> sinusoidal(2, 2)
@@ -43,7 +43,7 @@ def sinusoidal(n_ctx: int, d_model: int) -> Float[Tensor, "n_ctx d_model"]:
         raise ValueError(f"d_model must be even, a sine and a cosine each; got {d_model}")
     rates = 10000 ** -(torch.arange(0, d_model, 2) / d_model)
     angles = torch.arange(n_ctx)[:, None] * rates  # pos d/2
-    return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)
+    return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)  # pos d
 
 
 @torch.inference_mode()
@@ -71,6 +71,7 @@ def position_similarity(model: Weights) -> xr.Dataset:
                 title=f"Similarity of positions, {name}",
                 unit="cosine",
                 model=model,
+                question=question("position_similarity"),
             )
             for name, table in tables.items()
         }
@@ -79,7 +80,7 @@ def position_similarity(model: Weights) -> xr.Dataset:
 
 @torch.inference_mode()
 def position_spectrum(model: Weights) -> xr.Dataset:
-    """Of which frequencies the position embedding is made.
+    """Which frequencies the position embedding is made of.
 
     Args:
         model: a model, or the weights of `interp.load_attention`.
@@ -102,6 +103,7 @@ def position_spectrum(model: Weights) -> xr.Dataset:
             title="Waves in the position embedding",
             unit="fraction",
             model=model,
+            question=question("position_spectrum"),
             coords={
                 "frequency": list(frequency),
                 "period": ("frequency", [len(table) / f for f in frequency]),
@@ -111,5 +113,5 @@ def position_spectrum(model: Weights) -> xr.Dataset:
 
 
 def _tables(model: Weights) -> dict[str, Float[Tensor, "n_ctx d_model"]]:
-    W_pos = AttentionWeights.of(model).W_pos.float()
-    return {"learned": W_pos, "sinusoidal": sinusoidal(*W_pos.shape).to(W_pos.device)}
+    W_pos = weights_of(model, fold_layer_norm=False).W_pos
+    return {"learned": W_pos, "sinusoidal": sinusoidal(*W_pos.shape).to(W_pos)}

@@ -13,6 +13,8 @@ Source: Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits";
 """
 
 from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
 
 import pandas as pd
 import torch
@@ -21,6 +23,8 @@ from torch import Tensor
 
 from interp.model import AttentionWeights, HookedGPT2
 from interp.model._lens import FactoredMatrix
+from interp.parts import NodeLike, as_head, require_in_model
+from interp.runs.arguments import count, require_finite, token_texts, wide
 
 Weights = HookedGPT2 | AttentionWeights
 """What the analyses of weights read: a model, or the weights of `interp.load_attention`."""
@@ -51,25 +55,22 @@ def qk_matrices(model: Weights, *, fold_layer_norm: bool = True) -> FactoredMatr
 
     Args:
         model: a model or attention weights.
-        fold_layer_norm: as for `ov_matrices`.
+        fold_layer_norm: fold the layer norm in, as `ov_matrices` does.
 
     Returns:
         W_Q W_K^T [layer head d_model d_model], in factors of width d_head, not divided by
-        sqrt(d_head). Biases are no part of it.
+        sqrt(d_head), and without the biases.
     """
     weights = weights_of(model, fold_layer_norm)
     return FactoredMatrix(weights.W_Q, weights.W_K.transpose(-2, -1))
 
 
-def ov_directions(
-    model: HookedGPT2, layer: int, head: int, *, n: int = 5, k: int = 8
-) -> pd.DataFrame:
+def ov_directions(model: HookedGPT2, head: NodeLike, *, n: int = 5, k: int = 8) -> pd.DataFrame:
     """What a head reads and writes along its strongest OV directions, as tokens.
 
     Args:
         model: the model.
-        layer: of the head.
-        head: its index in the layer.
+        head: the head, as (9, 6) or "9.6".
         n: how many singular directions, strongest first.
         k: how many tokens at each end.
 
@@ -79,22 +80,21 @@ def ov_directions(
         unembedding). Reading the tokens of one row makes the head write those of the same row.
 
     Raises:
-        ValueError: the model has no such head, or n or k is out of range.
+        ValueError: the model has no such head, n or k is out of range, or its weights are not
+            finite.
+        TypeError: no head, or no integers.
     """
     unembed = (model.unembed.weight - model.unembed.weight.mean(0)) * model.ln_final.w
     sides = {"reads": model.embed.W_E, "writes": unembed}
-    return _directions(model, layer, head, n, k, ov_matrices, sides)
+    return _directions(model, head, n, k, ov_matrices, sides)
 
 
-def qk_directions(
-    model: HookedGPT2, layer: int, head: int, *, n: int = 5, k: int = 8
-) -> pd.DataFrame:
+def qk_directions(model: HookedGPT2, head: NodeLike, *, n: int = 5, k: int = 8) -> pd.DataFrame:
     """What looks for what along a head's strongest QK directions, as tokens.
 
     Args:
         model: the model.
-        layer: of the head.
-        head: its index in the layer.
+        head: the head, as (9, 6) or "9.6".
         n: how many singular directions, strongest first.
         k: how many tokens at each end.
 
@@ -103,43 +103,53 @@ def qk_directions(
         place of `reads` and `writes`. Tokens of one row raise each other's score.
 
     Raises:
-        ValueError: the model has no such head, or n or k is out of range.
+        ValueError: the model has no such head, n or k is out of range, or its weights are not
+            finite.
+        TypeError: no head, or no integers.
     """
     sides = {"query": model.embed.W_E, "key": model.embed.W_E}
-    return _directions(model, layer, head, n, k, qk_matrices, sides)
+    return _directions(model, head, n, k, qk_matrices, sides)
 
 
 def weights_of(model: Weights, fold_layer_norm: bool) -> AttentionWeights:
-    """The attention weights, with the layer norm folded in or as they are."""
+    """The attention weights of a model, in float32 at least.
+
+    Args:
+        model: a model or attention weights.
+        fold_layer_norm: whether to fold the layer norm in.
+
+    Returns:
+        The weights.
+
+    Raises:
+        ValueError: a weight is not finite.
+    """
     weights = AttentionWeights.of(model)
+    found = {field.name: getattr(weights, field.name) for field in fields(weights)}
+    tensors: dict[str, Any] = {name: wide(x) for name, x in found.items() if isinstance(x, Tensor)}
+    for x in tensors.values():
+        require_finite(model, x)
+    weights = replace(weights, **tensors)
     return weights.folded() if fold_layer_norm else weights
 
 
 @torch.inference_mode()
 def _directions(
     model: HookedGPT2,
-    layer: int,
-    head: int,
+    head: NodeLike,
     n: int,
     k: int,
     matrices: Callable[[Weights], FactoredMatrix],
     sides: dict[str, Float[Tensor, "d_vocab d_model"]],
 ) -> pd.DataFrame:
-    config = model.config
-    if not (0 <= layer < config.n_layers and 0 <= head < config.n_heads):
-        raise ValueError(
-            f"no head {layer}.{head}: {model.name} has {config.n_layers} layers of "
-            f"{config.n_heads} heads, counted from 0"
-        )
-    if not (1 <= n <= config.d_head and 1 <= k <= config.d_vocab):
-        raise ValueError(
-            f"expected n from 1 to {config.d_head} (d_head) and k from 1 to {config.d_vocab} "
-            f"(d_vocab), got n={n}, k={k}"
-        )
-    U, S, V = matrices(model)[layer, head].svd()  # d k, k, d k
+    one = as_head(head)
+    require_in_model(model, [one])
+    n = count(n, "n", 1, model.config.d_head, " (d_head)")
+    k = count(k, "k", 1, model.config.d_vocab, " (d_vocab)")
+    U, S, V = matrices(model)[one.layer, one.head].svd()  # d k, k, d k
     rows = []
     for i in range(n):
-        along = [table @ end[:, i] for table, end in zip(sides.values(), (U, V), strict=True)]
+        along = [wide(table) @ end[:, i] for table, end in zip(sides.values(), (U, V), strict=True)]
         for sign in (1, -1):
             ends = {
                 side: _tokens(model, (sign * scores).topk(k).indices)
@@ -150,5 +160,6 @@ def _directions(
 
 
 def _tokens(model: HookedGPT2, ids: Tensor) -> list[str]:
-    """The tokens as text, or their ids where the model has no tokenizer."""
-    return [str(i) if model.tokenizer is None else repr(model.to_string(i)) for i in ids.tolist()]
+    """The tokens as quoted text, or their ids where the model has no tokenizer."""
+    words = token_texts(model, ids.tolist())
+    return words if model.tokenizer is None else [repr(word) for word in words]

@@ -1,14 +1,14 @@
 """Whether a head writes what it looks at: attention to a token, against that token's logit.
 
-For a head at END and a token t that stands at some role, with z its mixed values, C the centering,
-scale, w the final layer norm's, and W_U centered over the vocabulary,
+For a head at END and a token t that stands at some role, with z the head's mixed values, C the
+centering over d_model, and w and scale the gain and the divisor of the final layer norm,
 
     attention   A[END, position of t]
     projection  (C z W_O / scale * w) . (W_U[t] - mean W_U)
 
-A copying head has a strong correlation of the two over prompts and roles, a negative one where it
-writes against what it looks at. `next_token_projection` takes the same projection along the token
-that comes next, at every position where the text repeats itself.
+For a copying head the two correlate strongly over prompts and roles; for a head that writes against
+what it looks at they correlate negatively. `next_token_projection` takes the same projection along
+the token that comes next, at every position where the text repeats itself.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 3.1, figure 3 (c), and appendix H.
 """
@@ -25,9 +25,12 @@ from torch import Tensor
 from interp.heads.roles import answer_roles
 from interp.model import HookedGPT2
 from interp.model.masks import after_same_token
-from interp.patching import Ablation, Progress
-from interp.patching.runs import at, batches, run_side
 from interp.results import labelled
+from interp.runs.ablation import Ablation
+from interp.runs.arguments import require_finite, wide
+from interp.runs.question import question
+from interp.runs.sides import Progress, at, batches, ready_task, run_side
+from interp.runs.texts import Prompt, read_prompts
 from interp.tasks import Task
 
 _PROMPTS = 16  # run at once
@@ -46,7 +49,7 @@ def attention_projection(
 
     Args:
         model: the model.
-        task: prompts with roles, of which the clean ones are run.
+        task: prompts with roles; their clean texts are run.
         roles: where the tokens stand; by default the roles that hold the answer or the foil.
         ablation: what is knocked out of the model.
         progress: wraps the batches, for a progress bar.
@@ -56,10 +59,12 @@ def attention_projection(
         head, role, prompt.
 
     Raises:
-        ValueError: for a role that the task does not have, or if no role holds answer or foil.
+        ValueError: a role that the task does not have, no role that holds answer or foil, or a task
+            that does not fit the model.
+        TypeError: no task, or no list of roles.
     """
+    task = ready_task(model, task, "attention_projection")
     roles = answer_roles(task, roles)
-    task = task.right_padded().to(model.device)
     prepared = ablation.prepare(model, task) if ablation else None
     layers = range(model.config.n_layers)
     keys = [(site, i) for i in layers for site in ("z", "pattern")]
@@ -67,6 +72,7 @@ def attention_projection(
     for rows in batches(task, progress):
         hooks = prepared.hooks(rows) if prepared else ()
         last, kept = run_side(model, task, rows, "clean", keys, hooks=hooks)
+        require_finite(model, last)
         end = task.positions["END"][rows]
         where = torch.stack([task.positions[role][rows] for role in roles])  # r b
         prompt = torch.arange(where.shape[1], device=where.device)
@@ -77,7 +83,7 @@ def attention_projection(
         writes.append(
             torch.stack(
                 [
-                    einsum(at(kept["z", i], end), model.blocks[i].attn.W_O, direction,
+                    einsum(wide(at(kept["z", i], end)), wide(model.blocks[i].attn.W_O), direction,
                            "b h k, h k d, r b d -> r b h")
                     for i in layers
                 ]
@@ -90,14 +96,15 @@ def attention_projection(
     return xr.Dataset(
         {
             name: labelled(
-                torch.cat(parts, 2).permute(0, 3, 1, 2),
+                torch.cat(parts, 2).permute(0, 3, 1, 2),  # layer head role prompt
                 ("layer", "head", "role", "prompt"),
                 name=name,
                 title=title,
                 unit=unit,
                 model=model,
                 task=task,
-                coords={"role": list(roles)},
+                coords={"role": roles},
+                question=question("attention_projection", ablation=ablation, roles=roles),
             )
             for name, (parts, title, unit) in found.items()
         }
@@ -108,64 +115,75 @@ def correlation(result: xr.Dataset) -> xr.DataArray:
     """Correlation of attention with projection, over all prompts and roles together.
 
     Args:
-        result: of `attention_projection`.
+        result: what `attention_projection` returns, or one role of it.
 
     Returns:
         Pearson's r, dims layer, head; NaN where attention or projection is always the same.
+
+    Raises:
+        ValueError: the result has no attention, no projection, or no prompts.
     """
+    if not {"attention", "projection"} <= set(result) or "prompt" not in result.dims:
+        raise ValueError(
+            "expected what attention_projection returns, attention and projection with the dim "
+            f"prompt; got {list(map(str, result))} with dims {tuple(result.dims)}"
+        )
     x, y = (result[name] for name in ("attention", "projection"))
-    over = ("role", "prompt")
+    over = [dim for dim in ("role", "prompt") if dim in x.dims]
     x, y = x - x.mean(over), y - y.mean(over)
     with np.errstate(divide="ignore", invalid="ignore"):
         r = (x * y).sum(over) / np.sqrt((x**2).sum(over) * (y**2).sum(over))
     title = "Correlation of attention with logit projection"
-    return r.assign_attrs(result["attention"].attrs | {"title": title, "unit": "r"}).rename(
-        "correlation"
+    return r.rename("correlation").assign_attrs(
+        result["attention"].attrs | {"title": title, "unit": "r"}
     )
 
 
 @torch.inference_mode()
 def next_token_projection(
-    model: HookedGPT2, tokens: Int[Tensor, "prompt pos"], *, progress: Progress = iter
+    model: HookedGPT2, tokens: Prompt, *, progress: Progress = iter
 ) -> xr.DataArray:
     """What every head writes for the next token, where that token followed the same one before.
 
     Args:
         model: the model.
-        tokens: prompts of one length, without padding, in which something is repeated, such as
-            those of `repeated_tokens`.
+        tokens: token ids, texts or a task in which something is repeated, such as
+            `repeated_random_tokens`.
         progress: wraps the batches, for a progress bar.
 
     Returns:
         In logits above the mean token's, averaged over those positions, dims layer, head, prompt.
 
     Raises:
-        ValueError: for a prompt in which nothing is repeated.
+        ValueError: a prompt in which nothing is repeated, or that does not fit the model.
+        TypeError: no prompts.
     """
-    tokens = tokens.to(model.device)
-    before = after_same_token(tokens)[:, :-1]  # b q k
-    repeats = (before & (tokens[:, None] == tokens[:, 1:, None])).any(-1)  # b q
+    task = read_prompts(model, tokens, "next_token_projection").task
+    tokens, real = task.clean_tokens, task.attention_mask  # prompt pos
+    before = after_same_token(tokens)[:, :-1]  # prompt q k
+    repeats = (before & (tokens[:, None] == tokens[:, 1:, None])).any(-1)  # prompt q
+    repeats &= real[:, 1:]
     if not repeats.any(-1).all():
         i = int((~repeats.any(-1)).nonzero()[0])
         raise ValueError(f"prompt {i} repeats no pair of tokens; expected text that repeats itself")
-    last = model.config.n_layers - 1
-    names = [f"blocks.{i}.attn.hook_z" for i in range(last + 1)]
-    stream = f"blocks.{last}.hook_resid_post"
+    last = ("resid_post", model.config.n_layers - 1)
+    keys = [("z", i) for i in range(model.config.n_layers)]
     found = []
     for start in progress(list(range(0, len(tokens), _PROMPTS))):
-        some = slice(start, start + _PROMPTS)
-        _, kept = model.run_with_cache(
-            tokens[some], names_filter=[*names, stream], stop_at_layer=last + 1
-        )
-        b, q = repeats[some].nonzero(as_tuple=True)
-        direction = _direction(model, tokens[some][b, q + 1], kept[stream][b, q])  # row d
+        rows = slice(start, start + _PROMPTS)
+        _, kept = run_side(model, task, rows, "clean", [*keys, last])
+        b, q = repeats[rows].nonzero(as_tuple=True)
+        stream = kept[last][b, q]  # row d
+        require_finite(model, stream)
+        direction = _direction(model, tokens[rows][b, q + 1], stream)  # row d
         writes = [
-            einsum(kept[name][b, q], block.attn.W_O, direction, "row h k, h k d, row d -> h row")
-            for name, block in zip(names, model.blocks, strict=True)
-        ]
-        sums = torch.zeros(last + 1, model.config.n_heads, len(tokens[some]), device=tokens.device)
-        sums.index_add_(-1, b, torch.stack(writes).to(sums.dtype))
-        found.append(sums / repeats[some].sum(-1))
+            einsum(wide(kept[key][b, q]), wide(block.attn.W_O), direction,
+                   "row h k, h k d, row d -> h row")
+            for key, block in zip(keys, model.blocks, strict=True)
+        ]  # fmt: skip
+        each = torch.stack(writes)  # layer h row
+        sums = each.new_zeros(*each.shape[:2], len(tokens[rows])).index_add_(-1, b, each)
+        found.append(sums / repeats[rows].sum(-1))  # layer h b
     return labelled(
         torch.cat(found, -1),
         ("layer", "head", "prompt"),
@@ -173,6 +191,8 @@ def next_token_projection(
         title="Output along the next token",
         unit="logits",
         model=model,
+        task=task,
+        question=question("next_token_projection"),
     )
 
 
@@ -183,10 +203,10 @@ def _direction(
 
     Args:
         model: the model.
-        tokens: whose logit.
+        tokens: the tokens whose logit is wanted.
         last: the stream after the last block, which has the final layer norm's scale.
     """
-    norm = model.ln_final
-    direction = (model.unembed.weight[tokens] - model.unembed.weight.mean(0)) * norm.w
+    norm, weight = model.ln_final, wide(model.unembed.weight)
+    direction = (weight[tokens] - weight.mean(0)) * norm.w
     direction = direction - direction.mean(-1, keepdim=True)
-    return direction / (last.var(-1, unbiased=False, keepdim=True) + norm.eps).sqrt()
+    return direction / (wide(last).var(-1, unbiased=False, keepdim=True) + norm.eps).sqrt()

@@ -1,28 +1,59 @@
-"""Which roles of a task hold the tokens that its answer is about."""
+"""Which roles of a task a score is about."""
 
 from collections.abc import Sequence
 
 import torch
 
+from interp.parts import require_once
+from interp.runs.arguments import items
 from interp.tasks import Task
+
+
+def chosen_roles(task: Task, roles: Sequence[str] | None, what: str = "roles") -> list[str]:
+    """The roles asked for, or all that the task has.
+
+    Args:
+        task: the task.
+        roles: names of roles; None for all.
+        what: the argument's name, for the errors.
+
+    Returns:
+        The roles.
+
+    Raises:
+        ValueError: the list is empty, or a role is unknown or given twice.
+        TypeError: this is no list.
+    """
+    if roles is None:
+        return list(task.positions)
+    chosen = items(roles, what, "['END']")
+    unknown = [role for role in chosen if role not in task.positions]
+    if unknown:
+        raise ValueError(f"the task has no role {unknown[0]!r}; it has {list(task.positions)}")
+    require_once(chosen, "role")
+    return chosen
 
 
 def answer_roles(task: Task, roles: Sequence[str] | None) -> list[str]:
     """The roles asked for, or those whose clean token is the answer or the foil in every prompt.
 
+    Args:
+        task: the task.
+        roles: names of roles; None for those that hold the answer or the foil.
+
+    Returns:
+        The roles.
+
     Raises:
-        ValueError: for a role that the task does not have, or if none was asked for and no role
-            holds answer or foil.
+        ValueError: as `chosen_roles` does, or none was asked for and no role holds answer or foil.
+        TypeError: this is no list.
     """
     if roles is not None:
-        unknown = [role for role in roles if role not in task.positions]
-        if unknown or not roles:
-            raise ValueError(f"expected roles among {list(task.positions)}, got {list(roles)}")
-        return list(roles)
-    prompt = torch.arange(len(task))
+        return chosen_roles(task, roles)
+    prompt = torch.arange(len(task), device=task.clean_tokens.device)
     found = []
     for role, where in task.positions.items():
-        token = task.clean_tokens[prompt, where]
+        token = task.clean_tokens[prompt, where]  # prompt
         if any(torch.equal(token, one) for one in (task.answer, task.foil)):
             found.append(role)
     if not found:

@@ -5,17 +5,17 @@ With A the attention pattern, q a position that attends and k one that is attend
     previous_token    A[q, q - 1]
     duplicate_token   sum of A[q, k] over earlier k with the same token as q
     induction         sum of A[q, k] over the k right after such a duplicate
-    first_token       A[q, 0], where heads look that have nothing to do
+    first_token       A[q, 0], where heads with nothing to do look
     current_token     A[q, q]
     entropy           - sum_k A[q, k] ln A[q, k]
 
 each averaged over the q for which there is such a k; the first token, which can look only at
-itself, counts for none. On random tokens repeated once nothing but the repetition tells a head
+itself, does not count. On random tokens repeated once, nothing but the repetition tells a head
 where to look, so a score of 1 means that the head does this and nothing else.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 3 and appendix (heads on repeated random
 tokens); Olsson et al. 2022 (arXiv 2209.11895) for induction. TransformerLens's `head_detector`
-divides by all q, ours by those that have a target.
+divides by the number of all q; ours divides by that of the q that have a target.
 """
 
 from collections.abc import Mapping
@@ -27,8 +27,11 @@ from torch import Tensor
 
 from interp.model import HookedGPT2
 from interp.model.masks import after_same_token, same_token_before
-from interp.patching import Progress
 from interp.results import labelled
+from interp.runs.arguments import count, require_finite, wide
+from interp.runs.question import question
+from interp.runs.sides import Progress
+from interp.runs.texts import Prompt, read_prompts
 
 _TITLES = {
     "previous_token": "Attention to the previous token",
@@ -38,13 +41,10 @@ _TITLES = {
     "current_token": "Attention to the token itself",
     "entropy": "Entropy of the attention pattern",
 }
-SCORES = tuple(_TITLES)
-"""The names of the scores."""
-
 _PATTERN_VALUES = 1 << 25  # entries of one layer's patterns held at once
 
 
-def repeated_tokens(
+def repeated_random_tokens(
     model: HookedGPT2,
     *,
     n: int = 10,
@@ -54,20 +54,21 @@ def repeated_tokens(
     """Sequences of random tokens, each repeated once.
 
     Args:
-        model: for its vocabulary and context length.
+        model: the model, for its vocabulary and context length.
         n: number of sequences.
         length: different tokens in each; by default 100, as in the paper, or as many as fit.
-        seed: of the tokens.
+        seed: seed of the tokens.
 
     Returns:
         Token ids, twice `length` of them in a row.
 
     Raises:
         ValueError: `length` is below 2, or does not fit the context or the vocabulary.
+        TypeError: `n` or `length` is no integer.
     """
     longest = min(model.config.n_ctx // 2, model.config.d_vocab)
-    length = min(100, longest) if length is None else length
-    if n < 1 or not 2 <= length <= longest:
+    length = min(100, longest) if length is None else count(length, "length", 0)
+    if count(n, "n", 0) < 1 or not 2 <= length <= longest:
         raise ValueError(
             f"expected at least one sequence of 2 to {longest} different tokens, the context and "
             f"the vocabulary of {model.name}; got n={n}, length={length}"
@@ -78,34 +79,38 @@ def repeated_tokens(
 
 
 @torch.inference_mode()
-def attention_scores(
-    model: HookedGPT2, tokens: Int[Tensor, "prompt pos"], *, progress: Progress = iter
-) -> xr.Dataset:
+def attention_scores(model: HookedGPT2, tokens: Prompt, *, progress: Progress = iter) -> xr.Dataset:
     """Score the attention of every head on some tokens.
 
     Args:
         model: the model.
-        tokens: prompts of one length, without padding, of two tokens or more; `repeated_tokens`
-            for the scores of the literature.
+        tokens: token ids, texts, or a task, whose clean prompts are run; each of two tokens or
+            more; `repeated_random_tokens` for the scores of the literature.
         progress: wraps the batches, for a progress bar.
 
     Returns:
-        The scores of `SCORES`, dims layer, head, prompt: probabilities, the entropy in nats. NaN
-        where a prompt has no token with such a target (no token twice).
+        The scores of the module, dims layer, head, prompt: probabilities, the entropy in nats,
+        means over the real tokens of each prompt. NaN where a prompt has no token with such a
+        target (no token twice).
 
     Raises:
-        ValueError: for prompts of one token.
+        ValueError: a prompt of one token, prompts that do not fit the model, or a model whose
+            numbers are not finite.
+        TypeError: no prompts.
     """
-    if tokens.ndim != 2 or tokens.shape[1] < 2:
+    task = read_prompts(model, tokens, "attention_scores").task
+    if int(task.lengths.min()) < 2:
         raise ValueError(
-            "expected tokens [prompt pos] of two positions or more, since the first can look only "
-            f"at itself; got shape {tuple(tokens.shape)}"
+            "expected two tokens or more in each prompt, since the first can look only at itself; "
+            f"prompt {int(task.lengths.argmin())} has one"
         )
-    tokens = tokens.to(model.device)
-    per_prompt = model.config.n_heads * tokens.shape[1] ** 2
-    step = max(1, _PATTERN_VALUES // per_prompt)
-    starts = list(range(0, len(tokens), step))
-    parts = [_batch(model, tokens[start : start + step]) for start in progress(starts)]
+    ids, real = task.clean_tokens, task.attention_mask  # prompt pos
+    step = max(1, _PATTERN_VALUES // (model.config.n_heads * ids.shape[1] ** 2))
+    starts = list(range(0, len(ids), step))
+    parts = []
+    for start in progress(starts):
+        rows = slice(start, start + step)
+        parts.append(_batch(model, ids[rows], real[rows]))
     return xr.Dataset(
         {
             name: labelled(
@@ -115,6 +120,8 @@ def attention_scores(
                 title=title,
                 unit="nats" if name == "entropy" else "probability",
                 model=model,
+                task=task,
+                question=question("attention_scores", site="pattern"),
             )
             for name, title in _TITLES.items()
         }
@@ -122,16 +129,22 @@ def attention_scores(
 
 
 def _batch(
-    model: HookedGPT2, tokens: Int[Tensor, "b p"]
+    model: HookedGPT2, tokens: Int[Tensor, "b p"], real: Bool[Tensor, "b p"]
 ) -> dict[str, Float[Tensor, "layer head b"]]:
-    targets = _targets(tokens)
-    scores: dict[str, list[Tensor]] = {name: [] for name in SCORES}
+    """The scores of some prompts, padded on the right."""
+    looking = real.clone()
+    looking[:, 0] = False  # the first token can look only at itself
+    targets = {name: each & looking[:, :, None] for name, each in _targets(tokens).items()}  # b q k
+    scores: dict[str, list[Tensor]] = {name: [] for name in _TITLES}
 
     def read(pattern: Tensor, hook: object) -> None:
+        pattern = wide(pattern)  # b h q k
+        require_finite(model, pattern)
         for name, target in targets.items():
             looks = (pattern * target[:, None]).sum((-2, -1))  # b h
             scores[name].append((looks / target.any(-1).sum(-1)[:, None]).T)
-        scores["entropy"].append(torch.special.entr(pattern[:, :, 1:]).sum(-1).mean(-1).T)
+        entropy = torch.special.entr(pattern).sum(-1) * looking[:, None]  # b h q
+        scores["entropy"].append((entropy.sum(-1) / looking.sum(-1)[:, None]).T)
 
     model.run_with_hooks(
         tokens,
@@ -143,14 +156,9 @@ def _batch(
 
 def _targets(tokens: Int[Tensor, "b p"]) -> Mapping[str, Bool[Tensor, "b q k"]]:
     """Score -> where a position that attends should look."""
-    n = tokens.shape[1]
-    q, k = torch.meshgrid(torch.arange(n), torch.arange(n), indexing="ij")
-    q, k = q.to(tokens.device), k.to(tokens.device)
+    pos = torch.arange(tokens.shape[1], device=tokens.device)
+    q, k = torch.meshgrid(pos, pos, indexing="ij")
     duplicate = same_token_before(tokens)
-    fixed = {
-        "previous_token": k == q - 1,
-        "first_token": (k == 0) & (q > 0),
-        "current_token": (k == q) & (q > 0),
-    }
+    fixed = {"previous_token": k == q - 1, "first_token": k == 0, "current_token": k == q}
     everywhere = {name: target.expand_as(duplicate) for name, target in fixed.items()}
     return {**everywhere, "duplicate_token": duplicate, "induction": after_same_token(tokens)}

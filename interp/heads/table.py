@@ -1,9 +1,9 @@
 """One line a head: everything that is measured of it, side by side.
 
-Scores of attention are means over repeated random tokens, those of copying means over a task's
-prompts, eigenvalues are of the weights. Read them together: an induction head looks at what
-followed (`induction`) and copies it (`eigenvalue`, `copy`); a name mover copies and writes what it
-looks at (`correlation`); a head that looks and does not copy moves something else.
+Scores of attention are means over repeated random tokens, and scores of copying are means over a
+task's prompts; eigenvalues need the weights alone. Read them together: an induction head looks at
+what followed (`induction`) and copies it (`eigenvalue`, `copy`); a name mover copies and writes
+what it looks at (`correlation`); a head that looks and does not copy moves something else.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 3, which tells the classes of heads apart by
 these scores.
@@ -11,16 +11,21 @@ these scores.
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 import xarray as xr
-from jaxtyping import Int
-from torch import Tensor
 
 from interp.heads.copying import copy_scores, eigenvalue_scores
 from interp.heads.projection import attention_projection, correlation
-from interp.heads.scores import attention_scores, repeated_tokens
+from interp.heads.roles import answer_roles
+from interp.heads.scores import attention_scores, repeated_random_tokens
 from interp.model import HookedGPT2
-from interp.patching import Progress
+from interp.parts import Head
+from interp.results import Question
+from interp.runs.arguments import count
+from interp.runs.question import question
+from interp.runs.sides import Progress, ready_task
+from interp.runs.texts import Prompt
 from interp.statistics import bootstrap_interval
 from interp.tasks import Task
 
@@ -30,7 +35,7 @@ def head_table(
     task: Task | None = None,
     *,
     roles: Sequence[str] | None = None,
-    tokens: Int[Tensor, "prompt pos"] | None = None,
+    tokens: Prompt | None = None,
     k: int = 5,
     seed: int = 0,
     progress: Progress = iter,
@@ -40,23 +45,30 @@ def head_table(
     Args:
         model: the model.
         task: prompts for what heads copy; without one those columns are left out.
-        roles: of `attention_projection` and `copy_scores`.
-        tokens: two prompts or more for `attention_scores`; by default `repeated_tokens`.
-        k: of `copy_scores`.
-        seed: of the random tokens and of the bootstrap.
+        roles: roles for `attention_projection` and `copy_scores`.
+        tokens: prompts for `attention_scores`; by default `repeated_random_tokens`.
+        k: how many of the highest logits count for `copy_scores`.
+        seed: seed of the random tokens.
         progress: wraps the steps of each part, for a progress bar.
 
     Returns:
         Dims layer, head. Means: `previous_token`, `duplicate_token`, `induction`, `first_token`,
         `current_token` (probability), `entropy` (nats); `eigenvalue`; with a task `copy`,
-        `anti_copy` (fractions) and `correlation`, and of each role `attention_to_ROLE`. Whatever is
-        a mean over prompts has its 95 % bootstrap interval in `NAME_low` and `NAME_high`.
+        `anti_copy` (fractions) and `correlation`, and for each role `attention_to_ROLE`. Whatever
+        is a mean over prompts has its 95 % bootstrap interval in `NAME_low` and `NAME_high`, NaN
+        where there is a single prompt. A prompt without a repeated token is left out of
+        `duplicate_token` and `induction`, which are NaN where no prompt has one.
         `.to_dataframe()` makes it a table, `ranked` sorts.
 
     Raises:
         ValueError: as the functions that it calls.
+        TypeError: as the functions that it calls.
     """
-    given = repeated_tokens(model, seed=seed) if tokens is None else tokens
+    count(k, "k", 1, model.config.d_vocab, " (d_vocab)")
+    if task is not None:
+        task = ready_task(model, task, "head_table")
+        roles = answer_roles(task, roles)
+    given = repeated_random_tokens(model, seed=seed) if tokens is None else tokens
     means = dict(attention_scores(model, given, progress=progress).data_vars)
     alone = {"eigenvalue": eigenvalue_scores(model)}
     if task is not None:
@@ -66,15 +78,19 @@ def head_table(
         copies = copy_scores(model, task, roles=roles, k=k, progress=progress)
         means |= {str(name): each.mean("role", keep_attrs=True) for name, each in copies.items()}
         alone["correlation"] = correlation(looks)
-    table = xr.Dataset(attrs=alone["eigenvalue"].attrs | ({"task": task.name} if task else {}))
+    named = {} if task is None else {"task": task.name, "prompts": task.fingerprint}
+    asked = question("head_table", k=k, roles=roles) | {"seed": seed} | named
+    attrs = alone["eigenvalue"].attrs | {"title": "Scores of heads"}
+    table = xr.Dataset(attrs=attrs | Question.make(**asked).attrs())
     for name, values in means.items():
         values = values.transpose("layer", "head", "prompt")
+        scored = values.isel(prompt=np.flatnonzero(values.notnull().all(("layer", "head"))))
         table[name] = values.mean("prompt", keep_attrs=True)
-        low, high = bootstrap_interval(values, seed=seed)
-        table[f"{name}_low"], table[f"{name}_high"] = (
-            (("layer", "head"), low),
-            (("layer", "head"), high),
-        )
+        low = high = np.full(table[name].shape, np.nan)
+        if scored.sizes["prompt"] > 1:
+            low, high = bootstrap_interval(scored)
+        table[f"{name}_low"] = (("layer", "head"), low)
+        table[f"{name}_high"] = (("layer", "head"), high)
     return table.assign(alone)
 
 
@@ -82,7 +98,7 @@ def ranked(table: xr.Dataset, by: str, *, n: int | None = None) -> pd.DataFrame:
     """The heads in the order of one score.
 
     Args:
-        table: of `head_table`.
+        table: what `head_table` returns.
         by: the score, highest first.
         n: how many heads; None for all.
 
@@ -90,15 +106,18 @@ def ranked(table: xr.Dataset, by: str, *, n: int | None = None) -> pd.DataFrame:
         One row a head: `head` ("9.6") and every score, without the ends of their intervals.
 
     Raises:
-        ValueError: for a score that the table does not have.
+        ValueError: a score that the table does not have, or n below 1.
+        TypeError: n is no integer.
     """
     scores = score_names(table)
     if by not in scores:
         raise ValueError(f"the table has no score {by!r}; it has {', '.join(scores)}")
     frame = table[scores].to_dataframe().reset_index()
-    frame.insert(0, "head", frame.pop("layer").astype(str) + "." + frame.pop("head").astype(str))
+    pairs = zip(frame.pop("layer"), frame.pop("head"), strict=True)
+    frame.insert(0, "head", [str(Head(layer, head)) for layer, head in pairs])
     order = frame.sort_values(by, ascending=False, kind="stable")
-    return order.head(len(order) if n is None else n).reset_index(drop=True)
+    shown = len(order) if n is None else count(n, "n", 1)
+    return order.head(shown).reset_index(drop=True)
 
 
 def score_names(table: xr.Dataset) -> list[str]:

@@ -18,53 +18,64 @@ The final layer norm divides by one of two scales:
 
 The biases of layer norm and unembedding belong to whole streams and are left out for parts.
 
+The divergence is always measured from the same distribution: what the whole model, with nothing
+ablated, says in the end at that token.
+
 Source: nostalgebraist 2020, "interpreting GPT: the logit lens"; Belrose et al. 2023 (arXiv
 2303.08112) for the tuned lens, which corrects each layer's stream before it is read.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
 import torch
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from interp import metrics
-from interp.lens.reading import (
-    Prompt,
-    Token,
-    as_task,
-    final_scale,
-    logits_of,
-    positions_of,
-    row_chunks,
-    token_id,
-    token_texts,
-)
+from interp.lens.reading import UNIT_OF, Scale, readings
 from interp.lens.tuned import TunedLens
 from interp.model import HookedGPT2
-from interp.patching import Ablation, Progress
-from interp.patching.runs import Key, at, batches, run_side
 from interp.results import labelled
-from interp.tasks import Choice, Task
+from interp.runs.ablation import Ablation
+from interp.runs.arguments import (
+    Token,
+    chosen_layers,
+    count,
+    position_in,
+    require_finite,
+    token_texts,
+)
+from interp.runs.places import Position
+from interp.runs.question import question as asked
+from interp.runs.sides import Progress, at, batches, run_side
+from interp.runs.sites import Key
+from interp.runs.texts import (
+    Prompt,
+    Texts,
+    answers_of,
+    read_prompts,
+    require_reference,
+    rows_of,
+)
 
-STREAMS = ("resid_pre", "resid_mid", "resid_post")
-LENS_SITES = (*STREAMS, "attn_out", "mlp_out", "z")
-Scale = Literal["own", "final"]
+LENS_SITES: Mapping[str, Literal["stream", "part"]] = MappingProxyType(
+    {
+        "resid_pre": "stream",
+        "resid_mid": "stream",
+        "resid_post": "stream",
+        "attn_out": "part",
+        "mlp_out": "part",
+        "z": "part",
+    }
+)
+"""The activations that a lens reads: whole streams, and parts that are added to them."""
 
-UNITS = {
-    "top_id": "token id",
-    "top_probability": "probability",
-    "entropy": "nats",
-    "kl_divergence": "nats",
-    "probability": "probability",
-    "rank": "tokens",
-    "logit_diff": "logits",
-}
-"""What is read off the logits, and its unit."""
+COMPARED_WITH = "the last prediction of the whole model, nothing ablated"
+"""What `kl_divergence` is measured from, as the results say."""
 
 
 @torch.inference_mode()
@@ -77,9 +88,9 @@ def logit_lens(
     tuned: TunedLens | None = None,
     layers: Sequence[int] | None = None,
     k: int = 5,
-    answer: Token | None = None,
-    foil: Token | None = None,
-    position: str | int = "END",
+    answer: Token | Sequence[Token] | None = None,
+    foil: Token | Sequence[Token] | None = None,
+    position: Position | None = None,
     ablation: Ablation | None = None,
     progress: Progress = iter,
 ) -> xr.Dataset:
@@ -87,30 +98,34 @@ def logit_lens(
 
     Args:
         model: the model.
-        prompt: a text or token ids, read at every position; or a task, whose clean prompts are read
-            at one position each.
+        prompt: a text or the token ids of one, several texts, or a task, whose clean prompts are
+            read.
         site: which activation; see the module.
-        scale: of the final layer norm, "own" or "final"; None for "own" at streams and "final" at
-            parts.
+        scale: scale of the final layer norm, "own" or "final"; None for "own" at streams and
+            "final" at parts.
         tuned: translators to apply to the stream first; for resid_pre and resid_post.
         layers: the layers to read; by default all.
         k: how many of the most probable tokens to keep.
-        answer: for a text, the token whose probability and rank are kept; a task has its own.
-        foil: for a text, the token that the answer's logit is compared with.
-        position: for a task, where to read: a role, or an index from 0.
-        ablation: what is knocked out of the model, in the final distribution too.
+        answer: the token whose probability and rank are kept; for several texts one for all, or a
+            list with one for each; a task has its own.
+        foil: the token that the answer's logit is compared with, given in the same way.
+        position: where to read: a role, or an index from 0. By default one text is read at every
+            position, and several prompts at "END", the last token of each.
+        ablation: what is knocked out of the model that is read.
         progress: wraps the batches, for a progress bar.
 
     Returns:
-        Dims layer, head (of z) and position (of a text, with its `token`) or prompt (of a task):
-        `entropy` of the reading and `kl_divergence` KL(final || reading), in nats; `top_id`,
-        `top_token` and `top_probability` of the k most probable tokens, with a dim top. With an
-        answer, its `probability` and `rank` (0: the first choice); with a foil, `logit_diff`
-        (positive: toward the answer).
+        Dims layer, head (of z) and position (of one text, with its `token`) or prompt: `entropy` of
+        the reading and `kl_divergence` KL(final || reading), in nats, where final is what the whole
+        model, nothing ablated, says in the end; `top_id`, `top_token` and `top_probability` of the
+        k most probable tokens, with a dim top. With an answer, its `probability` and `rank` (0: the
+        first choice); with a foil, `logit_diff` (positive: toward the answer).
 
     Raises:
-        ValueError: for an unknown site, scale, layer, role or token; a tuned lens of another model
-            or at another site; an answer given for a task.
+        ValueError: an unknown site, scale, layer, role or token; a position that a prompt does not
+            have; a tuned lens of another model or at another site; an answer given for a task;
+            prompts that do not fit the model, or a model whose numbers are not finite.
+        TypeError: a list, number or prompt of another type.
 
     Example:
         >>> import interp
@@ -118,35 +133,57 @@ def logit_lens(
         >>> reading.entropy.dims, reading.top_token.dims
         (('layer', 'position'), ('layer', 'position', 'top'))
     """
-    layers = _check(model, site, scale, tuned, layers, k)
-    scale = scale or ("own" if site in STREAMS else "final")
-    is_task = isinstance(prompt, Task)
-    if is_task and not (answer is None and foil is None):
-        raise ValueError("a task has its own answers and foils; pass none")
+    chosen = _check(model, site, scale, tuned, layers, k)
+    scale = scale or ("own" if LENS_SITES[site] == "stream" else "final")
     if foil is not None and answer is None:
         raise ValueError("a foil is what an answer is compared with; pass an answer too")
-    task = as_task(model, prompt, ablation)
-    where = positions_of(task, position)
-    named = {"answer": answer, "foil": foil}
-    given = {name: token_id(model, token) for name, token in named.items() if token is not None}
+    texts = read_prompts(model, prompt, "logit_lens")
+    require_reference(texts, ablation)
+    task = texts.task
+    targets = answers_of(model, texts, answer, foil)
+    if position is None and texts.is_one:
+        where, place = torch.arange(int(task.lengths[0]), device=model.device), "all"
+    else:
+        place = "END" if position is None else str(position)
+        where = position_in(task, "END" if position is None else position)  # prompt
     tuned = tuned.to(model.device) if tuned else None
     prepared = ablation.prepare(model, task) if ablation else None
     last = ("resid_post", model.config.n_layers - 1)
+
+    def pick(kept: Mapping[Key, Tensor], rows: slice) -> dict[Key, Float[Tensor, "row ..."]]:
+        """The activations of what is read: one position a prompt, or some of one text."""
+        if texts.is_one:
+            return {key: x[0, where] for key, x in kept.items()}
+        return {key: at(x, where[rows]) for key, x in kept.items()}
+
     parts = []
     for rows in batches(task, progress):
         hooks = prepared.hooks(rows) if prepared else ()
-        keys = [(site, layer) for layer in layers] + [last]
-        _, kept = run_side(model, task, rows, "clean", keys, hooks=hooks)
-        kept = {key: at(x, where[rows]) if is_task else x[0] for key, x in kept.items()}
-        final = kept[last]  # row d
-        if is_task:
-            targets = {"answer": task.answer[rows], "foil": task.foil[rows]}
-        else:
-            targets = {name: where.new_full((len(final),), one) for name, one in given.items()}
-        vectors = partial(_vectors, model, kept, site, layers, tuned)
-        parts.append(_read(model, vectors, final, scale, site in STREAMS, targets, k))
+        keys = [(site, layer) for layer in chosen] + [last]
+        kept = pick(run_side(model, task, rows, "clean", keys, hooks=hooks)[1], rows)
+        whole = kept
+        if prepared is not None:
+            whole = pick(run_side(model, task, rows, "clean", [last])[1], rows)
+        require_finite(model, kept[last])
+        some = {name: rows_of(ids, rows, len(kept[last])) for name, ids in targets.items()}
+        vectors = partial(_vectors, model, kept, site, chosen, tuned)
+        is_stream = LENS_SITES[site] == "stream"
+        parts.append(readings(model, vectors, kept[last], whole[last], scale, is_stream, some, k))
     found = {name: torch.cat([part[name] for part in parts], 1) for name in parts[0]}
-    return _dataset(model, task, found, layers, site, scale, tuned, is_task)
+    given = {} if texts.is_task else {name: ids.tolist() for name, ids in targets.items()}
+    question = asked(
+        "logit_lens",
+        ablation=ablation,
+        site=site,
+        layers=chosen,
+        position=place,
+        scale=scale,
+        k=k,
+        tuned=None if tuned is None else dict(tuned.metadata),
+        answer=given.get("answer"),
+        foil=given.get("foil"),
+    )
+    return _dataset(model, texts, found, chosen, where, site, scale, tuned, question)
 
 
 def _check(
@@ -158,17 +195,11 @@ def _check(
     k: int,
 ) -> list[int]:
     """The layers to read."""
-    n_layers = model.config.n_layers
     if site not in LENS_SITES:
         raise ValueError(f"unknown site {site!r}; expected one of {', '.join(LENS_SITES)}")
     if scale not in (None, "own", "final"):
         raise ValueError(f"expected scale 'own' or 'final', got {scale!r}")
-    if not 1 <= k <= model.config.d_vocab:
-        raise ValueError(f"k must be from 1 to {model.config.d_vocab} (d_vocab), got {k}")
-    chosen = list(range(n_layers) if layers is None else layers)
-    wrong = [layer for layer in chosen if not 0 <= layer < n_layers]
-    if wrong or not chosen:
-        raise ValueError(f"the model has layers 0 to {n_layers - 1}, got {chosen}")
+    count(k, "k", 1, model.config.d_vocab, " (d_vocab)")
     if tuned is not None:
         if site not in ("resid_pre", "resid_post") or scale == "final":
             raise ValueError(
@@ -176,7 +207,7 @@ def _check(
                 f"trained; got site={site!r}, scale={scale!r}"
             )
         tuned.require(model)
-    return chosen
+    return chosen_layers(model, layers)
 
 
 def _vectors(
@@ -187,11 +218,11 @@ def _vectors(
     tuned: TunedLens | None,
     rows: slice,
 ) -> Iterator[Float[Tensor, "row d_model"]]:
-    """The vectors to read, one after the other: of every layer, and of every head at z."""
+    """The vectors to read, one after the other: one a layer, or at z one a head."""
     for layer in layers:
         x = kept[site, layer][rows]
         if site == "z":
-            W_O = model.blocks[layer].attn.W_O
+            W_O = model.blocks[layer].attn.W_O  # h k d
             yield from (x[:, head] @ W_O[head] for head in range(len(W_O)))
         elif tuned is not None:
             yield tuned(x, layer + (site == "resid_post"))
@@ -199,85 +230,48 @@ def _vectors(
             yield x
 
 
-def _read(
-    model: HookedGPT2,
-    vectors: Callable[[slice], Iterator[Float[Tensor, "row d_model"]]],
-    final: Float[Tensor, "row d_model"],
-    scale: Scale,
-    bias: bool,
-    targets: Mapping[str, Choice],
-    k: int,
-) -> dict[str, Tensor]:
-    """Every reading, [vector row ...]; logits exist for a few rows of one vector at a time."""
-    chunks = []
-    for rows in row_chunks(model, len(final)):
-        reference = logits_of(model, final[rows])
-        shared = None if scale == "own" else final_scale(model, final[rows])
-        some = {name: ids[rows] for name, ids in targets.items()}
-        read = [
-            _values(logits_of(model, x, scale=shared, bias=bias), reference, some, k)
-            for x in vectors(rows)
-        ]
-        chunks.append({name: torch.stack([one[name] for one in read]) for name in read[0]})
-    return {name: torch.cat([chunk[name] for chunk in chunks], 1) for name in chunks[0]}
-
-
-def _values(
-    logits: Float[Tensor, "row d_vocab"],
-    reference: Float[Tensor, "row d_vocab"],
-    targets: Mapping[str, Choice],
-    k: int,
-) -> dict[str, Tensor]:
-    log_p = logits.log_softmax(-1)
-    top = log_p.topk(k)
-    found = {
-        "top_id": top.indices,
-        "top_probability": top.values.exp(),
-        "entropy": -(log_p.exp() * log_p).sum(-1),
-        "kl_divergence": metrics.kl_divergence(logits, reference),
-    }
-    if "answer" in targets:
-        found["probability"] = metrics.probability(logits, targets["answer"])
-        found["rank"] = metrics.rank(logits, targets["answer"])
-    if "foil" in targets:
-        found["logit_diff"] = metrics.logit_diff(logits, targets["answer"], targets["foil"])
-    return found
-
-
 def _dataset(
     model: HookedGPT2,
-    task: Task,
+    texts: Texts,
     found: Mapping[str, Tensor],
     layers: Sequence[int],
+    where: Int[Tensor, " row"],
     site: str,
     scale: Scale,
     tuned: TunedLens | None,
-    is_task: bool,
+    question: Mapping[str, object],
 ) -> xr.Dataset:
+    task = texts.task
     units = ("layer", "head") if site == "z" else ("layer",)
-    dims = (*units, "prompt" if is_task else "position")
+    dims = (*units, "position" if texts.is_one else "prompt")
     coords: dict[str, Any] = {"layer": list(layers)}
-    if not is_task:
-        coords["token"] = ("position", token_texts(model, task.clean_tokens[0].tolist()))
+    if texts.is_one:
+        read = task.clean_tokens[0, where].tolist()
+        coords |= {"position": where.tolist(), "token": ("position", token_texts(model, read))}
     kind = "Logit lens" if tuned is None else "Tuned lens"
     arrays = {}
     for name, value in found.items():
         if site == "z":
-            value = value.unflatten(0, (len(layers), -1))
+            value = value.unflatten(0, (len(layers), -1))  # layer head row ...
         arrays[name] = labelled(
             value.cpu().numpy(),
             (*dims, "top") if name.startswith("top_") else dims,
             name=name,
             title=f"{kind} at {site}: {name.replace('_', ' ').replace('kl ', 'KL ')}",
-            unit=UNITS[name],
+            unit=UNIT_OF[name],
             model=model,
             task=task,
             coords=coords,
+            question=question,
         )
+    arrays["kl_divergence"].attrs["compared_with"] = COMPARED_WITH
     ids = arrays["top_id"]
-    texts = np.array(token_texts(model, ids.values.ravel().tolist()), dtype=object)
-    arrays["top_token"] = ids.copy(data=texts.reshape(ids.shape)).assign_attrs(unit="text")
+    words = np.array(token_texts(model, ids.values.ravel().tolist()), dtype=object)
+    arrays["top_token"] = ids.copy(data=words.reshape(ids.shape)).assign_attrs(unit="text")
     origin = {name: ids.attrs[name] for name in ("model", "task")}
     return xr.Dataset(
-        arrays, attrs=origin | {"title": f"{kind} at {site}", "site": site, "scale": scale}
+        arrays,
+        attrs=origin
+        | {"title": f"{kind} at {site}", "site": site, "scale": scale}
+        | {"compared_with": COMPARED_WITH},
     )

@@ -1,4 +1,4 @@
-"""How a vector of the residual stream becomes logits, and the prompts that a lens reads.
+"""How a vector of the residual stream becomes logits, and what is read off them.
 
 With w and b the gain and bias of the final layer norm and C the centering over d_model,
 
@@ -10,22 +10,34 @@ part x adds x . direction / scale, with direction = C (w * W_U[:, token]).
 Source: Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits".
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
+from interp import metrics
 from interp.model import HookedGPT2
-from interp.patching import Ablation
-from interp.tasks import Task
+from interp.runs.arguments import wide
+from interp.tasks import Choice
 
-Prompt = str | Int[Tensor, "..."] | Task
-"""A text, the token ids of one prompt ([pos] or [1 pos]), or the clean prompts of a task."""
+Scale = Literal["own", "final"]
 
-Token = str | int
-"""A text that is one token, or its id."""
+UNIT_OF: Mapping[str, str] = MappingProxyType(
+    {
+        "top_id": "token id",
+        "top_probability": "probability",
+        "entropy": "nats",
+        "kl_divergence": "nats",
+        "probability": "probability",
+        "rank": "tokens",
+        "logit_diff": "logits",
+    }
+)
+"""What is read off the logits, and its unit."""
 
 _LOGITS = 1 << 24  # values of logits held at once
 
@@ -37,8 +49,9 @@ def row_chunks(model: HookedGPT2, n: int) -> Iterator[slice]:
 
 
 def final_scale(model: HookedGPT2, stream: Float[Tensor, "... d_model"]) -> Float[Tensor, "... 1"]:
-    """What the final layer norm divides a stream by."""
-    return (stream.var(-1, unbiased=False, keepdim=True) + model.config.eps).sqrt()
+    """What the final layer norm divides a stream by, in float32 at least."""
+    # The variance of a long stream is beyond what half precision can hold.
+    return (wide(stream).var(-1, unbiased=False, keepdim=True) + model.config.eps).sqrt()
 
 
 def logits_of(
@@ -53,125 +66,74 @@ def logits_of(
     Args:
         model: the model.
         x: a stream or a part of one.
-        scale: of the final layer norm; None for that of `x` itself.
+        scale: what the final layer norm divides by; None for the scale of `x` itself.
         bias: whether to add the layer norm's and the unembedding's bias.
 
     Returns:
-        Logits, in at least float32.
+        Logits, in float32 at least.
     """
     scale = final_scale(model, x) if scale is None else scale
-    normalized = (x - x.mean(-1, keepdim=True)) / scale * model.ln_final.w
+    centered = wide(x) - wide(x).mean(-1, keepdim=True)
+    normalized = centered / scale * model.ln_final.w
     if bias:
-        logits = model.unembed(normalized + model.ln_final.b)
+        logits = model.unembed((normalized + model.ln_final.b).to(model.dtype))
     else:
-        logits = F.linear(normalized, model.unembed.weight)
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+        logits = F.linear(normalized.to(model.dtype), model.unembed.weight)
+    return wide(logits)
 
 
-def as_task(model: HookedGPT2, prompt: Prompt, ablation: Ablation | None) -> Task:
-    """The prompts to read, padded on the right, on the model's device.
-
-    A text becomes a task of one prompt that is its own corrupted partner; its answer and foil mean
-    nothing.
-
-    Args:
-        model: the model.
-        prompt: a text, token ids or a task.
-        ablation: what will be knocked out; a text has no other prompts to take means from.
-
-    Returns:
-        The task.
-
-    Raises:
-        ValueError: for a batch of prompts, an empty one, or an ablation that lacks a reference.
-    """
-    if isinstance(prompt, Task):
-        return prompt.right_padded().to(model.device)
-    tokens = model.to_tokens(prompt) if isinstance(prompt, str) else torch.atleast_2d(prompt)
-    if tokens.ndim != 2 or len(tokens) != 1 or tokens.shape[1] == 0 or tokens.is_floating_point():
-        raise ValueError(
-            "expected one prompt: a text, its token ids [pos], or a task for several; got "
-            f"{tokens.dtype} of shape {tuple(tokens.shape)}"
-        )
-    if ablation is not None and ablation.value != "zero" and ablation.reference is None:
-        raise ValueError(
-            f"ablation by {ablation.value!r} needs other prompts, and a text has none; pass "
-            "Ablation(reference=a task), or value='zero'"
-        )
-    tokens = tokens.to(model.device).long()
-    text = (prompt if isinstance(prompt, str) else words_of(model, tokens[0]),)
-    one = tokens.new_ones(1)
-    return Task(
-        "text",
-        *(text, text),
-        clean_tokens=tokens,
-        corrupted_tokens=tokens,
-        attention_mask=torch.ones_like(tokens, dtype=torch.bool),
-        answer=one,
-        foil=one - 1,
-        positions={"END": one * (tokens.shape[1] - 1)},
-        group=("text",),
-        template=("",),
-        order=("",),
-    )
-
-
-def words_of(model: HookedGPT2, tokens: Int[Tensor, " pos"]) -> str:
-    """The text of tokens; their ids where the model has no tokenizer."""
-    return "".join(token_texts(model, tokens.tolist()))
-
-
-def token_texts(model: HookedGPT2, ids: Sequence[int]) -> list[str]:
-    """Each token's own text; its id where the model has no tokenizer."""
-    if model.tokenizer is None:
-        return [f"[{i}]" for i in ids]
-    known = {i: model.to_string(i) for i in set(ids)}
-    return [known[i] for i in ids]
-
-
-def token_id(model: HookedGPT2, token: Token) -> int:
-    """The id of a token.
+def readings(
+    model: HookedGPT2,
+    vectors: Callable[[slice], Iterator[Float[Tensor, "row d_model"]]],
+    final: Float[Tensor, "row d_model"],
+    whole: Float[Tensor, "row d_model"],
+    scale: Scale,
+    bias: bool,
+    targets: Mapping[str, Choice],
+    k: int,
+) -> dict[str, Tensor]:
+    """Every reading, [vector row ...]; logits exist for a few rows of one vector at a time.
 
     Args:
         model: the model.
-        token: its text or its id.
-
-    Returns:
-        The id.
-
-    Raises:
-        ValueError: for a text of several tokens or an id outside the vocabulary.
+        vectors: rows -> the vectors to read.
+        final: the last stream of the run that is read, which gives the final scale.
+        whole: the last stream of the whole model, which gives the prediction to compare with.
+        scale: which scale to read at.
+        bias: whether the biases are added.
+        targets: answers and foils of the rows.
+        k: how many of the most probable tokens to keep.
     """
-    if isinstance(token, str):
-        return model.to_single_token(token)
-    if not 0 <= token < model.config.d_vocab:
-        raise ValueError(
-            f"token ids are from 0 to {model.config.d_vocab - 1} (d_vocab - 1), got {token}"
-        )
-    return token
+    chunks = []
+    for rows in row_chunks(model, len(final)):
+        reference = logits_of(model, whole[rows])  # row vocab
+        shared = None if scale == "own" else final_scale(model, final[rows])  # row 1
+        some = {name: ids[rows] for name, ids in targets.items()}
+        read = [
+            _values(logits_of(model, x, scale=shared, bias=bias), reference, some, k)
+            for x in vectors(rows)
+        ]
+        chunks.append({name: torch.stack([one[name] for one in read]) for name in read[0]})
+    return {name: torch.cat([chunk[name] for chunk in chunks], 1) for name in chunks[0]}
 
 
-def positions_of(task: Task, position: str | int) -> Int[Tensor, " prompt"]:
-    """Where a role or an index stands in each prompt.
-
-    Args:
-        task: the prompts, padded on the right.
-        position: a role, or an index from 0.
-
-    Returns:
-        One position a prompt.
-
-    Raises:
-        ValueError: for a role that the task does not have, or an index outside a prompt.
-    """
-    if isinstance(position, str):
-        if position not in task.positions:
-            raise ValueError(f"there is no role {position!r}; there are {list(task.positions)}")
-        return task.positions[position]
-    shortest = int(task.lengths.min())
-    if not 0 <= position < shortest:
-        raise ValueError(
-            f"position {position} is not in every prompt; the shortest has {shortest} tokens, "
-            "counted from 0"
-        )
-    return torch.full_like(task.positions["END"], position)
+def _values(
+    logits: Float[Tensor, "row d_vocab"],
+    reference: Float[Tensor, "row d_vocab"],
+    targets: Mapping[str, Choice],
+    k: int,
+) -> dict[str, Tensor]:
+    log_p = logits.log_softmax(-1)
+    top = log_p.topk(k)
+    found = {
+        "top_id": top.indices,
+        "top_probability": top.values.exp(),
+        "entropy": -(log_p.exp() * log_p).sum(-1),
+        "kl_divergence": metrics.kl_divergence(logits, reference),
+    }
+    if "answer" in targets:
+        found["probability"] = metrics.probability(logits, targets["answer"])
+        found["rank"] = metrics.rank(logits, targets["answer"])
+    if "foil" in targets:
+        found["logit_diff"] = metrics.logit_diff(logits, targets["answer"], targets["foil"])
+    return found

@@ -30,8 +30,8 @@ class TunedLens:
     """One translator for the stream before each layer; the last stream needs none.
 
     Args:
-        weight: A, such that x A is added to x.
-        bias: b, added too.
+        weight: the matrices A; x A is added to x.
+        bias: the vectors b, added too.
         metadata: where it comes from: `model` (a name), `unembedding` (a fingerprint of the
             unembedding matrix it was trained for) and how it was trained.
 
@@ -50,29 +50,59 @@ class TunedLens:
     def identity(cls, model: HookedGPT2) -> "TunedLens":
         """The logit lens as a tuned one: translators that change nothing."""
         c = model.config
+        # Training adds up small steps, for which half precision is too coarse.
+        kind = {"device": model.device, "dtype": torch.promote_types(model.dtype, torch.float32)}
         return cls(
-            torch.zeros(c.n_layers, c.d_model, c.d_model, device=model.device),
-            torch.zeros(c.n_layers, c.d_model, device=model.device),
+            torch.zeros(c.n_layers, c.d_model, c.d_model, **kind),
+            torch.zeros(c.n_layers, c.d_model, **kind),
             {"model": model.name, "unembedding": fingerprint(model)},
         )
 
     def __call__(self, x: Float[Tensor, "... d_model"], layer: int) -> Float[Tensor, "... d_model"]:
-        """Translate the stream before a layer; after the last one, leave it as it is."""
+        """Translate the stream before a layer.
+
+        Args:
+            x: the stream.
+            layer: the layer before which it stands; n_layers for the last stream, which is left as
+                it is.
+
+        Returns:
+            The stream to be read as the last one.
+        """
         if layer == len(self.weight):
             return x
         return translated(x, self.weight[layer], self.bias[layer])
 
     def to(self, device: str | torch.device) -> "TunedLens":
-        """The same lens on a device."""
+        """The same lens on a device.
+
+        Args:
+            device: the device, such as "cuda" or `model.device`.
+
+        Returns:
+            The lens there.
+        """
         return replace(self, weight=self.weight.to(device), bias=self.bias.to(device))
 
     def require(self, model: HookedGPT2) -> None:
-        """Raise a ValueError if the lens is another model's."""
+        """Refuse a lens of another model.
+
+        Args:
+            model: the model that is to be read.
+
+        Raises:
+            ValueError: the lens has other sizes, was trained for other weights, or is not finite.
+        """
         c = model.config
         if tuple(self.weight.shape) != (c.n_layers, c.d_model, c.d_model):
             raise ValueError(
                 f"the tuned lens has {self.weight.shape[0]} translators of {self.weight.shape[-1]} "
                 f"dimensions; {model.name} has {c.n_layers} layers of {c.d_model}"
+            )
+        if not all(bool(part.isfinite().all()) for part in (self.weight, self.bias)):
+            raise ValueError(
+                "the tuned lens holds NaN or infinity; train it again, with a lower "
+                "learning rate if it diverged"
             )
         trained_for = self.metadata.get("unembedding")
         if trained_for is not None and trained_for != fingerprint(model):
@@ -101,12 +131,12 @@ class TunedLens:
         """Read a lens.
 
         Args:
-            path: a file of `save`, or a directory in the format of the authors' `tuned-lens`
-                package (config.json and params.pt, which is read with tensors alone allowed).
+            path: a file that `save` wrote, or a directory in the format of the authors'
+                `tuned-lens` package (config.json and params.pt, of which only tensors are read).
 
         Returns:
             The lens, on the CPU. A published one does not say which weights it was trained for in a
-            form that is checked here: read with it the unprocessed model that it names.
+            form that can be checked here: use it with the unprocessed model that it names.
 
         Raises:
             FileNotFoundError: there is no such file or directory.
@@ -135,7 +165,14 @@ def translated(
 
 
 def fingerprint(model: HookedGPT2) -> str:
-    """The SHA-256 of the unembedding matrix in float32: what a lens was trained to be read with."""
+    """Fingerprint the unembedding matrix that a lens was trained to be read with.
+
+    Args:
+        model: the model.
+
+    Returns:
+        The SHA-256 of the matrix in float32, in hexadecimal.
+    """
     weight = model.unembed.weight.detach().float().cpu().contiguous()
     return hashlib.sha256(memoryview(weight.numpy()).cast("B")).hexdigest()
 
@@ -147,15 +184,15 @@ def _published(directory: Path) -> tuple[Tensor, Tensor, dict[str, str]]:
         n_layers, d_model = int(config["num_hidden_layers"]), int(config["d_model"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{directory / 'config.json'} is not that of a lens: it must be JSON with "
+            f"{directory / 'config.json'} does not belong to a lens: it must be JSON with "
             "num_hidden_layers and d_model"
         ) from error
     try:
         state = torch.load(directory / "params.pt", map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise ValueError(
-            f"{directory / 'params.pt'} is no file of tensors alone and is not opened: a pickle "
-            "of anything else can run any code"
+            f"{directory / 'params.pt'} holds more than tensors and is not opened: a pickle of "
+            "anything else can run any code"
         ) from error
     bias = {f"{i}.bias": (d_model,) for i in range(n_layers)} if config.get("bias", True) else {}
     expected = bias | {f"{i}.weight": (d_model, d_model) for i in range(n_layers)}

@@ -1,6 +1,6 @@
 """Training of a tuned lens, and how much better than the logit lens it reads held-out text.
 
-Each layer's translator minimizes, over the positions of the text,
+Each layer's translator minimizes, as a mean over the real positions of the text,
 
     KL(final || lens_l) = sum_t p_final(t) (log p_final(t) - log p_lens(t)),    nats a token,
 
@@ -13,25 +13,28 @@ momentum.
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 import xarray as xr
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp import metrics
 from interp.lens.reading import logits_of, row_chunks
 from interp.lens.tuned import TunedLens, translated
-from interp.model import HookedGPT2
-from interp.patching.runs import Progress
+from interp.model import HookedGPT2, require_no_hooks
 from interp.results import labelled
+from interp.runs.arguments import count, require_finite, require_vocabulary
+from interp.runs.question import question
+from interp.runs.sides import Progress
+from interp.runs.texts import Prompt, read_prompts
 
 
 def tune(
     model: HookedGPT2,
-    batches: Callable[[int], Int[Tensor, "row pos"]],
+    batches: Callable[[int], Any],
     *,
     steps: int = 250,
     learning_rate: float = 1e-3,
@@ -41,22 +44,25 @@ def tune(
 
     Args:
         model: the model.
-        batches: step -> token ids without padding, such as `interp.training.Batches` (generated
-            text) or `text_batches` (a file).
+        batches: step -> token ids [row pos] without padding, such as `interp.training.Batches`
+            (generated text) or `text_batches` (a file); or ids with their mask, as
+            `HookedGPT2.tokenize` returns them, of which only the real tokens count.
         steps: number of batches.
-        learning_rate: of the first step.
+        learning_rate: learning rate of the first step.
         progress: wraps the steps, for a progress bar.
 
     Returns:
         The lens.
 
     Raises:
-        ValueError: for no steps, or a learning rate that is not positive.
+        ValueError: there are no steps, the learning rate is not positive, a batch holds no token
+            ids of the model, its numbers are not finite, training diverged, or the model has hooks
+            of the caller's.
     """
-    if steps < 1 or not learning_rate > 0:
-        raise ValueError(
-            f"expected steps >= 1 and learning_rate > 0, got {steps} and {learning_rate}"
-        )
+    require_no_hooks(model, "tune")
+    count(steps, "steps", 1)
+    if not 0 < learning_rate < float("inf"):
+        raise ValueError(f"learning_rate must be a positive number, got {learning_rate}")
     lens = TunedLens.identity(model)
     layers = [
         (weight.clone().requires_grad_(), bias.clone().requires_grad_())
@@ -64,37 +70,40 @@ def tune(
     ]
     optimizer = torch.optim.Adam([p for pair in layers for p in pair], lr=learning_rate)
     for step in progress(list(range(steps))):
-        tokens = batches(step)
+        tokens, mask = _batch(model, batches(step), step)
         optimizer.param_groups[0]["lr"] = learning_rate * (1 - step / steps)
         optimizer.zero_grad()
-        for streams, final in _chunks(model, tokens):
+        n = int(mask.sum())
+        for streams, final in _chunks(model, tokens, mask):
+            require_finite(model, final)
             p_final = logits_of(model, final).softmax(-1)
             for (weight, bias), x in zip(layers, streams, strict=True):
                 logits = logits_of(model, translated(x, weight, bias))
                 # The divergence plus the entropy of the final distribution, a constant.
-                loss = F.cross_entropy(logits, p_final, reduction="sum") / tokens.numel()
+                loss = F.cross_entropy(logits, p_final, reduction="sum") / n
                 # Not backward(), which would leave gradients in the frozen model.
                 gradients = torch.autograd.grad(loss, (weight, bias))
                 for p, gradient in zip((weight, bias), gradients, strict=True):
                     p.grad = gradient if p.grad is None else p.grad + gradient
         optimizer.step()
     trained = {"steps": str(steps), "learning_rate": str(learning_rate)}
-    return TunedLens(
+    found = TunedLens(
         torch.stack([weight.detach() for weight, _ in layers]),
         torch.stack([bias.detach() for _, bias in layers]),
         {**lens.metadata, **trained},
     )
+    found.require(model)
+    return found
 
 
 @torch.inference_mode()
-def compare_lenses(
-    model: HookedGPT2, tokens: Int[Tensor, "row pos"], tuned: TunedLens
-) -> xr.Dataset:
+def compare_lenses(model: HookedGPT2, tokens: Prompt, tuned: TunedLens) -> xr.Dataset:
     """How far logit lens and tuned lens are from the final prediction, on text of one's choice.
 
     Args:
         model: the model.
-        tokens: token ids without padding; for a fair comparison, text held out of the training.
+        tokens: token ids [row pos] without padding, several texts, or a task, whose clean prompts
+            are read; for a fair comparison, text held out of the training.
         tuned: the lens.
 
     Returns:
@@ -102,40 +111,41 @@ def compare_lenses(
         the positions of a row, in nats; dims layer, prompt (a row).
 
     Raises:
-        ValueError: the lens is another model's.
+        ValueError: the lens is another model's, or the text does not fit the model.
     """
     tuned.require(model)
     tuned = tuned.to(model.device)
+    task = read_prompts(model, tokens, "compare_lenses").task
+    mask = task.attention_mask
     found: dict[str, list[Tensor]] = {"logit_lens": [], "tuned_lens": []}
-    for streams, final in _chunks(model, tokens):
+    for streams, final in _chunks(model, task.clean_tokens, mask):
         reference = logits_of(model, final)
+        require_finite(model, reference)
         for name, lens in (("logit_lens", lambda x, i: x), ("tuned_lens", tuned)):
-            found[name].append(
-                torch.stack(
-                    [
-                        metrics.kl_divergence(logits_of(model, lens(x, i)), reference)
-                        for i, x in enumerate(streams)
-                    ]
-                )
-            )
-    arrays = {
-        name: labelled(
-            torch.cat(parts, 1).unflatten(1, tuple(tokens.shape)).mean(-1),
+            nats = [
+                metrics.kl_divergence(logits_of(model, lens(x, i)), reference)
+                for i, x in enumerate(streams)
+            ]
+            found[name].append(torch.stack(nats))  # layer token
+    arrays = {}
+    for name, parts in found.items():
+        rows = torch.cat(parts, 1).split(task.lengths.tolist(), 1)  # row of [layer token]
+        arrays[name] = labelled(
+            torch.stack([row.mean(-1) for row in rows], -1),
             ("layer", "prompt"),
             name=name,
             title=f"{name.replace('_', ' ').capitalize()}: KL to the final prediction",
             unit="nats",
             model=model,
-            task=_Text("text"),
+            task=task,
+            question=question("compare_lenses", site="resid_pre", tuned=dict(tuned.metadata)),
         )
-        for name, parts in found.items()
-    }
     return xr.Dataset(arrays)
 
 
 def text_batches(
     model: HookedGPT2,
-    text: str | Int[Tensor, "row pos"],
+    text: str | Tensor,
     *,
     length: int = 128,
     rows: int = 16,
@@ -145,27 +155,35 @@ def text_batches(
 
     Args:
         model: the model, for its tokenizer.
-        text: any text; or rows of tokens, such as the model itself has written.
-        length: tokens in a row, at most n_ctx; rows of tokens have a length of their own.
+        text: any text; or rows of token ids [row pos], such as the model itself has written.
+        length: tokens in a row, at most n_ctx; rows of ids keep the length that they have.
         rows: rows in a batch.
-        seed: of the order of the rows.
+        seed: seed of the order of the rows.
 
     Returns:
         Batches by step, and the last tenth of the rows, which are in no batch.
 
     Raises:
-        ValueError: the text makes fewer than 20 rows, or `length` is more than n_ctx.
+        ValueError: the text makes fewer than 20 rows, there are no rows in a batch, `length` is
+            more than n_ctx, or the ids are not those of the model.
     """
     if isinstance(text, Tensor):
+        if text.ndim != 2 or text.is_floating_point():
+            raise ValueError(
+                f"expected a text or rows of token ids [row pos]; got {text.dtype} of shape "
+                f"{tuple(text.shape)}"
+            )
         length = text.shape[1]
-    if not 2 <= length <= model.config.n_ctx:
-        raise ValueError(f"length must be from 2 to {model.config.n_ctx} (n_ctx), got {length}")
+    count(length, "length", 2, model.config.n_ctx, " (n_ctx)")
+    count(rows, "rows", 1)
     if isinstance(text, Tensor):
         ids = text.flatten()
     elif model.tokenizer is None:
         raise ValueError("this model has no tokenizer to cut a text into tokens with")
     else:
         ids = torch.tensor(model.tokenizer(text, add_special_tokens=False, verbose=False).input_ids)
+    if len(ids):
+        require_vocabulary(model, ids)
     n = len(ids) // length
     if n < 20:
         raise ValueError(
@@ -181,17 +199,37 @@ def text_batches(
     return batch, held_out
 
 
-class _Text(NamedTuple):
-    name: str
+def _batch(
+    model: HookedGPT2, batch: Any, step: int
+) -> tuple[Int[Tensor, "row pos"], Bool[Tensor, "row pos"]]:
+    """The ids of a batch and which of them are real."""
+    tokens, mask = batch if isinstance(batch, tuple) else (batch, None)
+    if not isinstance(tokens, Tensor) or tokens.ndim != 2 or not tokens.numel():
+        raise ValueError(
+            f"batches({step}) must return token ids [row pos], or ids with their mask; got "
+            f"{getattr(tokens, 'shape', type(tokens).__name__)}"
+        )
+    tokens = tokens.to(model.device)
+    require_vocabulary(model, tokens)
+    mask = torch.ones_like(tokens, dtype=torch.bool) if mask is None else mask.to(tokens.device)
+    if mask.shape != tokens.shape or not bool(mask.any()):
+        raise ValueError(
+            f"batches({step}) returned ids of shape {tuple(tokens.shape)} with a mask of shape "
+            f"{tuple(mask.shape)}; expected one entry a token, True at real ones"
+        )
+    return tokens, mask.bool()
 
 
 def _chunks(
-    model: HookedGPT2, tokens: Int[Tensor, "row pos"]
+    model: HookedGPT2, tokens: Int[Tensor, "row pos"], mask: Bool[Tensor, "row pos"]
 ) -> Iterator[tuple[list[Float[Tensor, "token d_model"]], Float[Tensor, "token d_model"]]]:
-    """Of some tokens at a time: the stream before each layer, and the last one."""
+    """Some real tokens at a time: the stream before each layer, and the last one."""
     n_layers = model.config.n_layers
     names = [f"blocks.{i}.hook_resid_pre" for i in range(n_layers)]
     with torch.no_grad():
-        last, cache = model.run_with_cache(tokens, names_filter=names, stop_at_layer=n_layers)
-    for rows in row_chunks(model, tokens.numel()):
-        yield [cache[name].flatten(0, 1)[rows] for name in names], last.flatten(0, 1)[rows]
+        last, cache = model.run_with_cache(
+            tokens, mask, names_filter=names, stop_at_layer=n_layers
+        )  # row pos d
+    streams, final = [cache[name][mask] for name in names], last[mask]  # token d
+    for some in row_chunks(model, len(final)):
+        yield [stream[some] for stream in streams], final[some]

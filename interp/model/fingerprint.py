@@ -56,7 +56,7 @@ def digest(tensors: Iterable[tuple[str, Tensor]], kept: Kept | None = None, also
 
 def _digest_of(name: str, tensor: Tensor, kept: Kept, place: Any) -> bytes:
     values = tensor.detach().cpu().contiguous().flatten()
-    data = values.view(torch.uint8).numpy() if values.numel() else np.empty(0, np.uint8)
+    data: Any = values.view(torch.uint8).numpy() if values.numel() else np.empty(0, np.uint8)
     if data.nbytes <= _SMALL:
         return hashlib.sha256(data).digest()
     version = None if tensor.is_inference() else tensor._version

@@ -1,45 +1,40 @@
 """Interventions: patch and ablate activations, and measure what changes."""
 
-from interp.patching.ablation import Ablation, Keep, Prepared, kept_outputs
+from interp.patching.ablate import ablate, pairs
 from interp.patching.activation import patch
 from interp.patching.attribution import attribution_patch
 from interp.patching.comparison import Agreement, agreement
 from interp.patching.effects import effect, mean_effect, mean_over_prompts, normalized
-from interp.patching.knockout import ablate, ablate_sets, pairs
-from interp.patching.node_paths import NodePaths, Port, Sent
-from interp.patching.node_runs import TOKENS
-from interp.patching.nodes import ablate_nodes
-from interp.patching.path import Receivers, path_patch
-from interp.patching.readout import METRICS, measure, run_task
-from interp.patching.runs import Progress
+from interp.patching.measure import measure, run_task
+from interp.patching.node_paths import NodePaths, Sent
+from interp.patching.path import path_attention, path_patch
+from interp.patching.ranking import heads_in_order, strongest_heads
 from interp.patching.screening import screen
+from interp.runs.ablation import Ablation
+from interp.runs.paths import Receivers
+from interp.runs.selection import Selection
 
 __all__ = [
-    "METRICS",
-    "TOKENS",
     "Ablation",
     "Agreement",
-    "Keep",
     "NodePaths",
-    "Port",
-    "Prepared",
-    "Progress",
     "Receivers",
+    "Selection",
     "Sent",
     "ablate",
-    "ablate_nodes",
-    "ablate_sets",
     "agreement",
     "attribution_patch",
     "effect",
-    "kept_outputs",
+    "heads_in_order",
     "mean_effect",
     "mean_over_prompts",
     "measure",
     "normalized",
     "pairs",
     "patch",
+    "path_attention",
     "path_patch",
     "run_task",
     "screen",
+    "strongest_heads",
 ]

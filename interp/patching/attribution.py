@@ -25,7 +25,7 @@ in GPT-2 the MLP reads the attention, and dropping the layer bars that way too.
 
 import math
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 import xarray as xr
@@ -33,15 +33,17 @@ from einops import einsum
 from jaxtyping import Float
 from torch import Tensor
 
+from interp.metrics import MetricFunction
 from interp.model import HookedGPT2
-from interp.patching.ablation import Ablation
-from interp.patching.activation import Direction, OtherRun, require_alignment
-from interp.patching.gradients import GRAPH, ExactReadout, Runs, differentiable, wide
-from interp.patching.grid import Grid, Position, grid
-from interp.patching.readout import MetricFunction
-from interp.patching.runs import Progress, Prompts, positions_mask
-from interp.patching.sweep import Swept, batches_within
-from interp.tasks import Side, Task
+from interp.runs.ablation import Ablation
+from interp.runs.gradients import GRAPH, ExactReadout, GradientRuns, differentiable, wide
+from interp.runs.pair import Direction, Pair, base_of, require_alignment
+from interp.runs.question import question
+from interp.runs.readout import Readout
+from interp.runs.selection import Grid, Selection, grid
+from interp.runs.sides import Progress, Prompts, batches_within, ready_task
+from interp.runs.sweep import Swept, with_runs
+from interp.tasks import Task
 
 Fix = Literal["qk", "grad_drop"]
 """What AtP* mends; see the module."""
@@ -54,15 +56,10 @@ def attribution_patch(
     model: HookedGPT2,
     task: Task,
     site: str,
+    selection: Selection = Selection(),
     *,
-    over: Sequence[str] | None = None,
-    layers: Sequence[int] | None = None,
-    heads: Sequence[int] | None = None,
-    neurons: Sequence[int] | None = None,
-    positions: Sequence[Position] | None = None,
-    sources: Sequence[Position] | None = None,
     direction: Direction = "denoising",
-    metric: str | MetricFunction = "logit_diff",
+    metric: str | MetricFunction | None = None,
     fixes: Sequence[Fix] = (),
     ablation: Ablation | None = None,
     dtype: torch.dtype | None = None,
@@ -74,17 +71,12 @@ def attribution_patch(
         model: the model.
         task: clean prompts with corrupted partners.
         site: as in `patch`.
-        over: as in `patch`; "layer" is among them unless one layer alone is patched.
-        layers: as in `patch`.
-        heads: as in `patch`.
-        neurons: as in `patch`.
-        positions: as in `patch`.
-        sources: as in `patch`.
+        selection: as in `patch`; "layer" is swept over unless one layer alone is patched.
         direction: as in `patch`; the gradient is that of the run that is patched.
         metric: a name of `METRICS` but "accuracy" and "rank", or a function as in `patch` that can
-            be differentiated.
-        fixes: of AtP*, see the module: "qk" at site "q" or "k", "grad_drop" at any. The latter
-            takes a backward more for each layer.
+            be differentiated; None for the task's own.
+        fixes: fixes of AtP*, see the module: "qk" at site "q" or "k", "grad_drop" at any. The
+            latter takes a backward more for each layer.
         ablation: what is knocked out of the model in every run.
         dtype: `torch.bfloat16` for matrix products in half precision, None for the model's own.
             Sums over the stream and the metric keep their own. It pays on devices with
@@ -100,57 +92,76 @@ def attribution_patch(
     Raises:
         ValueError: as `patch` does; for several layers patched together, a metric without gradient,
             a fix that does not fit, another dtype, or a model made inside `torch.inference_mode`.
+        TypeError: for an argument of another type.
 
     Source: see the module, which says where we differ.
     """
-    if direction not in get_args(Direction):
-        raise ValueError(f"expected direction 'denoising' or 'noising', got {direction!r}")
+    base = base_of(direction)
+    task = ready_task(model, task, "attribution_patch")
     _require_fixes(model, site, fixes)
-    base: Side = "corrupted" if direction == "denoising" else "clean"
     with differentiable(model):
-        task = task.right_padded().to(model.device)
-        parts = grid(
-            model, task, site, over=over, layers=layers, heads=heads, neurons=neurons,
-            positions=positions, sources=sources,
-        )  # fmt: skip
-        require_alignment(task, site, parts)
+        parts = grid(model, task, site, selection, base)
+        require_alignment(task, site, parts.roles, parts.by_role)
         readout = ExactReadout(model, task, metric)
-        ((name, function),) = readout.chosen.items()
-        _require_gradient(parts, name if function is None else "", direction, dtype, model.dtype)
-        other = OtherRun(model, task, site, base, parts, readout, ablation)
-        reduced = None if dtype == model.dtype else dtype
-        runs = Runs(model, task, readout, other.ablation, reduced)
+        name = _the_metric(readout)
+        _require_gradient(parts, readout, direction, dtype, model.dtype)
+        keys = [(site, layer) for layer in parts.layers]
+        pair = Pair.of(model, task, base, readout, keys, parts.roles, ablation)
+        runs = GradientRuns(pair, None if dtype == model.dtype else dtype)
         held = (*GRAPH, "pattern") if site == "pattern" or "qk" in fixes else GRAPH
         graph = [(each, layer) for layer in range(model.config.n_layers) for each in held]
         by_length = batches_within(model, task, base, graph)
         swept = Swept.joined(
             [
-                _Batch(runs, site, base, parts, other, fixes, prompts).estimate()
+                _Batch(pair, runs, site, parts, fixes, prompts).estimate()
                 for prompts in progress(by_length)
             ],
             by_length,
         )
+    how: dict[str, Any] = {
+        "fixes": " ".join(fixes),
+        "dtype": str(dtype or model.dtype).removeprefix("torch."),
+    }
+    asked = question(
+        "attribution_patch", site=site, selection=selection, ablation=ablation,
+        direction=direction, **how,
+    )  # fmt: skip
     result = parts.dataset(
-        swept, title=f"{direction.capitalize()} {site}, estimated", model=model, task=task
+        swept.values,
+        title=f"{direction.capitalize()} {site}, estimated",
+        model=model,
+        task=task,
+        question=asked,
     )
     size = f"{name}_grad_drop"
     if swept.base.pop(size, None) is not None:
         title, unit = f"Size of the effect of {site}, GradDrop", result[name].attrs["unit"]
         result[size].attrs.update(title=title, unit=unit)
-    return other.add_runs(result, swept).assign_attrs(
-        site=site,
-        direction=direction,
-        method="attribution",
-        fixes=" ".join(fixes),
-        dtype=str(dtype or model.dtype).removeprefix("torch."),
+    return with_runs(result, swept, base).assign_attrs(
+        site=site, direction=direction, method="attribution", **how
     )
 
 
+def _the_metric(readout: Readout) -> str:
+    """The name of the one metric."""
+    if len(readout.chosen) > 1:
+        raise ValueError(
+            f"estimates are of one metric at a time, got {list(readout.chosen)}; each takes a "
+            "backward of its own"
+        )
+    return next(iter(readout.chosen))
+
+
 def _require_gradient(
-    parts: Grid, name: str, direction: Direction, dtype: torch.dtype | None, own: torch.dtype
+    parts: Grid,
+    readout: Readout,
+    direction: Direction,
+    dtype: torch.dtype | None,
+    own: torch.dtype,
 ) -> None:
     """Refuse what no gradient can be taken of, or only zero."""
-    if any(len(cell) > 1 for cell in parts.cells):
+    name = next(iter(readout.built_in), "")
+    if "layer" not in parts.dims and len(parts.layers) > 1:
         raise ValueError(
             "estimates are of one layer at a time, since what is patched in one changes what there "
             "is to patch in the next; sweep over 'layer', choose one, or use `patch`"
@@ -190,36 +201,34 @@ class _Batch:
 
     def __init__(
         self,
-        runs: Runs,
+        pair: Pair,
+        runs: GradientRuns,
         site: str,
-        base: Side,
         parts: Grid,
-        other: OtherRun,
         fixes: Sequence[Fix],
         prompts: Prompts,
     ) -> None:
-        self.n_layers, self.cells = runs.model.config.n_layers, parts.cells
+        self.n_layers, self.parts = pair.model.config.n_layers, parts
         self.site = "resid_pre" if site == "embed" else site
         self.exact_softmax, self.drops = "qk" in fixes, "grad_drop" in fixes
         self.n_left = self.n_layers if site in _STREAM else self.n_layers - 1
-        task = runs.task.subset(prompts.tolist())
-        length = int(task.mask(base).sum(-1).max())
-
-        def masks(chosen: Sequence[Sequence[Position] | None]) -> Float[Tensor, "set prompt pos"]:
-            every = [positions_mask(runs.task, at, base)[prompts, :length] for at in chosen]
-            return torch.stack(every).to(torch.promote_types(runs.model.dtype, torch.float32))
-
-        self.where, self.sources = masks(parts.where), masks(parts.sources or [None])
+        length = int(pair.task.mask(pair.side)[prompts].sum(-1).max())
+        exact = torch.promote_types(pair.model.dtype, torch.float32)
+        places = parts.places.of(prompts, length)
+        self.places = places.where[:, 0]  # place prompt pos
+        # the places run through every position and, for each, every source
+        n_sources = 1 if places.sources is None else _n_sources(parts)
+        self.where = self.places[::n_sources].to(exact)  # where prompt pos
+        self.sources = torch.ones(1, len(prompts), length, dtype=exact, device=prompts.device)
+        if places.sources is not None:
+            self.sources = places.sources[:n_sources].to(exact)  # source prompt pos
         with torch.no_grad(), runs.precision():
-            if "kl_divergence" in runs.readout.chosen:
-                width = int(task.mask("clean").sum(-1).max())
-                runs.readout.clean[prompts] = runs.stream(prompts, "clean", width)
-            found = other(prompts, length)
+            found, self.other = pair.run(prompts, length)
         self.new = {layer: wide(_as_hooked(key, new)) for (key, layer), new in found.items()}
         read = ("q", "k", "pattern") if self.exact_softmax else (self.site,)
         keys = [(each, layer) for layer in self.new for each in read]
-        self.graph = runs.graph(prompts, base, length, keys, drops=self.drops)
-        (self.metric,) = runs.readout.chosen
+        self.graph = runs.graph(prompts, length, keys, drops=self.drops)
+        (self.metric,) = pair.readout.chosen
 
     def estimate(self) -> Swept:
         """The estimates of every cell at every place."""
@@ -229,8 +238,10 @@ class _Batch:
             sizes = [self._effect(dropped=layer).abs() for layer in range(self.n_layers)]
             size = f"{self.metric}_grad_drop"
             base[size], change[size] = torch.zeros_like(value), sum(sizes) / self.n_left
-        places = self.where.bool().repeat_interleave(len(self.sources), 0)
-        swept = Swept.unchanged(base, places, len(self.cells))
+        exists = self.places.any(-1)[None]
+        if self.parts.chosen is not None:
+            exists = exists & self.parts.chosen[..., None]
+        swept = Swept.unchanged(base, self.other, exists, self.parts.cells.n)
         for name, by in change.items():
             swept.values[name] += by.cpu()
         return swept
@@ -239,14 +250,14 @@ class _Batch:
         """What each cell changes at each place, along a gradient."""
         site = "pattern" if self.exact_softmax else self.site
         gradients = self.graph.gradients([(site, layer) for layer in self.new], dropped=dropped)
-        found: list[Tensor] = [torch.empty(0)] * len(self.cells)
+        found: Tensor | None = None
         for layer, gradient in zip(self.new, gradients, strict=True):
             change = self._change(layer, gradient).flatten(1, 2)  # unit place prompt
-            members = [i for i, cell in enumerate(self.cells) if layer in cell]
-            units = torch.tensor([self.cells[i][layer] or [0] for i in members])  # cell unit
-            for i, by in zip(members, change[units].sum(1), strict=True):
-                found[i] = by
-        return torch.stack(found)
+            units = self.parts.cells.members[self.site, layer][..., 0]  # cell unit
+            by_cell = einsum(units.to(change.dtype), change, "c u, u w b -> c w b")
+            found = by_cell if found is None else found + by_cell
+        assert found is not None
+        return found
 
     def _change(
         self, layer: int, gradient: Float[Tensor, "prompt ..."]
@@ -291,3 +302,8 @@ def _scores(
 def _as_hooked(site: str, value: Tensor) -> Tensor:
     """Patterns with the head first, as at their hook point."""
     return value.transpose(1, 2) if site == "pattern" else value
+
+
+def _n_sources(parts: Grid) -> int:
+    """How many sources the places run through."""
+    return next((len(parts.coords[d]) for d in ("source", "source_role") if d in parts.dims), 1)

@@ -17,7 +17,8 @@ from typing import Literal, get_args
 import pandas as pd
 import xarray as xr
 
-from interp.patching.effects import effect
+from interp.patching.effects import effect, first_metric
+from interp.results import SAME_PROMPTS, require_same
 
 Estimated = Literal["effect", "grad_drop"]
 """What is compared: effects with their sign, or their sizes, of which "grad_drop" estimates one."""
@@ -32,7 +33,7 @@ class Agreement:
         correlation: from -1 to 1; NaN where all effects are equal.
         relative_error: a fraction, 0 or more; NaN or infinite where no exact effect is not zero.
         n_cells: how many cells were compared.
-        unit: of the effects.
+        unit: unit of the effects.
         worst: the cells of the largest absolute difference, largest first: their labels, and
             `estimate`, `exact` and `difference` (estimate minus exact), in `unit`.
     """
@@ -57,7 +58,7 @@ class Agreement:
 def agreement(
     estimated: xr.Dataset,
     exact: xr.Dataset,
-    metric: str = "logit_diff",
+    metric: str | None = None,
     *,
     by: Estimated = "effect",
     worst: int = 5,
@@ -65,10 +66,10 @@ def agreement(
     """Compare estimated mean effects with exact ones, cell by cell.
 
     Args:
-        estimated: of `attribution_patch`.
-        exact: of `patch`, or of `screen`, at the same site, in the same direction, over the same
-            parts of the same task. Cells without a value (NaN) are left out.
-        metric: a metric that both have.
+        estimated: result of `attribution_patch`.
+        exact: result of `patch`, or of `screen`, at the same site, in the same direction, over the
+            same parts of the same task. Cells without a value (NaN) are left out.
+        metric: a metric that both have; None for the first of the estimates.
         by: "effect" compares mean effects; "grad_drop" the mean over prompts of their absolute
             values, as GradDrop estimates it.
         worst: how many of the worst misses to list.
@@ -82,13 +83,19 @@ def agreement(
     """
     if by not in get_args(Estimated):
         raise ValueError(f"expected by 'effect' or 'grad_drop', got {by!r}")
+    metric = first_metric(estimated) if metric is None else metric
     guess, truth = effect(estimated, metric), effect(exact, metric)
+    require_same(
+        guess,
+        truth,
+        fields=(*SAME_PROMPTS, "site", "ablation", "reference", "metric", "direction"),
+        what=("the estimates", "the exact effects"),
+    )
     if by == "grad_drop":
         sizes = f"{metric}_grad_drop"
         if sizes not in estimated:
             raise ValueError(f"the estimates have no {sizes}; make them with fixes=['grad_drop']")
         guess, truth = estimated[sizes], abs(truth)
-    _require_same_question(estimated.attrs | guess.attrs, exact.attrs | truth.attrs)
     _require_same_cells(guess, truth)
     means = {"estimate": guess.mean("prompt"), "exact": truth.mean("prompt")}
     table = xr.Dataset(means).to_dataframe(means["exact"].dims).dropna().reset_index()
@@ -106,16 +113,6 @@ def agreement(
         unit=str(truth.attrs.get("unit", "")),
         worst=table.loc[missed].reset_index(drop=True),
     )
-
-
-def _require_same_question(estimated: dict, exact: dict) -> None:
-    """Refuse results of other activations, prompts or models."""
-    for name in ("model", "task", "site", "direction"):
-        if estimated.get(name) != exact.get(name):
-            raise ValueError(
-                f"the estimates are of {name} {estimated.get(name)!r}, the exact effects of "
-                f"{exact.get(name)!r}; compare two answers to the same question"
-            )
 
 
 def _require_same_cells(guess: xr.DataArray, truth: xr.DataArray) -> None:

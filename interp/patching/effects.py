@@ -16,12 +16,12 @@ import xarray as xr
 from interp.statistics import bootstrap_ratio_interval
 
 
-def effect(result: xr.Dataset, metric: str = "logit_diff") -> xr.DataArray:
+def effect(result: xr.Dataset, metric: str | None = None) -> xr.DataArray:
     """What each intervention changed, prompt by prompt.
 
     Args:
-        result: of `patch`, `path_patch`, `ablate` or `attribution_patch`.
-        metric: one of its metrics.
+        result: result of `patch`, `path_patch`, `ablate` or `attribution_patch`.
+        metric: one of its metrics; None for the first.
 
     Returns:
         The changed run's metric minus that of the run it is a change of, with the dims of `result`.
@@ -30,55 +30,50 @@ def effect(result: xr.Dataset, metric: str = "logit_diff") -> xr.DataArray:
     Raises:
         ValueError: for a metric that the result does not have.
     """
-    _require(result, metric)
+    metric = _known(result, metric)
     values = result[metric]
     base = result[f"{metric}_{_base_of(result)}"]
     return (values - base).transpose(*values.dims).assign_attrs(values.attrs).rename(metric)
 
 
 def mean_effect(
-    result: xr.Dataset, metric: str = "logit_diff", *, level: float = 0.95, seed: int = 0
+    result: xr.Dataset, metric: str | None = None, *, level: float = 0.95
 ) -> xr.Dataset:
-    """Mean effect over the prompts with its bootstrap interval.
+    """Mean effect over the prompts with its interval.
 
     Args:
         result: as for `effect`.
-        metric: one of its metrics.
+        metric: one of its metrics; None for the first.
         level: probability that each interval should cover, a fraction.
-        seed: of the bootstrap.
 
     Returns:
         `mean`, `low`, `high`, in the metric's unit, without the dim prompt. NaN where no prompt has
         the position.
     """
-    return mean_over_prompts(effect(result, metric), level=level, seed=seed)
+    return mean_over_prompts(effect(result, metric), level=level)
 
 
-def mean_over_prompts(values: xr.DataArray, *, level: float = 0.95, seed: int = 0) -> xr.Dataset:
-    """Mean over the prompts with its bootstrap interval.
+def mean_over_prompts(values: xr.DataArray, *, level: float = 0.95) -> xr.Dataset:
+    """Mean over the prompts with its interval.
 
     Args:
         values: any dims and prompt, such as `effect` or `direct_logit_attribution`.
         level: probability that each interval should cover, a fraction.
-        seed: of the bootstrap.
 
     Returns:
         `mean`, `low`, `high`, without the dim prompt. NaN where no prompt has a value.
     """
     values = values.transpose(..., "prompt")
-    return _estimate(values, xr.ones_like(values, dtype=float), level, seed, values.attrs)
+    return _estimate(values, xr.ones_like(values, dtype=float), level, values.attrs)
 
 
-def normalized(
-    result: xr.Dataset, metric: str = "logit_diff", *, level: float = 0.95, seed: int = 0
-) -> xr.Dataset:
+def normalized(result: xr.Dataset, metric: str | None = None, *, level: float = 0.95) -> xr.Dataset:
     """Effects on a scale from 0, the corrupted run, to 1, the clean run.
 
     Args:
-        result: of `patch`, `path_patch` or `attribution_patch`.
-        metric: one of its metrics.
+        result: result of `patch`, `path_patch` or `attribution_patch`.
+        metric: one of its metrics; None for the first.
         level: probability that each interval should cover, a fraction.
-        seed: of the bootstrap.
 
     Returns:
         `mean`, `low`, `high`, without the dim prompt. NaN where no prompt has the position; an
@@ -87,7 +82,7 @@ def normalized(
     Raises:
         ValueError: for a metric that the result does not have, or a result of one run only.
     """
-    _require(result, metric)
+    metric = _known(result, metric)
     if f"{metric}_corrupted" not in result:
         raise ValueError(
             "normalizing compares with the clean and the corrupted run; this result has only "
@@ -97,16 +92,15 @@ def normalized(
     whole = (result[f"{metric}_clean"] - corrupted).broadcast_like(values)
     attrs = values.attrs | {"unit": "fraction", "title": f"{values.attrs['title']}, normalized"}
     change = (values - corrupted).transpose(*values.dims)
-    return _estimate(change, whole.transpose(*values.dims), level, seed, attrs)
+    return _estimate(change, whole.transpose(*values.dims), level, attrs)
 
 
 def _estimate(
-    numerator: xr.DataArray, denominator: xr.DataArray, level: float, seed: int, attrs: dict
+    numerator: xr.DataArray, denominator: xr.DataArray, level: float, attrs: dict
 ) -> xr.Dataset:
     """Ratio of the means over the prompts that have a value."""
     exists = np.isfinite(numerator.values)
-    over, under = (x.where(exists, 0.0) for x in (numerator, denominator))
-    ratio, low, high = bootstrap_ratio_interval(over, under, level=level, seed=seed)
+    ratio, low, high = bootstrap_ratio_interval(numerator, denominator, where=exists, level=level)
     coords = {name: c for name, c in numerator.coords.items() if "prompt" not in c.dims}
     dims = numerator.dims[:-1]
     return xr.Dataset(
@@ -122,9 +116,18 @@ def _base_of(result: xr.Dataset) -> str:
     return "corrupted" if result.attrs.get("direction") == "denoising" else "clean"
 
 
-def _require(result: xr.Dataset, metric: str) -> None:
+def first_metric(result: xr.Dataset) -> str:
+    """The metric that a result was asked for first."""
+    return str(next(iter(result.data_vars)))
+
+
+def _known(result: xr.Dataset, metric: str | None) -> str:
+    """The metric, which the result must have."""
+    if metric is None:
+        return first_metric(result)
     if metric not in result:
         raise ValueError(
             f"the result has no metric {metric!r}; it has "
             f"{[str(name) for name in result.data_vars]}"
         )
+    return metric

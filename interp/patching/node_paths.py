@@ -1,47 +1,52 @@
-"""Path patching between nodes: from a head at a role into inputs of heads at roles.
+"""Path patching between nodes: from a part at a role into inputs of parts at roles.
 
-`path_patch` changes a receiver's keys and values for every query. A node of a circuit is a head at
-one role, so here only what the receiver writes at its own role changes:
+`path_patch` changes a receiver's keys and values for every query. A node of a circuit is a head or
+an MLP at one role, so here only what the receiver writes at its own role changes:
 
     sent       x_l' at the sender's position P, before each later layer l, all attention frozen
     received   q', k', v' = q_h(x_l'), k_h(x_l'), v_h(x_l')
                dz = attention(q' if P is the receiver's position R, else q,
                               K with k' at P, V with v' at P) at R  -  z at R
+               of an MLP, MLP(x_l' + attn_out_l) - MLP(x_l + attn_out_l) if P is R
     measured   the base run with z + dz at the receiver, and all after it computed
 
 With several receivers, each one's output is changed by what the sender's path into it alone does;
-heads after them are computed. The base run is the clean one, the sender says what it says in the
-corrupted run, MLPs between are recomputed. One pair of runs serves every sender and receiver.
+what comes after them is computed. The base run is the clean one, the sender says what it says in
+the corrupted run, MLPs between are recomputed. One pair of runs serves every sender and receiver.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 3.1 and appendix B.
 """
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from interp.metrics import Metrics
 from interp.model import HookedGPT2
-from interp.patching.ablation import Ablation, Keep, kept_outputs
-from interp.patching.node_runs import NodeRuns
-from interp.patching.readout import Readout
-from interp.patching.runs import Key
-from interp.patching.sweep import batches_within
+from interp.parts import (
+    MLP,
+    QKV,
+    Head,
+    Input,
+    Logits,
+    Node,
+    NodeLike,
+    Port,
+    as_node,
+    require_in_model,
+)
+from interp.runs.ablation import Ablation
+from interp.runs.node_runs import NodeRuns, Streams
+from interp.runs.pair import Pair
+from interp.runs.places import positions_mask
+from interp.runs.readout import Readout
+from interp.runs.sides import batches_within, ready_task
+from interp.runs.sites import Key
 from interp.tasks import Task
-
-
-class Port(NamedTuple):
-    """An input of a node: `inputs` is "q", "k" or "v", or several of them together."""
-
-    layer: int
-    head: int
-    role: str
-    inputs: str
 
 
 @dataclass(frozen=True)
@@ -49,16 +54,16 @@ class Sent:
     """What senders make of the stream at their position, before each later layer.
 
     Args:
-        senders: (layer, head, role), ascending by layer.
+        senders: the senders, in the order of a forward pass.
         streams: for each batch of prompts, layer -> stream; of the first senders, those before it.
     """
 
-    senders: list[Keep]
-    streams: list[dict[int, Float[Tensor, "_ _ d_model"]]]
+    senders: list[Node]
+    streams: list[Streams]
 
-    def of(self, senders: Sequence[Keep]) -> "Sent":
+    def of(self, senders: Iterable[NodeLike]) -> "Sent":
         """The same of some of the senders."""
-        index = sorted(self.senders.index(one) for one in senders)
+        index = sorted(self.senders.index(as_node(one)) for one in senders)
         streams = [
             {layer: x[[i for i in index if i < len(x)]] for layer, x in batch.items()}
             for batch in self.streams
@@ -72,14 +77,23 @@ class NodePaths:
     Args:
         model: the model.
         task: clean prompts with corrupted partners.
-        ablation: heads that are knocked out in every run.
+        metrics: as in `patch`.
+        ablation: what is knocked out in every run. A receiver that is ablated still receives: leave
+            it out of the ports where it shall not.
 
     Raises:
-        ValueError: as for `Ablation`.
+        ValueError: as `patch` does.
     """
 
-    def __init__(self, model: HookedGPT2, task: Task, *, ablation: Ablation | None = None) -> None:
-        self.model, self.task = model, task.right_padded().to(model.device)
+    def __init__(
+        self,
+        model: HookedGPT2,
+        task: Task,
+        *,
+        metrics: Metrics | None = None,
+        ablation: Ablation | None = None,
+    ) -> None:
+        self.model, self.task = model, ready_task(model, task, "NodePaths")
         n_layers = model.config.n_layers
         keys: list[Key] = [
             (site, layer)
@@ -87,71 +101,83 @@ class NodePaths:
             for layer in range(n_layers)
         ]
         keys += [("embed", 0), ("resid_post", n_layers - 1)]
-        prepared = ablation.prepare(model, self.task) if ablation else None
-        readout = Readout(model, self.task, "logit_diff")
-        self._prompts = batches_within(model, self.task, "clean", keys)
+        readout = Readout(model, self.task, metrics)
+        roles = list(self.task.positions)
         with torch.inference_mode():
-            self._batches = [
-                NodeRuns(model, self.task, prompts, "clean", keys, readout, prepared)
-                for prompts in self._prompts
-            ]
-            for batch in self._batches:
-                batch.run_other(self.task, prepared)
+            pair = Pair.of(model, self.task, "clean", readout, (), roles, ablation)
+            self._prompts = batches_within(model, self.task, "clean", keys)
+            self._batches = [NodeRuns(pair, prompts, keys) for prompts in self._prompts]
 
     @property
-    def base(self) -> Float[np.ndarray, " prompt"]:
-        """The logit difference of the clean run."""
-        return self._joined([batch.values["logit_diff"] for batch in self._batches])
+    def base(self) -> dict[str, Float[np.ndarray, " prompt"]]:
+        """The metrics of the clean run."""
+        return self._joined([batch.run.values for batch in self._batches])
 
     @torch.inference_mode()
-    def send(self, senders: Sequence[Keep]) -> Sent:
+    def send(self, senders: Sequence[NodeLike]) -> Sent:
         """Carry what senders say in the corrupted run along the frozen stream.
 
         Args:
-            senders: (layer, head, role) of each; layer `TOKENS` for the embedding at a role.
+            senders: heads, MLPs or the input, each at a role: "9.6@END", "m0@S2", "input@IO".
 
         Returns:
             What they make of the stream.
 
         Raises:
-            ValueError: for a head or a role that there is not.
+            ValueError: no senders, one without a role, or one that model or task do not have.
         """
-        nodes = [(max(layer, 0), head, role) for layer, head, role in senders]
-        kept_outputs(self.model, self.task, nodes)  # for its errors
-        order = sorted(senders, key=lambda one: one[0])
-        return Sent(order, [batch.send(order) for batch in self._batches])
+        nodes = sorted(as_node(one) for one in senders)
+        self._require(nodes, Head | MLP | Input, "a sender")
+        return Sent(nodes, [batch.send(nodes) for batch in self._batches])
 
     @torch.inference_mode()
     def receive(
-        self, sent: Sent, ports: Sequence[Port] = (), *, logits: bool = False
-    ) -> Float[np.ndarray, "sender prompt"]:
+        self, sent: Sent, ports: Sequence[Port]
+    ) -> dict[str, Float[np.ndarray, "sender prompt"]]:
         """The effect of each sender's paths into all of the receivers together.
 
         Args:
-            sent: of `send`.
-            ports: inputs of nodes.
-            logits: whether the logits at END receive too.
+            sent: what `send` returned.
+            ports: inputs of heads (some of "qkv", or "" for all three), MLPs, or the logits.
 
         Returns:
-            Change of the logit difference of each prompt, logits; negative: the paths speak for the
-            answer. Zero where no path leads.
+            Metric -> its change on each prompt, in the metric's unit; negative: the paths speak for
+            the answer. Zero where no path leads.
 
         Raises:
-            ValueError: for a receiver that there is not.
+            ValueError: a receiver that there is not, or has no such input.
         """
-        kept_outputs(self.model, self.task, [port[:3] for port in ports])  # for its errors
-        if any(not port.inputs or set(port.inputs) - set("qkv") for port in ports):
-            raise ValueError(f"inputs of a node are among q, k and v; got {list(ports)}")
-        inputs: dict[Keep, str] = defaultdict(str)
-        for port in ports:
-            inputs[port[:3]] += port.inputs
-        found = [
-            batch.receive(sent.senders, streams, inputs, logits)
-            for batch, streams in zip(self._batches, sent.streams, strict=True)
-        ]
-        return self._joined(found)
+        nodes = [port.node for port in ports]
+        self._require(nodes, Head | MLP | Logits, "a receiver")
+        for node, letters in ports:
+            is_head = isinstance(node.part, Head)
+            allowed = QKV if is_head else ()
+            if set(letters) - set(allowed) or len(set(letters)) < len(letters):
+                expected = "some of q, k and v" if is_head else "no letter"
+                raise ValueError(f"inputs of {node} are {expected}; got {letters!r}")
+            if isinstance(node.part, Logits) and node.role != "END":
+                raise ValueError(f"the logits are read at END; got {node}")
+        return self._joined(
+            [
+                batch.receive(sent.senders, streams, ports)
+                for batch, streams in zip(self._batches, sent.streams, strict=True)
+            ]
+        )
 
-    def _joined(self, parts: Sequence[Tensor]) -> np.ndarray:
+    def _require(self, nodes: Sequence[Node], kinds: object, what: str) -> None:
+        """Refuse nodes that are of another kind, without a role, or not there."""
+        if not nodes:
+            raise ValueError(f"expected at least one node as {what}, such as '9.6@END'")
+        for node in nodes:
+            if not isinstance(node.part, kinds) or node.role is None:  # type: ignore[arg-type]
+                raise ValueError(f"{node} is no {what[2:]}; expected one such as '9.6@END'")
+        require_in_model(self.model, [node.part for node in nodes])
+        positions_mask(self.task, [node.role or "" for node in nodes])
+
+    def _joined(self, parts: Sequence[dict[str, Tensor]]) -> dict[str, np.ndarray]:
         """Values of the batches in the order of the task."""
         back = torch.cat(self._prompts).argsort()
-        return torch.cat(list(parts), -1)[..., back].double().cpu().numpy()
+        return {
+            name: torch.cat([part[name] for part in parts], -1)[..., back].double().cpu().numpy()
+            for name in parts[0]
+        }

@@ -3,36 +3,45 @@
 import plotly.graph_objects as go
 import xarray as xr
 
-from interp.circuits import KINDS
+from interp.circuits import CLASSES
 from interp.plots.palette import FONT, INK, KIND_COLORS, KIND_SYMBOLS, MUTED
 
 _FOUND = {"random": ("#A8B0B9", "circle", 6), "greedy": ("#B2182B", "x", 8)}
 
 
-def completeness_scatter(result: xr.Dataset, *, title: str = "Completeness") -> go.Figure:
+def completeness_scatter(
+    result: xr.Dataset, *, metric: str | None = None, title: str = "Completeness"
+) -> go.Figure:
     """Draw F(C without K) across and F(M without K) up, and the line on which the two are equal.
 
     A class carries its color and marker and its name; sets of `random_sets` are gray dots, those of
     `greedy_sets` red crosses, everything else is black. Point at one for its nodes.
 
     Args:
-        result: of `without`: `circuit` and `full`, dims set, prompt; a coordinate `nodes` along set
-            is shown on hovering.
-        title: of the figure.
+        result: what `completeness` returns, dims run ("full", "circuit"), set, prompt; a coordinate
+            `nodes` along set is shown on hovering.
+        metric: one of its metrics; by default the first.
+        title: title of the figure.
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: the result lacks one of the two.
+        ValueError: the result lacks one of the runs, or the metric.
 
     Source: Wang et al. 2022 (arXiv 2211.00593), figure 7.
     """
-    if not {"circuit", "full"} <= set(result.data_vars):
+    runs = result["run"].values.tolist() if "run" in result.dims else []
+    if not {"circuit", "full"} <= set(runs):
         raise ValueError(
-            f"expected `circuit` and `full`, as `without` gives them; got {list(result.data_vars)}"
+            f"expected the runs 'full' and 'circuit', as completeness() returns them; got {runs}"
         )
-    means = result[["circuit", "full"]].mean("prompt")
+    chosen = str(next(iter(result.data_vars))) if metric is None else metric
+    if chosen not in result:
+        raise ValueError(f"the result has no metric {chosen!r}; it has {list(result.data_vars)}")
+    unit = str(result[chosen].attrs.get("unit", ""))
+    means = result[chosen].mean("prompt")
+    across, up = (means.sel(run=run).values for run in ("circuit", "full"))
     names = [str(name) for name in result["set"].values]
     nodes = [str(n) for n in result["nodes"].values] if "nodes" in result.coords else names
     groups: dict[str, list[int]] = {}
@@ -40,8 +49,9 @@ def completeness_scatter(result: xr.Dataset, *, title: str = "Completeness") -> 
         first = name.split()[0]
         groups.setdefault(first if first in _FOUND else name, []).append(i)
     figure = go.Figure()
-    values = [float(v) for one in means.data_vars.values() for v in one.values]
-    ends = [min(values) - 0.2, max(values) + 0.2]
+    values = [*across, *up]
+    room = 0.05 * (max(values) - min(values)) or 0.2
+    ends = [min(values) - room, max(values) + room]
     figure.add_trace(
         go.Scatter(x=ends, y=ends, mode="lines", line={"color": MUTED, "dash": "dot"},
                    hoverinfo="skip", showlegend=False)
@@ -54,11 +64,11 @@ def completeness_scatter(result: xr.Dataset, *, title: str = "Completeness") -> 
             color, symbol, size = _FOUND[name]
         else:
             color, symbol = KIND_COLORS.get(name, INK), KIND_SYMBOLS.get(name, "diamond")
-            size = 11 if name in KINDS else 9
+            size = 11 if name in CLASSES else 9
         figure.add_trace(
             go.Scatter(
-                x=means["circuit"].values[index],
-                y=means["full"].values[index],
+                x=across[index],
+                y=up[index],
                 mode="markers",
                 name=name,
                 marker={"color": color, "symbol": symbol, "size": size},
@@ -70,8 +80,8 @@ def completeness_scatter(result: xr.Dataset, *, title: str = "Completeness") -> 
         template="plotly_white",
         title={"text": title, "x": 0.02, "font": {"size": 15}},
         font={"family": FONT, "color": INK, "size": 12},
-        xaxis={"title": "F(C without K), logits", "zerolinecolor": INK},
-        yaxis={"title": "F(M without K), logits", "zerolinecolor": INK},
+        xaxis={"title": f"F(C without K), {unit}", "zerolinecolor": INK},
+        yaxis={"title": f"F(M without K), {unit}", "zerolinecolor": INK},
         legend={"orientation": "v", "x": 1.02, "y": 1},
         height=480,
         margin={"l": 60, "r": 20, "t": 50, "b": 50},

@@ -33,7 +33,7 @@ def lens_heatmap(reading: xr.Dataset, *, color: str = "top_probability") -> go.F
     there.
 
     Args:
-        reading: of `logit_lens` for a text; one head, if it is of heads.
+        reading: what `logit_lens` returns for a text; one head, if it is of heads.
         color: what colors the cells, white at 0: "top_probability" of the word, "entropy",
             "kl_divergence", or for an answer its "probability" or "rank".
 

@@ -7,7 +7,8 @@ forms of color blindness; the diverging scale is ColorBrewer's RdBu, red below z
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from interp.circuits import KINDS, MLP
+from interp.circuits import CLASSES
+from interp.circuits.classes import MLP_CLASS
 
 KIND_COLORS: Mapping[str, str] = MappingProxyType(
     {
@@ -24,13 +25,13 @@ KIND_COLORS: Mapping[str, str] = MappingProxyType(
         "other": "#767676",
     }
 )
-NODE_COLORS: Mapping[str, str] = MappingProxyType({**KIND_COLORS, MLP: "#6B5B00"})
+NODE_COLORS: Mapping[str, str] = MappingProxyType({**KIND_COLORS, MLP_CLASS: "#6B5B00"})
 """The classes of heads, and MLPs."""
 
 KIND_SYMBOLS: Mapping[str, str] = MappingProxyType(
     dict(
         zip(
-            KINDS,
+            CLASSES,
             (
                 "triangle-right",
                 "square",

@@ -24,7 +24,8 @@ def effect_ranking(effects: xr.Dataset | Mapping[str, xr.Dataset], *, n: int = 1
     marker; a cell ranks by its largest absolute value in any.
 
     Args:
-        effects: of `mean_effect` or `normalized`, any dims; or up to three of them by name.
+        effects: what `mean_effect` or `normalized` returns, of any dims; or up to three of them
+            by name.
         n: number of cells to draw.
 
     Returns:

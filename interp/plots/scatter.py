@@ -7,7 +7,8 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
-from interp.circuits import KINDS, CircuitHead
+from interp.circuits import CLASSES, Member
+from interp.parts import unit_of
 from interp.plots.palette import FONT, INK, KIND_COLORS, KIND_SYMBOLS
 
 _SIDES = ("top center", "bottom center", "middle right", "middle left")
@@ -16,7 +17,7 @@ _SIDES = ("top center", "bottom center", "middle right", "middle left")
 def attention_scatter(
     attention: xr.DataArray,
     projection: xr.DataArray,
-    heads: Sequence[CircuitHead],
+    heads: Sequence[Member],
 ) -> go.Figure:
     """Draw every head at its attention (x) and its output's projection (y).
 
@@ -50,7 +51,7 @@ def attention_scatter(
         raise ValueError("attention_scatter needs at least one head.")
 
     figure = go.Figure()
-    for kind in KINDS:
+    for kind in CLASSES:
         members = [head for head in heads if head.kind == kind]
         if not members:
             continue
@@ -73,9 +74,9 @@ def attention_scatter(
     return figure
 
 
-def _of(array: xr.DataArray, head: CircuitHead) -> np.ndarray:
+def _of(array: xr.DataArray, head: Member) -> np.ndarray:
     try:
-        return np.asarray(array.sel(layer=head.layer, head=head.head).values, dtype=float)
+        return np.asarray(array.sel(layer=head.layer, head=unit_of(head.part)).values, dtype=float)
     except (KeyError, IndexError) as error:
         raise KeyError(
             f"Head {head.label} is outside the array of {array.sizes['layer']} layers "
@@ -84,7 +85,7 @@ def _of(array: xr.DataArray, head: CircuitHead) -> np.ndarray:
 
 
 def _prompts(
-    kind: str, members: list[CircuitHead], x: list[np.ndarray], y: list[np.ndarray]
+    kind: str, members: list[Member], x: list[np.ndarray], y: list[np.ndarray]
 ) -> go.Scatter:
     return go.Scatter(
         x=np.concatenate(x),
@@ -99,7 +100,7 @@ def _prompts(
 
 
 def _means(
-    kind: str, members: list[CircuitHead], x: list[np.ndarray], y: list[np.ndarray]
+    kind: str, members: list[Member], x: list[np.ndarray], y: list[np.ndarray]
 ) -> go.Scatter:
     return go.Scatter(
         x=[points.mean() for points in x],

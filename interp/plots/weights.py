@@ -121,7 +121,7 @@ def spectrum_lines(spectrum: xr.Dataset) -> go.Figure:
     fraction of the power at that period.
 
     Args:
-        spectrum: of `position_spectrum`.
+        spectrum: what `position_spectrum` returns.
 
     Returns:
         The figure.

@@ -6,11 +6,13 @@ A string is a paragraph (or several, with an empty line between them).
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
-import plotly.graph_objects as go
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+    from plotly.graph_objects import Figure as PlotlyFigure
+else:  # they take a second to import, and who asks for help needs neither
+    DataFrame = Series = PlotlyFigure = Any
 
 Format = str | Callable[[Any], str]
 """How the numbers of a column are written: a format spec such as ".3f", or a function."""
@@ -21,16 +23,16 @@ class Table:
     """A table, with one line a row and the column names above.
 
     Args:
-        data: A DataFrame (its index is not shown), or rows that map column names to values.
-        caption: One or two sentences: what it shows, the units.
-        formats: Column name to format; others are written with three decimals if they are not
-            whole, with a real minus sign. Missing values are a dash, truth values yes or no.
+        data: a DataFrame (its index is not shown), or rows that map column names to values
+        caption: one or two sentences: what it shows, the units
+        formats: column name to format; others are written with three decimals if they are not
+            whole, with a real minus sign; missing values are a dash, truth values yes or no
 
     Raises:
         KeyError: `formats` names a column that the data lacks.
     """
 
-    data: pd.DataFrame | Sequence[Mapping[str, Any]]
+    data: DataFrame | Sequence[Mapping[str, Any]]
     caption: str = ""
     formats: Mapping[str, Format] = field(default_factory=dict)
 
@@ -43,8 +45,10 @@ class Table:
             )
 
     @property
-    def frame(self) -> pd.DataFrame:
+    def frame(self) -> DataFrame:
         """The data as a DataFrame."""
+        import pandas as pd
+
         if isinstance(self.data, pd.DataFrame):
             return self.data
         names = list(dict.fromkeys(name for row in self.data for name in row))
@@ -69,11 +73,11 @@ class Figure:
     """A plotly figure.
 
     Args:
-        figure: The figure; it stays interactive.
-        caption: What is shown, and what colors and axes mean.
+        figure: the figure; it stays interactive
+        caption: what is shown, and what colors and axes mean
     """
 
-    figure: go.Figure
+    figure: PlotlyFigure
     caption: str = ""
 
 
@@ -82,11 +86,11 @@ class Drawing:
     """An SVG drawing, such as a circuit diagram.
 
     Args:
-        svg: One `<svg>` element. It enters the page as it is: pass only what you trust.
-        caption: What is shown, and what colors and lines mean.
+        svg: one `<svg>` element; it enters the page as it is, so pass only what you trust
+        caption: what is shown, and what colors and lines mean
 
     Raises:
-        ValueError: The text is not one `<svg>` element.
+        ValueError: the text is not one `<svg>` element.
     """
 
     svg: str
@@ -105,10 +109,14 @@ Item = str | Table | Figure | Drawing
 
 
 def _is_missing(value: Any) -> bool:
+    import pandas as pd
+
     return bool(pd.isna(value)) if pd.api.types.is_scalar(value) else False
 
 
-def _is_numeric(column: pd.Series) -> bool:
+def _is_numeric(column: Series) -> bool:
+    import numpy as np
+
     present = [value for value in column if not _is_missing(value)]
     return bool(present) and all(
         isinstance(value, Real) and not isinstance(value, bool | np.bool_) for value in present
@@ -116,6 +124,8 @@ def _is_numeric(column: pd.Series) -> bool:
 
 
 def _cell(value: Any, how: Format) -> str:
+    import numpy as np
+
     if _is_missing(value):
         return "\N{EN DASH}"
     if callable(how):

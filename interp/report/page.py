@@ -9,11 +9,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from html import escape
 from pathlib import Path
+from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
-
+from interp.characters import printable
 from interp.report.items import Drawing, Figure, Item, Table
 
 
@@ -22,9 +20,9 @@ class Section:
     """A part of a report.
 
     Args:
-        heading: Its heading.
-        text: Paragraphs, with an empty line between them.
-        items: What follows the text: more paragraphs, tables, figures, drawings.
+        heading: its heading
+        text: paragraphs, with an empty line between them
+        items: what follows the text: more paragraphs, tables, figures, drawings
     """
 
     heading: str
@@ -43,11 +41,11 @@ class Download:
     """A file that lies beside the report.
 
     Args:
-        path: Where it is, relative to the report.
-        about: What it holds.
+        path: where it is, relative to the report
+        about: what it holds
 
     Raises:
-        ValueError: The path is absolute or an address; the report would not survive a move.
+        ValueError: the path is absolute or an address; the report would not survive a move.
     """
 
     path: str
@@ -66,11 +64,11 @@ class Report:
     """A page with a title, a lead, sections, downloads and where it all comes from.
 
     Args:
-        title: The title.
-        lead: The main result in a few sentences.
-        sections: The parts.
-        downloads: The files that belong to it.
-        provenance: Model, number of prompts, seed, versions, command: names to values.
+        title: the title
+        lead: the main result in a few sentences
+        sections: the parts
+        downloads: the files that belong to it
+        provenance: model, number of prompts, seed, versions, command: names to values
 
     >>> page = Report("A title", "What was found.", [Section("Behavior", "All is < 1.")])
     >>> "All is &lt; 1." in page.html()
@@ -93,14 +91,14 @@ class Report:
         return _template().render(
             report=self,
             anchors=_distinct(section.anchor for section in self.sections),
-            plotly=Markup(get_plotlyjs()) if any(isinstance(i, Figure) for i in items) else "",
+            plotly=_plotly() if any(isinstance(i, Figure) for i in items) else "",
         )
 
     def save(self, path: str | Path) -> Path:
         """Write the page to a file.
 
         Args:
-            path: The file; folders that are missing are made.
+            path: the file; folders that are missing are made
 
         Returns:
             The path.
@@ -133,22 +131,44 @@ def _paragraphs(text: str) -> list[str]:
     return [block.strip() for block in text.split("\n\n") if block.strip()]
 
 
-def _figure_html(item: Figure, name: str) -> Markup:
+# jinja and plotly are imported when a page is written: whoever asks for help needs neither.
+
+
+def _plotly() -> str:
+    """The script that draws the figures."""
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
+    return Markup(get_plotlyjs())
+
+
+def _figure_html(item: Figure, name: str) -> str:
     """The figure's own part of the page; a fixed name keeps the page the same from run to run."""
+    from markupsafe import Markup
+
     config = {"responsive": True, "displaylogo": False}
     return Markup(
         item.figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, config=config)
     )
 
 
+def _finished(value: Any) -> Any:
+    """What is written for a value: text without the characters that no page can hold."""
+    return printable(value) if type(value) is str else value
+
+
 @lru_cache(maxsize=1)
-def _template() -> Template:
+def _template() -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
     environment = Environment(
         loader=PackageLoader("interp.report", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_finished,
     )
     environment.filters |= {"paragraphs": _paragraphs, "figure": _figure_html, "raw": Markup}
     environment.tests |= {

@@ -15,10 +15,11 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from interp.tasks.fit import vocabulary_of
 from interp.tasks.task import Task
 from interp.tasks.templates import usable_words
 from interp.tasks.tokens import encode_pairs
-from interp.tasks.words import draw_evenly, require_count
+from interp.tasks.words import draw_evenly, require_choice, require_count
 
 NOUNS: tuple[tuple[str, str], ...] = tuple(
     (word, f"{word}s")
@@ -72,8 +73,7 @@ def agreement(
         ValueError: an argument is none of its choices, or too few nouns or verbs are single tokens.
     """
     require_count(n)
-    if distractor not in get_args(Distractor):
-        raise ValueError(f"distractor must be one of {get_args(Distractor)}; it is {distractor!r}")
+    require_choice("distractor", distractor, get_args(Distractor))
     words = [word for noun in NOUNS for word in noun]
     ids = usable_words(tokenizer, words, kind="nouns", drop_split=True, least=4)
     nouns = [noun for noun in NOUNS if noun[0] in ids and noun[1] in ids]
@@ -101,6 +101,8 @@ def agreement(
     tokens, partners, mask = encode_pairs(tokenizer, clean, corrupted)
     end = mask.sum(-1) - 1
     subject = torch.ones_like(end)  # after "The"
+    answer = torch.tensor([verbs[p.number] for p in drawn])
+    foil = torch.tensor([verbs[1 - p.number] for p in drawn])
     return Task(
         name="agreement",
         clean=tuple(clean),
@@ -108,12 +110,14 @@ def agreement(
         clean_tokens=tokens,
         corrupted_tokens=partners,
         attention_mask=mask,
-        answer=torch.tensor([verbs[p.number] for p in drawn]),
-        foil=torch.tensor([verbs[1 - p.number] for p in drawn]),
+        answer=answer,
+        foil=foil,
         positions={"SUBJECT": subject, "SUBJECT+1": subject + 1, "END": end},
         group=tuple(PREPOSITIONS[p.preposition] for p in drawn),
         template=tuple(
             f"The [SUBJECT] {PREPOSITIONS[p.preposition]} the [DISTRACTOR]" for p in drawn
         ),
         order=tuple("SP"[p.number] + "SP"[p.number ^ p.other] for p in drawn),
+        metric="probability_diff",
+        vocabulary=vocabulary_of(tokenizer, tokens, partners, answer, foil),
     )

@@ -21,6 +21,7 @@ from jaxtyping import Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from interp.tasks.fit import vocabulary_of
 from interp.tasks.task import Task
 from interp.tasks.templates import usable_words
 from interp.tasks.tokens import encode, encode_pairs
@@ -83,6 +84,8 @@ def greater_than(tokenizer: PreTrainedTokenizerBase, n: int = 100, *, seed: int 
         for text, (_, _, year) in zip(clean, drawn, strict=True)
     ])])  # fmt: skip
     start = [year for _, _, (_, year) in drawn]
+    answer = _sets([[endings[y] for y in range(yy + 1, 100)] for yy in start])
+    foil = _sets([[endings[y] for y in range(yy, -1, -1)] for yy in start])
     return Task(
         name="greater_than",
         clean=tuple(clean),
@@ -90,12 +93,14 @@ def greater_than(tokenizer: PreTrainedTokenizerBase, n: int = 100, *, seed: int 
         clean_tokens=tokens,
         corrupted_tokens=other,
         attention_mask=mask,
-        answer=_sets([[endings[y] for y in range(yy + 1, 100)] for yy in start]),
-        foil=_sets([[endings[y] for y in range(yy, -1, -1)] for yy in start]),
+        answer=answer,
+        foil=foil,
         positions={"XX": year_at - 1, "YY": year_at, "YY+1": year_at + 1, "END": end},
         group=tuple(f"{t:02d}" for t, _, _ in drawn),
         template=tuple(TEMPLATES[t] for t, _, _ in drawn),
         order=("",) * n,
+        metric="probability_diff",
+        vocabulary=vocabulary_of(tokenizer, tokens, other, answer, foil),
     )
 
 

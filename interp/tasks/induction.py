@@ -19,6 +19,7 @@ import re
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from interp.tasks.fit import vocabulary_of
 from interp.tasks.task import Task
 from interp.tasks.tokens import encode, encode_pairs
 from interp.tasks.words import require_count
@@ -53,6 +54,9 @@ def induction(
             too few words.
     """
     require_count(n)
+    require_count(length, "length")
+    if repeated != 0:
+        require_count(repeated, "repeated")
     if not 1 <= repeated <= length - 2:
         raise ValueError(
             f"repeated must be from 1 to length - 2, so that something follows and something else "
@@ -80,6 +84,9 @@ def induction(
         first.append(answer - 1)
     tokens, partners, mask = encode_pairs(tokenizer, clean, corrupted)
     at = torch.tensor(first)
+    right, wrong = (
+        torch.tensor([row[0] for row in encode(tokenizer, texts)]) for texts in (answers, foils)
+    )
     return Task(
         name="induction",
         clean=tuple(clean),
@@ -87,12 +94,13 @@ def induction(
         clean_tokens=tokens,
         corrupted_tokens=partners,
         attention_mask=mask,
-        answer=torch.tensor([row[0] for row in encode(tokenizer, answers)]),
-        foil=torch.tensor([row[0] for row in encode(tokenizer, foils)]),
+        answer=right,
+        foil=wrong,
         positions={"FIRST": at, "FIRST+1": at + 1, "FIRST+2": at + 2, "END": mask.sum(-1) - 1},
         group=("all",) * n,
         template=("",) * n,
         order=("",) * n,
+        vocabulary=vocabulary_of(tokenizer, tokens, partners, right, wrong),
     )
 
 

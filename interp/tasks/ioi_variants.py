@@ -31,7 +31,9 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from interp.tasks.task import SIDES, Side, Task
+from interp.tasks.fit import vocabulary_of
+from interp.tasks.sides import SIDES, Side
+from interp.tasks.task import Task
 from interp.tasks.tokens import encode
 
 SIGNALS: tuple[tuple[int, int], ...] = ((1, 1), (1, -1), (0, 1), (0, -1), (-1, -1), (-1, 1))
@@ -57,16 +59,21 @@ def signal_variants(
     """Pair each prompt with the six texts that separate the token from the position signal.
 
     Args:
-        task: of `ioi`, abc or random, whose names in all prompts are drawn from for the others'.
+        task: a task of `ioi`, abc or random; the names of all its prompts are those drawn from.
         tokenizer: the model's tokenizer.
-        seed: of the random names.
+        seed: seeds the random names.
 
     Returns:
         (token, position) signal -> the same clean prompts with the text of that signal as partner.
 
     Raises:
-        ValueError: the task has fewer than four names, or not the roles IO, S1 and S2.
+        ValueError: the task has fewer than four names, lacks the roles IO, S1 and S2, or has sets
+            of answers.
     """
+    if task.answer.ndim != 1 or task.foil.ndim != 1:
+        raise ValueError(
+            "signals need one answer and one foil a prompt, IO and S; got sets of them"
+        )
     rows = torch.arange(len(task))
     at = {role: _positions(task, role) for role in ("IO", "S1", "S2")}
     named = [task.answer, task.foil]
@@ -104,7 +111,7 @@ def with_beginning(
     """Pair each prompt with the same text behind another sentence.
 
     Args:
-        task: of `ioi`.
+        task: a task of `ioi`.
         tokenizer: the model's tokenizer.
         sentence: what stands before.
 
@@ -112,8 +119,10 @@ def with_beginning(
         The same clean prompts with the longer texts as partners, in which the roles stand later.
 
     Raises:
-        ValueError: a role's token is another one behind the sentence.
+        ValueError: the sentence is empty, or a role's token is another one behind it.
     """
+    if not sentence.strip():
+        raise ValueError("the sentence before the prompts is empty; give one such as 'It rained.'")
     task = task.right_padded()
     texts = tuple(f"{sentence} {text}" for text in task.clean)
     rows = encode(tokenizer, texts)
@@ -140,6 +149,7 @@ def with_beginning(
         corrupted_tokens=tokens,
         corrupted_mask=mask,
         corrupted_positions=positions,
+        vocabulary=vocabulary_of(tokenizer, tokens, known=task.vocabulary),
     )
 
 
@@ -154,11 +164,11 @@ def named_again(
     """Name IO or S once more, in two sentences between the names and the second clause.
 
     Args:
-        task: of `ioi`.
+        task: a task of `ioi`.
         tokenizer: the model's tokenizer.
         role: "IO" or "S1": who is named.
         sentences: what is said, with [X] for the name, after a space and before one.
-        seed: of the choice of sentences.
+        seed: seeds the choice of sentences.
 
     Returns:
         The prompts that have a comma or a full stop between the names and S2, longer by the two
@@ -216,6 +226,7 @@ def named_again(
         longer,
         clean=_texts(tokenizer, clean, longer),
         corrupted=_texts(tokenizer, corrupted, longer),
+        vocabulary=vocabulary_of(tokenizer, clean, corrupted, known=task.vocabulary),
     )
 
 
@@ -223,7 +234,7 @@ def breaks(task: Task, tokenizer: PreTrainedTokenizerBase) -> list[int | None]:
     """The first comma or full stop between the names and S2 of each prompt.
 
     Args:
-        task: of `ioi`, padded on the right.
+        task: a task of `ioi`, padded on the right.
         tokenizer: the model's tokenizer.
 
     Returns:

@@ -17,6 +17,7 @@ import random
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from interp.tasks.fit import vocabulary_of
 from interp.tasks.task import Task
 from interp.tasks.templates import usable_words
 from interp.tasks.tokens import encode_pairs
@@ -71,6 +72,7 @@ def pronoun(tokenizer: PreTrainedTokenizerBase, n: int = 100, *, seed: int = 0) 
     corrupted = [TEMPLATES[t].format(name=other) for t, _, _, other in drawn]
     tokens, partners, mask = encode_pairs(tokenizer, clean, corrupted)
     at = (tokens != partners).int().argmax(-1)  # the only token that differs
+    answer, foil = (torch.tensor([she_he[g ^ i][1] for _, g, *_ in drawn]) for i in (0, 1))
     return Task(
         name="pronoun",
         clean=tuple(clean),
@@ -78,10 +80,11 @@ def pronoun(tokenizer: PreTrainedTokenizerBase, n: int = 100, *, seed: int = 0) 
         clean_tokens=tokens,
         corrupted_tokens=partners,
         attention_mask=mask,
-        answer=torch.tensor([she_he[g][1] for _, g, *_ in drawn]),
-        foil=torch.tensor([she_he[1 - g][1] for _, g, *_ in drawn]),
+        answer=answer,
+        foil=foil,
         positions={"NAME": at, "NAME+1": at + 1, "END": mask.sum(-1) - 1},
         group=tuple(f"{t:02d}" for t, *_ in drawn),
         template=tuple(TEMPLATES[t] for t, *_ in drawn),
         order=tuple(she_he[g][0] for _, g, *_ in drawn),
+        vocabulary=vocabulary_of(tokenizer, tokens, partners, answer, foil),
     )

@@ -13,9 +13,12 @@ length, the unit over which Wang et al. 2022 (arXiv 2211.00593, section 2.2) tak
 mean ablation.
 """
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any
 
 import pandas as pd
 import torch
@@ -23,11 +26,9 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-Side = Literal["clean", "corrupted"]
-Choice = Int[Tensor, " prompt"] | Int[Tensor, "prompt _"]
-"""One token id a prompt, or a set of them, filled up with -1 at its end."""
-
-SIDES: tuple[Side, Side] = ("clean", "corrupted")
+from interp.tasks.checks import TEXTS, check_task, prompt_number
+from interp.tasks.fit import require_fits
+from interp.tasks.sides import SIDES, Choice, Side, as_column, options, require_side, shown
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,13 +44,17 @@ class Task:
         attention_mask: True at real tokens, False at padding, which may be on either side.
         answer: token id of the right next token; or the ids of all right ones [prompt option], in
             an order that the task chooses, filled up with -1 where a prompt has fewer.
-        foil: the same of the wrong next token, or tokens, it is compared with.
+        foil: token id of the wrong next token that it is compared with, or the ids of several, in
+            the same form.
         positions: for each role, its index into the tokens of each prompt; "END" is the last token.
         group: label of the prompts that share template, order and length.
         template: the template of each prompt, "" where there is none.
         order: "ABBA" or "BABA" for IOI, "" for other tasks.
         corrupted_mask: the mask of the corrupted texts, where it is another.
         corrupted_positions: the roles' positions in the corrupted texts, where they are others.
+        metric: name of the metric that the task is read with unless another is chosen.
+        vocabulary: the token ids that the task uses, each with its text as the task's tokenizer
+            has it; empty where that is not known. `require_fits` compares it with a model's.
 
     Raises:
         ValueError: a field does not fit the others; the message names the field and the prompt.
@@ -79,29 +84,12 @@ class Task:
     order: tuple[str, ...]
     corrupted_mask: Bool[Tensor, "prompt pos"] | None = None
     corrupted_positions: dict[str, Int[Tensor, " prompt"]] | None = None
+    metric: str = "logit_diff"
+    vocabulary: tuple[tuple[int, str], ...] = ()
 
     def __post_init__(self) -> None:
         """Check that the fields fit together."""
-        self._check_shapes()
-        tokens = torch.stack([self.clean_tokens, self.corrupted_tokens])  # 2 b p
-        self._require((tokens >= 0).all(-1).all(0), "a token id is negative")
-        lengths = self.lengths
-        for field in ("answer", "foil"):
-            self._check_choice(field)
-        ids = torch.cat([_options(self.answer), _options(self.foil)], 1).sort(-1).values
-        self._require(
-            ~((ids[:, 1:] == ids[:, :-1]) & (ids[:, 1:] >= 0)).any(-1),
-            "answer and foil have the same token, or one has it twice; a token can be only one of "
-            "them",
-        )
-        for side in SIDES:
-            self._check_side(side)
-        first = {label: i for i, label in reversed(list(enumerate(self.group)))}
-        leader = torch.tensor([first[label] for label in self.group], device=lengths.device)
-        self._require(
-            lengths == lengths[leader],
-            "its number of tokens differs from that of the first prompt of its group",
-        )
+        check_task(self)
 
     def __len__(self) -> int:
         """Return the number of prompts."""
@@ -119,20 +107,23 @@ class Task:
             f"{len(set(self.group))} groups; roles {', '.join(self.positions)}\n"
             f"  clean[0]      {self.clean[0]!r}\n"
             f"  corrupted[0]  {self.corrupted[0]!r}\n"
-            f"  answer[0]     {_shown(self.answer)}, foil[0] {_shown(self.foil)} (token ids)"
+            f"  answer[0]     {shown(self.answer)}, foil[0] {shown(self.foil)} (token ids)"
         )
 
     def tokens(self, side: Side) -> Int[Tensor, "prompt pos"]:
         """Token ids of the clean or the corrupted texts."""
+        require_side(side)
         return self.clean_tokens if side == "clean" else self.corrupted_tokens
 
     def mask(self, side: Side) -> Bool[Tensor, "prompt pos"]:
         """True at the real tokens of the clean or the corrupted texts."""
+        require_side(side)
         own = self.corrupted_mask if side == "corrupted" else None
         return self.attention_mask if own is None else own
 
     def roles(self, side: Side) -> dict[str, Int[Tensor, " prompt"]]:
         """Positions of the roles in the clean or the corrupted texts."""
+        require_side(side)
         own = self.corrupted_positions if side == "corrupted" else None
         return self.positions if own is None else own
 
@@ -163,6 +154,42 @@ class Task:
             fields |= dict(zip(names, values, strict=True))
         return replace(self, **fields)
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """What every number of this task depends on, as 16 hexadecimal digits.
+
+        It covers token ids and roles of both texts, answers, foils and groups. It does not depend
+        on the device, on padding, or on names.
+        """
+        digest = hashlib.sha256(json.dumps(self.group).encode())
+
+        def add(*parts: Tensor) -> None:
+            for part in parts:
+                numbers = part.cpu().numpy().astype("<i8")
+                digest.update(f"{numbers.shape}".encode() + numbers.tobytes())
+
+        for side in SIDES:
+            mask, roles = self.mask(side), self.roles(side)
+            add(mask.sum(-1), self.tokens(side)[mask])
+            for role in sorted(roles):
+                digest.update(json.dumps(role).encode())
+                add(roles[role] - mask.int().argmax(-1))
+        for choice in map(options, (self.answer, self.foil)):
+            add((choice >= 0).sum(-1), choice[choice >= 0])
+        return digest.hexdigest()[:16]
+
+    def require_fits(self, model: Any) -> None:
+        """Refuse a model that the task was not made for.
+
+        Args:
+            model: a `HookedGPT2`.
+
+        Raises:
+            ValueError: a text is longer than the model's context, a token id is outside its
+                vocabulary, or a token id that the task uses is another word there.
+        """
+        require_fits(self, model)
+
     @property
     def n(self) -> int:
         """The number of prompts."""
@@ -183,14 +210,17 @@ class Task:
             A Task of those prompts, padded as widely as this one.
 
         Raises:
+            TypeError: an index is not a whole number.
             IndexError: an index is outside the task.
+            ValueError: there is no index; a task has at least one prompt.
         """
+        indices = [prompt_number(i) for i in indices]
         wrong = [i for i in indices if not -len(self) <= i < len(self)]
         if wrong:
             raise IndexError(f"no prompt {wrong[0]}: the task has {len(self)} prompts, from 0")
         rows = torch.tensor(list(indices), dtype=torch.long, device=self.clean_tokens.device)
         fields: dict[str, Any] = {
-            **{field: tuple(getattr(self, field)[i] for i in indices) for field in _TEXTS},
+            **{field: tuple(getattr(self, field)[i] for i in indices) for field in TEXTS},
             **{field: tensor[rows] for field, tensor in self._tensors().items()},
             **{
                 field: {role: at[rows] for role, at in roles.items()}
@@ -234,12 +264,12 @@ class Task:
             "clean": self.clean,
             "corrupted": self.corrupted,
         }
-        table |= {"answer_id": _ids(self.answer), "foil_id": _ids(self.foil)}
+        table |= {"answer_id": as_column(self.answer), "foil_id": as_column(self.foil)}
         table |= {role: at.tolist() for role, at in self.positions.items()}
         table |= {"group": self.group, "template": self.template, "order": self.order}
         if tokenizer is not None:
             for field in ("answer", "foil"):
-                rows = _options(getattr(self, field)).tolist()
+                rows = options(getattr(self, field)).tolist()
                 table[field] = [tokenizer.decode([t for t in row if t >= 0]) for row in rows]
         return pd.DataFrame(table)
 
@@ -253,94 +283,7 @@ class Task:
         found = {field: getattr(self, field) for field in ("positions", "corrupted_positions")}
         return {field: roles for field, roles in found.items() if roles is not None}
 
-    def _check_choice(self, field: str) -> None:
-        """Token ids from 0, at least one a prompt, with -1 only after them."""
-        options = _options(getattr(self, field))
-        real = options >= 0
-        self._require(options[:, 0] >= 0, f"the {field}'s token id is negative")
-        self._require(
-            (real[:, 1:] <= real[:, :-1]).all(-1) & (options >= -1).all(-1),
-            f"the ids of the {field} set must be filled up with -1, and only at its end",
-        )
 
-    def _check_side(self, side: Side) -> None:
-        mask, roles = self.mask(side), self.roles(side)
-        lengths, first = mask.sum(-1), mask.int().argmax(-1)
-        self._require(lengths > 0, "the attention mask is empty")
-        pos = torch.arange(mask.shape[1], device=mask.device)
-        last = first + lengths - 1
-        self._require(
-            (mask == ((pos >= first[:, None]) & (pos <= last[:, None]))).all(-1),
-            "there is padding between its tokens; the mask must be True from the first real token "
-            "to the last",
-        )
-        for role, at in roles.items():
-            self._require(
-                (at >= first) & (at <= last), f"the position of role {role!r} is outside the prompt"
-            )
-        self._require(roles["END"] == last, "role 'END' must be the prompt's last token")
-
-    def _check_shapes(self) -> None:
-        n = len(self)
-        if n == 0:
-            raise ValueError("a task needs at least one prompt; clean is empty")
-        for field in _TEXTS:
-            if len(getattr(self, field)) != n:
-                raise ValueError(
-                    f"{field} has {len(getattr(self, field))} entries; clean has {n} prompts"
-                )
-        for field, roles in self._role_fields().items():
-            if "END" not in roles:
-                raise ValueError(
-                    f"{field} has roles {list(roles)} but no 'END'; add the index of each "
-                    "prompt's last token"
-                )
-        if set(self.roles("corrupted")) != set(self.positions):
-            raise ValueError(
-                f"corrupted_positions has roles {list(self.roles('corrupted'))}, positions has "
-                f"{list(self.positions)}; both texts need the same roles"
-            )
-        width = self.clean_tokens.shape[-1]
-        tensors = self._tensors()
-        for field, roles in self._role_fields().items():
-            tensors |= {f"{field}[{role!r}]": at for role, at in roles.items()}
-        for field, tensor in tensors.items():
-            padded = field.endswith(("_tokens", "_mask"))
-            shape = (n, width) if padded else (n,)
-            if field in ("answer", "foil") and tensor.ndim == 2 and tensor.shape[1]:
-                shape = (n, tensor.shape[1])
-            dtype = torch.bool if field.endswith("_mask") else torch.int64
-            if tuple(tensor.shape) != shape or tensor.dtype != dtype:
-                raise ValueError(
-                    f"{field} must be {dtype} of shape {shape} for {n} prompts; it is "
-                    f"{tensor.dtype} of shape {tuple(tensor.shape)}"
-                )
-
-    def _require(self, ok: Bool[Tensor, " prompt"], complaint: str) -> None:
-        if not bool(ok.all()):
-            i = int((~ok).nonzero()[0])
-            raise ValueError(f"prompt {i} of task {self.name!r}: {complaint}: {self.clean[i]!r}")
-
-
-def _options(choice: Choice) -> Int[Tensor, "prompt option"]:
-    return choice[:, None] if choice.ndim == 1 else choice
-
-
-def _ids(choice: Choice) -> Sequence[int] | Sequence[str]:
-    """Token ids for a table."""
-    if choice.ndim == 1:
-        return choice.tolist()
-    return [" ".join(str(token) for token in row if token >= 0) for row in choice.tolist()]
-
-
-def _shown(choice: Choice) -> str:
-    """The first prompt's ids, a set of many cut short."""
-    ids = [str(token) for token in _options(choice)[0].tolist() if token >= 0]
-    more = f", ... {len(ids)} in all" if len(ids) > 4 else ""
-    return f"{{{', '.join(ids[:4])}{more}}}" if choice.ndim == 2 else ids[0]
-
-
-_TEXTS = ("clean", "corrupted", "group", "template", "order")
 _SIDE_FIELDS = (
     ("clean_tokens", "attention_mask", "positions"),
     ("corrupted_tokens", "corrupted_mask", "corrupted_positions"),

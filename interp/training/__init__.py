@@ -1,13 +1,9 @@
-"""Next-token training, and the generated language that the bundled model `mini` is trained on."""
+"""Next-token training: batches, schedule, loop, and loss."""
 
-from interp.training.batches import Batches, repeated_tokens, returning_tokens
-from interp.training.evaluate import Figure, held_out_figures
-from interp.training.guidance import guide_induction, guided_loss
-from interp.training.language import Example, document
-from interp.training.tokenizer import single_token_words, train_tokenizer
+from interp.training.batches import Batches, repeated_ids, returning_ids
 from interp.training.train import (
-    Progress,
     TrainingConfig,
+    TrainingStep,
     learning_rate,
     make_optimizer,
     next_token_loss,
@@ -17,21 +13,13 @@ from interp.training.train import (
 
 __all__ = [
     "Batches",
-    "Example",
-    "Figure",
-    "Progress",
     "TrainingConfig",
-    "document",
-    "guide_induction",
-    "guided_loss",
-    "held_out_figures",
+    "TrainingStep",
     "learning_rate",
     "make_optimizer",
     "next_token_loss",
-    "repeated_tokens",
-    "returning_tokens",
-    "single_token_words",
+    "repeated_ids",
+    "returning_ids",
     "train",
-    "train_tokenizer",
     "validation_loss",
 ]

@@ -12,12 +12,12 @@ instead that any name is as likely as any other, which makes names alike and cop
 
 That sequence comes back at a fixed distance, and a model learns to complete it by position. Random
 tokens that come back anywhere, which only induction heads complete, are for a model that has such
-heads already or is on the way to them (`interp.training.guidance`); from them alone none formed
-within the steps that a training on two cores has.
+heads already or is on the way to them (`interp.training.mini.guidance`); from them alone none
+formed within the steps that a training on two cores has.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from random import Random
 
 import torch
@@ -25,18 +25,16 @@ from jaxtyping import Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from interp.training.language import FIRST_MIXTURE, Mixture, document
-
 _CHUNK = 64  # documents tokenized in one call
 
 
-def repeated_tokens(rng: Random, d_vocab: int, length: int, times: int = 2) -> list[int]:
+def repeated_ids(rng: Random, d_vocab: int, length: int, times: int = 2) -> list[int]:
     """A random sequence of tokens, again and again: what induction is measured on.
 
     Args:
         rng: the random source.
         d_vocab: tokens are drawn from 1 to d_vocab - 1; 0 is `<|endoftext|>`.
-        length: of the sequence before it repeats, in tokens.
+        length: length of the sequence before it repeats, in tokens.
         times: how often it stands there.
 
     Returns:
@@ -45,7 +43,7 @@ def repeated_tokens(rng: Random, d_vocab: int, length: int, times: int = 2) -> l
     return [rng.randrange(1, d_vocab) for _ in range(length)] * times
 
 
-def returning_tokens(rng: Random, d_vocab: int, length: int) -> list[int]:
+def returning_ids(rng: Random, d_vocab: int, length: int) -> list[int]:
     """Random tokens that come back anywhere: only what followed them the last time completes them.
 
     In half of the rows other random tokens come first. Then a sequence of 4 to `length` / 2 tokens,
@@ -55,7 +53,7 @@ def returning_tokens(rng: Random, d_vocab: int, length: int) -> list[int]:
     Args:
         rng: the random source.
         d_vocab: tokens are drawn from 1 to d_vocab - 1; 0 is `<|endoftext|>`.
-        length: of the row, in tokens; 8 or more.
+        length: length of the row in tokens, 8 or more.
 
     Returns:
         `length` token ids.
@@ -86,18 +84,18 @@ class Batches:
     """Training batches by step: `batches(step) -> tokens [row pos]`.
 
     Args:
-        tokenizer: of the model to train.
+        tokenizer: tokenizer of the model to train.
         n_ctx: length of a long row, in tokens; the other batches have rows of a quarter of that
             length, about a document each. The short rows are what copying is learned from: in them
             the name to copy is one of few tokens, not of many.
         n_tokens: tokens in a batch; a multiple of `n_ctx`.
-        seed: of the language.
+        seed: seed of the text and of the random tokens.
+        write: writes one document, from a random source.
         stream: name of an independent sequence of batches, such as "train" or "validation".
-        mixture: of the sentences.
         repeated: fraction of documents that are random tokens, repeated.
         copying_steps: steps over which that fraction falls to `repeated`, from 1 at step 0.
         long_every: one batch in so many has long rows.
-        returning_every: one batch in so many is rows of `returning_tokens` and nothing else; those
+        returning_every: one batch in so many is rows of `returning_ids` and nothing else; those
             batches have rows of `n_ctx` and of half of that in turn. 0 for none.
     """
 
@@ -105,8 +103,8 @@ class Batches:
     n_ctx: int
     n_tokens: int
     seed: int
+    write: Callable[[Random], str]
     stream: str = "train"
-    mixture: Mixture = field(default_factory=lambda: FIRST_MIXTURE, repr=False)
     repeated: float = 0.25
     copying_steps: int = 0
     long_every: int = 4
@@ -120,13 +118,13 @@ class Batches:
 
         Returns:
             Token ids, rows of `n_ctx` or `n_ctx / 4` tokens (of `n_ctx` or `n_ctx / 2` if they are
-            `returning_tokens`).
+            `returning_ids`).
         """
         rng = Random(f"{self.seed}/{self.stream}/{step}")
         if self.is_returning(step):
             length = self.n_ctx // (1 + step // self.returning_every % 2)
             d_vocab, n = len(self.tokenizer), self.n_tokens // length
-            return torch.tensor([returning_tokens(rng, d_vocab, length) for _ in range(n)])
+            return torch.tensor([returning_ids(rng, d_vocab, length) for _ in range(n)])
         is_long = step % self.long_every == self.long_every - 1
         length = self.n_ctx if is_long else self.n_ctx // 4
         share = max(self.repeated, 1 - step / self.copying_steps if self.copying_steps else 0)
@@ -135,18 +133,18 @@ class Batches:
         return torch.tensor(rows)
 
     def is_returning(self, step: int) -> bool:
-        """Whether the batch of a step is `returning_tokens`."""
+        """Whether the batch of a step is `returning_ids`."""
         return self.returning_every > 0 and step % self.returning_every == 0
 
     def _documents(self, rng: Random, length: int, repeated: float) -> Iterator[list[int]]:
         """Documents as token ids, `<|endoftext|>` after each."""
         end = self.tokenizer.eos_token_id
         while True:
-            texts = [document(rng, self.mixture) for _ in range(_CHUNK)]
+            texts = [self.write(rng) for _ in range(_CHUNK)]
             for ids in self.tokenizer(texts, verbose=False)["input_ids"]:
                 if rng.random() < repeated:
                     period = rng.randint(2, length // 2)
-                    ids = repeated_tokens(rng, len(self.tokenizer), period, length // period)
+                    ids = repeated_ids(rng, len(self.tokenizer), period, length // period)
                 yield [*ids, end]
 
 

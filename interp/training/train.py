@@ -73,16 +73,16 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingStep:
     """Where training stands after a step.
 
     Args:
         step: steps done.
-        loss: of the last batch, nats a token.
-        learning_rate: of the last step.
+        loss: loss on the last batch, nats a token.
+        learning_rate: learning rate of the last step.
         validation_loss: nats a token, at the steps where it was measured, else None.
-        minutes: of wall-clock time that all steps so far took, those of earlier stretches included;
-            no part of what makes two equal.
+        minutes: minutes of wall-clock time that all steps so far took, those of earlier stretches
+            included; no part of what makes two equal.
     """
 
     step: int
@@ -158,8 +158,8 @@ def train(
     checkpoint_dir: str | Path | None = None,
     resume: bool = False,
     loss_of: Callable[[int, Tensor], Tensor] | None = None,
-    on_step: Callable[[Progress], None] | None = None,
-) -> list[Progress]:
+    on_step: Callable[[TrainingStep], None] | None = None,
+) -> list[TrainingStep]:
     """Train a model in place.
 
     Args:
@@ -174,7 +174,7 @@ def train(
         on_step: called after each step, for a progress bar.
 
     Returns:
-        Progress at the steps where the validation loss was measured, those before a resumption
+        The steps where the validation loss was measured, those before a resumption
         included.
 
     Raises:
@@ -185,8 +185,8 @@ def train(
     device = next(model.parameters()).device
     optimizer = make_optimizer(model, config)
     path = None if checkpoint_dir is None else Path(checkpoint_dir) / CHECKPOINT
-    history: list[Progress] = []
-    progress = Progress(0, math.nan, math.nan, None)
+    history: list[TrainingStep] = []
+    progress = TrainingStep(0, math.nan, math.nan, None)
     if resume and path is not None and path.exists():
         progress, history = _load(path, model, optimizer, config)
     before, start = progress.minutes, time.perf_counter()
@@ -205,7 +205,7 @@ def train(
         measured = bool(validation) and (done % config.validate_every == 0 or done == config.steps)
         held_out = validation_loss(model, validation) if measured else None
         minutes = before + (time.perf_counter() - start) / 60
-        progress = Progress(done, loss.item(), rate, held_out, minutes)
+        progress = TrainingStep(done, loss.item(), rate, held_out, minutes)
         if measured:
             history.append(progress)
         if path is not None and (done % config.checkpoint_every == 0 or done == config.steps):
@@ -249,8 +249,8 @@ def _save(
     model: nn.Module,
     optimizer: torch.optim.AdamW,
     config: TrainingConfig,
-    history: list[Progress],
-    done: Progress,
+    history: list[TrainingStep],
+    done: TrainingStep,
 ) -> None:
     tensors = {f"parameter/{name}": p.detach() for name, p in model.named_parameters()}
     tensors |= _moments(model, optimizer)
@@ -267,7 +267,7 @@ def _save(
 
 def _load(
     path: Path, model: nn.Module, optimizer: torch.optim.AdamW, config: TrainingConfig
-) -> tuple[Progress, list[Progress]]:
+) -> tuple[TrainingStep, list[TrainingStep]]:
     with safe_open(path, framework="pt") as file:
         metadata: dict[str, str] = file.metadata()
         saved: dict[str, Any] = json.loads(metadata["config"])
@@ -276,7 +276,7 @@ def _load(
         if different:
             raise ValueError(
                 f"{path} was written with another TrainingConfig; they differ in "
-                f"{', '.join(sorted(different))}. Use the same config, or start anew without resume"
+                f"{', '.join(sorted(different))}. Use the same config, or start without resume"
             )
         parameters = dict(model.named_parameters())
         names = {key.partition("/")[2] for key in file.keys()}  # noqa: SIM118
@@ -301,5 +301,5 @@ def _load(
                     )
                     for key in ("step", "exp_avg", "exp_avg_sq")
                 }
-    history = [Progress(**entry) for entry in json.loads(metadata["history"])]
-    return Progress(**json.loads(metadata["done"])), history
+    history = [TrainingStep(**entry) for entry in json.loads(metadata["history"])]
+    return TrainingStep(**json.loads(metadata["done"])), history

@@ -101,10 +101,9 @@ def test_without_a_task_any_text_will_do(model, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--heads", "9.1"], "the model has no head 9.1"),
-        (["--heads", "nine"], "expected heads as layer.head"),
-        (["--n", "1"], "n must be at least 2 for an interval, or 0"),
-        (["--text", "Mary", "--n", "0"], "at least 3 tokens"),
+        (["--heads", "9.1"], "mini has no Head 9.1"),
+        (["--heads", "nine"], "'nine' names no part, node or edge"),
+        (["--n", "1"], "n must be at least 2 prompts for an interval, or 0"),
         (["--text", "Mary " * 2000, "--n", "0"], "n_ctx"),
     ],
 )

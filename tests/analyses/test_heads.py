@@ -79,7 +79,7 @@ def test_composition_of_a_loaded_model(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["head-scores", "--by", "love"], "by must be one of previous_token"),
+        (["head-scores", "--by", "love"], "unknown score 'love'; expected one of previous_token"),
         (["head-scores", "--n", "1"], "2"),
         (["composition", "--receivers", "0.1"], "no head of mini with earlier ones"),
         (["composition", "--attention-only", "nowhere"], "nowhere"),

@@ -11,14 +11,14 @@ import pytest
 from typer.testing import CliRunner
 
 import interp
-from analyses import activation_patching, attribution_patching, head_ablation, path_patching
-from analyses.choices import heads, strongest
+from analyses import activation_patching, path_patching
 from analyses.cli import app
+from analyses.common.choices import heads_of
 from interp.patching import (
     Ablation,
     Receivers,
+    Selection,
     ablate,
-    ablate_sets,
     agreement,
     attribution_patch,
     effect,
@@ -26,6 +26,7 @@ from interp.patching import (
     normalized,
     patch,
     path_patch,
+    strongest_heads,
 )
 from interp.tasks import ioi
 
@@ -114,7 +115,7 @@ def test_every_command_writes_a_page_and_where_it_comes_from(ran, mini, command)
 def test_activation_patching(ran, mini):
     run = ran("activation-patching")
     task = ioi(mini.tokenizer, N, corruption="flip")
-    by_role = patch(mini, task, "attn_out", over=("layer", "role"))
+    by_role = patch(mini, task, "attn_out", Selection(("layer", "role")))
     found = run.holds("attn_out", by_role)
     fractions = normalized(by_role)["mean"]
     np.testing.assert_allclose(found["normalized"]["mean"], fractions, atol=1e-6)
@@ -125,9 +126,9 @@ def test_activation_patching(ran, mini):
         order=task.order[0].lower(),
     )  # fmt: skip
     run.holds("attn_out by position", patch(mini, same, "attn_out"))
-    ((layer, head),) = strongest(mean_effect(pattern), 1)
+    ((layer, head),) = strongest_heads(mean_effect(pattern), 1)
     entries = patch(
-        mini, same, "pattern", over=("position", "source"), layers=[layer], heads=[head]
+        mini, same, "pattern", Selection(("position", "source"), layers=[layer], heads=[head])
     )
     run.holds("pattern by position", entries)
     assert set(run.numbers["results"]) == {
@@ -163,9 +164,9 @@ def test_head_ablation(ran, mini):
     task = ioi(mini.tokenizer, N)
     single = ablate(mini, task, value="group mean")
     run.holds("heads", single)
-    a, b, c = strongest(mean_effect(single), 3)
+    a, b, c = strongest_heads(mean_effect(single), 3)
     sets = {f"{x[0]}.{x[1]} {y[0]}.{y[1]}": [x, y] for x, y in ((a, b), (a, c), (b, c))}
-    both = ablate_sets(mini, task, sets, value="group mean")
+    both = ablate(mini, task, sets, value="group mean")
     run.holds("pairs", both)
     alone = effect(single)
     beyond = run.numbers["results"]["interaction of pairs"]
@@ -174,7 +175,7 @@ def test_head_ablation(ran, mini):
         expected = float((effect(both).sel(set=name) - summed).mean())
         assert beyond["mean"][i] == pytest.approx(expected, abs=1e-5)
 
-    without = Ablation(heads=[(5, 1), (4, 5)], value="group mean")
+    without = Ablation([(5, 1), (4, 5)], value="group mean")
     again = ablate(mini, task, value="group mean", ablation=without)
     run.holds("heads without 5.1, 4.5", again)
     run.holds("direct effects without 5.1, 4.5", path_patch(mini, task, ablation=without))
@@ -193,9 +194,10 @@ def test_attribution_patching(ran, mini):
     mended = attribution_patch(mini, task, "k", direction="noising", fixes=["qk"])
     run.holds("k, softmax computed", mended)
     assert f"{agreement(mended, exact).rank_correlation:.3f}" in run.page
-    over = {"over": ("layer", "role"), "direction": "noising"}
-    run.holds("mlp_out, gradient", attribution_patch(mini, task, "mlp_out", **over))
-    run.holds("mlp_out, exact", patch(mini, task, "mlp_out", **over))
+    over = Selection(("layer", "role"))
+    guess = attribution_patch(mini, task, "mlp_out", over, direction="noising")
+    run.holds("mlp_out, gradient", guess)
+    run.holds("mlp_out, exact", patch(mini, task, "mlp_out", over, direction="noising"))
 
 
 def test_nothing_is_written_unless_asked_for(mini, tmp_path, monkeypatch):
@@ -218,13 +220,13 @@ def test_nothing_is_written_unless_asked_for(mini, tmp_path, monkeypatch):
         ("activation-patching", ["--direction", "up"], "unknown direction 'up'"),
         ("activation-patching", ["--metric", "loss"], "unknown metric 'loss'"),
         ("activation-patching", ["--corruption", "none"], "unknown corruption 'none'"),
-        ("path-patching", ["--receivers", "9"], "expected heads as layer.head"),
-        ("path-patching", ["--receivers", "6.0"], "the model has no head 6.0"),
+        ("path-patching", ["--receivers", "9"], "'9' names no part, node or edge"),
+        ("path-patching", ["--receivers", "6.0"], "mini has no Head 6.0"),
         ("path-patching", ["--input", "q,x"], "unknown input 'x'"),
         ("path-patching", ["--positions", "S3"], "unknown role 'S3'"),
         ("path-patching", ["--mlps", "gone"], "unknown way to treat MLPs 'gone'"),
         ("head-ablation", ["--value", "median"], "unknown value 'median'"),
-        ("head-ablation", ["--knocked-out", "0.8"], "no head 0.8"),
+        ("head-ablation", ["--knocked-out", "0.8"], "mini has no Head 0.8"),
         ("attribution-patching", ["--metric", "rank"], "unknown metric with a gradient 'rank'"),
         ("attribution-patching", ["--model", "gpt3"], "gpt3"),
     ],
@@ -232,18 +234,23 @@ def test_nothing_is_written_unless_asked_for(mini, tmp_path, monkeypatch):
 def test_bad_input_is_one_clear_line_before_any_work(
     command, arguments, message, monkeypatch, tmp_path
 ):
-    for module in (activation_patching, path_patching, head_ablation, attribution_patching):
-        for routine in ("patch", "path_patch", "ablate", "attribution_patch"):
-            if hasattr(module, routine):
-                monkeypatch.setattr(module, routine, lambda *_, **__: pytest.fail("work was begun"))
+    for routine in ("patch", "path_patch", "ablate", "attribution_patch"):
+        monkeypatch.setattr(
+            interp.patching, routine, lambda *_, **__: pytest.fail("work was begun")
+        )
     result = CliRunner().invoke(app, [command, "--out", str(tmp_path), "--n", "4", *arguments])
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert message in result.output and result.output.count("\n") == 1
     assert "Traceback" not in result.output
 
 
-def test_heads_by_name(mini):
-    assert heads(["5.1", "0.7"], mini) == [(5, 1), (0, 7)]
+def test_heads_by_name():
+    assert heads_of(["5.1", "0.7"]) == [(5, 1), (0, 7)]
+    assert heads_of(None) is None
     for wrong in ("5", "5.", ".1", "-1.0", "a.b", "5.1.2"):
-        with pytest.raises(ValueError, match="layer.head"):
-            heads([wrong], mini)
+        with pytest.raises(ValueError, match="names no part"):
+            heads_of([wrong])
+    with pytest.raises(ValueError, match=r"5\.1 is given twice"):
+        heads_of(["5.1", "5.1"])
+    with pytest.raises(ValueError, match="at least one head"):
+        heads_of([])

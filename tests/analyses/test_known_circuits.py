@@ -55,13 +55,13 @@ def test_the_page_draws_both_circuits(folder):
     ("arguments", "message"),
     [
         (["--names", "bigram"], "unknown model 'bigram'"),
-        (["--noise", "", "--names", "ioi"], "at least one model and one level"),
-        (["--smallest", "0"], "fractions between 0 and 1"),
+        (["--noise", "", "--names", "ioi"], "at least one level of noise"),
+        (["--smallest", "0"], "smallest must be a fraction between 0 and 1"),
     ],
 )
 def test_what_cannot_be_run(arguments, message, tmp_path):
     code, output = command(*arguments, "--n", 4, "--out", tmp_path)
-    assert code == 1 and message in output
+    assert code == 2 and message in output
 
 
 def test_there_is_one_model_at_least():

@@ -103,7 +103,7 @@ def test_direct_logit_attribution(tmp_path_factory, model, task):
     np.testing.assert_allclose(np.abs(results["neurons"]["mean"]), strongest, atol=1e-4)
     layer, unit = map(int, results["neurons"]["neuron"][0].split("."))
     assert results["neurons"]["mean"][0] == pytest.approx(float(neurons[layer, unit]), abs=1e-4)
-    gone = interp.patching.Ablation(heads=[(4, 0), (4, 1)])
+    gone = interp.patching.Ablation([(4, 0), (4, 1)])
     left = lens.direct_logit_attribution(model, task, by="head", ablation=gone).mean("prompt")
     np.testing.assert_allclose(results["heads without 4.0, 4.1"]["mean"], left, atol=1e-4)
     assert "<h2>Without 4.0, 4.1</h2>" in page
@@ -152,7 +152,7 @@ def test_a_model_without_a_text_is_read_on_what_it_writes_itself(model):
         (["logit-lens", "--site", "q"], "unknown site 'q'"),
         (["logit-lens", "--n", "1"], "n must be at least 2"),
         (["logit-lens", "--tuned", "nowhere"], "no tuned lens at nowhere"),
-        (["direct-logit-attribution", "--without", "9.1"], "the model has no head 9.1"),
+        (["direct-logit-attribution", "--without", "9.1"], "mini has no Head 9.1"),
         (["tuned-lens", "--text", "nowhere"], "nowhere"),
         (["tuned-lens", "--steps", "2", "--learning-rate", "0"], "learning_rate > 0"),
     ],

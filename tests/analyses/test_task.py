@@ -139,5 +139,5 @@ def test_the_published_circuit_stands_beside_for_its_model(monkeypatch):
 )
 def test_wrong_input(arguments, message, tmp_path):
     result = CliRunner().invoke(app, ["task", *arguments, "--out", str(tmp_path)])
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert message in result.output.replace("\n", " ")

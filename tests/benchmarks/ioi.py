@@ -18,7 +18,7 @@ from rich.table import Table
 
 import interp
 from analyses import ioi as story
-from analyses.ioi_parts import PARTS, Setting, Size
+from analyses.ioi.parts import PARTS, Setting, Size
 from interp.circuits import published
 from interp.model import HookedGPT2
 from interp.patching import measure

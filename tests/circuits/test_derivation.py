@@ -12,7 +12,6 @@ from interp.circuits import (
     KNOWN,
     NOISE,
     Circuit,
-    CircuitHead,
     Link,
     compare,
     derive,
@@ -152,11 +151,11 @@ def test_a_head_that_writes_only_without_the_movers_is_their_backup():
 @pytest.mark.parametrize("name", KNOWN)
 def test_nodes_that_are_known_get_their_links(name):
     known = known_circuit(name, n=N, seed=2)
-    nodes = [(h.layer, h.head, h.position) for h in known.circuit.heads]
+    nodes = [tuple_of(h) for h in known.circuit.heads]
     assert_exact(known, derive(known.model, known.task, nodes=nodes).circuit)
     more = [*nodes, (known.model.config.n_layers - 1, 0, next(iter(known.task.positions)))]
     taken = derive(known.model, known.task, nodes=more)
-    assert {(h.layer, h.head, h.position) for h in taken.circuit.heads} == set(more)
+    assert {tuple_of(h) for h in taken.circuit.heads} == set(more)
     assert {link.key for link in taken.circuit.links} == {x.key for x in known.circuit.links}
     with pytest.raises(ValueError, match="no role 'nowhere'"):
         derive(known.model, known.task, nodes=[(0, 0, "nowhere")])
@@ -165,7 +164,7 @@ def test_nodes_that_are_known_get_their_links(name):
 @pytest.mark.parametrize("name", KNOWN)
 def test_links_in_what_is_left_are_those_of_the_circuit(name):
     known = known_circuit(name, n=N, seed=2)
-    nodes = [(h.layer, h.head, h.position) for h in known.circuit.heads]
+    nodes = [tuple_of(h) for h in known.circuit.heads]
     left = Ablation(heads="all", keep=nodes, value="group mean")
     assert_exact(known, derive(known.model, known.task, nodes=nodes, ablation=left).circuit)
 
@@ -242,7 +241,7 @@ HEAD = ("1.0", "END")
 NOTHING = dict.fromkeys(
     ("previous", "duplicate", "induction", "answer", "foil", "copy", "anti_copy"), 0.0
 )
-MOVER = {("2.0", "END"): CircuitHead(2, 0, "name mover", "END")}
+MOVER = {("2.0", "END"): Member("2.0@END", "name mover")}
 
 
 @pytest.mark.parametrize(
@@ -279,7 +278,7 @@ def test_a_token_with_two_roles_counts_for_the_later():
 
 def test_compare_counts_by_class():
     paper = published("ioi", "gpt2")
-    fewer = Circuit("gpt2", (*paper.heads[:-1], CircuitHead(0, 0, "name mover", "END")))
+    fewer = Circuit("gpt2", (*paper.heads[:-1], Member("0.0@END", "name mover")))
     table = compare(fewer, paper).set_index("part")
     assert table.loc["name mover", ["reference", "found", "shared"]].tolist() == [3, 4, 3]
     assert table.loc["name mover", "precision"] == 0.75

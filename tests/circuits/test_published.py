@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from interp.circuits import IOI_FIGURES, published
+from interp.circuits import (
+    IOI_EXCEPTIONS,
+    IOI_FIGURES,
+    IOI_GREEDY,
+    IOI_IMPORTANCE,
+    published,
+    published_connections,
+)
 
 FACTS = Path(__file__).parents[2].parent / "shared" / "ioi" / "published.md"
 
@@ -22,14 +29,14 @@ def test_ioi_is_the_published_table():
     rows = re.findall(r"^\| ([\w -]+?) \| ([\d., ]+) \| (\S+) \|$", FACTS.read_text(), re.M)
     assert len(rows) == 7
     listed = {(kind, label, at) for kind, labels, at in rows for label in labels.split(", ")}
-    ours = {(head.kind, head.label, head.position) for head in published("ioi", "gpt2").heads}
+    ours = {(head.kind, head.label, head.role) for head in published("ioi", "gpt2").heads}
     assert ours == listed
 
 
 def test_every_published_connection_is_there():
     edges = {
         (sender.kind, receiver.kind, inputs)
-        for sender, receiver, inputs in published("ioi", "gpt2").edges()
+        for sender, receiver, inputs in published_connections(published("ioi", "gpt2"))
     }
     movers = ("name mover", "backup name mover", "negative name mover")
     assert edges == {
@@ -69,7 +76,7 @@ def test_greater_than_is_the_published_list():
     circuit = published("greater_than", "gpt2")
     at = {"END": late, "YY": early}
     for position, listed in at.items():
-        heads = {head.label for head in circuit.heads if head.position == position}
+        heads = {head.label for head in circuit.heads if head.role == position}
         assert heads == set(re.split(r",\s*", listed))
     ranges = re.findall(r"(\d+)-(\d+)", mlps)
     layers = [layer for low, high in ranges for layer in range(int(low), int(high) + 1)]
@@ -78,7 +85,7 @@ def test_greater_than_is_the_published_list():
 
 
 def test_the_flow_of_greater_than():
-    edges = {tuple(edge) for edge in published("greater_than", "gpt2").edges()}
+    edges = {tuple(one) for one in published_connections(published("greater_than", "gpt2"))}
     start, early, late = ("input", "YY"), ("mover", "YY"), ("mover", "END")
     low, high, logits = ("MLP", "YY"), ("MLP", "END"), ("logits", "END")
     assert edges == {
@@ -93,7 +100,7 @@ def test_induction_is_the_published_list():
     heads = published("induction", "gpt2").heads_of("induction")
     assert {head.label for head in heads} == set(line.split(", "))
     previous = published("induction", "gpt2").heads_of("previous token")
-    assert [(head.label, head.position) for head in previous] == [("4.11", "FIRST+1")]
+    assert [(head.label, head.role) for head in previous] == [("4.11", "FIRST+1")]
 
 
 @pytest.mark.parametrize("task", ["pronoun", "agreement"])
@@ -103,3 +110,17 @@ def test_where_no_list_is_established_the_error_says_so(task):
     with pytest.raises(KeyError) as error:
         published("ioi", "mini")
     assert "established" not in str(error.value)
+
+
+def test_the_constants_of_the_protocol_are_of_the_papers_heads():
+    heads = {member.part for member in published("ioi", "gpt2").heads}
+    assert all(heads.issuperset(some) for some in (*IOI_GREEDY, IOI_IMPORTANCE, IOI_EXCEPTIONS))
+    assert len(IOI_IMPORTANCE) == len(set(IOI_IMPORTANCE)) == 11
+    assert [len(some) for some in IOI_GREEDY] == [5, 6, 4, 7]
+
+
+def test_the_naive_circuit_is_of_the_same_task():
+    naive, paper = published("ioi naive", "gpt2"), published("ioi", "gpt2")
+    assert (naive.task, paper.task) == ("ioi", "ioi")
+    assert len(naive.heads) == 13
+    assert set(naive.members) < set(paper.members)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from interp.heads import attention_between
+from interp.heads import attention_between, attention_projection, copy_scores
 from tests.helpers import random_model, random_task
 
 
@@ -29,3 +29,21 @@ def test_causality():
 def test_unknown_role():
     with pytest.raises(ValueError, match="no role"):
         attention_between(random_model(), random_task(), queries=["S9"])
+
+
+def test_roles_are_a_list_of_the_tasks_roles_each_once():
+    model, task = random_model(), random_task()
+    for wrong, error, message in (
+        ([], ValueError, "is an empty list"),
+        (["END", "END"], ValueError, "role END is given twice"),
+        ("END", TypeError, "must be a list"),
+        (["IO"], ValueError, "no role 'IO'"),
+    ):
+        for side in ("queries", "keys"):
+            with pytest.raises(error, match=message):
+                attention_between(model, task, **{side: wrong})
+        for score in (copy_scores, attention_projection):
+            with pytest.raises(error, match=message):
+                score(model, task, roles=wrong)
+    found = attention_between(model, task, queries=["END"], keys=["END", "S2"])
+    assert found["query"].values.tolist() == ["END"] and found.sizes["key"] == 2

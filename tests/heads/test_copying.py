@@ -1,5 +1,7 @@
 """Copying against hand-set heads, the naive twins and the invariance under weight processing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -32,7 +34,9 @@ def test_a_copying_head_copies_and_a_negative_one_suppresses():
 
 def test_copy_scores_of_hand_set_heads():
     task = random_task(5, (9,))
-    task.clean_tokens.remainder_(8)
+    for ids in (task.clean_tokens, task.corrupted_tokens):
+        ids.remainder_(8)
+    task = replace(task, answer=task.answer % 8, foil=(task.answer + 1) % 8)
     model = hand_set_model()
     with torch.no_grad():  # so that the first block leaves the token itself on top of the stream
         model.blocks[0].attn.W_O *= 0.01
@@ -70,7 +74,7 @@ def test_ov_ranks_do_not_depend_on_batches(monkeypatch):
 @torch.inference_mode()
 def test_copy_scores_are_the_naive_twins(monkeypatch):
     model, task, k = random_model(), random_task(), 12
-    monkeypatch.setattr("interp.patching.runs.ROWS", 3)
+    monkeypatch.setattr("interp.runs.sides.PROMPTS", 3)
     scores = copy_scores(model, task, roles=["S2", "END"], k=k)
     seen = set()
     for i in range(len(task)):
@@ -180,6 +184,26 @@ def test_roles_are_those_that_hold_answer_or_foil():
 def test_bad_input():
     with pytest.raises(ValueError, match="k must be from 1 to 50"):
         copy_scores(random_model(), random_task(), roles=["S2"], k=0)
-    for wrong in ([50], [-1], []):
-        with pytest.raises(ValueError, match="token ids from 0 to 49"):
+    for wrong in ([50], [-1]):
+        with pytest.raises(ValueError, match="token ids are from 0 to 49"):
             ov_ranks(random_model(), tokens=wrong)
+    with pytest.raises(ValueError, match="tokens is an empty list"):
+        ov_ranks(random_model(), tokens=[])
+
+
+def test_correlation_of_one_role_and_of_any_order_of_dims():
+    found = attention_projection(random_model(), random_task(20), roles=["S2", "END"])
+    turned = found.transpose("prompt", "role", "head", "layer")
+    np.testing.assert_allclose(correlation(turned).transpose("layer", "head"), correlation(found))
+    one = correlation(found.sel(role="S2"))
+    x, y = (found[name].sel(role="S2", layer=1, head=2).values for name in found)
+    assert float(one.sel(layer=1, head=2)) == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-5)
+    for wrong in (found[["attention"]], found.mean("prompt")):
+        with pytest.raises(ValueError, match="what attention_projection returns"):
+            correlation(wrong)
+
+
+def test_tokens_are_named_by_text_too():
+    mini = interp.load("mini")
+    ids = [mini.to_single_token(word) for word in (" Mary", " John")]
+    assert ov_ranks(mini, tokens=[" Mary", " John"]).equals(ov_ranks(mini, tokens=ids))

@@ -80,7 +80,7 @@ def test_laws_on_a_model():
     rollout, flow = attention_rollout(patterns), attention_flow(patterns)
     np.testing.assert_allclose(rollout.sum("key"), 1, atol=1e-6)
     assert not np.triu(rollout.values, 1).any() and not np.triu(flow.values, 1).any()
-    assert rollout.key_token.values.tolist() == ["3", "1", "4", "1", "5"]
+    assert rollout.key_token.values.tolist() == ["[3]", "[1]", "[4]", "[1]", "[5]"]
     # every path carries at least its product, so flow is at least rollout, and at most all there is
     assert (flow.values >= rollout.values - 1e-6).all() and (flow.values <= 1 + 1e-6).all()
     np.testing.assert_allclose(flow[0], rollout[0], atol=1e-6)  # one layer: a single edge
@@ -99,7 +99,37 @@ def test_what_has_no_flow_is_refused():
         attention_rollout(patterns.isel(query=[0, 1]))
     with pytest.raises(ValueError, match="expected queries from 0 to 3, got \\[4\\]"):
         attention_flow(patterns, queries=[4])
-    with pytest.raises(ValueError, match="expected layers from 0 to 1, got none"):
+    with pytest.raises(ValueError, match="layers is an empty list"):
         attention_flow(patterns, layers=[])
     with pytest.raises(ValueError, match="causal"):
         attention_flow(patterns.transpose(*DIMS) + 0.1)
+
+
+def test_layers_and_queries_are_chosen_once_and_from_the_first_layer_on():
+    patterns = random_patterns(3, 2, 4)
+    for wrong in (patterns.isel(layer=[1, 2]), patterns.isel(layer=[0, 2]), patterns[::-1]):
+        for through in (attention_rollout, attention_flow):
+            with pytest.raises(ValueError, match="all layers from 0 on"):
+                through(wrong)
+    with pytest.raises(ValueError, match="query 3 is given twice"):
+        attention_flow(patterns, queries=[3, -1])
+    with pytest.raises(ValueError, match="layer 2 is given twice"):
+        attention_flow(patterns, layers=[-1, 2])
+    with pytest.raises(TypeError, match="an index in layers"):
+        attention_flow(patterns, layers=[True])
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        attention_rollout(patterns.where(patterns.key < 3))
+    np.testing.assert_array_equal(
+        attention_flow(patterns.transpose(*reversed(DIMS))), attention_flow(patterns)
+    )
+
+
+def test_one_of_several_prompts_is_selected():
+    model = random_model()
+    patterns = attention_patterns(model, [[3, 1, 4], [1, 5, 9]])
+    with pytest.raises(ValueError, match="isel\\(prompt=0\\)"):
+        attention_rollout(patterns)
+    one = attention_rollout(patterns.isel(prompt=1))
+    np.testing.assert_allclose(
+        one, attention_rollout(attention_patterns(model, [1, 5, 9])), atol=1e-6
+    )

@@ -6,6 +6,7 @@ import torch
 
 import interp
 from interp.heads import attention_between, attention_patterns, sharpest_heads, value_weighted
+from interp.parts import Head
 from interp.patching import Ablation
 from tests.helpers import random_model, random_task
 
@@ -25,7 +26,7 @@ def test_patterns_are_those_of_the_run():
     assert (
         found.query_token.values.tolist()
         == found.key_token.values.tolist()
-        == [*"733", "11", "0", "5"]
+        == [f"[{i}]" for i in IDS]
     )
 
 
@@ -71,7 +72,7 @@ def test_a_text_is_its_tokens():
 
 def test_in_a_knocked_out_model():
     model, task = random_model(), random_task(2, (6,))
-    gone = Ablation(heads=[(0, 1), (1, 3)], value="resample", reference=task[0])
+    gone = Ablation(["0.1", "1.3"], value="resample", reference=task[0])
     found = attention_patterns(model, task.clean_tokens[0], ablation=gone)
     expected = attention_between(model, task[0], ablation=gone)
     roles = {role: int(task.positions[role][0]) for role in ("S2", "END")}
@@ -84,10 +85,12 @@ def test_in_a_knocked_out_model():
             )
     whole = attention_patterns(model, task.clean_tokens[0])
     assert np.abs(found - whole)[1:].max() > 1e-3
-    zero = attention_patterns(model, IDS, ablation=Ablation(heads="all", mlps=[0], value="zero"))
+    zero = attention_patterns(
+        model, IDS, ablation=Ablation([*map(Head, [0] * 4, range(4)), "m0"], value="zero")
+    )
     assert not np.allclose(zero[2], attention_patterns(model, IDS)[2], atol=1e-3)
-    with pytest.raises(ValueError, match="a single prompt has nothing to take a 'mean' value from"):
-        attention_patterns(model, IDS, ablation=Ablation(heads="all"))
+    with pytest.raises(ValueError, match="ablation by 'mean' needs other prompts"):
+        attention_patterns(model, IDS, ablation=Ablation("heads"))
 
 
 def test_the_sharpest_heads_by_hand():
@@ -102,20 +105,50 @@ def test_the_sharpest_heads_by_hand():
     assert sharpest_heads(found, 2) == [(2, 1), (0, 3)]
     assert sharpest_heads(found.isel(layer=[0]), 1) == [(0, 3)]
     assert len(sharpest_heads(found, 99)) == 12
-    with pytest.raises(ValueError, match="at least 3 tokens"):
-        sharpest_heads(found.isel(query=[0, 1], key=[0, 1]))
+    # Two tokens tell no head from another: the order is the model's.
+    assert sharpest_heads(found.isel(query=[0, 1], key=[0, 1]), 2) == [(0, 0), (0, 1)]
+    with pytest.raises(ValueError, match="n must be at least 1"):
+        sharpest_heads(found, 0)
 
 
 @pytest.mark.parametrize(
     ("prompt", "message"),
     [
-        ([], "1 to 32 token ids"),
-        (torch.ones(2, 3, dtype=torch.long), "of one prompt"),
+        ([], "at least one token"),
+        (torch.ones(2, 3, 4, dtype=torch.long), "of each prompt"),
+        (torch.ones(3), "integers"),
         ([1, 50], "from 0 to 49"),
         ([-1], "from 0 to 49"),
-        ([1] * 33, "1 to 32 token ids"),
+        ([1] * 33, r"the 1 to 32 \(n_ctx\) token ids"),
     ],
 )
 def test_what_is_no_prompt_is_refused(prompt, message):
     with pytest.raises(ValueError, match=message):
         attention_patterns(random_model(), prompt)
+
+
+def test_the_sharpest_heads_of_several_prompts_are_those_of_the_mean():
+    """Padding of the shorter prompt counts for nothing."""
+    model, task = random_model(), random_task(4, (9, 5))
+    patterns = attention_patterns(model, task)
+    scores = []
+    for i in range(4):
+        n = int(task.lengths[i])
+        one = attention_patterns(model, task.clean_tokens[i, :n]).values
+        each = [one[:, :, q, 1:q].max(-1) for q in range(2, n)]
+        scores.append(np.mean(each, 0))
+    mean = np.mean(scores, 0)
+    order = np.argsort(-mean.ravel(), kind="stable")[:5]
+    assert sharpest_heads(patterns, 5) == [tuple(np.unravel_index(i, mean.shape)) for i in order]
+    assert all(isinstance(head, Head) for head in sharpest_heads(patterns, 2))
+    assert str(sharpest_heads(patterns)[0]).count(".") == 1
+    turned = patterns.transpose(*reversed(patterns.dims))
+    assert sharpest_heads(turned, 5) == sharpest_heads(patterns, 5)
+    with pytest.raises(ValueError, match="expected the dims layer, head, query, key"):
+        sharpest_heads(patterns.isel(layer=0))
+
+
+def test_value_weighting_does_not_depend_on_the_order_of_dims():
+    patterns = attention_patterns(random_model(), random_task(3))
+    turned = value_weighted(patterns.transpose("prompt", "key", "query", "head", "layer"))
+    np.testing.assert_array_equal(turned.transpose(*patterns.dims), value_weighted(patterns))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformer_lens import head_detector
 
-from interp.heads import attention_scores, repeated_tokens
+from interp.heads import attention_scores, repeated_random_tokens
 from tests.heads.hand import DUPLICATE, INDUCTION, LENGTH, PREVIOUS, UNIFORM, hand_set_model
 from tests.helpers import random_model
 from tests.naive.heads import attention_score
@@ -14,7 +14,7 @@ from tests.naive.heads import attention_score
 
 def test_hand_set_heads_score_one():
     model = hand_set_model()
-    scores = attention_scores(model, repeated_tokens(model, n=3, length=LENGTH))
+    scores = attention_scores(model, repeated_random_tokens(model, n=3, length=LENGTH))
     assert scores["induction"].dims == ("layer", "head", "prompt")
 
     def mean(name, head):
@@ -50,7 +50,7 @@ def test_the_naive_twin_agrees():
 
 def test_scores_do_not_depend_on_batches(monkeypatch):
     model = random_model()
-    tokens = repeated_tokens(model, n=5, length=8)
+    tokens = repeated_random_tokens(model, n=5, length=8)
     whole = attention_scores(model, tokens)
     monkeypatch.setattr("interp.heads.scores._PATTERN_VALUES", 1)
     assert whole.equals(attention_scores(model, tokens))
@@ -75,21 +75,21 @@ def test_head_detector_agrees(name):
 
 def test_repeated_tokens():
     model = random_model()
-    tokens = repeated_tokens(model, n=3, length=10, seed=2)
+    tokens = repeated_random_tokens(model, n=3, length=10, seed=2)
     assert tokens.shape == (3, 20)
     assert torch.equal(tokens[:, :10], tokens[:, 10:])
     assert all(len(set(row.tolist())) == 10 for row in tokens)
-    assert torch.equal(tokens, repeated_tokens(model, n=3, length=10, seed=2))
-    assert not torch.equal(tokens, repeated_tokens(model, n=3, length=10, seed=3))
-    assert repeated_tokens(model).shape == (10, 32)  # n_ctx
+    assert torch.equal(tokens, repeated_random_tokens(model, n=3, length=10, seed=2))
+    assert not torch.equal(tokens, repeated_random_tokens(model, n=3, length=10, seed=3))
+    assert repeated_random_tokens(model).shape == (10, 32)  # n_ctx
 
 
 @pytest.mark.parametrize("wrong", [{"length": 17}, {"length": 1}, {"n": 0}])
 def test_repeated_tokens_that_do_not_fit(wrong):
     with pytest.raises(ValueError, match="2 to 16 different"):
-        repeated_tokens(random_model(), **wrong)
+        repeated_random_tokens(random_model(), **wrong)
 
 
 def test_one_token_is_refused():
-    with pytest.raises(ValueError, match="two positions"):
+    with pytest.raises(ValueError, match="two tokens or more"):
         attention_scores(random_model(), torch.zeros(2, 1, dtype=torch.long))

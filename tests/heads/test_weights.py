@@ -16,9 +16,9 @@ from interp.heads import (
     qk_directions,
     qk_matrices,
     random_composition,
-    sinusoidal,
     strongest_senders,
 )
+from interp.heads.positions import sinusoidal
 from tests.heads.hand import INDUCTION, PREVIOUS, hand_set_model
 from tests.helpers import pair, random_model
 from tests.naive.heads import composition
@@ -169,33 +169,33 @@ def test_products_are_the_models():
 
 def test_directions_of_a_copying_head_read_what_they_write():
     model = hand_set_model()
-    table = ov_directions(model, 0, PREVIOUS, n=3, k=2)
+    table = ov_directions(model, (0, PREVIOUS), n=3, k=2)
     assert list(table.columns) == ["direction", "singular_value", "sign", "reads", "writes"]
     assert table["sign"].tolist() == [1, -1] * 3
     assert (table["singular_value"].diff().fillna(0) <= 1e-6).all()
     assert all(
         reads[0] == writes[0] for reads, writes in zip(table.reads, table.writes, strict=True)
     )
-    suppressed = ov_directions(model, 0, INDUCTION, n=1, k=8)
+    suppressed = ov_directions(model, (0, INDUCTION), n=1, k=8)
     assert suppressed.reads[0][0] == suppressed.writes[0][-1]
 
 
 def test_directions_are_singular_vectors():
     model = random_model()
-    table = qk_directions(model, 1, 2, n=2, k=3)
+    table = qk_directions(model, "1.2", n=2, k=3)
     U, S, Vh = torch.linalg.svd(qk_matrices(model)[1, 2].AB)
     assert table["singular_value"][0] == pytest.approx(S[0].item(), rel=1e-4)
     for side, end in (("query", U[:, 0]), ("key", Vh[0])):
         along = model.W_E @ end
-        both = {tuple(map(str, (s * along).topk(3).indices.tolist())) for s in (1, -1)}
+        both = {tuple(f"[{i}]" for i in (s * along).topk(3).indices.tolist()) for s in (1, -1)}
         assert {tuple(table[side][0]), tuple(table[side][1])} == both
 
 
 def test_directions_need_a_head():
-    with pytest.raises(ValueError, match="no head 3.0"):
-        ov_directions(random_model(), 3, 0)
+    with pytest.raises(ValueError, match="no Head 3.0"):
+        ov_directions(random_model(), (3, 0))
     with pytest.raises(ValueError, match="d_head"):
-        qk_directions(random_model(), 0, 0, n=9)
+        qk_directions(random_model(), "0.0", n=9)
 
 
 def test_sinusoids_are_vaswanis():
@@ -239,12 +239,51 @@ def test_similarity_is_a_cosine():
     np.testing.assert_allclose(np.diag(found["sinusoidal"]), 1, atol=1e-5)
 
 
-@pytest.mark.parametrize("kinds", [["x"], []])
-def test_kinds_are_q_k_v(kinds):
-    with pytest.raises(ValueError, match="kinds among"):
-        composition_scores(random_model(), kinds=kinds)
+@pytest.mark.parametrize(
+    ("kinds", "error", "message"),
+    [
+        (["x"], ValueError, "kinds among q, k, v"),
+        ([], ValueError, "kinds is an empty list"),
+        (["k", "k"], ValueError, "kind k is given twice"),
+        ("k", TypeError, "kinds must be a list"),
+    ],
+)
+def test_kinds_are_q_k_v(kinds, error, message):
+    for scores in (composition_scores, random_composition):
+        with pytest.raises(error, match=message):
+            scores(random_model(), kinds=kinds)
 
 
 def test_no_sample():
-    with pytest.raises(ValueError, match="at least one sample"):
+    with pytest.raises(ValueError, match="samples must be at least 1"):
         random_composition(random_model(), samples=0)
+
+
+def test_tables_of_pairs_do_not_depend_on_the_order_of_dims_or_the_number_of_kinds():
+    model = random_model()
+    scores, random = composition_scores(model), random_composition(model)
+    turned = scores.transpose("head", "layer", "kind", "sender_head", "sender_layer")
+    back = random.transpose(*reversed(random.dims))
+    assert composition_pairs(turned).equals(composition_pairs(scores))
+    expected = composition_pairs(scores, random=random)
+    assert composition_pairs(turned, random=back).equals(expected)
+    assert strongest_senders(turned).equals(strongest_senders(scores))
+    keys = scores.sel(kind="k")
+    every = strongest_senders(scores)
+    alone = strongest_senders(keys)
+    assert alone.equals(every[every.kind == "k"].reset_index(drop=True))
+    pairs = composition_pairs(keys, random=random.sel(kind="k"), n=5)
+    whole = composition_pairs(scores.sel(kind=["k"]), random=random, n=5)
+    assert pairs.equals(whole)
+
+
+def test_what_are_no_scores_of_pairs():
+    scores, random = composition_scores(random_model()), random_composition(random_model())
+    for wrong in (random, scores.mean("head"), scores.drop_vars("kind")):
+        for table in (composition_pairs, strongest_senders):
+            with pytest.raises(ValueError, match="scores of composition_scores"):
+                table(wrong)
+    with pytest.raises(ValueError, match="no scores of kind 'q'"):
+        composition_pairs(scores, random=random.sel(kind=["k", "v"]))
+    with pytest.raises(ValueError, match="n must be at least 1"):
+        composition_pairs(scores, n=0)

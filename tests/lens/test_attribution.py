@@ -23,9 +23,7 @@ def task():
     return random_task()
 
 
-@pytest.mark.parametrize(
-    "ablation", [None, Ablation(heads=[(0, 1), (2, 3)], mlps=[1], neurons=[(0, 5)], value="mean")]
-)
+@pytest.mark.parametrize("ablation", [None, Ablation(["0.1", "2.3", "m1", "m0.5"])])
 def test_components_make_the_logit_difference(model, task, ablation):
     found = direct_logit_attribution(model, task, ablation=ablation)
     assert found.dims == ("component", "prompt") and found.sizes["component"] == 2 + 4 * 3 + 2
@@ -84,7 +82,7 @@ def test_heads_make_attention_neurons_the_mlp_and_sources_the_head(model, task, 
 
 
 def test_what_was_replaced_has_no_parts(model, task):
-    ablation = Ablation(heads=[(1, 2)], mlps=[2], value="zero", positions=["END"])
+    ablation = Ablation(["1.2", "m2"], value="zero", positions=["END"])
     neurons = direct_logit_attribution(model, task, by="neuron", ablation=ablation)
     assert bool(neurons.sel(layer=2).isnull().all()) and bool(neurons[:2].notnull().all())
     sources = direct_logit_attribution(model, task, by="source", ablation=ablation)
@@ -182,8 +180,8 @@ def test_heads_set_by_hand():
         ({"answer": 1, "foil": -1}, "0 to 49"),
         ({"answer": 1, "by": "source_role"}, "has no roles"),
         ({"answer": 1, "position": "IO"}, "no role 'IO'"),
-        ({"answer": 1, "position": 3}, "shortest has 3 tokens"),
-        ({"answer": 1, "ablation": Ablation(heads="all")}, "needs other prompts"),
+        ({"answer": 1, "position": 3}, "shortest, has 3 tokens"),
+        ({"answer": 1, "ablation": Ablation("heads")}, "needs other prompts"),
     ],
 )
 def test_errors_of_a_text(model, options, message):
@@ -194,8 +192,35 @@ def test_errors_of_a_text(model, options, message):
 def test_errors_of_prompts(model, task):
     with pytest.raises(ValueError, match="its own answers"):
         direct_logit_attribution(model, task, answer=3)
-    for tokens in (torch.ones(2, 3).long(), torch.ones(0).long()):
-        with pytest.raises(ValueError, match="expected one prompt"):
+    for tokens in (torch.ones(2, 3, 1).long(), torch.ones(1, 0).long()):
+        with pytest.raises(ValueError, match="token ids of each prompt"):
             direct_logit_attribution(model, tokens, answer=3)
     with pytest.raises(ValueError, match="no tokenizer"):
         direct_logit_attribution(model, torch.tensor([1]), answer=" a")
+
+
+def test_cumulative_does_not_depend_on_the_order_of_dims_or_components(model, task):
+    parts = direct_logit_attribution(model, task)
+    running = cumulative(parts)
+    turned = cumulative(parts.transpose("prompt", "component"))
+    assert turned.dims == ("prompt", "component")
+    np.testing.assert_array_equal(turned.transpose(*running.dims), running)
+    assert list(turned.component.values) == list(running.component.values)
+    backward = cumulative(parts.isel(component=slice(None, None, -1)))
+    np.testing.assert_allclose(backward, running, atol=1e-5)
+    mean = cumulative(parts.mean("prompt"))
+    np.testing.assert_allclose(mean, running.mean("prompt"), atol=1e-5)
+    one = cumulative(parts.isel(prompt=2))
+    np.testing.assert_array_equal(one, running.isel(prompt=2))
+    assert running.attrs["unit"] == "logits" and running.attrs["technique"]
+    by_hand = parts.values[:-2].cumsum(0) + parts.values[-2:].sum(0)
+    np.testing.assert_allclose(running, by_hand, atol=1e-4)
+
+
+def test_cumulative_needs_every_component(model, task):
+    parts = direct_logit_attribution(model, task)
+    for some in (parts[parts.kind != "mlp"], parts.isel(component=slice(1, None))):
+        with pytest.raises(ValueError, match="every component once"):
+            cumulative(some)
+    with pytest.raises(ValueError, match="by='component'"):
+        cumulative(parts.drop_vars("kind"))

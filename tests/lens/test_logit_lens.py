@@ -120,11 +120,21 @@ def test_parts_say_what_direct_logit_attribution_says():
     np.testing.assert_allclose(found.transpose(*heads.dims), heads, **CLOSE)
 
 
-def test_an_ablated_model_is_read_and_compared_with_itself():
+def test_an_ablated_model_is_read_and_compared_with_the_whole_one():
     model, task = random_model(), random_task()
-    ablation = Ablation(mlps=[0, 2], value="zero")
+    ablation = Ablation(["m0", "m2"], value="zero")
     found = logit_lens(model, task, ablation=ablation)
-    np.testing.assert_allclose(found.kl_divergence.sel(layer=2), 0, atol=1e-5)
+    expected = measure(model, task, "kl_divergence", ablation=ablation).kl_divergence
+    assert float(expected.min()) > 0.01
+    np.testing.assert_allclose(found.kl_divergence.sel(layer=2), expected, **CLOSE)
+    for attrs in (found.attrs, found.kl_divergence.attrs):
+        assert "whole model" in attrs["compared_with"]
+    text = logit_lens(model, TOKENS, ablation=ablation)
+    final = torch.log_softmax(model(TOKENS[None])[0].detach(), -1)
+    hooks = [(f"blocks.{i}.hook_mlp_out", lambda x, hook: 0 * x) for i in (0, 2)]
+    read = model.run_with_hooks(TOKENS[None], fwd_hooks=hooks)[0].detach().log_softmax(-1)
+    divergence = (final.exp() * (final - read)).sum(-1)
+    np.testing.assert_allclose(text.kl_divergence.sel(layer=2), divergence, **CLOSE)
     whole = logit_lens(model, task)
     assert float(abs(found.logit_diff - whole.logit_diff).min()) > 1e-4
     parts = direct_logit_attribution(model, task, ablation=ablation)
@@ -148,12 +158,13 @@ def test_chunks_change_nothing(model, monkeypatch, site):
     [
         ({"site": "q"}, "unknown site 'q'; expected one of resid_pre"),
         ({"layers": [3]}, "layers 0 to 2"),
-        ({"layers": []}, "layers 0 to 2"),
+        ({"layers": []}, "layers is an empty list"),
+        ({"layers": [1, 1]}, "layer 1 is given twice"),
         ({"k": 0}, "k must be from 1 to 50"),
         ({"foil": 3}, "pass an answer too"),
         ({"answer": 99}, "0 to 49"),
         ({"position": "IO"}, "no role 'IO'"),
-        ({"ablation": Ablation(heads="all")}, "needs other prompts"),
+        ({"ablation": Ablation("heads")}, "needs other prompts"),
     ],
 )
 def test_errors(model, options, message):

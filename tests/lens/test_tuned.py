@@ -9,6 +9,7 @@ import torch
 import interp
 from interp.lens import TunedLens, compare_lenses, logit_lens, reading, text_batches, tune
 from interp.training import Batches
+from interp.training.mini import Sentences
 from tests.helpers import pair, random_model
 from tests.naive.lens import kl_to_final
 
@@ -98,7 +99,7 @@ def test_it_is_at_or_below_the_logit_lens_on_held_out_text_of_mini():
     mini = interp.load("mini")
 
     def stream(name):
-        return Batches(mini.tokenizer, 128, 256, seed=0, stream=name, repeated=0.0)
+        return Batches(mini.tokenizer, 128, 256, 0, Sentences(), stream=name, repeated=0.0)
 
     lens = tune(mini, stream("lens"), steps=15, learning_rate=4e-3)
     nats = compare_lenses(mini, stream("lens, held out")(0), lens).mean("prompt")
@@ -158,6 +159,14 @@ def test_what_is_no_lens_is_refused(model, tmp_path):
         TunedLens.load(trap)
 
 
+def test_a_lens_that_diverged_is_refused(model):
+    for part in ("weight", "bias"):
+        lens = random_lens(model)
+        getattr(lens, part)[1, 0] = torch.nan
+        with pytest.raises(ValueError, match="holds NaN or infinity"):
+            logit_lens(model, TOKENS, tuned=lens)
+
+
 def test_a_lens_of_another_model_is_refused(model):
     other = random_model(seed=1)
     with pytest.raises(ValueError, match="trained for other weights"):
@@ -183,8 +192,12 @@ def test_a_text_is_cut_into_rows_to_train_on_and_to_hold_out():
 
 
 def test_errors_of_training(model):
-    for wrong in ({"steps": 0}, {"learning_rate": 0.0}):
-        with pytest.raises(ValueError, match="steps >= 1 and learning_rate > 0"):
+    for wrong, message in (
+        ({"steps": 0}, "steps must be at least 1"),
+        ({"learning_rate": 0.0}, "learning_rate must be a positive number"),
+        ({"learning_rate": float("nan")}, "learning_rate must be a positive number"),
+    ):
+        with pytest.raises(ValueError, match=message):
             tune(model, random_batch, **wrong)
     mini = interp.load("mini")
     with pytest.raises(ValueError, match="20 rows of 16 need at least 320"):
@@ -193,3 +206,37 @@ def test_errors_of_training(model):
         text_batches(mini, "Mary and John", length=1000)
     with pytest.raises(ValueError, match="no tokenizer"):
         text_batches(model, "Mary", length=8)
+
+
+def test_padding_enters_neither_training_nor_comparison(model):
+    """Rows of unequal length, with their mask, are as good as each row by itself."""
+    tokens = random_batch(0)[:2]
+    mask = torch.ones_like(tokens, dtype=torch.bool)
+    mask[0, 5:] = False
+    padded = tune(model, lambda step: (tokens, mask), steps=1, learning_rate=1e-2)
+    rest = torch.where(mask, tokens, (tokens + 7) % 50)
+    other = tune(model, lambda step: (rest, mask), steps=1, learning_rate=1e-2)
+    torch.testing.assert_close(padded.bias, other.bias)
+    full = tune(model, lambda step: tokens, steps=1, learning_rate=1e-2)
+    assert not torch.allclose(padded.bias, full.bias, atol=1e-4)
+    for wrong in (mask[:1], ~torch.ones_like(mask)):
+        with pytest.raises(ValueError, match="True at real ones"):
+            tune(model, lambda step, wrong=wrong: (tokens, wrong), steps=1)
+    for batch, message in (
+        (torch.zeros(0, 3).long(), "must return token ids"),
+        (torch.tensor([[1, 50]]), "from 0 to 49"),
+        ([1, 2], "must return token ids"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            tune(model, lambda step, batch=batch: batch, steps=1)
+
+
+def test_rows_to_train_on_are_checked(model):
+    rows = torch.zeros(30, 8).long()
+    for wrong, message in (
+        ({"rows": 0}, "rows must be at least 1"),
+        ({"text": rows[0]}, "rows of token ids"),
+        ({"text": rows + 50}, "from 0 to 49"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            text_batches(model, **{"text": rows, **wrong})

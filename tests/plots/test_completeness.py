@@ -12,7 +12,9 @@ def result():
     values = np.arange(12.0).reshape(6, 2)
     one = xr.DataArray(values, {"set": sets}, ["set", "prompt"])
     nodes = ("set", ["", "9.6", "9.6 10.7", "10.7", "", "9.6"])
-    return xr.Dataset({"circuit": one, "full": one + 1}).assign_coords(nodes=nodes)
+    runs = xr.concat([one + 1, one], xr.IndexVariable("run", ["full", "circuit"]))
+    found = xr.Dataset({"logit_diff": runs.assign_attrs(unit="logits"), "accuracy": 0 * runs})
+    return found.assign_coords(nodes=nodes)
 
 
 def test_points_are_means_of_circuit_and_model():
@@ -24,6 +26,9 @@ def test_points_are_means_of_circuit_and_model():
     assert traces["name mover"].marker.color == KIND_COLORS["name mover"]
     assert traces["both of them"].text == ("both of them<br>9.6 10.7",)
     assert figure.layout.title.text == "A title"
+    assert figure.layout.xaxis.title.text == "F(C without K), logits"
+    flat = completeness_scatter(result(), metric="accuracy").data[1]
+    assert set(flat.x) == set(flat.y) == {0.0}
 
 
 def test_the_line_is_where_both_are_equal():
@@ -35,4 +40,6 @@ def test_the_line_is_where_both_are_equal():
 
 def test_other_results_are_refused():
     with pytest.raises(ValueError, match="circuit"):
-        completeness_scatter(result()[["full"]])
+        completeness_scatter(result().sel(run=["full"]))
+    with pytest.raises(ValueError, match="no metric 'rank'"):
+        completeness_scatter(result(), metric="rank")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from interp.circuits import KINDS
+from interp.circuits import CLASSES
 from interp.plots.palette import (
     DIVERGING,
     INK,
@@ -18,8 +18,8 @@ from interp.plots.palette import (
 
 
 def test_every_class_has_its_own_color_and_marker():
-    assert list(KIND_COLORS) == list(KIND_SYMBOLS) == list(KINDS)
-    assert len(set(KIND_COLORS.values())) == len(set(KIND_SYMBOLS.values())) == len(KINDS)
+    assert list(KIND_COLORS) == list(KIND_SYMBOLS) == list(CLASSES)
+    assert len(set(KIND_COLORS.values())) == len(set(KIND_SYMBOLS.values())) == len(CLASSES)
 
 
 def test_contrast_of_black_and_white():

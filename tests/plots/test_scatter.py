@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from interp.circuits import CircuitHead
+from interp.circuits import Member
 from interp.plots import KIND_COLORS, attention_scatter
 
 HEADS = (
-    CircuitHead(1, 0, "negative name mover", "END"),
-    CircuitHead(0, 1, "name mover", "END"),
-    CircuitHead(1, 1, "name mover", "END"),
+    Member("1.0@END", "negative name mover"),
+    Member("0.1@END", "name mover"),
+    Member("1.1@END", "name mover"),
 )
 
 
@@ -51,4 +51,4 @@ def test_wrong_input():
     with pytest.raises(ValueError, match="at least one head"):
         attention_scatter(attention, projection, ())
     with pytest.raises(KeyError, match=r"9\.6 is outside the array of 2 layers x 2 heads"):
-        attention_scatter(attention, projection, (CircuitHead(9, 6, "other", "END"),))
+        attention_scatter(attention, projection, (Member("9.6@END", "other"),))

@@ -12,7 +12,7 @@ from interp.tasks import Task, acronym, agreement, greater_than, induction, pron
 from interp.tasks.agreement import NOUNS, PREPOSITIONS, VERBS
 from interp.tasks.greater_than import SPANS
 from interp.tasks.pronoun import HE, SHE
-from interp.training import lexicon
+from interp.training.mini import lexicon
 from tests.checkpoints import write_tokenizer
 from tests.tasks.conftest import GPT2
 

@@ -1,12 +1,14 @@
 """Task: its checks, slicing, and table."""
 
 from dataclasses import fields, replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from transformers import PreTrainedTokenizerBase
 
+import interp
 from interp.tasks import Task, from_table, ioi
 
 
@@ -29,6 +31,8 @@ def make(**changes: Any) -> Task:
         "group": ("long", "long", "short"),
         "template": ("", "", ""),
         "order": ("", "", ""),
+        "metric": "logit_diff",
+        "vocabulary": (),
     }
     task = object.__new__(Task)
     for field, value in (values | changes).items():
@@ -208,3 +212,147 @@ def test_sets_of_answers_are_shown_and_written_whole() -> None:
     assert "answer[0]     {2, 9}, foil[0] {3} (token ids)" in repr(task)
     assert task.to_dataframe()["answer_id"].tolist() == ["2 9", "5 6 8", "7"]
     assert task[1].answer.tolist() == [[5, 6, 8]]
+
+
+def test_the_fingerprint_is_of_what_changes_a_number() -> None:
+    task, mark = make(), make().fingerprint
+    assert len(mark) == 16 and int(mark, 16) >= 0
+    same_numbers = {
+        "name": "other",
+        "template": ("t", "u", "v"),
+        "clean": ("x y z", "d e f", "g h"),
+        "corrupted_mask": task.attention_mask,
+        "corrupted_positions": task.positions,
+        "answer": torch.tensor([[2, -1], [5, -1], [7, -1]]),
+        "positions": dict(reversed(task.positions.items())),
+    }
+    for field, value in same_numbers.items():
+        assert make(**{field: value}).fingerprint == mark, field
+    other_numbers = {
+        "clean_tokens": torch.tensor([[1, 2, 3], [4, 5, 6], [7, 1, 0]]),
+        "corrupted_tokens": torch.tensor([[1, 9, 3], [4, 9, 6], [9, 1, 0]]),
+        "answer": torch.tensor([2, 5, 1]),
+        "foil": torch.tensor([9, 9, 1]),
+        "group": ("long", "other", "short"),
+        "positions": {"CHANGE": torch.tensor([1, 0, 0]), "END": torch.tensor([2, 2, 1])},
+        "corrupted_positions": {"CHANGE": torch.tensor([1, 0, 0]), "END": torch.tensor([2, 2, 1])},
+    }
+    marks = [make(**{field: value}).fingerprint for field, value in other_numbers.items()]
+    shorter = torch.tensor([[1, 1, 0], [1, 1, 1], [1, 1, 0]]).bool()
+    ends = {"CHANGE": torch.tensor([1, 1, 0]), "END": torch.tensor([1, 2, 1])}
+    marks.append(make(corrupted_mask=shorter, corrupted_positions=ends).fingerprint)
+    renamed = {"OTHER": task.positions["CHANGE"], "END": task.positions["END"]}
+    marks += [make(positions=renamed).fingerprint, task.subset([1, 0, 2]).fingerprint]
+    marks += [task[:2].fingerprint, mark]
+    assert len(set(marks)) == len(marks)
+
+
+def test_the_fingerprint_does_not_see_padding() -> None:
+    left = make(
+        clean_tokens=torch.tensor([[3, 1, 2, 3], [3, 4, 5, 6], [3, 3, 7, 8]]),
+        corrupted_tokens=torch.tensor([[3, 1, 9, 3], [3, 4, 9, 6], [3, 3, 9, 8]]),
+        attention_mask=torch.tensor([[0, 1, 1, 1], [0, 1, 1, 1], [0, 0, 1, 1]]).bool(),
+        positions={"CHANGE": torch.tensor([2, 2, 2]), "END": torch.tensor([3, 3, 3])},
+    )
+    assert left.fingerprint == make().fingerprint == left.right_padded().fingerprint
+    assert left.to("cpu").fingerprint == make().fingerprint
+
+
+def test_a_task_names_its_metric(tokenizer: PreTrainedTokenizerBase) -> None:
+    assert make().metric == "logit_diff" == ioi(tokenizer, 2).metric
+    assert ioi(tokenizer, 2)[:1].to("cpu").right_padded().metric == "logit_diff"
+    with pytest.raises(ValueError, match="one of logit_diff, .*; did you mean 'probability'"):
+        make(metric="probabilty")
+
+
+def fitting(**changes: Any) -> SimpleNamespace:
+    """A model of ten tokens and a context of three, with a tokenizer of letters."""
+    letters = SimpleNamespace(convert_ids_to_tokens=lambda ids: ["abcdefghij"[i] for i in ids])
+    sizes = {"n_ctx": 3, "d_vocab": 10} | changes
+    return SimpleNamespace(name="tiny", tokenizer=letters, config=SimpleNamespace(**sizes))
+
+
+def test_a_task_fits_its_model() -> None:
+    task = make(vocabulary=tuple(enumerate("abcdefghij")))
+    task.require_fits(fitting())
+    task.subset([2]).require_fits(fitting(n_ctx=3))
+    make(vocabulary=((0, "padding"), (2, "c"))).require_fits(fitting())  # 0 is only padding
+    for changes, message in [
+        ({"n_ctx": 2}, r"prompt 0 of task 'letters' has 3 tokens in its clean text; tiny .* 2 \("),
+        ({"d_vocab": 9}, "prompt 0 .* id 9 in its corrupted text; tiny has 9 tokens"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            task.require_fits(fitting(**changes))
+    with pytest.raises(ValueError, match="padded to 3 tokens, more than the 2"):
+        task.subset([2]).require_fits(fitting(n_ctx=2))
+    with pytest.raises(ValueError, match="prompt 1 .* id 12 in its foil"):
+        make(foil=torch.tensor([9, 12, 9])).require_fits(fitting())
+    other = make(vocabulary=((2, "c"), (5, "Z")))
+    with pytest.raises(ValueError, match="token id 5 is 'Z' in the task and 'f' in the model"):
+        other.require_fits(fitting())
+    other.require_fits(SimpleNamespace(name="", tokenizer=None, config=fitting().config))
+
+
+def test_tasks_know_the_words_of_their_tokens(small_tokenizer: PreTrainedTokenizerBase) -> None:
+    task = ioi(small_tokenizer, 5)
+    used = {*task.clean_tokens.flatten().tolist(), *task.answer.tolist(), *task.foil.tolist()}
+    assert used <= set(dict(task.vocabulary))
+    sizes = SimpleNamespace(n_ctx=99, d_vocab=len(small_tokenizer))
+    task.require_fits(SimpleNamespace(name="own", tokenizer=small_tokenizer, config=sizes))
+    with pytest.raises(ValueError, match=r"is of another tokenizer than mini.*model\.tokenizer"):
+        task.require_fits(interp.load("mini"))
+    ioi(interp.load("mini").tokenizer, 5).require_fits(interp.load("mini"))
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_texts_of_unequal_length_keep_their_tokens_and_roles(left: bool) -> None:
+    """Clean and corrupted texts of a group differ in length, padded on either side."""
+    clean, corrupted = [[1, 2, 3, 4], [5, 6, 7, 8]], [[9, 1], [9, 1, 2]]
+    width = 5
+
+    def padded(rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
+        tokens = torch.full((2, width), 30)
+        mask = torch.zeros(2, width, dtype=torch.bool)
+        starts = [width - len(row) if left else 0 for row in rows]
+        for i, (row, start) in enumerate(zip(rows, starts, strict=True)):
+            tokens[i, start : start + len(row)] = torch.tensor(row)
+            mask[i, start : start + len(row)] = True
+        return tokens, mask, starts
+
+    ours, mask, start = padded(clean)
+    theirs, their_mask, their_start = padded(corrupted)
+
+    def roles(rows: list[list[int]], starts: list[int]) -> dict[str, torch.Tensor]:
+        firsts = torch.tensor(starts)
+        return {"ONE": firsts + 1, "END": firsts + torch.tensor([len(row) - 1 for row in rows])}
+
+    task = Task(
+        "unequal",
+        ("a", "b"),
+        ("c", "d"),
+        clean_tokens=ours,
+        corrupted_tokens=theirs,
+        attention_mask=mask,
+        answer=torch.tensor([10, 10]),
+        foil=torch.tensor([11, 11]),
+        positions=roles(clean, start),
+        group=("one", "one"),
+        template=("", ""),
+        order=("", ""),
+        corrupted_mask=their_mask,
+        corrupted_positions=roles(corrupted, their_start),
+    )
+    moved = task.right_padded()
+    for side, rows in (("clean", clean), ("corrupted", corrupted)):
+        for one in (task, moved):
+            real = [
+                ids[real].tolist()
+                for ids, real in zip(one.tokens(side), one.mask(side), strict=True)
+            ]
+            assert real == rows
+            at = one.roles(side)
+            for role, expected in (("ONE", 1), ("END", -1)):
+                found = one.tokens(side)[torch.arange(2), at[role]].tolist()
+                assert found == [row[expected] for row in rows]
+        assert moved.mask(side)[:, 0].all() and moved.roles(side)["ONE"].tolist() == [1, 1]
+    assert moved.fingerprint == task.fingerprint and not task.aligned

@@ -7,8 +7,9 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from interp.training import Batches, document, repeated_tokens, returning_tokens, train_tokenizer
-from interp.training.language import SECOND_MIXTURE
+from interp.training import Batches, repeated_ids, returning_ids
+from interp.training.mini import Sentences, document, train_tokenizer
+from interp.training.mini.language import SECOND_MIXTURE
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +20,9 @@ def tokenizer() -> PreTrainedTokenizerBase:
 
 @pytest.fixture
 def batches(tokenizer: PreTrainedTokenizerBase) -> Callable[..., Batches]:
-    return lambda **options: Batches(tokenizer, 64, 640, **{"seed": 0, **options})
+    return lambda **options: Batches(
+        tokenizer, 64, 640, **{"seed": 0, "write": Sentences(), **options}
+    )
 
 
 def test_a_batch_depends_on_seed_stream_and_step_and_on_nothing_else(
@@ -69,7 +72,7 @@ def test_the_sentences_are_those_of_the_mixture(
     batches: Callable[..., Batches], tokenizer: PreTrainedTokenizerBase
 ) -> None:
     only = {"counting": SECOND_MIXTURE["counting"]}
-    text = tokenizer.decode(batches(mixture=only, repeated=0.0)(0).flatten())
+    text = tokenizer.decode(batches(write=Sentences(only), repeated=0.0)(0).flatten())
     assert text.count("Count:") > 10 and "lasted" not in text
 
 
@@ -82,10 +85,10 @@ def test_copying_comes_first(batches: Callable[..., Batches]) -> None:
 
 
 def test_repeated_tokens_repeat_and_never_hold_end_of_text() -> None:
-    tokens = repeated_tokens(Random(0), 50, 200)
+    tokens = repeated_ids(Random(0), 50, 200)
     assert tokens[:200] == tokens[200:]
     assert 0 not in tokens and max(tokens) < 50
-    assert repeated_tokens(Random(0), 50, 3, 4) == tokens[:3] * 4
+    assert repeated_ids(Random(0), 50, 3, 4) == tokens[:3] * 4
 
 
 def found_before(row: list[int]) -> list[int]:
@@ -98,7 +101,7 @@ def found_before(row: list[int]) -> list[int]:
 
 
 def test_returning_tokens_come_back_at_no_fixed_distance() -> None:
-    rows = [returning_tokens(Random(seed), 5000, 64) for seed in range(200)]
+    rows = [returning_ids(Random(seed), 5000, 64) for seed in range(200)]
     assert all(len(row) == 64 and 0 not in row for row in rows)
     distances = [found_before(row) for row in rows]
     assert sum(map(len, distances)) / (200 * 64) > 0.3

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from interp import GPT2Config, HookedGPT2
 from interp.training import (
-    Progress,
     TrainingConfig,
+    TrainingStep,
     learning_rate,
     make_optimizer,
     next_token_loss,
@@ -36,8 +36,8 @@ def batches(step: int) -> Tensor:
     return torch.randint(11, (3, 10), generator=torch.Generator().manual_seed(step))
 
 
-def stop_after(step: int) -> Callable[[Progress], None]:
-    def on_step(progress: Progress) -> None:
+def stop_after(step: int) -> Callable[[TrainingStep], None]:
+    def on_step(progress: TrainingStep) -> None:
         if progress.step == step:
             raise KeyboardInterrupt
 
@@ -88,7 +88,7 @@ def test_gradient_is_clipped() -> None:
     model = tiny()
     norms: list[float] = []
 
-    def measure(_: Progress) -> None:
+    def measure(_: TrainingStep) -> None:
         squares = [p.grad.square().sum() for p in model.parameters()]
         norms.append(torch.stack(squares).sum().sqrt().item())
 

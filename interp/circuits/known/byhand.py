@@ -20,15 +20,16 @@ matrix shows its plan to the eye, as in a model that was trained.
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
 from interp.model import GPT2Config, HookedGPT2
 from interp.model.hooked_gpt2 import LayerNorm
+from interp.parts import Head
 
 BALLAST = 10.0
 _D_MLP = 8
@@ -38,23 +39,24 @@ class Workbench:
     """A GPT-2 whose weights are zero until they are set.
 
     Args:
-        name: of the model.
-        tokenizer: of the model; every token of it gets an embedding.
-        spaces: name of each subspace to its number of directions. "position" is added.
-        n_layers: blocks.
-        n_heads: heads in each.
+        name: name of the model.
+        tokenizer: the model's tokenizer, a `PreTrainedTokenizerBase`; each of its tokens gets an
+            embedding.
+        spaces: name of each subspace to its number of directions; "position" is added.
+        n_layers: number of blocks.
+        n_heads: number of heads in each block.
         d_head: width of a head; what its clauses match and move must fit.
-        n_ctx: longest prompt, in tokens.
-        seed: of the rotation, and of the places of heads in their layers.
+        n_ctx: length of the longest prompt, in tokens.
+        seed: seed of the rotation, and of the places of heads in their layers.
 
     Raises:
-        ValueError: for more directions than the model is wide.
+        ValueError: there are more directions than the model is wide.
     """
 
     def __init__(
         self,
         name: str,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: Any,
         spaces: Mapping[str, int],
         *,
         n_layers: int,
@@ -112,10 +114,10 @@ class HandSetHead:
     """A head whose clauses are added one after the other.
 
     Args:
-        model: that it is in.
+        model: the model that it is in.
         spaces: the directions of each subspace.
-        layer: of the head.
-        head: its index in the layer.
+        layer: index of its block, from 0.
+        head: index within the block, from 0.
     """
 
     def __init__(
@@ -126,9 +128,9 @@ class HandSetHead:
         self._looked = self._moved = 0  # dimensions of the head in use
 
     @property
-    def label(self) -> str:
-        """The head as `layer.head`."""
-        return f"{self.layer}.{self.head}"
+    def part(self) -> Head:
+        """The head."""
+        return Head(self.layer, self.head)
 
     def match(self, query: str, key: str, strength: float, *, back: int = 0) -> "HandSetHead":
         """Score `strength` where the query's coordinate less `back` is the key's coordinate."""
@@ -174,7 +176,7 @@ class HandSetHead:
 
     def _checked(self, dims: slice) -> slice:
         if dims.stop > self._attn.d_head:
-            raise ValueError(f"head {self.label} is too narrow: it needs {dims.stop} dimensions")
+            raise ValueError(f"head {self.part} is too narrow: it needs {dims.stop} dimensions")
         return dims
 
 
@@ -185,10 +187,10 @@ def blur(model: HookedGPT2, noise: float, seed: int) -> None:
         model: the model.
         noise: about the length of what is added to the image of a vector of length 1; a weight gets
             the standard deviation noise / sqrt(d_model).
-        seed: of the noise.
+        seed: seed of the noise.
 
     Raises:
-        ValueError: for a negative or infinite level.
+        ValueError: the level is negative or not finite.
     """
     if not 0 <= noise < math.inf:
         raise ValueError(f"noise must be a level from 0, got {noise}")

@@ -25,17 +25,19 @@ def known_circuit(name: str, *, n: int = 100, seed: int = 0, noise: float = 0.0)
             twice: a duplicate-token head and a mover) or "ioi" (duplicate-token, S-inhibition, name
             mover and negative name mover heads). Each has other heads that do nothing for the
             answer.
-        n: prompts.
-        seed: of the prompts, of the rotation of the weights, of where heads stand in their layers,
-            and of the noise.
+        n: number of prompts.
+        seed: seed of the prompts, of the rotation of the weights, of where heads stand in their
+            layers, and of the noise.
         noise: Gaussian noise on every weight matrix: about the length of what it adds to the image
             of a vector of length 1.
 
     Returns:
-        Model, task and circuit. The circuit is that of the weights without noise.
+        Model, task and circuit. The circuit is that of the weights without noise; it knows its
+        model by name alone.
 
     Raises:
-        ValueError: for an unknown name, fewer than one prompt, or a negative level of noise.
+        ValueError: the name is unknown, there is less than one prompt, or the level of noise is
+            negative.
 
     Example:
         >>> known = known_circuit("induction", n=10)

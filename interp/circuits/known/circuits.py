@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from interp.circuits.circuit import Circuit, CircuitHead
+from interp.circuits.circuit import Circuit, Member
 from interp.circuits.known.byhand import HandSetHead
-from interp.circuits.links import INPUT, LOGITS, Link
+from interp.circuits.links import Link
 from interp.model import HookedGPT2
+from interp.parts import QKV, Edge, Input, Logits, Node
 from interp.tasks import Task
 
 
@@ -26,17 +27,17 @@ class KnownCircuit:
     circuit: Circuit
 
 
-class Truth:
-    """Collects the circuit while the heads are made."""
+class Plan:
+    """The circuit of a model, written down while its heads are made."""
 
     def __init__(self) -> None:
-        self.heads: list[CircuitHead] = []
+        self.members: list[Member] = []
         self.links: list[Link] = []
 
-    def add(self, heads: Iterable[HandSetHead], kind: str, position: str) -> list[HandSetHead]:
-        """Heads of one class at a position."""
+    def add(self, heads: Iterable[HandSetHead], kind: str, role: str) -> list[HandSetHead]:
+        """Write down heads of one class at a role."""
         found = list(heads)
-        self.heads += [CircuitHead(h.layer, h.head, kind, position) for h in found]
+        self.members += [Member(Node(one.part, role), kind) for one in found]
         return found
 
     def link(
@@ -47,14 +48,18 @@ class Truth:
         received_at: str,
         inputs: str = "",
     ) -> None:
-        """Links from each sender (None: the tokens) to each receiver (None: the logits)."""
+        """Write down the links from each sender (None: the tokens) to each receiver (None: the
+        logits).
+        """
         self.links += [
-            Link(sender, sent_from, receiver, received_at, letter)
-            for sender in ([INPUT] if senders is None else [h.label for h in senders])
-            for receiver in ([LOGITS] if receivers is None else [h.label for h in receivers])
-            for letter in (inputs or [""])
+            Link(Edge(Node(sender, sent_from), Node(receiver, received_at), letter))  # type: ignore[arg-type]
+            for sender in ([Input()] if senders is None else [one.part for one in senders])
+            for receiver in ([Logits()] if receivers is None else [one.part for one in receivers])
+            for letter in ([x for x in QKV if x in inputs] or [""])
         ]
 
-    def circuit(self, model: HookedGPT2) -> Circuit:
-        """All of it."""
-        return Circuit(model.name, tuple(sorted(self.heads)), "set by hand", tuple(self.links))
+    def circuit(self, model: HookedGPT2, task: Task) -> Circuit:
+        """All of it, as a circuit that knows the model by its name."""
+        return Circuit(
+            model.name, tuple(self.members), "set by hand", tuple(self.links), task=task.name
+        )

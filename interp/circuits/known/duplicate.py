@@ -12,7 +12,7 @@ import random
 import torch
 
 from interp.circuits.known.byhand import Workbench
-from interp.circuits.known.circuits import KnownCircuit, Truth
+from interp.circuits.known.circuits import KnownCircuit, Plan
 from interp.circuits.known.induction import START, WORDS
 from interp.circuits.known.words import word_tokenizer
 from interp.model import HookedGPT2
@@ -25,11 +25,11 @@ _SHARP, _REST = 16.0, 8.0
 _PLACES = ((1, 3), (2, 5), (1, 6), (3, 6), (2, 4))  # of the two copies
 
 
-def build(seed: int) -> tuple[HookedGPT2, Truth]:
+def build(seed: int) -> tuple[HookedGPT2, Plan]:
     """The model and its circuit.
 
     Args:
-        seed: of the rotation, and of the places of heads in their layers.
+        seed: seed of the rotation, and of the places of heads in their layers.
     """
     tokenizer, n = word_tokenizer([START, LAST, *WORDS]), len(WORDS)
     bench = Workbench(
@@ -47,36 +47,36 @@ def build(seed: int) -> tuple[HookedGPT2, Truth]:
         bench.embed(token, "word", i)
         bench.unembed(token, "out", i, 8.0)
 
-    truth = Truth()
+    plan = Plan()
     duplicate = bench.head(0).match("word", "word", _SHARP)
     duplicate.match("position", "position", -2 * _SHARP)  # not itself
     duplicate.look("position", _REST, at=0).move("word", "twice")
     mover = bench.head(2).look("twice", _SHARP).look("position", _REST, at=0).move("word", "out")
-    first = truth.add([duplicate], "duplicate token", "X2")
-    second = truth.add([mover], "mover", "END")
-    truth.link(None, "X2", first, "X2", "q")
-    truth.link(None, "X1", first, "X2", "k")
-    truth.link(first, "X2", second, "END", "k")
-    truth.link(None, "X2", second, "END", "v")
-    truth.link(second, "END", None, "END")
+    first = plan.add([duplicate], "duplicate token", "X2")
+    second = plan.add([mover], "mover", "END")
+    plan.link(None, "X2", first, "X2", "q")
+    plan.link(None, "X1", first, "X2", "k")
+    plan.link(first, "X2", second, "END", "k")
+    plan.link(None, "X2", second, "END", "v")
+    plan.link(second, "END", None, "END")
 
     bench.head(0).match("position", "position", _SHARP, back=1).move("word", "junk")
     bench.head(1).look("twice", _SHARP).look("position", _REST, at=0).move("word", "junk")
     bench.head(1).look("word", 1.0).move("word", "junk")
     bench.head(2).look("word", 1.0).raise_all("out", 0.3)
-    return bench.model, truth
+    return bench.model, plan
 
 
 def draw(model: HookedGPT2, n: int, seed: int) -> Task:
-    """Prompts for it: words once each but for one that comes twice, then a closing word.
+    """Draw prompts for it: words once each but for one that comes twice, then a closing word.
 
     The answer is that one, the foil any other. In the corrupted partner other words stand at X1
     and X2, and none comes twice.
 
     Args:
         model: the model.
-        n: prompts.
-        seed: of the words.
+        n: number of prompts.
+        seed: seed of the words.
 
     Returns:
         The task, with roles X1, X2 and END; a group is the prompts with X1 and X2 at one place.
@@ -114,5 +114,6 @@ def draw(model: HookedGPT2, n: int, seed: int) -> Task:
 
 def known(n: int, seed: int) -> KnownCircuit:
     """Model, task and circuit."""
-    model, truth = build(seed)
-    return KnownCircuit(model, draw(model, n, seed), truth.circuit(model))
+    model, plan = build(seed)
+    task = draw(model, n, seed)
+    return KnownCircuit(model, task, plan.circuit(model, task))

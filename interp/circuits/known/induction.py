@@ -14,7 +14,7 @@ import random
 import torch
 
 from interp.circuits.known.byhand import Workbench
-from interp.circuits.known.circuits import KnownCircuit, Truth
+from interp.circuits.known.circuits import KnownCircuit, Plan
 from interp.circuits.known.words import word_tokenizer
 from interp.model import HookedGPT2
 from interp.tasks import Task
@@ -29,11 +29,11 @@ _LENGTH = 8  # tokens between the first and the last
 _SHARP, _REST = 16.0, 8.0  # scores: what is looked for; the first token
 
 
-def build(seed: int) -> tuple[HookedGPT2, Truth]:
+def build(seed: int) -> tuple[HookedGPT2, Plan]:
     """The model and its circuit.
 
     Args:
-        seed: of the rotation, and of the places of heads in their layers.
+        seed: seed of the rotation, and of the places of heads in their layers.
     """
     tokenizer, n = word_tokenizer([START, *WORDS]), len(WORDS)
     bench = Workbench(
@@ -51,37 +51,37 @@ def build(seed: int) -> tuple[HookedGPT2, Truth]:
         bench.embed(token, "word", i)
         bench.unembed(token, "out", i, 8.0)
 
-    truth = Truth()
+    plan = Plan()
     previous = bench.head(0).match("position", "position", _SHARP, back=1).move("word", "before")
     induction = bench.head(1).match("word", "before", _SHARP).look("position", _REST, at=0)
     induction.move("word", "out")
     before, after = (
-        truth.add([previous], "previous token", "A1+1"),
-        truth.add([induction], "induction", "END"),
+        plan.add([previous], "previous token", "A1+1"),
+        plan.add([induction], "induction", "END"),
     )
-    truth.link(None, "A1", before, "A1+1", "v")
-    truth.link(before, "A1+1", after, "END", "k")
-    truth.link(None, "END", after, "END", "q")
-    truth.link(None, "A1+1", after, "END", "v")
-    truth.link(after, "END", None, "END")
+    plan.link(None, "A1", before, "A1+1", "v")
+    plan.link(before, "A1+1", after, "END", "k")
+    plan.link(None, "END", after, "END", "q")
+    plan.link(None, "A1+1", after, "END", "v")
+    plan.link(after, "END", None, "END")
 
     bench.head(0).match("position", "position", _SHARP, back=1).move("word", "junk")
     bench.head(1).match("word", "before", _SHARP).look("position", _REST, at=0).move("word", "junk")
     bench.head(2).match("position", "position", _SHARP, back=1).move("before", "junk")
     bench.head(2).look("word", 1.0).raise_all("out", 0.3)
-    return bench.model, truth
+    return bench.model, plan
 
 
 def draw(model: HookedGPT2, n: int, seed: int) -> Task:
-    """Prompts for it: words once each, but for the last, which was there before.
+    """Draw prompts for it: words once each, but for the last, which was there before.
 
     The answer is the word after it, the foil the word after some other one. In the corrupted
     partner other words stand at A1, A1+1 and END, none of them twice.
 
     Args:
         model: the model.
-        n: prompts.
-        seed: of the words and places.
+        n: number of prompts.
+        seed: seed of the words and places.
 
     Returns:
         The task, with roles A1, A1+1 and END; a group is the prompts with A1 at one place.
@@ -119,5 +119,6 @@ def draw(model: HookedGPT2, n: int, seed: int) -> Task:
 
 def known(n: int, seed: int) -> KnownCircuit:
     """Model, task and circuit."""
-    model, truth = build(seed)
-    return KnownCircuit(model, draw(model, n, seed), truth.circuit(model))
+    model, plan = build(seed)
+    task = draw(model, n, seed)
+    return KnownCircuit(model, task, plan.circuit(model, task))

@@ -18,7 +18,7 @@ induction and backup heads are left out.
 """
 
 from interp.circuits.known.byhand import Workbench
-from interp.circuits.known.circuits import KnownCircuit, Truth
+from interp.circuits.known.circuits import KnownCircuit, Plan
 from interp.circuits.known.words import word_tokenizer
 from interp.model import HookedGPT2
 from interp.tasks import Task, ioi
@@ -33,11 +33,11 @@ _SHARP, _REST = 16.0, 8.0
 _INHIBIT = 3.5  # score that each S-inhibition head takes from a name at the name movers
 
 
-def build(seed: int) -> tuple[HookedGPT2, Truth]:
+def build(seed: int) -> tuple[HookedGPT2, Plan]:
     """The model and its circuit.
 
     Args:
-        seed: of the rotation, and of the places of heads in their layers.
+        seed: seed of the rotation, and of the places of heads in their layers.
     """
     others = {word for template in TEMPLATES for word in template.split() if word[0] != "["}
     tokenizer, n = word_tokenizer([*NAMES, *sorted(others)]), len(NAMES)
@@ -61,7 +61,7 @@ def build(seed: int) -> tuple[HookedGPT2, Truth]:
             if space == "name":
                 bench.unembed(token, "out", i, 8.0)
 
-    truth = Truth()
+    plan = Plan()
     duplicate = bench.head(0).match("name", "name", _SHARP)
     duplicate.match("position", "position", -2 * _SHARP)  # not itself
     duplicate.look("position", _REST, at=0).move("name", "duplicated")
@@ -78,18 +78,18 @@ def build(seed: int) -> tuple[HookedGPT2, Truth]:
         for strength in (0.8, 0.5, -0.3)
     ]  # fmt: skip
 
-    first = truth.add([duplicate], "duplicate token", "S2")
-    second = truth.add(inhibition, "S-inhibition", "END")
-    third = truth.add(movers[:2], "name mover", "END")
-    third += truth.add(movers[2:], "negative name mover", "END")
-    truth.link(None, "S2", first, "S2", "q")
-    truth.link(None, "S1", first, "S2", "kv")
-    truth.link(first, "S2", second, "END", "kv")
-    truth.link(second, "END", third, "END", "q")
-    truth.link(None, "S1", third, "END", "k")
-    truth.link(None, "S2", third, "END", "k")
-    truth.link(None, "IO", third, "END", "v")
-    truth.link(third, "END", None, "END")
+    first = plan.add([duplicate], "duplicate token", "S2")
+    second = plan.add(inhibition, "S-inhibition", "END")
+    third = plan.add(movers[:2], "name mover", "END")
+    third += plan.add(movers[2:], "negative name mover", "END")
+    plan.link(None, "S2", first, "S2", "q")
+    plan.link(None, "S1", first, "S2", "kv")
+    plan.link(first, "S2", second, "END", "kv")
+    plan.link(second, "END", third, "END", "q")
+    plan.link(None, "S1", third, "END", "k")
+    plan.link(None, "S2", third, "END", "k")
+    plan.link(None, "IO", third, "END", "v")
+    plan.link(third, "END", None, "END")
 
     bench.head(0).match("position", "position", _SHARP, back=1).move("name", "junk")
     bench.head(0).look("word", 2.0).move("name", "junk")
@@ -97,24 +97,25 @@ def build(seed: int) -> tuple[HookedGPT2, Truth]:
     bench.head(2).look("duplicated", _SHARP).look("position", _REST, at=0).move("inhibited", "junk")
     bench.head(3).look("name", _SHARP).look("position", _REST, at=0).move("name", "junk")
     bench.head(3).look("name", 2.0).raise_all("out", 0.3)
-    return bench.model, truth
+    return bench.model, plan
 
 
 def draw(model: HookedGPT2, n: int, seed: int) -> Task:
-    """Prompts for it, of `interp.tasks.ioi` with its own templates and names.
+    """Draw prompts for it with `interp.tasks.ioi`, from its own templates and names.
 
     Args:
         model: the model.
-        n: prompts.
-        seed: of them.
+        n: number of prompts.
+        seed: seed of the prompts.
 
     Returns:
-        The task, with the roles of IOI.
+        The task, with IOI's roles.
     """
     return ioi(model.tokenizer, n, seed=seed, templates=TEMPLATES, names=NAMES)
 
 
 def known(n: int, seed: int) -> KnownCircuit:
     """Model, task and circuit."""
-    model, truth = build(seed)
-    return KnownCircuit(model, draw(model, n, seed), truth.circuit(model))
+    model, plan = build(seed)
+    task = draw(model, n, seed)
+    return KnownCircuit(model, task, plan.circuit(model, task))

@@ -1,21 +1,19 @@
 """A tokenizer of whole words, for models whose vocabulary is a list in the code."""
 
 from collections.abc import Sequence
-
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from typing import Any
 
 UNKNOWN, END_OF_TEXT = "<unk>", "<|endoftext|>"
 
 
-def word_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerBase:
+def word_tokenizer(words: Sequence[str]) -> Any:
     """One token a word, whether or not a space comes before it.
 
     Args:
         words: the vocabulary; token ids count from 0 in this order, after the two special tokens.
 
     Returns:
-        A tokenizer of transformers. Any other word is the one unknown token.
+        A `PreTrainedTokenizerFast` of transformers. Any other word is the one unknown token.
 
     Raises:
         ValueError: a word occurs twice.
@@ -24,6 +22,9 @@ def word_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerBase:
         >>> word_tokenizer(["red", "blue"])("blue red").input_ids
         [3, 2]
     """
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
     vocabulary = [END_OF_TEXT, UNKNOWN, *words]
     if len(set(vocabulary)) < len(vocabulary):
         raise ValueError("a vocabulary holds each word once; drop the repeats")

@@ -7,14 +7,17 @@ from every head of the one to every head of the other that lies deeper.
 Source: https://networkx.org, https://graphviz.org/doc/info/lang.html, http://graphml.graphdrawing.org
 """
 
+from collections.abc import Mapping, Sequence
+
 import networkx as nx
 
-from interp.circuits import Circuit, CircuitHead, Edge, Group, Node
-from interp.circuits.links import INPUT, LOGITS
+from interp.circuits import Circuit, Connection, Group, Member
+from interp.circuits.published import published_connections
+from interp.parts import QKV, Head, Input, Logits, Node, Part, can_send, unit_of
 from interp.plots.diagram.shapes import title_of
 from interp.plots.palette import MUTED, NODE_COLORS, PAPER, mix
 
-_INPUT = f"{INPUT} at "
+_LOGITS = "logits"
 
 
 def to_networkx(circuit: Circuit) -> nx.DiGraph:
@@ -24,7 +27,7 @@ def to_networkx(circuit: Circuit) -> nx.DiGraph:
         circuit: The heads and MLPs.
 
     Returns:
-        Nodes named "9.6 at END", "m9 at END", "input at S2" or "logits", with the attributes
+        Nodes named "9.6@END", "m9@END", "input@S2" or "logits", with the attributes
         `label` ("9.6"), `kind` (the class, "MLP", "input" or "logits"), `position`, and `layer` and
         `head` where they have one. Edges from what writes to what reads, with `inputs`: letters of
         "qkv", or "" for the logits and MLPs. The graph's attributes are `model` and `source`.
@@ -32,25 +35,23 @@ def to_networkx(circuit: Circuit) -> nx.DiGraph:
     Example:
         >>> from interp.circuits import published
         >>> graph = to_networkx(published("ioi", "gpt2"))
-        >>> graph.edges["8.6 at END", "9.9 at END"]["inputs"]
+        >>> graph.edges["8.6@END", "9.9@END"]["inputs"]
         'q'
     """
     graph = nx.DiGraph(model=circuit.model, source=circuit.source)
-    nodes = circuit.nodes()
-    for group, members in nodes.items():
-        for node in members:
-            at = {"layer": node.layer}
-            if isinstance(node, CircuitHead):
-                at["head"] = node.head
-            about = {"label": node.label, "kind": group.kind, "position": group.position}
-            graph.add_node(_name(node), **about, **at)
-    graph.add_node("logits", label="logits", kind="logits", position="END")
+    for group, members in circuit.groups().items():
+        for one in members:
+            at = {"layer": one.layer}
+            if isinstance(one.part, Head):
+                at["head"] = unit_of(one.part)
+            about = {"label": one.label, "kind": group.kind, "position": group.role}
+            graph.add_node(str(one), **about, **at)
+    graph.add_node(_LOGITS, label=_LOGITS, kind=_LOGITS, position="END")
     arrows = _measured(circuit) if circuit.links else _between_classes(circuit)
     for (sender, receiver), inputs in arrows.items():
-        if sender not in graph:
-            position = sender.removeprefix(_INPUT)
-            graph.add_node(sender, label=position, kind="input", position=position)
-        graph.add_edge(sender, receiver, inputs=inputs)
+        if isinstance(sender.part, Input) and str(sender) not in graph:
+            graph.add_node(str(sender), label=sender.role, kind="input", position=sender.role)
+        graph.add_edge(_name(sender), _name(receiver), inputs=inputs)
     return graph
 
 
@@ -81,16 +82,16 @@ def circuit_dot(circuit: Circuit) -> str:
         "  rankdir=BT; compound=true;",
         '  node [shape=box, style="rounded,filled", fontname="Helvetica"];',
     ]
-    for i, (group, members) in enumerate(circuit.nodes().items()):
+    for i, (group, members) in enumerate(circuit.groups().items()):
         color = NODE_COLORS[group.kind]
-        title = f"{title_of(group)} at {group.position}"
+        title = f"{title_of(group)} at {group.role}"
         lines.append(f"  subgraph cluster_{i} {{")
         lines.append(f"    label={_quoted(title)}; color={_quoted(color)};")
         fill = mix(color, PAPER, 0.88)
         lines += [
-            f"    {_quoted(_name(node))} [label={_quoted(node.label)}, color={_quoted(color)}, "
+            f"    {_quoted(str(one))} [label={_quoted(one.label)}, color={_quoted(color)}, "
             f"fillcolor={_quoted(fill)}];"
-            for node in members
+            for one in members
         ]
         lines.append("  }")
     for name, about in graph.nodes(data=True):
@@ -103,50 +104,43 @@ def circuit_dot(circuit: Circuit) -> str:
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def _measured(circuit: Circuit) -> dict[tuple[str, str], str]:
+def _measured(circuit: Circuit) -> dict[tuple[Node, Node], str]:
     """Sender and receiver of every link, and what is read into."""
-    found: dict[tuple[str, str], str] = {}
+    found: dict[tuple[Node, Node], str] = {}
     for link in circuit.links:
-        sender = f"{link.sender} at {link.sent_from}"
-        to_logits = link.receiver == LOGITS
-        receiver = LOGITS if to_logits else f"{link.receiver} at {link.received_at}"
-        letters = found.get((sender, receiver), "") + link.inputs
-        found[sender, receiver] = "".join(letter for letter in "qkv" if letter in letters)
+        ends = link.sender, link.receiver
+        letters = found.get(ends, "") + link.input
+        found[ends] = "".join(letter for letter in QKV if letter in letters)
     return found
 
 
-def _between_classes(circuit: Circuit) -> dict[tuple[str, str], str]:
+def _between_classes(circuit: Circuit) -> dict[tuple[Node, Node], str]:
     """The same of connections between classes."""
-    nodes = circuit.nodes()
-    return {pair: edge.inputs for edge in circuit.edges() for pair in _pairs(edge, nodes)}
+    groups = circuit.groups()
+    return {
+        pair: one.inputs for one in published_connections(circuit) for pair in _pairs(one, groups)
+    }
 
 
 def _name(node: Node) -> str:
-    return f"{node.label} at {node.position}"
+    return _LOGITS if isinstance(node.part, Logits) else str(node)
 
 
-def _pairs(edge: Edge, nodes: dict[Group, tuple[Node, ...]]) -> list[tuple[str, str]]:
-    """The names of every two nodes that a connection between classes can join."""
-    receivers: tuple[Node, ...] = nodes.get(edge.receiver, ())
-    if edge.sender.kind == "input":
-        name = f"{_INPUT}{edge.sender.position}"
-        return [(name, _name(node)) for node in receivers]
-    senders = nodes[edge.sender]
-    if edge.receiver.kind == "logits":
-        return [(_name(node), "logits") for node in senders]
+def _pairs(one: Connection, groups: Mapping[Group, Sequence[Member]]) -> list[tuple[Node, Node]]:
+    """Every two nodes that a connection between classes can join."""
+
+    def nodes(group: Group) -> list[Node]:
+        ends: dict[str, Part] = {"input": Input(), _LOGITS: Logits()}
+        if group.kind in ends:
+            return [Node(ends[group.kind], group.role)]
+        return [member.node for member in groups.get(group, ())]
+
     return [
-        (_name(sender), _name(receiver))
-        for sender in senders
-        for receiver in receivers
-        if _comes_before(sender, receiver)
+        (sender, receiver)
+        for sender in nodes(one.sender)
+        for receiver in nodes(one.receiver)
+        if can_send(sender.part, receiver.part)
     ]
-
-
-def _comes_before(sender: Node, receiver: Node) -> bool:
-    """Whether a node's output reaches another; the MLP of a layer reads the layer's heads."""
-    if sender.layer == receiver.layer:
-        return isinstance(sender, CircuitHead) and not isinstance(receiver, CircuitHead)
-    return sender.layer < receiver.layer
 
 
 def _quoted(text: str) -> str:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from math import ceil, sqrt
 from statistics import fmean
 
-from interp.circuits import MLP, Circuit, Edge, Group, Node
+from interp.circuits import Circuit, Connection, Group, Member
+from interp.circuits.classes import MLP_CLASS
+from interp.circuits.published import connections_of
 from interp.plots.diagram.shapes import (
     NOTE_SIZE,
     TITLE_SIZE,
@@ -29,7 +31,7 @@ _STAGES = {"previous token": 0, "duplicate token": 0, "induction": 1, "S-inhibit
 _STEP_STAGE, _TOP_STAGE = 3, 5  # of movers on the way, and of those at END; MLPs stand above them
 
 LOGITS = Group("logits", "END")
-Nodes = Mapping[Group, tuple[Node, ...]]
+Groups = Mapping[Group, tuple[Member, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +77,16 @@ class Grid:
         """The row of a class or of the logits; -1 for tokens."""
         return self.top if group.kind == LOGITS.kind else self.rows.get(group, -1)
 
-    def skips_row(self, edge: Edge) -> bool:
+    def skips_row(self, edge: Connection) -> bool:
         """Whether what a class writes passes by a row in between."""
         return edge.sender in self.rows and self.row(edge.receiver) > self.rows[edge.sender] + 1
 
-    def is_straight(self, edge: Edge) -> bool:
+    def is_straight(self, edge: Connection) -> bool:
         """Whether a connection runs straight up to the logits."""
         return self.row(edge.receiver) == self.top and self.rows.get(edge.sender) == self.top - 1
 
 
-def make_grid(circuit: Circuit, example: Example, edges: tuple[Edge, ...]) -> Grid:
+def make_grid(circuit: Circuit, example: Example, edges: tuple[Connection, ...]) -> Grid:
     """Choose rows and columns, and the sizes of the boxes.
 
     Args:
@@ -95,7 +97,7 @@ def make_grid(circuit: Circuit, example: Example, edges: tuple[Edge, ...]) -> Gr
     Returns:
         The grid.
     """
-    nodes = circuit.nodes()
+    nodes = circuit.groups()
     sizes = {group: _box_size(group, len(nodes[group]), edges) for group in nodes}
     grid = Grid(rows_of(circuit), {}, (), {}, sizes)
     columns: dict[str, Column] = {}
@@ -113,7 +115,7 @@ def make_grid(circuit: Circuit, example: Example, edges: tuple[Edge, ...]) -> Gr
     return Grid(grid.rows, columns, tuple(pieces), _left_sides(grid, columns), sizes)
 
 
-def place_pills(heads: tuple[Node, ...], box: Rect) -> tuple[tuple[Node, Rect], ...]:
+def place_pills(heads: tuple[Member, ...], box: Rect) -> tuple[tuple[Member, Rect], ...]:
     """Put the heads of a box in lines, each line centered.
 
     Args:
@@ -146,17 +148,17 @@ def rows_of(circuit: Circuit) -> dict[Group, int]:
     Returns:
         Group to row.
     """
-    nodes = circuit.nodes()
+    nodes = circuit.groups()
     depth = {group: fmean(node.layer for node in nodes[group]) for group in nodes}
     stage = _by_class(nodes, depth)
-    inner = [e for e in circuit.edges() if e.sender in nodes and e.receiver in nodes]
+    inner = [e for e in connections_of(circuit) if e.sender in nodes and e.receiver in nodes]
     if circuit.links or any(stage[edge.sender] >= stage[edge.receiver] for edge in inner):
         stage = _by_depth(inner, depth)
     order = sorted(set(stage.values()))
     return {group: order.index(stage[group]) for group in nodes}
 
 
-def _by_class(nodes: Nodes, depth: Mapping[Group, float]) -> dict[Group, int]:
+def _by_class(nodes: Groups, depth: Mapping[Group, float]) -> dict[Group, int]:
     stage = {group: _stage(group) for group in nodes if group.kind != "other"}
     mean = {
         s: fmean(node.layer for g in stage if stage[g] == s for node in nodes[g])
@@ -168,7 +170,7 @@ def _by_class(nodes: Nodes, depth: Mapping[Group, float]) -> dict[Group, int]:
     return stage
 
 
-def _by_depth(edges: list[Edge], depth: Mapping[Group, float]) -> dict[Group, int]:
+def _by_depth(edges: list[Connection], depth: Mapping[Group, float]) -> dict[Group, int]:
     joined = {group for edge in edges for group in (edge.sender, edge.receiver)}
     level: dict[Group, int] = {}
     for group in sorted(depth, key=lambda g: depth[g]):
@@ -182,8 +184,8 @@ def _by_depth(edges: list[Edge], depth: Mapping[Group, float]) -> dict[Group, in
 
 
 def _stage(group: Group) -> int:
-    movers = _TOP_STAGE if group.position == "END" else _STEP_STAGE
-    return movers + 1 if group.kind == MLP else _STAGES.get(group.kind, movers)
+    movers = _TOP_STAGE if group.role == "END" else _STEP_STAGE
+    return movers + 1 if group.kind == MLP_CLASS else _STAGES.get(group.kind, movers)
 
 
 def _per_line(count: int) -> int:
@@ -195,7 +197,7 @@ def _line_width(count: int) -> float:
     return count * (_PILL_W + _PILL_GAP) - _PILL_GAP
 
 
-def _box_size(group: Group, count: int, edges: tuple[Edge, ...]) -> tuple[float, float]:
+def _box_size(group: Group, count: int, edges: tuple[Connection, ...]) -> tuple[float, float]:
     lines = ceil(count / _per_line(count))
     inner = max(
         _line_width(_per_line(count)),
@@ -207,8 +209,10 @@ def _box_size(group: Group, count: int, edges: tuple[Edge, ...]) -> tuple[float,
     return width, _BOX_HEAD + lines * (_PILL_H + _PILL_GAP) - _PILL_GAP + _BOX_PAD
 
 
-def _column(grid: Grid, role: str, left: float, width: float, edges: tuple[Edge, ...]) -> Column:
-    mine = [g for g in grid.rows if g.position == role]
+def _column(
+    grid: Grid, role: str, left: float, width: float, edges: tuple[Connection, ...]
+) -> Column:
+    mine = [g for g in grid.rows if g.role == role]
     rail = left + width / 2
     boxes = rail + _GUTTER
     boxes_w = max([_row_width(grid, role, row) for row in grid.rows.values()] + [0.0])
@@ -221,7 +225,7 @@ def _column(grid: Grid, role: str, left: float, width: float, edges: tuple[Edge,
 
 
 def _row_width(grid: Grid, role: str, row: int) -> float:
-    widths = [grid.sizes[g][0] for g, r in grid.rows.items() if r == row and g.position == role]
+    widths = [grid.sizes[g][0] for g, r in grid.rows.items() if r == row and g.role == role]
     return sum(widths) + GAP * (len(widths) - 1) if widths else 0.0
 
 
@@ -230,8 +234,8 @@ def _left_sides(grid: Grid, columns: Mapping[str, Column]) -> dict[Group, float]
     left: dict[Group, float] = {}
     next_x: dict[tuple[str, int], float] = {}
     for group, row in grid.rows.items():
-        column, cell = columns[group.position], (group.position, row)
-        start = column.boxes + (column.boxes_w - _row_width(grid, group.position, row)) / 2
+        column, cell = columns[group.role], (group.role, row)
+        start = column.boxes + (column.boxes_w - _row_width(grid, group.role, row)) / 2
         left[group] = next_x.get(cell, start)
         next_x[cell] = left[group] + grid.sizes[group][0] + GAP
     return left

@@ -17,7 +17,8 @@ wire crosses a box, whatever the circuit.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from interp.circuits import PAPER_ROLES, ROLES, Circuit, Edge, Group
+from interp.circuits import Circuit, Connection, Group
+from interp.circuits.published import IOI_PAPER_ROLES, IOI_ROLES, connections_of
 from interp.plots.diagram.grid import MARGIN, Grid, make_grid, place_pills, rows_of
 from interp.plots.diagram.shapes import EXAMPLE, Box, Example, Layout, Rect, Token, Wire
 
@@ -29,7 +30,7 @@ _HEADING, _LOGITS_H, _LOGITS_GAP, _TOKEN_H, _FOOT = 44.0, 34.0, 46.0, 30.0, 40.0
 class _Routes:
     """The x of each arrow tip and of each box's exit, and each channel's senders, highest first."""
 
-    ports: Mapping[Edge, float]
+    ports: Mapping[Connection, float]
     exits: Mapping[Group, float]
     tracks: Mapping[int, list[Group]]
 
@@ -71,7 +72,7 @@ def layout(circuit: Circuit, *, example: Example = EXAMPLE) -> Layout:
         Token(text, role, Rect(x, y, width, _TOKEN_H))
         for (text, role), (x, width) in zip(example, grid.pieces, strict=True)
     )
-    nodes = circuit.nodes()
+    nodes = circuit.groups()
     ends = [token.rect.right for token in tokens] + [c.right for c in grid.columns.values()]
     return Layout(
         width=max(ends) + MARGIN,
@@ -89,9 +90,9 @@ def layout(circuit: Circuit, *, example: Example = EXAMPLE) -> Layout:
 
 def _without_idle(circuit: Circuit, example: Example) -> Example:
     """The sentence without the roles that neither the paper has nor the circuit uses."""
-    shown = {*PAPER_ROLES, *(group.position for group in circuit.nodes())}
-    shown |= {link.sent_from for link in circuit.links}
-    idle = {role for role in ROLES if role not in shown}
+    shown = {*IOI_PAPER_ROLES, *(group.role for group in circuit.groups())}
+    shown |= {str(link.sender.role) for link in circuit.links}
+    idle = {role for role in IOI_ROLES if role not in shown}
     return tuple((text, "" if role in idle else role) for text, role in example)
 
 
@@ -99,7 +100,7 @@ def _check_roles(circuit: Circuit, example: Example) -> None:
     roles = [role for _, role in example if role]
     if len(set(roles)) < len(roles):
         raise ValueError(f"The example sentence has a role twice: {', '.join(roles)}.")
-    missing = sorted(({group.position for group in circuit.nodes()} | {"END"}) - set(roles))
+    missing = sorted(({group.role for group in circuit.groups()} | {"END"}) - set(roles))
     if missing:
         raise ValueError(
             f"The example sentence has the roles {', '.join(roles) or 'none'} and lacks "
@@ -107,19 +108,18 @@ def _check_roles(circuit: Circuit, example: Example) -> None:
         )
 
 
-def _drawable(circuit: Circuit, example: Example) -> tuple[Edge, ...]:
+def _drawable(circuit: Circuit, example: Example) -> tuple[Connection, ...]:
     """The connections from the roles of the sentence that lead upward."""
     roles, rows = {role for _, role in example}, rows_of(circuit)
     top = len(rows)
     return tuple(
         edge
-        for edge in circuit.edges()
-        if edge.sender.position in roles
-        and rows.get(edge.sender, -1) < rows.get(edge.receiver, top)
+        for edge in connections_of(circuit)
+        if edge.sender.role in roles and rows.get(edge.sender, -1) < rows.get(edge.receiver, top)
     )
 
 
-def _route(grid: Grid, edges: tuple[Edge, ...]) -> _Routes:
+def _route(grid: Grid, edges: tuple[Connection, ...]) -> _Routes:
     """Give every sender a track in each channel it runs in, and every connection an arrow tip.
 
     The sender that comes from furthest left takes the highest track and the leftmost tip, so wires
@@ -130,7 +130,7 @@ def _route(grid: Grid, edges: tuple[Edge, ...]) -> _Routes:
         sender = edge.sender
         if grid.is_straight(edge):
             continue
-        column, target = grid.columns[sender.position], grid.row(edge.receiver)
+        column, target = grid.columns[sender.role], grid.row(edge.receiver)
         if sender.kind == "input":
             channels.setdefault(target, {})[sender] = column.rail
             continue
@@ -138,7 +138,7 @@ def _route(grid: Grid, edges: tuple[Edge, ...]) -> _Routes:
         if grid.skips_row(edge):
             channels.setdefault(target, {})[sender] = column.lanes[sender]
 
-    ports: dict[Edge, float] = {}
+    ports: dict[Connection, float] = {}
     for group, row in grid.rows.items():
         arriving = [edge for edge in edges if edge.receiver == group]
         arriving.sort(key=lambda edge: channels[row][edge.sender])
@@ -158,16 +158,16 @@ def _route(grid: Grid, edges: tuple[Edge, ...]) -> _Routes:
 
 def _at_logits(
     grid: Grid,
-    edges: tuple[Edge, ...],
+    edges: tuple[Connection, ...],
     exits: Mapping[Group, float],
     senders: Mapping[Group, float],
-) -> dict[Edge, float]:
+) -> dict[Connection, float]:
     """An arrow tip at the logits for each connection that comes by a track, clear of the others."""
     end = grid.columns["END"]
     taken = [exits[edge.sender] for edge in edges if grid.is_straight(edge)]
     places = [end.boxes + 14 + i * 9 for i in range(int((end.boxes_w - 28) // 9) + 1)]
     coming = [e for e in edges if grid.row(e.receiver) == grid.top and not grid.is_straight(e)]
-    ports: dict[Edge, float] = {}
+    ports: dict[Connection, float] = {}
     for edge in sorted(coming, key=lambda e: senders[e.sender], reverse=True):
         x = max(
             places, key=lambda place: (min((abs(place - t) for t in taken), default=99) > 20, place)
@@ -178,7 +178,7 @@ def _at_logits(
 
 
 def _wire(
-    edge: Edge,
+    edge: Connection,
     grid: Grid,
     routes: _Routes,
     boxes: Mapping[Group, Rect],
@@ -192,7 +192,7 @@ def _wire(
         return floors[row] + _TIP + routes.tracks[row].index(sender) * _STEP
 
     if sender.kind == "input":
-        x, y = grid.columns[sender.position].rail, tokens
+        x, y = grid.columns[sender.role].rail, tokens
     else:
         x, y = routes.exits[sender], boxes[sender].y
     points = [(x, y)]
@@ -200,7 +200,7 @@ def _wire(
     if grid.is_straight(edge):
         return Wire(edge, (*points, (x, floors[row])))
     if grid.skips_row(edge):
-        first, lane = track(grid.rows[sender] + 1), grid.columns[sender.position].lanes[sender]
+        first, lane = track(grid.rows[sender] + 1), grid.columns[sender.role].lanes[sender]
         points += [(x, first), (lane, first)]
         x = lane
     tip = routes.ports[edge]

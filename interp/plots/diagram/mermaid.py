@@ -3,7 +3,8 @@
 Source: https://mermaid.js.org/syntax/flowchart.html
 """
 
-from interp.circuits import ROLES, Circuit, Group
+from interp.circuits import Circuit, Group
+from interp.circuits.published import IOI_ROLES, connections_of
 from interp.plots.diagram.shapes import title_of
 from interp.plots.palette import MUTED, NODE_COLORS, PAPER, mix
 
@@ -20,14 +21,14 @@ def circuit_mermaid(circuit: Circuit) -> str:
     Returns:
         The text of the flowchart, which ends with a line break.
     """
-    edges = circuit.edges()
+    edges = connections_of(circuit)
     read = dict.fromkeys(edge.sender for edge in edges if edge.sender.kind == "input")
-    order = {role: i for i, role in enumerate(ROLES)}
-    tokens = sorted(read, key=lambda token: (order.get(token.position, -1), token.position))
+    order = {role: i for i, role in enumerate(IOI_ROLES)}
+    tokens = sorted(read, key=lambda token: (order.get(token.role, -1), token.role))
     lines = ["flowchart BT"]
-    lines += [f'  {_id(token)}["{_quoted(token.position)}"]' for token in tokens]
-    for group, heads in circuit.nodes().items():
-        lines.append(f'  subgraph {_id(group)}["{title_of(group)} at {_quoted(group.position)}"]')
+    lines += [f'  {_id(token)}["{_quoted(token.role)}"]' for token in tokens]
+    for group, heads in circuit.groups().items():
+        lines.append(f'  subgraph {_id(group)}["{title_of(group)} at {_quoted(group.role)}"]')
         lines += [f'    {_id(group)}_{h.label.replace(".", "_")}(["{h.label}"])' for h in heads]
         lines.append("  end")
     lines.append(f'  {_id(Group("logits", "END"))}[["logits"]]')
@@ -37,7 +38,7 @@ def circuit_mermaid(circuit: Circuit) -> str:
             label = "\N{MINUS SIGN}" if sender.kind.startswith("negative") else "+"
         arrow = f'-- "{label}" -->' if label else "-->"
         lines.append(f"  {_id(sender)} {arrow} {_id(receiver)}")
-    for group in circuit.nodes():
+    for group in circuit.groups():
         color = NODE_COLORS[group.kind]
         lines.append(f"  style {_id(group)} fill:{mix(color, PAPER, 0.88)},stroke:{color}")
     lines += [f"  style {_id(token)} fill:{PAPER},stroke:{MUTED}" for token in tokens]
@@ -46,7 +47,7 @@ def circuit_mermaid(circuit: Circuit) -> str:
 
 def _id(group: Group) -> str:
     """A name that Mermaid accepts: letters, digits and underscores, none of its own words."""
-    plain = "".join(c if c.isascii() and c.isalnum() else f"_{ord(c)}_" for c in group.position)
+    plain = "".join(c if c.isascii() and c.isalnum() else f"_{ord(c)}_" for c in group.role)
     return f"{group.kind.replace(' ', '_').replace('-', '_')}__{plain}"
 
 

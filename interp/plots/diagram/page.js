@@ -2,7 +2,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 const nodes = [...document.querySelectorAll("[data-node]")];
-const nameOf = (node) => `${node.dataset.node} at ${node.dataset.at}`;
+const nameOf = (node) => `${node.dataset.node}@${node.dataset.at}`;
 let pinned = null;
 let shown = null;
 

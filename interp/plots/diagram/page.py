@@ -15,7 +15,8 @@ from jinja2 import Environment, StrictUndefined, Template
 from jinja2.loaders import PackageLoader
 from markupsafe import Markup
 
-from interp.circuits import Circuit, CircuitHead
+from interp.circuits import Circuit, Member
+from interp.parts import Head, unit_of
 from interp.plots.attention.style import labels_of, require_dims
 from interp.plots.attention.view import packed
 from interp.plots.diagram.shapes import EXAMPLE, Example, note_of
@@ -71,7 +72,7 @@ def _evidence(
     """What the page's script reads.
 
     Returns:
-        `tokens`: labels, or None; `nodes`: "9.6 at END" to `label`, `about` (a line), `rows` (name
+        `tokens`: labels, or None; `nodes`: "9.6@END" to `label`, `about` (a line), `rows` (name
         and number as text, of each score) and `pattern` (base64 of bytes, query by query, keys up
         to the query), or None.
     """
@@ -85,13 +86,12 @@ def _evidence(
     if attention is not None:
         require_dims(attention, ("layer", "head", "query", "key"), "circuit_html")
     nodes: dict[str, object] = {}
-    for members in circuit.nodes().values():
-        for node in members:
-            head = node if isinstance(node, CircuitHead) else None
-            nodes[f"{node.label} at {node.position}"] = {
-                "label": node.label,
-                "about": f"{node.kind}{' head' if head else ''} at {node.position}: "
-                f"{note_of(node.group)}",
+    for members in circuit.groups().values():
+        for one in members:
+            head = one if isinstance(one.part, Head) else None
+            nodes[str(one)] = {
+                "label": one.label,
+                "about": f"{one.kind}{' head' if head else ''} at {one.role}: {note_of(one.group)}",
                 "rows": [[name, _number(score, head)] for name, score in scores.items() if head],
                 "pattern": _pattern(attention, head) if head and attention is not None else None,
             }
@@ -101,14 +101,14 @@ def _evidence(
     }
 
 
-def _select(array: xr.DataArray, head: CircuitHead, what: str) -> xr.DataArray:
+def _select(array: xr.DataArray, head: Member, what: str) -> xr.DataArray:
     try:
-        return array.sel(layer=head.layer, head=head.head)
+        return array.sel(layer=head.layer, head=unit_of(head.part))
     except (KeyError, IndexError) as error:
         raise KeyError(f"{what} has no head {head.label}, which the circuit has.") from error
 
 
-def _number(score: Score, head: CircuitHead) -> str:
+def _number(score: Score, head: Member) -> str:
     """A score with its interval and unit, as text."""
     if isinstance(score, xr.Dataset):
         parts = [score[key] for key in ("mean", "low", "high")]
@@ -121,7 +121,7 @@ def _number(score: Score, head: CircuitHead) -> str:
     return f"{text} {score.attrs.get('unit', '')}".rstrip().replace("-", "\N{MINUS SIGN}")
 
 
-def _pattern(attention: xr.DataArray, head: CircuitHead) -> str:
+def _pattern(attention: xr.DataArray, head: Member) -> str:
     one = _select(attention, head, "attention").transpose("query", "key").values
     return packed(one[np.tril_indices(len(one))])
 

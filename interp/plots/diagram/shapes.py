@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from interp.circuits import KINDS, MLP, Edge, Group, Node
+from interp.circuits import CLASSES, Connection, Group, Member
+from interp.circuits.classes import MLP_CLASS
 
 Example = Sequence[tuple[str, str]]
 """A sentence in pieces, each (text, role); the role is "" for text between the roles."""
@@ -59,14 +60,14 @@ class Box:
 
     group: Group
     rect: Rect
-    pills: tuple[tuple[Node, Rect], ...]
+    pills: tuple[tuple[Member, Rect], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Wire:
     """The way of one connection, corner by corner, from the sender to the receiver."""
 
-    edge: Edge
+    edge: Connection
     points: tuple[tuple[float, float], ...]
 
 
@@ -109,11 +110,11 @@ def text_width(text: str, size: float, *, bold: bool = False) -> float:
 
 def title_of(group: Group) -> str:
     """The heading of a box: "Name mover heads"."""
-    if group.kind == MLP:
+    if group.kind == MLP_CLASS:
         return "MLPs"
     return f"{group.kind[0].upper()}{group.kind[1:]} heads"
 
 
 def note_of(group: Group) -> str:
     """What the heads of a box do, below its heading."""
-    return KINDS.get(group.kind, "work on what is at the token")
+    return CLASSES.get(group.kind, "work on what is at the token")

@@ -9,7 +9,10 @@ from html import escape
 import numpy as np
 import xarray as xr
 
-from interp.circuits import MLP, Circuit, Group, Node
+from interp.circuits import Circuit, Group, Member
+from interp.circuits.classes import MLP_CLASS
+from interp.circuits.published import connections_of
+from interp.parts import unit_of
 from interp.plots.diagram.grid import LOGITS
 from interp.plots.diagram.layout import layout
 from interp.plots.diagram.legend import NAMES, legend
@@ -87,14 +90,14 @@ def circuit_svg(
     )
 
 
-def _values(effects: xr.DataArray, circuit: Circuit) -> dict[Node, float]:
+def _values(effects: xr.DataArray, circuit: Circuit) -> dict[Member, float]:
     if set(effects.dims) != {"layer", "head"}:
         raise ValueError(
             f"effects needs the dims (layer, head), not {effects.dims}; "
             'take the mean over the others first: effects.mean("prompt", keep_attrs=True).'
         )
     try:
-        return {h: float(effects.sel(layer=h.layer, head=h.head)) for h in circuit.heads}
+        return {h: float(effects.sel(layer=h.layer, head=unit_of(h.part))) for h in circuit.heads}
     except (KeyError, IndexError) as error:
         raise KeyError(
             f"The circuit of {circuit.model} has heads outside effects, which is "
@@ -105,13 +108,13 @@ def _values(effects: xr.DataArray, circuit: Circuit) -> dict[Node, float]:
 def _description(circuit: Circuit) -> str:
     """The circuit in words, for those who cannot see it."""
     groups = (
-        f"{title_of(group)} at {group.position}: {', '.join(h.label for h in heads)}."
-        for group, heads in circuit.nodes().items()
+        f"{title_of(group)} at {group.role}: {', '.join(h.label for h in heads)}."
+        for group, heads in circuit.groups().items()
     )
     flows = (
-        f"{sender.kind} at {sender.position} to {receiver.kind} at {receiver.position}"
+        f"{sender.kind} at {sender.role} to {receiver.kind} at {receiver.role}"
         + (f" ({' and '.join(NAMES[letter] for letter in inputs)})" if inputs else "")
-        for sender, receiver, inputs in circuit.edges()
+        for sender, receiver, inputs in connections_of(circuit)
     )
     return " ".join(groups) + " Connections: " + "; ".join(flows) + "."
 
@@ -155,7 +158,7 @@ def _logits(placed: Layout, example: Example) -> list[str]:
     return [bar, centered(placed.logits, 22.0, "logits" + pair, size=15.0, bold=True, color=PAPER)]
 
 
-def _box(box: Box, values: Mapping[Node, float], limit: float, unit: str) -> list[str]:
+def _box(box: Box, values: Mapping[Member, float], limit: float, unit: str) -> list[str]:
     kind, color = box.group.kind, NODE_COLORS[box.group.kind]
     tint, dash = mix(color, PAPER, 0.88), "5 4" if kind == "other" else ""
     marks = [
@@ -166,12 +169,12 @@ def _box(box: Box, values: Mapping[Node, float], limit: float, unit: str) -> lis
     for head, place in box.pills:
         value = values.get(head, np.nan)
         fill = diverging(value, limit) if np.isfinite(value) else PAPER
-        what = kind if kind == MLP else f"{kind} head"
-        about = f"{head.label}: {what} at {head.position}"
+        what = kind if kind == MLP_CLASS else f"{kind} head"
+        about = f"{head.label}: {what} at {head.role}"
         if head in values:
             about += f", {value:+.3f} {unit}".rstrip()
         pill = rect(place, fill, stroke=color, radius=place.h / 2)
         label = centered(place, 16.0, head.label, size=13.0, color=ink_on(fill))
-        name = f'data-node="{escape(head.label)}" data-at="{escape(head.position)}"'
+        name = f'data-node="{escape(head.label)}" data-at="{escape(head.role)}"'
         marks.append(f"<g {name}><title>{escape(about)}</title>{pill}{label}</g>")
     return marks

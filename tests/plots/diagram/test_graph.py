@@ -7,16 +7,16 @@ from dataclasses import replace
 import networkx as nx
 import pytest
 
-from interp.circuits import Circuit, CircuitHead, CircuitMLP, Link, published
+from interp.circuits import Circuit, Link, Member, published
 from interp.plots import circuit_dot, circuit_graphml, to_networkx
 
 SMALL = Circuit(
     'a "model"',
     (
-        CircuitHead(0, 1, "duplicate token", "S2"),
-        CircuitHead(3, 0, "duplicate token", "S2"),
-        CircuitHead(2, 5, "S-inhibition", "END"),
-        CircuitHead(9, 9, "name mover", "END"),
+        Member("0.1@S2", "duplicate token"),
+        Member("3.0@S2", "duplicate token"),
+        Member("2.5@END", "S-inhibition"),
+        Member("9.9@END", "name mover"),
     ),
     "hand",
 )
@@ -25,39 +25,39 @@ SMALL = Circuit(
 def test_nodes_and_edges_by_hand():
     graph = to_networkx(SMALL)
     assert graph.graph == {"model": 'a "model"', "source": "hand"}
-    assert graph.nodes["9.9 at END"] == {
+    assert graph.nodes["9.9@END"] == {
         "label": "9.9", "kind": "name mover", "position": "END", "layer": 9, "head": 9,
     }  # fmt: skip
-    assert graph.nodes["input at S1"] == {"label": "S1", "kind": "input", "position": "S1"}
+    assert graph.nodes["input@S1"] == {"label": "S1", "kind": "input", "position": "S1"}
     assert {(s, r): i for s, r, i in graph.edges(data="inputs")} == {
-        ("input at S1", "0.1 at S2"): "kv",
-        ("input at S1", "3.0 at S2"): "kv",
-        ("input at S2", "0.1 at S2"): "q",
-        ("input at S2", "3.0 at S2"): "q",
-        ("input at END", "2.5 at END"): "q",
-        ("input at IO", "9.9 at END"): "kv",
-        ("0.1 at S2", "2.5 at END"): "kv",  # but not from 3.0, which lies above 2.5
-        ("2.5 at END", "9.9 at END"): "q",
-        ("9.9 at END", "logits"): "",
+        ("input@S1", "0.1@S2"): "kv",
+        ("input@S1", "3.0@S2"): "kv",
+        ("input@S2", "0.1@S2"): "q",
+        ("input@S2", "3.0@S2"): "q",
+        ("input@END", "2.5@END"): "q",
+        ("input@IO", "9.9@END"): "kv",
+        ("0.1@S2", "2.5@END"): "kv",  # but not from 3.0, which lies above 2.5
+        ("2.5@END", "9.9@END"): "q",
+        ("9.9@END", "logits"): "",
     }
 
 
 def test_measured_links_are_the_arrows():
     links = (
-        Link("input", "S1", "0.1", "S2", "v"),
-        Link("input", "S1", "0.1", "S2", "k"),
-        Link("0.1", "S2", "2.5", "END", "v"),
-        Link("2.5", "END", "logits", "END", "", -1.0),
+        Link("input@S1 -> 0.1.v@S2"),
+        Link("input@S1 -> 0.1.k@S2"),
+        Link("0.1@S2 -> 2.5.v@END"),
+        Link("2.5@END -> logits@END", -1.0),
     )
     graph = to_networkx(replace(SMALL, links=links))
     assert {(s, r): i for s, r, i in graph.edges(data="inputs")} == {
-        ("input at S1", "0.1 at S2"): "kv",
-        ("0.1 at S2", "2.5 at END"): "v",
-        ("2.5 at END", "logits"): "",
+        ("input@S1", "0.1@S2"): "kv",
+        ("0.1@S2", "2.5@END"): "v",
+        ("2.5@END", "logits"): "",
     }
-    assert set(graph) >= {"9.9 at END", "3.0 at S2"}  # without an arrow
-    assert graph.nodes["input at S1"] == {"label": "S1", "kind": "input", "position": "S1"}
-    assert '"input at S1" -> "0.1 at S2" [label="k v"]' in circuit_dot(replace(SMALL, links=links))
+    assert set(graph) >= {"9.9@END", "3.0@S2"}  # without an arrow
+    assert graph.nodes["input@S1"] == {"label": "S1", "kind": "input", "position": "S1"}
+    assert '"input@S1" -> "0.1@S2" [label="k v"]' in circuit_dot(replace(SMALL, links=links))
 
 
 @pytest.mark.parametrize("task", ["ioi", "greater_than", "induction"])
@@ -65,18 +65,16 @@ def test_the_published_ones_flow_upward_to_the_logits(task):
     circuit = published(task, "gpt2")
     graph = to_networkx(circuit)
     assert nx.is_directed_acyclic_graph(graph)
-    nodes = {
-        f"{node.label} at {node.position}" for group in circuit.nodes().values() for node in group
-    }
+    nodes = {str(node) for node in circuit.nodes}
     assert nodes <= set(graph)
     assert all(nx.has_path(graph, node, "logits") for node in nodes)
 
 
 def test_an_mlp_reads_the_heads_of_its_layer_and_not_the_reverse():
-    heads = (CircuitHead(8, 0, "mover", "END"), CircuitHead(9, 0, "mover", "END"))
-    graph = to_networkx(Circuit("gpt2", heads, mlps=(CircuitMLP(8, "END"),)))
-    assert graph.has_edge("8.0 at END", "m8 at END")
-    assert not graph.has_edge("9.0 at END", "m8 at END")
+    heads = (Member("8.0@END", "mover"), Member("9.0@END", "mover"))
+    graph = to_networkx(Circuit("gpt2", (*heads, Member("m8@END"))))
+    assert graph.has_edge("8.0@END", "m8@END")
+    assert not graph.has_edge("9.0@END", "m8@END")
 
 
 def test_graphml_comes_back_as_it_was():

@@ -8,39 +8,44 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from interp.circuits import (
-    KINDS,
+    CLASSES,
     KNOWN,
-    ROLES,
     Circuit,
-    CircuitHead,
-    Edge,
+    Connection,
     Group,
     Link,
+    Member,
     known_circuit,
     published,
 )
+from interp.circuits.published import IOI_ROLES, published_connections
 from interp.plots import example_of
 from interp.plots.diagram.layout import layout
 from interp.plots.diagram.shapes import Rect, text_width, title_of
 
+
+def tuple_of(member):
+    return (*member.part, member.role)
+
+
 HEADS = st.dictionaries(
-    st.tuples(st.integers(0, 47), st.integers(0, 24), st.sampled_from(ROLES)),
-    st.sampled_from(list(KINDS)),
+    st.tuples(st.integers(0, 47), st.integers(0, 24), st.sampled_from(IOI_ROLES)),
+    st.sampled_from(list(CLASSES)),
     max_size=70,
 )
-PUBLISHED = {(h.layer, h.head, h.position): h.kind for h in published("ioi", "gpt2").heads}
-CROWD = {(i, j, "END"): kind for i, kind in enumerate(KINDS) for j in range(30)}
+PUBLISHED = {tuple_of(h): h.kind for h in published("ioi", "gpt2").heads}
+CROWD = {(i, j, "END"): kind for i, kind in enumerate(CLASSES) for j in range(30)}
 
 
 def diagram(found, kind=Circuit):
-    heads = tuple(CircuitHead(*where[:2], name, where[2]) for where, name in found.items())
+    heads = tuple(Member(where, name) for where, name in found.items())
     return layout(kind("gpt2", heads))
 
 
 class Wired(Circuit):
     """A circuit whose classes are connected at random, as measured ones may be."""
 
-    def edges(self):
+    def connections(self):
         rng = Random(len(self.heads))
         groups = list(self.groups())
         senders = [*groups, Group("input", "S1"), Group("input", "END")]
@@ -48,8 +53,8 @@ class Wired(Circuit):
         for _ in range(3 * len(groups)):
             sender, receiver = rng.choice(senders), rng.choice([*groups, Group("logits", "END")])
             inputs = "" if receiver.kind == "logits" else rng.choice(["q", "kv", "v", "qkv"])
-            if inputs not in ("", "q") or sender.position == receiver.position:
-                found[sender, receiver] = Edge(sender, receiver, inputs)
+            if inputs not in ("", "q") or sender.role == receiver.role:
+                found[sender, receiver] = Connection(sender, receiver, inputs)
         return tuple(found.values())
 
 
@@ -100,7 +105,7 @@ def test_nothing_covers_anything(found):
 def test_every_head_is_drawn_once_inside_its_box(found):
     placed = diagram(found)
     drawn = [head for box in placed.boxes for head, _ in box.pills]
-    assert {(h.layer, h.head, h.position): h.kind for h in drawn} == found
+    assert {tuple_of(h): h.kind for h in drawn} == found
     assert len(drawn) == len(found)
     for box in placed.boxes:
         assert all(head.group == box.group for head, _ in box.pills)
@@ -115,7 +120,7 @@ def test_boxes_stand_in_their_column_and_later_stages_higher(found):
     roles = [token.role for token in placed.tokens if token.role]
     columns = dict(zip(roles, placed.columns, strict=True))
     rects = {box.group: box.rect for box in placed.boxes}
-    assert all(inside(rect, columns[group.position]) for group, rect in rects.items())
+    assert all(inside(rect, columns[group.role]) for group, rect in rects.items())
     for wire in placed.wires:
         if wire.edge.sender in rects and wire.edge.receiver in rects:
             assert rects[wire.edge.sender].y > rects[wire.edge.receiver].bottom
@@ -128,7 +133,7 @@ def test_wires_join_their_ends_and_cross_no_box(found):
     tokens = {token.role: token.rect for token in placed.tokens if token.role}
     for wire in placed.wires:
         sender, receiver, _ = wire.edge
-        start = tokens[sender.position] if sender.kind == "input" else ends[sender]
+        start = tokens[sender.role] if sender.kind == "input" else ends[sender]
         stop = placed.logits if receiver.kind == "logits" else ends[receiver]
         (x0, y0), (x1, y1) = wire.points[0], wire.points[-1]
         assert (start.x < x0 < start.right, y0) == (True, start.y)
@@ -170,7 +175,7 @@ def test_letters_are_free(found):
 
 
 def test_the_sentence_must_have_the_positions():
-    circuit = Circuit("gpt2", (CircuitHead(0, 0, "other", "YY"),))
+    circuit = Circuit("gpt2", (Member("0.0@YY", "other"),))
     with pytest.raises(ValueError, match=r"lacks END, YY; pass example="):
         layout(circuit, example=[("The", ""), ("war", "XX")])
     with pytest.raises(ValueError, match="a role twice"):
@@ -180,7 +185,7 @@ def test_the_sentence_must_have_the_positions():
 
 
 def test_a_sentence_without_io_leaves_out_what_reads_it():
-    circuit = Circuit("gpt2", (CircuitHead(9, 9, "name mover", "END"),))
+    circuit = Circuit("gpt2", (Member("9.9@END", "name mover"),))
     placed = layout(circuit, example=[("to", "END")])
     assert [wire.edge.receiver.kind for wire in placed.wires] == ["logits"]
 
@@ -209,14 +214,14 @@ def test_mlps_stand_above_the_heads_that_they_read():
     order = [("MLP", "END"), ("mover", "END"), ("MLP", "YY"), ("mover", "YY")]
     assert sorted(tops, key=lambda group: tops[group]) == order
     drawn = {wire.edge for wire in placed.wires}
-    assert drawn == set(published("greater_than", "gpt2").edges())
+    assert drawn == set(published_connections(published("greater_than", "gpt2")))
 
 
 def test_a_class_far_below_reaches_the_logits_past_the_others():
     heads = (
-        CircuitHead(1, 0, "induction", "END"),
-        CircuitHead(7, 3, "S-inhibition", "END"),
-        CircuitHead(9, 9, "name mover", "END"),
+        Member("1.0@END", "induction"),
+        Member("7.3@END", "S-inhibition"),
+        Member("9.9@END", "name mover"),
     )
     placed = layout(Circuit("gpt2", heads))
     up = {w.edge.sender.kind: w for w in placed.wires if w.edge.receiver.kind == "logits"}
@@ -230,7 +235,7 @@ def test_a_class_far_below_reaches_the_logits_past_the_others():
 def test_measured_links_are_drawn_upward_and_all_of_them(name):
     known = known_circuit(name, n=2)
     placed = layout(known.circuit, example=example_of(known.model, known.task))
-    assert {wire.edge for wire in placed.wires} == set(known.circuit.edges())
+    assert {wire.edge for wire in placed.wires} == set(known.circuit.connections())
     top = {box.group: box.rect.y for box in placed.boxes}
     for wire in placed.wires:
         if wire.edge.sender in top and wire.edge.receiver in top:
@@ -250,6 +255,6 @@ def test_an_example_is_a_prompt_in_pieces():
 
 
 def test_a_token_that_is_only_read_keeps_its_role():
-    head = CircuitHead(9, 9, "name mover", "END")
-    links = (Link("input", "IO+1", "9.9", "END", "v"), Link("9.9", "END", "logits", "END", ""))
+    head = Member("9.9@END", "name mover")
+    links = (Link("input@IO+1 -> 9.9.v@END"), Link("9.9@END -> logits@END"))
     assert len(layout(Circuit("gpt2", (head,), links=links)).wires) == 2

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interp.circuits import KINDS, Circuit, CircuitHead, known_circuit, published
+from interp.circuits import CLASSES, Circuit, Member, known_circuit, published
+from interp.circuits.published import published_connections
 from interp.plots import circuit_mermaid
 
 ID = r"[A-Za-z]\w*"
@@ -62,19 +63,19 @@ def test_no_heads():
 @given(
     st.dictionaries(
         st.tuples(st.integers(0, 3), st.integers(0, 3), st.text(min_size=1, max_size=5)),
-        st.sampled_from(list(KINDS)),
+        st.sampled_from(list(CLASSES)),
         max_size=12,
     )
 )
 @settings(max_examples=30, deadline=None)
 def test_any_position_name_gives_a_valid_chart(found):
-    heads = tuple(CircuitHead(*where[:2], kind, where[2]) for where, kind in found.items())
+    heads = tuple(Member(where, kind) for where, kind in found.items())
     parse(circuit_mermaid(Circuit("m", heads)))
 
 
 @pytest.mark.parametrize("position", ["end", 'a"b', "<b>", "a;b", "#1"])
 def test_markup_in_a_position_is_only_text(position):
-    circuit = Circuit("m", (CircuitHead(0, 0, "other", position),))
+    circuit = Circuit("m", (Member((0, 0, position), "other"),))
     line = circuit_mermaid(circuit).splitlines()[1]
     written = re.search(r' at (.*)"\]$', line).group(1)
     assert re.sub(r"#(\d+);", lambda m: chr(int(m.group(1))), written) == position
@@ -84,7 +85,7 @@ def test_a_circuit_of_another_task_with_mlps():
     circuit = published("greater_than", "gpt2")
     found = parse(circuit_mermaid(circuit))
     assert len(found["node"]) == 1 + len(circuit.heads) + len(circuit.mlps) + 1  # YY, logits
-    assert len(found["edge"]) == len(circuit.edges())
+    assert len(found["edge"]) == len(published_connections(circuit))
     assert "MLP__END --> " not in circuit_mermaid(circuit)  # to the logits it has a sign
     assert "mover__YY --> MLP__YY" in circuit_mermaid(circuit)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from interp.circuits import Circuit, CircuitHead, published
+from interp.circuits import Circuit, Member, published
 from interp.plots import circuit_html
 
 TOKENS = ["The", " war", "<b>", " to"]
@@ -42,9 +42,9 @@ def test_every_node_has_its_evidence():
     page = circuit_html(circuit, example=SENTENCE, scores=scores, attention=attention())
     found = evidence(page)
     drawn = re.findall(r'data-node="(.*?)" data-at="(.*?)"', page)
-    assert {f"{label} at {at}" for label, at in drawn} == set(found["nodes"])
+    assert {f"{label}@{at}" for label, at in drawn} == set(found["nodes"])
     assert len(drawn) == len(circuit.heads) + len(circuit.mlps)
-    head = found["nodes"]["9.1 at END"]
+    head = found["nodes"]["9.1@END"]
     assert head["rows"] == [
         ["direct effect", "\u22120.500 [\u22120.750, \u22120.250] logits"],
         ["plain", "+0.125"],
@@ -53,7 +53,7 @@ def test_every_node_has_its_evidence():
     weights = attention().values[0, 0][np.tril_indices(4)]
     assert list(b64decode(head["pattern"])) == np.rint(255 * weights).astype(int).tolist()
     assert found["tokens"] == ["The", "war", "<b>", "to"]
-    mlp = found["nodes"]["m9 at END"]
+    mlp = found["nodes"]["m9@END"]
     assert (mlp["rows"], mlp["pattern"]) == ([], None)
 
 
@@ -70,16 +70,14 @@ def test_nothing_comes_from_outside_and_nothing_breaks_out():
 
 
 def test_scores_without_attention_and_the_reverse():
-    circuit = Circuit("gpt2", (CircuitHead(9, 1, "mover", "END"),))
+    circuit = Circuit("gpt2", (Member("9.1@END", "mover"),))
     only_scores = evidence(circuit_html(circuit, scores={"x": score(np.nan)}))
     assert only_scores["tokens"] is None
-    assert only_scores["nodes"]["9.1 at END"] == {
+    assert only_scores["nodes"]["9.1@END"] == {
         "label": "9.1", "about": "mover head at END: carry what a token says",
         "rows": [["x", "\u2013"]], "pattern": None,
     }  # fmt: skip
-    assert (
-        evidence(circuit_html(circuit, attention=attention()))["nodes"]["9.1 at END"]["rows"] == []
-    )
+    assert evidence(circuit_html(circuit, attention=attention()))["nodes"]["9.1@END"]["rows"] == []
 
 
 def test_wrong_evidence():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from interp.circuits import Circuit, CircuitHead, known_circuit, published
+from interp.circuits import Circuit, Member, known_circuit, published
 from interp.plots import circuit_html, circuit_svg, example_of
 from interp.plots.palette import KIND_COLORS, diverging
 
@@ -71,7 +71,7 @@ def test_it_is_described_in_words():
 
 
 def test_names_are_escaped():
-    circuit = Circuit('<b>&"x"\'', (CircuitHead(0, 0, "other", "<END>"), *()))
+    circuit = Circuit('<b>&"x"\'', (Member("0.0@<END>", "other"), *()))
     sentence = [("<i>&", "<END>"), ('"to"', "END")]
     root = ElementTree.fromstring(circuit_svg(circuit, example=sentence))
     texts = {text.text for text in root.iter(f"{SVG}text")}
@@ -87,7 +87,7 @@ def test_nothing_comes_from_outside():
     assert "url(" not in page
 
 
-@pytest.mark.parametrize("heads", [(), (CircuitHead(3, 1, "name mover", "END"),)])
+@pytest.mark.parametrize("heads", [(), (Member("3.1@END", "name mover"),)])
 def test_small_circuits(heads):
     assert len(pills(circuit_svg(Circuit("mini", heads)))) == len(heads)
 

@@ -1,0 +1,1 @@
+"""What the analyses share: the shell, studies, and words."""

@@ -1,0 +1,148 @@
+"""The files of the IOI analysis, for other people's code: what is measured, on which prompts."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from math import isfinite
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import xarray as xr
+
+from analyses.ioi.findings import Findings
+from analyses.ioi.paper import paper_table
+from analyses.ioi.parts import Chapter
+from interp.heads import attention_patterns
+from interp.patching import mean_over_prompts
+from interp.plots import circuit_html, circuit_mermaid, circuit_svg, example_of
+from interp.report import Report
+from interp.results import versions
+
+
+def write(
+    folder: Path,
+    findings: Findings,
+    report: Report,
+    chapters: Mapping[str, Chapter] = MappingProxyType({}),
+) -> None:
+    """Write results.json, prompts.json, circuit.json, the diagram in three forms and the page.
+
+    Args:
+        folder: where they go.
+        findings: what the analysis measured.
+        report: the page.
+        chapters: what each part of the paper has to say.
+    """
+    circuit, effects = findings.circuit, findings.contribution()
+    looks = findings.attention.sel(query="END").mean("prompt", keep_attrs=True)
+    scores: dict[str, xr.Dataset | xr.DataArray] = {
+        "direct effect": mean_over_prompts(findings.direct),
+        "attribution": mean_over_prompts(findings.attribution),
+        **{f"attention END to {key}": looks.sel(key=key, drop=True) for key in looks["key"].values},
+    }
+    evidence = circuit_html(
+        circuit,
+        effects=effects,
+        example=example_of(findings.model, findings.task),
+        scores=scores,
+        attention=attention_patterns(findings.model, findings.task.clean[0]),
+    )
+    texts = {
+        "results.json": json.dumps(results(findings, chapters), indent=1, allow_nan=False) + "\n",
+        "prompts.json": json.dumps(prompts(findings), indent=1, ensure_ascii=False) + "\n",
+        "circuit.json": circuit.to_json(),
+        "circuit.svg": circuit_svg(circuit, effects=effects),
+        "circuit.html": evidence,
+        "circuit.mmd": circuit_mermaid(circuit),
+        "report.html": report.html(),
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def results(
+    findings: Findings, chapters: Mapping[str, Chapter] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Every figure of the analysis.
+
+    Args:
+        findings: what the analysis measured.
+        chapters: what each part of the paper has to say.
+
+    Returns:
+        `model`, `n`, `seed`, `options` (the other arguments), `versions`; `behaviour`: logit_diff
+        (logits), accuracy (fraction with IO above S) and io_probability, each {mean, low, high},
+        and the same `by_order`;
+        `direct_effect` [layer][head] in logits; `circuit`: [{layer, head, class, position}];
+        `faithfulness`: F_M, F_C (logits) and ratio, each {mean, low, high}, where a bound is null
+        if the ratio has none (the interval of F_M holds zero); `parts`: for each part `figures`,
+        key -> {label, unit, mean, low, high}; for gpt2 also `paper`, the table of published
+        figures with a verdict on each.
+    """
+    f = findings
+    names = ("logit_diff", "accuracy", "io_probability")
+    behaviour: dict[str, Any] = {name: asdict(f.estimate(name)) for name in names}
+    behaviour["by_order"] = {
+        order: {name: asdict(f.estimate(name, order)) for name in names}
+        for order in sorted(set(f.task.order))
+        if f.task.order.count(order) > 1
+    }
+    faithful = f.faithfulness()
+    found = {
+        "model": f.model.name,
+        "n": len(f.task),
+        "seed": f.seed,
+        "options": dict(f.options),
+        "versions": versions(),
+        "behaviour": behaviour,
+        "direct_effect": f.direct.mean("prompt").values.astype(float).tolist(),
+        "circuit": f.circuit.records(),
+        "faithfulness": {key: _finite(asdict(value)) for key, value in faithful.items()},
+    }
+    found["parts"] = {
+        name: {
+            "section": part.section.heading,
+            "figures": {
+                m.key: {"label": m.label, "unit": m.unit, **_finite(asdict(m.estimate))}
+                for m in part.figures
+            },
+        }
+        for name, part in chapters.items()
+    }
+    if f.model.name == "gpt2":
+        found["paper"] = paper_table(f, faithful, chapters).to_dict("records")
+    return found
+
+
+def _finite(estimate: dict[str, float]) -> dict[str, float | None]:
+    """JSON knows no infinity."""
+    return {key: value if isfinite(value) else None for key, value in estimate.items()}
+
+
+def prompts(findings: Findings) -> list[dict[str, Any]]:
+    """The prompts, one entry each.
+
+    Args:
+        findings: what the analysis measured.
+
+    Returns:
+        `clean` and `abc` (texts without the answer), `clean_tokens` and `abc_tokens` (ids),
+        `answer` and `foil` (ids), `template`, `order`, `positions` (role to index into the tokens,
+        the same for both texts).
+    """
+    task = findings.task
+    return [
+        {
+            "clean": task.clean[i],
+            "abc": task.corrupted[i],
+            "clean_tokens": task.clean_tokens[i][task.attention_mask[i]].tolist(),
+            "abc_tokens": task.corrupted_tokens[i][task.attention_mask[i]].tolist(),
+            "answer": int(task.answer[i]),
+            "foil": int(task.foil[i]),
+            "template": task.template[i],
+            "order": task.order[i],
+            "positions": {role: int(at[i]) for role, at in task.positions.items()},
+        }
+        for i in range(len(task))
+    ]

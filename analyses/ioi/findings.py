@@ -1,0 +1,79 @@
+"""What the IOI analysis measured of the whole, prompt by prompt, and its figures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import xarray as xr
+
+import interp
+from analyses.ioi.parts.setting import pick
+from interp.circuits import Circuit, Member
+from interp.parts import Node, as_head
+from interp.patching import strongest_heads
+from interp.statistics import Estimate, bootstrap_mean, bootstrap_ratio
+from interp.tasks import Task
+
+STRONGEST = 10
+"""How many heads the tables and the scatter plot show."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the analysis measured, prompt by prompt.
+
+    Args:
+        model: the model.
+        task: the prompts.
+        seed: seed that they were drawn with.
+        options: the other arguments of the run, by which it can be done again.
+        behavior: logit_diff, accuracy and io_probability, dims prompt, with the order of each.
+        direct: direct effects, dims layer, head, prompt, in logits.
+        attention: attention between roles, dims layer, head, query, key, prompt.
+        attribution: direct logit attribution of heads at END, dims layer, head, prompt, in logits.
+        circuit: the circuit.
+        alone: logit difference as `faithfulness` measures it, dims run ("full", "circuit"), prompt.
+    """
+
+    model: interp.HookedGPT2
+    task: Task
+    seed: int
+    options: Mapping[str, Any]
+    behavior: xr.Dataset
+    direct: xr.DataArray
+    attention: xr.DataArray
+    attribution: xr.DataArray
+    circuit: Circuit
+    alone: xr.Dataset
+
+    def estimate(self, name: str, order: str | None = None) -> Estimate:
+        """Mean of a figure of the behavior with its 95 % interval, of one order or of all."""
+        values = self.behavior[name]
+        if order is not None:
+            values = values[values.order == order]
+        return bootstrap_mean(values)
+
+    def faithfulness(self) -> dict[str, Estimate]:
+        """F(M), F(C) and their ratio with 95 % intervals."""
+        full, circuit = (self.alone.logit_diff.sel(run=run) for run in ("full", "circuit"))
+        return {
+            "F_M": bootstrap_mean(full),
+            "F_C": bootstrap_mean(circuit),
+            "ratio": bootstrap_ratio(circuit, full),
+        }
+
+    def contribution(self) -> xr.DataArray:
+        """What each head's direct path adds to the logit difference: minus the direct effect."""
+        mean = -self.direct.mean("prompt", keep_attrs=True)
+        return mean.assign_attrs(title="Direct contribution to the logit difference", unit="logits")
+
+    def strongest(self) -> list[Member]:
+        """The heads with the largest direct effects, with their class in the circuit, if any."""
+        kinds = {head.node: head.kind for head in self.circuit.heads}
+        nodes = [Node(head, "END") for head in strongest_heads(self.direct, STRONGEST)]
+        return [Member(node, kinds.get(node, "other")) for node in nodes]
+
+    def attention_of(self, heads: Sequence[Member], key: str) -> Estimate:
+        """Mean attention of heads from END to a role, as a probability."""
+        looks = self.attention.sel(query="END", key=key)
+        return bootstrap_mean(pick(looks, [as_head(head.part) for head in heads]).mean("node"))

@@ -1,0 +1,45 @@
+"""The sections of Wang et al. 2022 after the first: each a part of `interp ioi`, callable alone.
+
+A part measures (`measure(setting)`, per prompt) and writes its chapter of the page (`write(setting,
+found)`: a section, figures with intervals, claims about heads). In a notebook:
+
+    setting = Setting.of(model, task, circuit)
+    found = signals.PART.measure(setting)
+    signals.PART.write(setting, found).section
+"""
+
+from analyses.ioi.parts import (
+    adversarial,
+    backups,
+    completeness,
+    derivation,
+    early_heads,
+    minimality,
+    mlps,
+    name_movers,
+    random_tokens,
+    s_inhibition,
+    signals,
+)
+from analyses.ioi.parts.setting import Chapter, Claim, Measured, Part, Setting
+from analyses.ioi.size import Size
+
+PARTS: dict[str, Part] = {
+    module.PART.name: module.PART
+    for module in (
+        name_movers,
+        s_inhibition,
+        signals,
+        early_heads,
+        random_tokens,
+        backups,
+        mlps,
+        derivation,
+        completeness,
+        minimality,
+        adversarial,
+    )
+}
+"""Every part by name, in the order of the page."""
+
+__all__ = ["PARTS", "Chapter", "Claim", "Measured", "Part", "Setting", "Size"]

@@ -1,0 +1,177 @@
+"""Completeness (section 4.1): does the circuit break as the model does, and how does a naive one?
+
+Nodes K are knocked out of circuit and model: class by class, at random, and as a greedy search
+chooses them to tell the two apart most; for the paper's circuit also the sets that the paper's own
+search found (appendix M). The search is done on some of the prompts (`Size`), what its sets are
+worth is measured on all; the paper does both on the same 100.
+"""
+
+import xarray as xr
+
+from analyses.common.shell import bar
+from analyses.common.wording import text
+from analyses.ioi.parts.setting import Chapter, Measured, Part, Results, Setting, verdicts
+from interp.circuits import (
+    IOI_GREEDY,
+    Circuit,
+    Member,
+    class_sets,
+    completeness,
+    gap,
+    greedy_sets,
+    published,
+    random_sets,
+)
+from interp.plots import completeness_scatter
+from interp.report import Figure, Item, Section, Table
+from interp.statistics import bootstrap_mean
+
+HEADING = "Completeness: the circuit without some of its nodes (4.1)"
+BOTH = "name movers of both positive kinds"
+_SEARCHED = ("random", "greedy", "paper")
+"""How the names of sets begin that are no classes."""
+
+
+def measure(setting: Setting) -> Results:
+    """F(C without K) and F(M without K) for the circuit, and for the naive circuit of the paper.
+
+    Args:
+        setting: what to work on.
+
+    Returns:
+        `circuit` and, if there is one, `naive`: what `completeness` measures, with the coordinate
+        `nodes` along set; nothing for an empty circuit.
+    """
+    circuits = {"circuit": setting.circuit}
+    if setting.papers:
+        circuits["naive"] = published("ioi naive", "gpt2")
+    return {
+        name: _measure(setting, circuit, name)
+        for name, circuit in circuits.items()
+        if circuit.heads
+    }
+
+
+def _measure(setting: Setting, circuit: Circuit, name: str) -> xr.Dataset:
+    model, task, size = setting.model, setting.task, setting.size
+    sets = class_sets(circuit)
+    positive = circuit.heads_of("name mover") + circuit.heads_of("backup name mover")
+    if circuit.heads_of("backup name mover"):
+        sets[BOTH] = positive
+    if setting.papers and name == "circuit":
+        for i, K in enumerate(IOI_GREEDY):
+            sets[f"paper {i + 1}"] = tuple(h for h in circuit.heads if h.part in K)
+    sets |= random_sets(circuit, size.random_sets, seed=setting.seed)
+    if size.runs:
+        sets |= greedy_sets(
+            model,
+            task[: size.search_prompts],
+            circuit,
+            metrics="logit_diff",
+            reference=task,
+            runs=size.runs,
+            iterations=size.iterations,
+            candidates=min(size.candidates, 5) if name == "naive" else size.candidates,
+            seed=setting.seed,
+            progress=bar(f"greedy search, {name}"),
+        )
+    found = completeness(
+        model, task, circuit, sets, metrics="logit_diff", progress=bar(f"completeness, {name}")
+    )
+    return found.assign_coords(nodes=("set", [_names(heads) for heads in sets.values()]))
+
+
+def write(setting: Setting, found: Results) -> Chapter:
+    """What they say.
+
+    Args:
+        setting: what they were measured on.
+        found: what `measure` returned.
+
+    Returns:
+        Section and figures.
+    """
+    if not found:
+        return Chapter(Section(HEADING, "Not measured: the circuit is empty."))
+    items: list[Item] = []
+    figures: list[Measured] = []
+    for name, values in found.items():
+        title = "The circuit" if name == "circuit" else "The naive circuit"
+        items.append(
+            Figure(
+                completeness_scatter(values, title=title),
+                "Each point is a set K: across, the circuit without it, up, the model without it, "
+                "in logits. On the line the two break alike.",
+            )
+        )
+        worst = abs(gap(values).mean("prompt"))
+        every = [str(s) for s in values["set"].values if not str(s).startswith("random")]
+        first = {str(values["nodes"].sel(set=s).item()): s for s in reversed(every)}
+        shown = [s for s in every if s in first.values()]
+        items.append(
+            Table(
+                [_row(values, s) for s in shown],
+                f"{title}: sets by class and by greedy search, each once.",
+            )
+        )
+        figures += _figures(values, "" if name == "circuit" else "naive_", title)
+        chosen = values["set"].values[int(worst.values.argmax())]
+        items.append(
+            f"Of all sets {chosen} tells {title.lower()} from the model most: "
+            f"{float(worst.max()):.2f} logits apart on average."
+        )
+    size = setting.size
+    section = Section(
+        HEADING,
+        f"{setting.about()}\n\nK is set to its means in the circuit and in the whole model, at the "
+        f"positions where the circuit has it. {size.random_sets} sets hold each node with "
+        f"probability 1/2; {size.runs} greedy searches of {size.iterations} iterations try "
+        f"{size.candidates} nodes each on {min(size.search_prompts, len(setting.task))} prompts.",
+        [*items, *verdicts(setting, figures, ())],
+    )
+    return Chapter(section, figures)
+
+
+def _figures(values: xr.Dataset, prefix: str, title: str) -> list[Measured]:
+    found = []
+    for name in map(str, values["set"].values):
+        if name.startswith(_SEARCHED):
+            continue
+        for side, letter in (("circuit", "C"), ("full", "M")):
+            label = (
+                f"{title}: F({letter} without {name})"
+                if name != "none"
+                else f"{title}: F({letter})"
+            )
+            key = f"{prefix}{side}_without_{name}"
+            found.append(
+                Measured.mean(key, label, values.logit_diff.sel(run=side, set=name), "logits")
+            )
+    for kind in _SEARCHED:
+        sets = [s for s in map(str, values["set"].values) if s.startswith(kind)]
+        if sets:
+            apart = gap(values).sel(set=sets)
+            mean = apart.mean("prompt").values
+            worst = apart.isel(set=int(abs(mean).argmax()))
+            sign = 1 if float(worst.mean()) >= 0 else -1
+            label = f"{title}: largest gap, {kind} sets"
+            found.append(Measured.mean(f"{prefix}gap_{kind}", label, sign * worst, "logits"))
+    return found
+
+
+def _row(values: xr.Dataset, name: str) -> dict[str, object]:
+    one = values.sel(set=name)
+    return {
+        "K": name,
+        "nodes": str(one["nodes"].item()) or "\N{EN DASH}",
+        "F(C without K)": text(bootstrap_mean(one.logit_diff.sel(run="circuit")), 2),
+        "F(M without K)": text(bootstrap_mean(one.logit_diff.sel(run="full")), 2),
+        "gap": text(bootstrap_mean(gap(one)), 2),
+    }
+
+
+def _names(heads: tuple[Member, ...]) -> str:
+    return " ".join(head.label for head in heads)
+
+
+PART = Part("completeness", 3, measure, write)

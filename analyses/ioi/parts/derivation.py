@@ -1,0 +1,151 @@
+"""The circuit derived from the model (section 3): path patching from the logits backwards.
+
+See `interp.circuits.derive`. It is done on at most `PROMPTS` of the prompts, of all templates and
+orders alike; how much of the logit difference the derived circuit keeps is measured on all of them.
+"""
+
+from collections.abc import Sequence
+
+import xarray as xr
+
+import interp
+from analyses.common.shell import bar
+from analyses.common.tables import derivation_tables
+from analyses.ioi.parts.setting import Chapter, Measured, Part, Results, Setting, verdicts
+from interp.circuits import Derivation, compare, derive, faithfulness
+from interp.parts import NodeLike
+from interp.patching import Ablation
+from interp.plots import circuit_svg, example_of
+from interp.report import Drawing, Item, Section, Table
+from interp.statistics import bootstrap_ratio
+from interp.tasks import Task, balanced
+
+PROMPTS = 50
+HEADING = "The circuit derived from this model, path by path (3)"
+
+
+def derived(
+    model: interp.HookedGPT2,
+    task: Task,
+    *,
+    smallest: float = 0.02,
+    nodes: Sequence[NodeLike] | None = None,
+    ablation: Ablation | None = None,
+) -> Results:
+    """Derive the circuit, or the links of heads that are known.
+
+    Args:
+        model: the model.
+        task: IOI prompts with ABC partners.
+        smallest: as in `derive`, a fraction.
+        nodes: as in `derive`.
+        ablation: as in `derive`.
+
+    Returns:
+        What `results_of` makes of the derivation.
+    """
+    some = balanced(task, PROMPTS)
+    found = derive(
+        model, some, smallest=smallest, nodes=nodes, ablation=ablation,
+        progress=bar("derivation"),
+    )  # fmt: skip
+    return results_of(model, task, found, len(some))
+
+
+def results_of(model: interp.HookedGPT2, task: Task, found: Derivation, n_prompts: int) -> Results:
+    """A derivation as what a part keeps, with how much of the task its circuit does alone.
+
+    Args:
+        model: the model.
+        task: all prompts.
+        found: the derivation.
+        n_prompts: on how many of them it was done.
+
+    Returns:
+        `derivation`: its text, and the number of prompts; `alone`: what `faithfulness` measures of
+        its circuit, on all prompts.
+    """
+    about = {"json": found.to_json(), "prompts": n_prompts}
+    return {
+        "derivation": xr.Dataset(attrs=about),
+        "alone": faithfulness(model, task, found.circuit, metrics="logit_diff"),
+    }
+
+
+def derivation_of(found: Results) -> Derivation:
+    """The derivation that a part kept.
+
+    Args:
+        found: what `results_of` returned.
+
+    Returns:
+        Circuit and evidence.
+    """
+    return Derivation.from_json(found["derivation"].attrs["json"])
+
+
+def measure(setting: Setting) -> Results:
+    """The derivation that the run was given, or a new one.
+
+    Args:
+        setting: what to work on.
+
+    Returns:
+        What `derived` returns.
+    """
+    if setting.derivation is not None:
+        return setting.derivation
+    return derived(setting.model, setting.task)
+
+
+def write(setting: Setting, found: Results) -> Chapter:
+    """What they say.
+
+    Args:
+        setting: what they were measured on.
+        found: what `measure` returned.
+
+    Returns:
+        Section and figures.
+    """
+    evidence, n_prompts = derivation_of(found), found["derivation"].attrs["prompts"]
+    circuit, alone = evidence.circuit, found["alone"].logit_diff
+    ratio = bootstrap_ratio(alone.sel(run="circuit"), alone.sel(run="full"))
+    figures = [Measured("derived_kept", "F(C) / F(M) of the derived circuit", ratio, "fraction")]
+    same = circuit.members == setting.circuit.members
+    items: list[Item] = []
+    if circuit.heads:
+        items += [
+            Drawing(
+                circuit_svg(circuit, example=example_of(setting.model, setting.task)),
+                "The derived circuit; its arrows are the links that were measured.",
+            ),
+            *derivation_tables(evidence),
+        ]
+    if not same:
+        items.append(
+            Table(
+                compare(circuit, setting.circuit),
+                "The derived circuit against the one that this page evaluates "
+                f"({'of the paper' if setting.papers else setting.circuit.source or 'given'}): "
+                "heads by class, of any class, with their positions, connections between classes. "
+                "Precision: of what was derived, the part that the other has; recall: the reverse.",
+                {"precision": ".0%", "recall": ".0%"},
+            )
+        )
+    return Chapter(
+        Section(
+            HEADING,
+            f"{setting.about()} {n_prompts} of them were used here.\n\nFrom the last layer "
+            "to the first, every head's output at every role is sent into all that was found "
+            f"before, together: {evidence.tested} paths. A head counts if its mean effect is "
+            f"beyond {evidence.smallest:.3f} logits, a link if it is beyond the same fraction of "
+            f"its receiver's effect; false discoveries below {evidence.fdr:.0%}. "
+            + ("It is the circuit that this page evaluates." if same else ""),
+            [*items, *verdicts(setting, figures, ())],
+        ),
+        figures,
+    )
+
+
+PART = Part("derivation", 2, measure, write)

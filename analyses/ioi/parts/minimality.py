@@ -1,0 +1,129 @@
+"""Minimality (section 4.2): what every node adds, others being gone.
+
+For the paper's circuit its own sets K; for another one the same rule, name movers in the order of
+their direct effects.
+"""
+
+import numpy as np
+
+from analyses.common.shell import bar
+from analyses.common.wording import text
+from analyses.ioi.parts.setting import Chapter, Measured, Part, Results, Setting, titled, verdicts
+from interp.circuits import (
+    IOI_EXCEPTIONS,
+    IOI_IMPORTANCE,
+    Member,
+    faithfulness,
+    gap,
+    minimality,
+    minimality_sets,
+)
+from interp.patching import mean_over_prompts
+from interp.plots import effect_ranking
+from interp.report import Figure, Section, Table
+from interp.statistics import bootstrap_mean, bootstrap_ratio
+
+HEADING = "Minimality: what every node adds (4.2)"
+
+
+def measure(setting: Setting) -> Results:
+    """Every node with and without, its K being gone.
+
+    Args:
+        setting: what to work on.
+
+    Returns:
+        `nodes`: what `minimality` returns; `whole`: what `faithfulness` returns; nothing
+        for an empty circuit.
+    """
+    model, task, circuit = setting.model, setting.task, setting.circuit
+    if not circuit.heads:
+        return {}
+    return {
+        "nodes": minimality(
+            model, task, circuit, sets_of(setting), metrics="logit_diff", progress=bar("minimality")
+        ),
+        "whole": faithfulness(model, task, circuit, metrics="logit_diff"),
+    }
+
+
+def sets_of(setting: Setting) -> dict[str, tuple[Member, ...]]:
+    """The set K of every node.
+
+    Args:
+        setting: with the circuit.
+
+    Returns:
+        "9.6@END", ... -> K.
+    """
+    circuit = setting.circuit
+    if setting.papers:
+        return minimality_sets(circuit, importance=IOI_IMPORTANCE, exceptions=IOI_EXCEPTIONS)
+    direct = setting.direct.mean("prompt")
+    movers = setting.heads("name mover", "backup name mover")
+    strongest = sorted(movers, key=lambda h: float(direct.sel(layer=h.layer, head=h.head)))
+    return minimality_sets(circuit, importance=strongest)
+
+
+def write(setting: Setting, found: Results) -> Chapter:
+    """What they say.
+
+    Args:
+        setting: what they were measured on.
+        found: what `measure` returned.
+
+    Returns:
+        Section and figures.
+    """
+    if not found:
+        return Chapter(Section(HEADING, "Not measured: the circuit is empty."))
+    changes, full = gap(found["nodes"]), found["whole"].logit_diff.sel(run="full")
+    sets = sets_of(setting)
+    kinds = {str(head): head.kind for head in setting.circuit.heads}
+    rows, shares = [], {}
+    for name in map(str, changes["node"].values):
+        change = changes.sel(node=name, drop=True)
+        sign = 1 if float(change.mean()) >= 0 else -1
+        shares[name] = bootstrap_ratio(sign * change, full)
+        rows.append(
+            {
+                "node": name,
+                "class": kinds[name],
+                "K": " ".join(h.label for h in sets[name]) or "\N{EN DASH}",
+                "change": text(bootstrap_mean(change)),
+                "of F(M)": shares[name].mean,
+            }
+        )
+    least = min(shares, key=lambda name: shares[name].mean)
+    enough = float(np.mean([share.mean >= 0.01 for share in shares.values()]))
+    figures = [
+        Measured("minimality", f"Smallest change, over F(M) ({least})", shares[least], "fraction")
+    ]
+    if setting.papers:
+        figures += [
+            Measured.mean(
+                f"minimality_{head.label}",
+                f"Change of F(C without K) without {head.label}",
+                changes.sel(node=str(head)),
+                "logits",
+            )
+            for head in setting.circuit.heads
+        ]
+    ranked = titled(mean_over_prompts(changes), "Change of F without the node")
+    section = Section(
+        HEADING,
+        f"{setting.about()}\n\nF(C without K and the node) less F(C without K), where K is chosen "
+        f"as the paper does. {enough:.0%} of the nodes change F by at least 1 % of F(M).",
+        [
+            Figure(
+                effect_ranking(ranked, n=40),
+                "Change of F, in logits, with intervals.",
+            ),
+            Table(rows, "Every node, with 95 % bootstrap intervals.", {"of F(M)": ".1%"}),
+            *verdicts(setting, figures, ()),
+        ],
+    )
+    return Chapter(section, figures)
+
+
+PART = Part("minimality", 2, measure, write)

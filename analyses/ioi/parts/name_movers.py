@@ -1,0 +1,139 @@
+"""Name movers (section 3.1): heads that copy the name they look at, or write against it.
+
+Direct effects and attention are in the setting; here are what each head at END writes for the name
+it looks at (attention against projection, over IO and S), and whether its OV circuit copies names.
+Ours differs in the copy score: each head's own layer norm is applied, the authors' code applies
+that of block 1 to all.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from analyses.common.shell import bar
+from analyses.ioi.parts.setting import (
+    Chapter,
+    Measured,
+    Part,
+    Results,
+    Setting,
+    labels,
+    missing,
+    pick,
+    verdicts,
+)
+from interp.heads import attention_projection, copy_scores, correlation
+from interp.plots import head_heatmap
+from interp.report import Figure, Section, Table
+from interp.statistics import Estimate
+
+HEADING = "Name movers copy the name they look at (3.1)"
+
+
+def measure(setting: Setting) -> Results:
+    """Attention, projection and copying of all heads.
+
+    Args:
+        setting: what to work on.
+
+    Returns:
+        `projection`: `attention` and `projection` at IO and S2; `copy`: `copy` and `anti_copy`.
+    """
+    model, task = setting.model, setting.task
+    looks = attention_projection(model, task, roles=["IO", "S1"], progress=bar("projection"))
+    return {
+        "projection": looks,
+        "copy": copy_scores(model, task, roles=["IO", "S1", "S2"], progress=bar("copying")),
+    }
+
+
+def write(setting: Setting, found: Results) -> Chapter:
+    """What they say.
+
+    Args:
+        setting: what they were measured on.
+        found: what `measure` returned.
+
+    Returns:
+        Section and figures.
+    """
+    movers = setting.heads("name mover", position="END")
+    negatives = setting.heads("negative name mover", position="END")
+    if not movers and not negatives:
+        return missing(HEADING, "name movers at END")
+    r = correlation(found["projection"])
+    copies = {name: found["copy"][name].mean("role") for name in ("copy", "anti_copy")}
+    figures = []
+    for key, name, heads, what in (
+        ("copy", "copy", movers, "name movers"),
+        ("anti_copy", "anti_copy", negatives, "negative name movers"),
+    ):
+        title = "Copy score" if name == "copy" else "Copy score with the output negated"
+        if heads:
+            own = pick(copies[name], heads).mean("node")
+            figures.append(Measured.mean(f"{key}_movers", f"{title}, {what}", own, "fraction"))
+        every = copies[name].mean(["layer", "head"])
+        figures.append(Measured.mean(f"{key}_average", f"{title}, average head", every, "fraction"))
+    if movers:
+        to_io = setting.attention.sel(query="END", key="IO")
+        figures.append(
+            Measured.mean(
+                "attention_io",
+                "Mean attention of the name movers, END to IO",
+                pick(to_io, movers).mean("node"),
+                "probability",
+            )
+        )
+        figures.append(_correlation(found["projection"], movers))
+    rows = [
+        {
+            "head": labels([(i, h)]),
+            "class": kind,
+            "correlation": float(r.sel(layer=i, head=h)),
+            "copies": float(copies["copy"].sel(layer=i, head=h).mean()),
+            "copies, negated": float(copies["anti_copy"].sel(layer=i, head=h).mean()),
+        }
+        for heads, kind in ((movers, "name mover"), (negatives, "negative name mover"))
+        for i, h in heads
+    ]
+    section = Section(
+        HEADING,
+        f"{setting.about()}\n\nAttention from END to a name against what the head writes for that "
+        "name (logits above the mean token's), correlated over prompts and the names IO and S1. "
+        "Copy score: if the head attended to one name alone, is the name among the five highest "
+        "of its own logits? Over prompts and IO, S1, S2.",
+        [
+            Figure(
+                head_heatmap(r),
+                "Correlation of attention with projection. Blue: the head writes for what it looks "
+                "at. Red: it writes against it.",
+            ),
+            Table(
+                rows, "Heads that write to the logits.", {"copies": ".0%", "copies, negated": ".0%"}
+            ),
+            *verdicts(setting, figures, ()),
+        ],
+    )
+    return Chapter(section, figures)
+
+
+def _correlation(looks: xr.Dataset, movers: Sequence[tuple[int, int]]) -> Measured:
+    """The lowest correlation of a name mover, with the bootstrap interval of that head's."""
+    r = correlation(looks)
+    values = [float(r.sel(layer=i, head=h)) for i, h in movers]
+    i, h = movers[int(np.argmin(values))]
+    x, y = (looks[name].sel(layer=i, head=h).transpose("prompt", "role").values for name in looks)
+    rng = np.random.default_rng(0)
+    draws = []
+    for _ in range(1000):
+        drawn = rng.integers(len(x), size=len(x))
+        a, b = x[drawn].ravel(), y[drawn].ravel()
+        spread = a.std() * b.std()
+        draws.append(((a - a.mean()) * (b - b.mean())).mean() / spread if spread else 0.0)
+    low, high = np.quantile(draws, [0.025, 0.975])
+    label = f"Lowest correlation of attention with projection ({labels([(i, h)])})"
+    return Measured("correlation", label, Estimate(min(values), float(low), float(high)), "r")
+
+
+PART = Part("name-movers", 1, measure, write)

@@ -1,0 +1,236 @@
+"""Token and position signal of S-inhibition (section 3.2, appendix A): who S is, and where.
+
+The outputs of all S-inhibition heads (at END in the paper) are taken from each of the six texts of
+`interp.tasks.signal_variants`, and the logit difference is fitted by
+
+    position effect * S_pos + token effect * S_tok,   S_pos in {-1, 1}, S_tok in {-1, 0, 1}.
+
+Here the fit goes through the origin as the paper's formula does, and is done again in each
+bootstrap resample of the prompts. What the name movers look at then is measured with the signals on
+their way into the name movers' queries alone (`interp.patching.path_attention`); the paper patches
+the outputs.
+
+Whether the position signal is relative (appendix A): the same outputs from the prompt itself behind
+another sentence should change nothing.
+
+Where the position signal is from (section 3.3): the same texts for the outputs of duplicate-token
+and induction heads at S2. What is lost by them, over what is lost by S-inhibition heads.
+"""
+
+import numpy as np
+import xarray as xr
+
+from analyses.common.wording import text
+from analyses.ioi.parts.setting import (
+    Chapter,
+    Claim,
+    Measured,
+    Part,
+    Results,
+    Setting,
+    labels,
+    missing,
+    verdicts,
+)
+from interp.patching import ablate, path_attention
+from interp.plots import effect_heatmap
+from interp.report import Figure, Item, Section, Table
+from interp.statistics import Estimate, bootstrap_mean, bootstrap_ratio
+from interp.tasks import signal_variants, with_beginning
+
+HEADING = "Two signals: which name is S, and where it stood (appendix A)"
+_TOKENS = {1: "S2 names S", 0: "another name", -1: "S2 names IO"}
+_POSITIONS = {1: "as at S1's place", -1: "as at IO's place"}
+_LOOKS = {(0, 1): "another name, S1's place", (-1, -1): "IO, IO's place"}
+_NAMES = ("IO", "S1", "S2")
+
+
+def measure(setting: Setting) -> Results:
+    """The logit difference with S-inhibition outputs, and with early heads', of the six texts.
+
+    Args:
+        setting: what to work on.
+
+    Returns:
+        `signals`: `logit_diff`, dims token, position, prompt; `early`: the same for duplicate-token
+        and induction heads at S2, if there are any; `longer`: `logit_diff` with S-inhibition
+        outputs of the prompt behind a sentence; `attention`: what `path_attention` returns
+        from END to the names, dims text, head, key, prompt, if there are name movers; nothing
+        without S-inhibition heads.
+    """
+    model, task, circuit = setting.model, setting.task, setting.circuit
+    heads = circuit.heads_of("S-inhibition")
+    if not heads:
+        return {}
+    before = [
+        h for kind in ("duplicate token", "induction") for h in circuit.heads_of(kind)
+        if h.role == "S2"
+    ]  # fmt: skip
+    variants = signal_variants(task, model.tokenizer, seed=setting.seed)
+    groups = {"signals": heads} | ({"early": before} if before else {})
+    names = {(group, *signal): f"{group} {signal}" for group in groups for signal in variants}
+    sets = {name: [head.node for head in groups[group]] for (group, *_), name in names.items()}
+    texts = {name: variants[t, p] for (_, t, p), name in names.items()}
+    values = ablate(model, task, sets, value="resample", reference=texts).logit_diff
+    found = {
+        group: xr.concat(
+            [
+                xr.concat(
+                    [values.sel(set=names[group, t, p], drop=True) for p in _POSITIONS],
+                    "position",
+                )
+                for t in _TOKENS
+            ],
+            "token",
+        )
+        .assign_coords(token=list(_TOKENS), position=list(_POSITIONS))
+        .to_dataset()
+        for group in groups
+    }
+    longer = with_beginning(task, model.tokenizer)
+    own = {"longer": sets[names["signals", 1, 1]]}
+    found["longer"] = ablate(model, task, own, value="resample", reference=longer)
+    senders = setting.heads("S-inhibition", position="END")
+    movers = setting.heads("name mover", position="END")
+    if senders and movers:
+        looks = [
+            path_attention(model, variants[signal], senders, movers, keys=_NAMES)
+            for signal in _LOOKS
+        ]
+        found["attention"] = xr.concat(looks, "text").assign_coords(text=list(_LOOKS.values()))
+    return found
+
+
+def fit(values: np.ndarray) -> tuple[float, float, float]:
+    """Least squares through the origin.
+
+    Args:
+        values: mean logit differences [token position] at signals (1, 0, -1) and (1, -1).
+
+    Returns:
+        Effect of the position, of the token, and the mean absolute error as a fraction of the
+        value at (1, 1).
+    """
+    token, position = np.meshgrid([1, 0, -1], [1, -1], indexing="ij")
+    design = np.stack([position.ravel(), token.ravel()], -1)
+    effects = np.linalg.lstsq(design, values.ravel(), rcond=None)[0]
+    error = np.abs(design @ effects - values.ravel()).mean() / abs(values[0, 0])
+    return float(effects[0]), float(effects[1]), float(error)
+
+
+def write(setting: Setting, found: Results) -> Chapter:
+    """What they say.
+
+    Args:
+        setting: what they were measured on.
+        found: what `measure` returned.
+
+    Returns:
+        Section and figures.
+    """
+    if "signals" not in found:
+        return missing(HEADING, "S-inhibition heads")
+    grid = found["signals"].logit_diff.transpose("token", "position", "prompt")
+    values = grid.values
+    whole = fit(values.mean(-1))
+    rng = np.random.default_rng(setting.seed)
+    n = values.shape[-1]
+    draws = [fit(values[..., rng.integers(n, size=n)].mean(-1)) for _ in range(1000)]
+    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+    figures = [
+        Measured(key, label, Estimate(whole[i], float(low[i]), float(high[i])), unit)
+        for i, (key, label, unit) in enumerate(
+            (
+                ("signal_position", "Effect of the position signal", "logits"),
+                ("signal_token", "Effect of the token signal", "logits"),
+                ("signal_error", "Mean error of the fit, over the logit difference", "fraction"),
+            )
+        )
+    ]
+    figures += [
+        Measured.mean(
+            f"signal_{t}_{p}",
+            f"Logit difference, {_TOKENS[t]}, {_POSITIONS[p]}",
+            grid.sel(token=t, position=p),
+            "logits",
+        )
+        for t in _TOKENS
+        for p in _POSITIONS
+    ]
+    longer = found["longer"].logit_diff.sel(set="longer")
+    label = "Logit difference, from the prompt behind another sentence"
+    figures.append(Measured.mean("signal_longer", label, longer, "logits"))
+    mean = grid.mean("prompt", keep_attrs=True).assign_attrs(
+        title="Logit difference", unit="logits"
+    )
+    items: list[Item] = [
+        Figure(
+            effect_heatmap(
+                mean,
+                labels={
+                    "token": [_TOKENS[int(t)] for t in mean["token"]],
+                    "position": [_POSITIONS[int(p)] for p in mean["position"]],
+                },
+            ),
+            "Mean logit difference for each of the six texts, in logits.",
+        )
+    ]
+    claims = []
+    if "attention" in found:
+        looks = found["attention"].mean("head")
+        items.append(_attention_table(looks))
+        after = looks.patched.sel(text=_LOOKS[-1, -1]).mean("prompt")
+        claims.append(
+            Claim(
+                "Where the name movers look with both signals turned round",
+                "S1",
+                str(after["key"].values[int(after.values.argmax())]),
+                "S1, at least twice as much as IO",
+                float(after.sel(key="S1")) >= 2 * float(after.sel(key="IO")),
+            )
+        )
+    if "early" in found:
+        figures += _located(grid, found["early"].logit_diff)
+    section = Section(
+        HEADING,
+        f"{setting.about()}\n\nThe outputs of {labels(setting.heads('S-inhibition'))} are "
+        "taken from texts in which S2 names the prompt's own S, an unrelated name or IO (token "
+        "signal), and repeats the name at the place of S1 or at that of IO (position signal); "
+        "everything else is the prompt's. Early heads are those at S2, duplicate-token and "
+        "induction: if the position signal is theirs, their outputs from texts with another place "
+        "do as much, and those from texts with another name alone do nothing (3.3).",
+        [*items, *verdicts(setting, figures, claims)],
+    )
+    return Chapter(section, figures, claims)
+
+
+def _attention_table(looks: xr.Dataset) -> Table:
+    """What the name movers look at, before and with the signals of some texts."""
+    clean = looks.clean.isel(text=0)
+    sources = {"their own": clean} | {
+        str(text): looks.patched.sel(text=text) for text in looks["text"].values
+    }
+    rows = [
+        {"signals of": name} | {role: text(bootstrap_mean(values.sel(key=role))) for role in _NAMES}
+        for name, values in sources.items()
+    ]
+    return Table(rows, "Mean attention of the name movers from END, a probability.")
+
+
+def _located(grid: xr.DataArray, early: xr.DataArray) -> list[Measured]:
+    """What early heads' outputs lose, over what S-inhibition's do: by place, and by name."""
+    own = grid.sel(token=1, position=1)
+
+    def share(token: int, position: int) -> Estimate:
+        lost = [own - values.sel(token=token, position=position) for values in (early, grid)]
+        return bootstrap_ratio(*lost)
+
+    least = min((share(token, -1) for token in _TOKENS), key=lambda one: one.mean)
+    about = "what early heads' outputs lose, over S-inhibition's"
+    return [
+        Measured("located_position", f"Another place: the least of {about}", least, "fraction"),
+        Measured("located_token", f"Another name: {about}", share(0, 1), "fraction"),
+    ]
+
+
+PART = Part("signals", 2, measure, write)

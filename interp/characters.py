@@ -1,0 +1,28 @@
+"""Text that every page and drawing can hold.
+
+A token can be any bytes, and XML knows no control characters but tab and line ends, no surrogates,
+and neither U+FFFE nor U+FFFF; one of them and no viewer opens the drawing. They are written as the
+pictures that Unicode has of them, or as the replacement character.
+
+Source: XML 1.0, section 2.2, production 2 (Char); Unicode, block Control Pictures.
+"""
+
+_PICTURES = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n\r"}
+_REPLACED = (*range(0x80, 0xA0), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF)
+_TABLE = {**dict.fromkeys(_REPLACED, 0xFFFD), **_PICTURES, 0x7F: 0x2421}
+
+
+def printable(text: str) -> str:
+    r"""Replace the characters that no XML document can hold, and other control characters.
+
+    Args:
+        text: any text; tabs and line ends stay.
+
+    Returns:
+        Text of the same length.
+
+    Example:
+        >>> printable("a\x00b")
+        'a␀b'
+    """
+    return text.translate(_TABLE)

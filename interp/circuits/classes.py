@@ -1,0 +1,32 @@
+"""The classes of heads: what the heads of a circuit do.
+
+A class is a word for what was measured of a head, see `interp.circuits.behavior`; the words are
+those of the literature. Movers that move no names are those of other tasks than indirect object
+identification.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+CLASSES: Mapping[str, str] = MappingProxyType(
+    {
+        "previous token": "copy the token before",
+        "duplicate token": "find the earlier copy",
+        "induction": "find what followed before",
+        "S-inhibition": "keep attention off S",
+        "name mover": "bring IO to the logits",
+        "backup name mover": "step in for name movers",
+        "negative name mover": "write against IO",
+        "mover": "carry what a token says",
+        "backup mover": "step in for movers",
+        "negative mover": "write against the answer",
+        "other": "no class fits",
+    }
+)
+"""Every class of heads, from the tokens to the logits -> what its heads do."""
+
+MLP_CLASS = "MLP"
+"""What stands in the place of a class for MLPs."""
+
+NAME_MOVERS: tuple[str, ...] = ("name mover", "backup name mover", "negative name mover")
+"""The classes that write names to the logits."""

@@ -1,0 +1,192 @@
+"""A derived circuit with its evidence: tables of it, and its file."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+
+import pandas as pd
+import xarray as xr
+
+from interp.circuits import files
+from interp.circuits.circuit import Circuit
+from interp.parts import Node
+from interp.statistics import bootstrap_interval
+
+FORMAT = "interp.Derivation"
+
+
+@dataclass(frozen=True, eq=False)
+class Derivation:
+    """A derived circuit with its evidence.
+
+    Args:
+        circuit: the heads with class and role, and their links with effect, interval, q value.
+        effects: effect of each link on each prompt, one variable for each metric, dims link
+            ("9.6@END -> 10.0.q@END"), prompt.
+        nodes: effect of each head's paths into all that was found before it, one variable for each
+            metric, dims node ("9.6@END"), prompt; with the coordinates `q_value`, dims metric,
+            node, and `found_by`, dim node: the metrics that found it, with commas between them. Of
+            a head that has an effect only without the heads that write the answer, it is that one.
+        behavior: what `node_behavior` says of each head of the circuit at its role.
+        tested: how many paths were tested.
+        smallest: the effect that a node must exceed, in the unit of the first metric; that of each
+            metric is in the attrs of its variable.
+        fdr: bound on the expected fraction of false discoveries of each family of tests.
+    """
+
+    circuit: Circuit
+    effects: xr.Dataset
+    nodes: xr.Dataset
+    behavior: xr.Dataset
+    tested: int
+    smallest: float
+    fdr: float
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that effects were measured in; the first is that of the links."""
+        return tuple(str(name) for name in self.effects.data_vars)
+
+    @property
+    def found_by(self) -> Mapping[Node, tuple[str, ...]]:
+        """The node of each head -> the metrics that found it; none for nodes that were given."""
+        names = {
+            str(node): tuple(name for name in str(some).split(", ") if name)
+            for node, some in zip(
+                self.nodes["node"].values, self.nodes["found_by"].values, strict=True
+            )
+        }
+        return {one.node: names[str(one)] for one in self.circuit.heads}
+
+    def heads(self) -> pd.DataFrame:
+        """One row for each head: class, role, its effect, what it does, who reads it.
+
+        Returns:
+            Columns `head`, `position` (its role), `class`; `effect`, `low`, `high` of its paths on
+            the first metric, `q_value`, and `found_by` if there are several metrics; those of
+            `node_behavior` (means over prompts); and `receivers`, by input: "4.0 4.6 v, logits".
+        """
+        if not self.circuit.heads:
+            return pd.DataFrame()
+        first = self.metrics[0]
+        means, values = self.behavior.mean("prompt"), self.nodes[first]
+        ends = dict(zip(("low", "high"), bootstrap_interval(values), strict=True))
+        place = {str(name): i for i, name in enumerate(self.nodes["node"].values)}
+        rows = []
+        for head in self.circuit.heads:
+            i = place[str(head)]
+            row: dict[str, object] = {
+                "head": head.label,
+                "position": head.role,
+                "class": head.kind,
+                "effect": float(values[i].mean()),
+                "low": float(ends["low"][i]),
+                "high": float(ends["high"][i]),
+                "q_value": float(self.nodes["q_value"].sel(metric=first)[i]),
+            }
+            if len(self.metrics) > 1:
+                row["found_by"] = str(self.nodes["found_by"].values[i])
+            of_head = means.sel(node=str(head))
+            row |= {str(name): float(value) for name, value in of_head.items()}
+            rows.append({**row, "receivers": self._receivers(head.node)})
+        return pd.DataFrame(rows)
+
+    def links(self) -> pd.DataFrame:
+        """One row for each link: its ends and input, effect with interval, q value."""
+        return pd.DataFrame([link.record() for link in self.circuit.links])
+
+    def to_json(self) -> str:
+        """The derivation as the text of a file.
+
+        Returns:
+            JSON with the circuit as its own `to_json` writes it, every array, and the options.
+        """
+        return files.dumps(
+            FORMAT,
+            {
+                "circuit": json.loads(self.circuit.to_json()),
+                **{name: files.dataset_record(getattr(self, name)) for name in _ARRAYS},
+                "tested": self.tested,
+                "smallest": self.smallest,
+                "fdr": self.fdr,
+            },
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "Derivation":
+        """Read what `to_json` writes.
+
+        Args:
+            text: the text of a file.
+
+        Returns:
+            The derivation, with the same numbers.
+
+        Raises:
+            ValueError: the text is not JSON, of another format or version, lacks a field (the
+                message names it), or the arrays are not those of the circuit.
+        """
+        data = files.loads(FORMAT, text, ("circuit", *_ARRAYS, "tested", "smallest", "fdr"))
+        what = "the derivation"
+        circuit = Circuit.from_json(json.dumps(files.field(data, "circuit", dict, what)))
+        arrays = {name: files.dataset_of(data[name], f"{name} of {what}") for name in _ARRAYS}
+        for name, dim, own in (
+            ("effects", "link", [str(link) for link in circuit.links]),
+            ("nodes", "node", [str(head) for head in circuit.heads]),
+            ("behavior", "node", [str(head) for head in circuit.heads]),
+        ):
+            labels = arrays[name][dim].values.tolist() if dim in arrays[name] else None
+            if labels != own:
+                raise ValueError(
+                    f"{name} of {what} are not those of its circuit: expected one row for each "
+                    f"{'link' if dim == 'link' else 'head'} along {dim!r}; got {labels}"
+                )
+        if not {"q_value", "found_by"} <= set(arrays["nodes"].coords):
+            raise ValueError(f"nodes of {what} lack q_value or found_by")
+        return cls(
+            circuit,
+            **arrays,
+            tested=files.field(data, "tested", int, what),
+            smallest=float(files.field(data, "smallest", (int, float), what)),
+            fdr=float(files.field(data, "fdr", (int, float), what)),
+        )
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the derivation to one JSON file.
+
+        Args:
+            path: the file; folders that are missing are made.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        files.write(path, self.to_json())
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> "Derivation":
+        """Read a file that `save` wrote.
+
+        Args:
+            path: the file.
+
+        Returns:
+            The derivation.
+
+        Raises:
+            ValueError: the file holds no derivation; see `from_json`.
+            OSError: it cannot be read.
+        """
+        return cls.from_json(files.read(path))
+
+    def _receivers(self, node: Node) -> str:
+        """Who reads a node, by input."""
+        found: dict[str, dict[str, None]] = {}  # input -> its receivers, once each
+        for link in self.circuit.links:
+            if link.sender == node:
+                found.setdefault(link.input, {})[str(link.receiver.part)] = None
+        each = (f"{' '.join(receivers)} {letter}".strip() for letter, receivers in found.items())
+        return ", ".join(each)
+
+
+_ARRAYS = ("effects", "nodes", "behavior")

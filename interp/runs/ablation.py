@@ -1,0 +1,328 @@
+"""Ablation: a part of the model says what stands in for it, in every run of a technique.
+
+Heads are ablated at z, neurons after their activation function, MLPs at their output;
+`interp.runs.stand_ins` has what stands in for them.
+
+Source: Wang et al. 2022 (arXiv 2211.00593), section 2.2 (mean ablation).
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from interp.model import HookedGPT2
+from interp.parts import (
+    MLP,
+    Head,
+    Neuron,
+    Node,
+    NodeLike,
+    Part,
+    as_node,
+    part_order,
+    require_in_model,
+    require_once,
+    unit_of,
+)
+from interp.runs.cells import Cells
+from interp.runs.edits import Edits
+from interp.runs.places import Places, Position, positions_mask, require_positions
+from interp.runs.rows import Rows
+from interp.runs.sides import Hooks, Progress, Prompts
+from interp.runs.sites import SITES, Key, hook_name
+from interp.runs.stand_ins import StandIns, Value, require_value, stand_ins
+from interp.tasks import Side, Task
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What is knocked out of a model, for any technique to work on what is left.
+
+    Args:
+        parts: heads, MLPs and neurons, or "heads" for every head of the model; a part with a role
+            ("9.9@END") is ablated there alone, one without at `positions`.
+        value: what stands in for them: "zero", "mean", "group mean" or "resample"; see
+            `interp.runs.stand_ins`.
+        positions: roles, or indices from 0, at which they are ablated; None for everywhere.
+        keep: heads that are left alone all the same, those with a role there: a circuit.
+        reference: prompts, by their corrupted texts, that means are taken over or resampled from;
+            None for the task's own.
+
+    Raises:
+        ValueError: for an unknown value, no parts, or a part given twice.
+        TypeError: for what is no part.
+
+    Example:
+        >>> Ablation(["9.9", "9.6"], value="resample").parts
+        (Node(part=Head(layer=9, head=9), role=None), Node(part=Head(layer=9, head=6), role=None))
+    """
+
+    parts: Sequence[NodeLike] | Literal["heads"]
+    value: Value = "mean"
+    positions: Sequence[Position] | None = None
+    keep: Sequence[NodeLike] = ()
+    reference: Task | None = None
+
+    def __post_init__(self) -> None:
+        require_value(self.value)
+        require_positions(self.positions)
+        if self.parts != "heads":
+            object.__setattr__(self, "parts", as_ablated(self.parts))
+            if not self.parts:
+                raise ValueError(
+                    "an ablation needs parts, such as Ablation(['9.9', 'm0']), or 'heads' for all "
+                    "heads; leave the ablation out to ablate nothing"
+                )
+        object.__setattr__(self, "keep", as_ablated(self.keep))
+        if any(not isinstance(node.part, Head) for node in self.nodes_kept):
+            raise ValueError("only heads can be kept; leave other parts out of the ablation")
+
+    @property
+    def nodes_kept(self) -> tuple[Node, ...]:
+        """What is left alone."""
+        return self.keep  # type: ignore[return-value]
+
+    def nodes(self, model: HookedGPT2) -> tuple[Node, ...]:
+        """What is ablated in a model, before what is kept."""
+        if self.parts != "heads":
+            return self.parts  # type: ignore[return-value]
+        c = model.config
+        return tuple(Node(Head(i, h)) for i in range(c.n_layers) for h in range(c.n_heads))
+
+    def prepare(
+        self, model: HookedGPT2, task: Task, side: Side = "clean", *, progress: Progress = iter
+    ) -> "PreparedAblation":
+        """Work out what is replaced by what, on the prompts of a task.
+
+        Args:
+            model: the model.
+            task: the prompts that will be run.
+            side: which text of each pair.
+            progress: wraps the batches of reference prompts, for a progress bar.
+
+        Returns:
+            The ablation as hooks and as edits of the resumed forward.
+
+        Raises:
+            ValueError: for a part, role or position that model or task do not have, or reference
+                prompts that do not fit.
+        """
+        task = task.right_padded().to(model.device)
+        masks = self._masks(model, task, side)
+        new = stand_ins(
+            model,
+            task,
+            list(masks),
+            self.value,
+            side,
+            reference=self.reference,
+            roles=self._roles(model),
+            progress=progress,
+        )
+        return PreparedAblation(masks, new, task.clean_tokens.shape[1])
+
+    def require(self, model: HookedGPT2, task: Task) -> None:
+        """Raise the errors of `prepare` for what model or task do not have, before any run."""
+        require_in_model(model, [node.part for node in (*self.nodes(model), *self.nodes_kept)])
+        roles = [node.role for node in (*self.nodes(model), *self.nodes_kept) if node.role]
+        positions_mask(task, [*roles, *(self.positions or ())])
+
+    def describe(self) -> str:
+        """The ablation in one line, for the attrs of results."""
+        parts = self.parts if self.parts == "heads" else " ".join(map(str, self.parts))
+        found = [f"{self.value} of {parts}"]
+        if self.positions is not None:
+            found.append(f"at {' '.join(map(str, self.positions))}")
+        if self.keep:
+            found.append(f"but {' '.join(map(str, self.keep))}")
+        if self.reference is not None:
+            found.append(f"reference {self.reference.name} {self.reference.fingerprint}")
+        return "; ".join(found)
+
+    def _roles(self, model: HookedGPT2) -> list[str] | None:
+        """The roles that all of it is ablated at; None if also elsewhere."""
+        given = [None] if self.positions is None else list(self.positions)
+        found: list[str] = []
+        for node in self.nodes(model):
+            for at in [node.role] if node.role else given:
+                if not isinstance(at, str):
+                    return None
+                found.append(at)
+        return list(dict.fromkeys(found))
+
+    def _masks(
+        self, model: HookedGPT2, task: Task, side: Side
+    ) -> dict[Key, Bool[Tensor, "prompt pos unit"]]:
+        """Where each activation is replaced."""
+        self.require(model, task)
+        masks = node_masks(model, task, self.nodes(model), self.positions, side)
+        for key, kept in node_masks(model, task, self.nodes_kept, None, side).items():
+            if key in masks:
+                masks[key] &= ~kept
+        return masks
+
+
+def as_ablated(parts: Iterable[NodeLike]) -> tuple[Node, ...]:
+    """Nodes that can be ablated, from any of the ways to name them.
+
+    Args:
+        parts: see `interp.parts.NodeLike`.
+
+    Returns:
+        The nodes.
+
+    Raises:
+        ValueError: one is given twice, or is the input or the logits.
+        TypeError: not a list of nodes.
+    """
+    if isinstance(parts, str) or not isinstance(parts, Iterable):
+        raise TypeError(f"expected a list of parts, such as ['9.9', 'm0']; got {parts!r}")
+    nodes = tuple(as_node(one) for one in parts)
+    for node in nodes:
+        if not isinstance(node.part, Head | MLP | Neuron):
+            raise ValueError(f"heads, MLPs and neurons can be ablated; {node} is none of these")
+    require_once(nodes, "part")
+    return nodes
+
+
+def site_of(node: Node) -> Key:
+    """Where a part is ablated: z of heads, mlp_post of neurons, mlp_out of MLPs."""
+    part = node.part
+    if isinstance(part, Head):
+        return "z", part.layer
+    return ("mlp_post" if isinstance(part, Neuron) else "mlp_out"), node.layer
+
+
+def n_units(model: HookedGPT2, site: str) -> int:
+    """How many heads or neurons a layer has at a site; 1 where it has neither."""
+    unit = SITES[site].unit if site in SITES else ""
+    return {"head": model.config.n_heads, "neuron": model.config.d_mlp, "": 1}[unit]
+
+
+def node_masks(
+    model: HookedGPT2,
+    task: Task,
+    nodes: Sequence[Node],
+    positions: Sequence[Position] | None,
+    side: Side = "clean",
+) -> dict[Key, Bool[Tensor, "prompt pos unit"]]:
+    """True where nodes are: at their roles, or at some positions of those without one.
+
+    Args:
+        model: the model, which has the parts.
+        task: the prompts, of `Task.right_padded`, on the model's device.
+        nodes: the nodes.
+        positions: roles or indices for nodes without a role; None for all.
+        side: which text of each pair.
+
+    Returns:
+        Site and layer -> mask.
+    """
+    where = {role: positions_mask(task, [role], side) for role in {n.role for n in nodes} if role}
+    everywhere = positions_mask(task, positions, side)  # prompt pos
+    masks: dict[Key, Tensor] = {}
+    for node in nodes:
+        key = site_of(node)
+        if key not in masks:
+            shape = (*everywhere.shape, n_units(model, key[0]))
+            masks[key] = torch.zeros(shape, dtype=torch.bool, device=everywhere.device)
+        masks[key][:, :, unit_of(node.part)] |= where[node.role] if node.role else everywhere
+    return masks
+
+
+@dataclass(frozen=True)
+class PreparedAblation:
+    """An ablation of one model on one task.
+
+    Args:
+        masks: (site, layer) -> where the activation is replaced.
+        new: what stands in.
+        width: positions of the task.
+    """
+
+    masks: dict[Key, Bool[Tensor, "prompt pos unit"]]
+    new: StandIns
+    width: int
+
+    def hooks(self, rows: slice | Prompts, length: int | None = None) -> Hooks:
+        """Forward hooks for a run of some prompts.
+
+        Args:
+            rows: which prompts of the task.
+            length: positions of the run; by default all that the task has.
+
+        Returns:
+            The hooks, for `HookedGPT2.hooks` and `run_task`.
+        """
+
+        def replace(mask: Tensor, new: Tensor) -> Callable[..., Tensor]:
+            def hook(value: Tensor, hook: object) -> Tensor:
+                length = value.shape[1]  # of the longest prompt of the run
+                return torch.where(_like(mask[:, :length], value), new[:, :length], value)
+
+            return hook
+
+        values = self.new.values(rows, length or self.width)
+        return [
+            (hook_name(*key), replace(mask[rows], values[key])) for key, mask in self.masks.items()
+        ]
+
+    def edits(self, rows: Prompts, length: int) -> Edits:
+        """The same for the resumed forward."""
+
+        def replace(mask: Tensor, new: Tensor) -> Callable[[Rows, Tensor], Tensor]:
+            full = new.expand(mask.shape[0], length, *new.shape[2:])
+            return lambda at, value: torch.where(_like(at.of(mask), value), at.of(full), value)
+
+        values = self.new.values(rows, length)
+        return {key: replace(mask[rows], values[key]) for key, mask in self.masks.items()}
+
+
+def _like(mask: Bool[Tensor, "... unit"], value: Tensor) -> Bool[Tensor, "..."]:
+    """The mask with as many dimensions as the activation."""
+    return mask[..., None] if value.ndim > mask.ndim else mask
+
+
+def also_ablated(ablation: PreparedAblation | None, cells: Cells, places: Places) -> str:
+    """The parts that an ablation and a sweep both touch at the same place.
+
+    Args:
+        ablation: what is knocked out, if anything.
+        cells: what the sweep replaces.
+        places: where.
+
+    Returns:
+        Heads, MLPs and neurons, such as "9.6 m3"; "" for none.
+    """
+    if ablation is None:
+        return ""
+    found: set[Part] = set()
+    where = places.where.any(0)  # slot prompt pos
+    for (site, layer), members in cells.members.items():
+        units = members.any(0)  # unit slot
+        asked = torch.einsum("us,sbp->bpu", units.float(), where.float()) > 0
+        for key, mask in ablation.masks.items():
+            if key[1] != layer or _PART_OF.get(site) != _PART_OF[key[0]]:
+                continue
+            whole = asked if asked.shape[-1] == mask.shape[-1] else asked.any(-1, keepdim=True)
+            own = mask if whole.shape[-1] in (1, mask.shape[-1]) else mask.any(-1, keepdim=True)
+            for unit in (whole & own).flatten(0, 1).any(0).nonzero()[:, 0].tolist():
+                found.add(_part(key[0], layer, unit))
+    return " ".join(map(str, sorted(found, key=part_order)))
+
+
+_PART_OF = {
+    **dict.fromkeys(("q", "k", "v", "pattern", "z", "attn_out"), "head"),
+    **dict.fromkeys(("mlp_in", "mlp_post", "mlp_out"), "MLP"),
+}
+"""Which sites are activations of the same part."""
+
+
+def _part(site: str, layer: int, unit: int) -> Part:
+    if site == "z":
+        return Head(layer, unit)
+    return MLP(layer) if site == "mlp_out" else Neuron(layer, unit)

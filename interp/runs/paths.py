@@ -1,0 +1,312 @@
+"""Paths: what senders make of the stream on its way to receivers, past frozen attention.
+
+Three runs in one (Wang et al.): the sender's output is replaced by that of the other run while all
+heads write what they write in the base run, so that only the direct path from sender to receivers
+is open; what the receivers then get is put into the base run, where everything after them is
+computed. The MLPs between are recomputed, as in the paper, or frozen like the heads.
+
+Frozen attention has a consequence that makes this cheap: no position affects another on the way to
+the receivers. So only positions are computed that the sender changes and the receiver reads, and of
+the blocks between only the MLPs:
+
+    resid_mid_l' = resid_pre_l' + attn_out_l(base) + sum_h in senders (z_h(other) - z_h(base)) W_O_h
+    resid_post_l' = resid_mid_l' + MLP_l(resid_mid_l')
+
+Source: Wang et al. 2022 (arXiv 2211.00593), section 3.1 and appendix B.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from einops import einsum
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from interp.model import HookedGPT2
+from interp.parts import MLP, QKV, as_heads, require_in_model, require_once
+from interp.runs.edits import edited, over
+from interp.runs.forward import mlp_out, mlp_post, resume
+from interp.runs.pair import BaseRun
+from interp.runs.places import Position, positions_mask, require_positions
+from interp.runs.rows import Jobs, Rows
+from interp.runs.selection import Grid
+from interp.runs.sites import SITES, Key
+from interp.tasks import Task
+
+_BEFORE_ATTENTION = ("q", "k", "v", "resid_pre")
+_RECEIVERS = ("logits", *_BEFORE_ATTENTION, "mlp_in", "resid_mid")
+
+
+@dataclass(frozen=True)
+class Receivers:
+    """Where the changed paths end.
+
+    Args:
+        site: "q", "k" or "v" of heads, "mlp_in", "resid_pre" or "resid_mid" of layers, or "logits".
+        heads: heads, such as "9.6" or (9, 6), for q, k and v.
+        layers: for mlp_in, resid_pre and resid_mid.
+        positions: roles or indices at which they receive; None for all.
+
+    Raises:
+        ValueError: for an unknown site, receivers that do not go with it, or one given twice.
+        TypeError: for an argument of another type.
+
+    Example:
+        >>> name_movers = Receivers("q", heads=["9.9", "9.6", "10.0"], positions=["END"])
+        >>> name_movers.by_layer
+        {9: [9, 6], 10: [0]}
+    """
+
+    site: str = "logits"
+    heads: Sequence[Any] = ()
+    layers: Sequence[int] = ()
+    positions: Sequence[Position] | None = None
+
+    def __post_init__(self) -> None:
+        if self.site not in _RECEIVERS:
+            raise ValueError(
+                f"unknown receiver {self.site!r}; expected one of {', '.join(_RECEIVERS)}"
+            )
+        object.__setattr__(self, "heads", tuple(as_heads(self.heads)))
+        require_positions(self.positions)
+        require_once(self.layers, "layer")
+        takes = {"logits": None}.get(self.site, "heads" if self.site in QKV else "layers")
+        for name, given in (("heads", self.heads), ("layers", self.layers)):
+            if bool(given) != (takes == name):
+                need = f"needs {name}" if takes == name else f"takes no {name}"
+                raise ValueError(f"receiver {self.site!r} {need}; got {list(given)}")
+
+    @property
+    def by_layer(self) -> dict[int, list[int]]:
+        """The receiving heads of each layer, in order; none for sites without heads."""
+        found: dict[int, list[int]] = {layer: [] for layer in sorted(self.layers)}
+        for layer, head in sorted(self.heads, key=lambda pair: pair[0]):
+            found.setdefault(layer, []).append(head)
+        return found
+
+    def require(self, model: HookedGPT2, task: Task) -> None:
+        """Refuse receivers that model or task do not have.
+
+        Args:
+            model: the model.
+            task: the prompts, padded on the right.
+
+        Raises:
+            ValueError: a layer, head, role or position is not there.
+        """
+        require_in_model(model, [*self.heads, *(MLP(layer) for layer in self.layers)])
+        positions_mask(task, self.positions)
+
+    def __str__(self) -> str:
+        """The receivers in one line, such as "q of 9.9 9.6 at END"."""
+        parts = " ".join(map(str, self.heads or self.layers))
+        where = "" if self.positions is None else f" at {' '.join(map(str, self.positions))}"
+        return self.site + (f" of {parts}" if parts else "") + where
+
+
+class Paths:
+    """The paths from a grid of senders to receivers.
+
+    Args:
+        model: the model.
+        site: what sends: "z", "mlp_out" or "embed".
+        senders: the sending parts.
+        receivers: where the paths end.
+        frozen: whether the MLPs on the way are frozen like the heads.
+    """
+
+    def __init__(
+        self, model: HookedGPT2, site: str, senders: Grid, receivers: Receivers, frozen: bool
+    ) -> None:
+        self.model, self.site, self.senders = model, site, senders
+        self.receivers, self.frozen = receivers, frozen
+        self.n_layers, self.heads = model.config.n_layers, receivers.by_layer
+        self.first = min(self.heads, default=self.n_layers)  # layer of the first receiver
+        self.last = max(self.heads, default=self.n_layers)
+        layers = senders.layers
+        entered = "resid_pre" if site == "embed" else site
+        self.units = {
+            layer: senders.cells.members[entered, layer][..., 0]  # cell unit
+            for layer in layers
+            if self._reaches(layer)
+        }
+        self.entry = torch.zeros(senders.cells.n, dtype=torch.long, device=model.device)
+        for (_, layer), cells in senders.cells.by_entry().items():
+            self.entry[cells] = layer
+        self.between = range(layers[0], min(self.last + 1, self.n_layers))
+        self.keys = self._keys()
+
+    def _reaches(self, layer: int) -> bool:
+        """Whether a path leads from senders of a layer to a receiver."""
+        if self.site == "embed" or self.receivers.site == "logits":
+            return True
+        in_same = self.site == "z" and self.receivers.site in ("mlp_in", "resid_mid")
+        return layer < self.last or (in_same and layer == self.last)
+
+    def _keys(self) -> list[Key]:
+        """What a base run has to leave."""
+        keys = [("resid_pre", layer) for layer in self.between]
+        keys += [("attn_out", layer) for layer in self.between]
+        keys += [("mlp_out", layer) for layer in self.between if self.frozen]
+        keys += [(self.site, layer) for layer in self.units if self.site != "embed"]
+        if self.receivers.site != "logits":
+            keys += [(kv, layer) for layer in range(self.first, self.n_layers) for kv in ("k", "v")]
+            keys += [(needed, self.first) for needed in ("resid_pre", "resid_mid", "q")]
+            keys += [(self.receivers.site, layer) for layer in self.heads]
+        return list(dict.fromkeys(keys))
+
+    def changes(
+        self, run: BaseRun, new: Mapping[Key, Tensor]
+    ) -> dict[int, Float[Tensor, "prompt pos unit width"]]:
+        """What every sender says in the other run, less what it says in the base run."""
+        found = {}
+        for layer in self.units:
+            key = ("resid_pre", 0) if self.site == "embed" else (self.site, layer)
+            change = new[key] - run.kept[key]
+            found[layer] = change if self.site == "z" else change[:, :, None]
+        return found
+
+    def active(
+        self, changes: Mapping[int, Tensor], where: Bool[Tensor, "place prompt pos"]
+    ) -> Bool[Tensor, "cell place prompt pos"]:
+        """Where senders say something else, at places that receivers listen to.
+
+        Args:
+            changes: what `changes` returned.
+            where: positions at which senders send and receivers listen.
+
+        Returns:
+            One truth value a position.
+        """
+        found = torch.zeros(len(self.entry), *where.shape, dtype=torch.bool, device=where.device)
+        for layer, change in changes.items():
+            units = self.units[layer].float()  # cell unit
+            by_cell = change.any(-1).float() @ units.T > 0  # prompt pos cell
+            found |= by_cell.movedim(-1, 0)[:, None] & where
+        return found
+
+    def received(self, run: BaseRun) -> Bool[Tensor, "prompt pos"]:
+        """The positions at which receivers listen to what matters."""
+        site = self.receivers.site
+        everywhere = site != "logits" and SITES[site].everywhere
+        only_end = self.first >= self.n_layers - 1 and not everywhere
+        if only_end and self.receivers.positions is None:
+            return run.at_end
+        here = positions_mask(run.task, self.receivers.positions, run.side)[:, : run.length]
+        return here & (run.at_end if only_end else run.up_to_end)
+
+    def send(
+        self,
+        run: BaseRun,
+        new: Mapping[Key, Tensor],
+        changes: Mapping[int, Tensor],
+        rows: Rows,
+        cell: Int[Tensor, " row"],
+    ) -> dict[str | int, Tensor]:
+        """Carry the senders' changes to the receivers, past frozen heads.
+
+        Args:
+            run: the base run.
+            new: the other run's activations.
+            changes: what `changes` returned.
+            rows: the changed positions, sorted by the layer they are entered in.
+            cell: which cell each belongs to.
+
+        Returns:
+            Layer -> what its receivers get, or "logits" -> the stream after the last block.
+        """
+        entry, site = self.entry[cell], self.receivers.site
+        x = torch.empty(
+            len(cell), self.model.config.d_model, device=cell.device, dtype=self.model.dtype
+        )
+        got: dict[str | int, Tensor] = {}
+        for layer in range(int(entry[0]), self.between.stop):
+            before, n = (int(torch.searchsorted(entry, i)) for i in (layer, layer + 1))
+            live = rows.take(torch.arange(n, device=cell.device))
+            entering = rows.take(torch.arange(before, n, device=cell.device))
+            x[before:n] = entering.of(run.kept["resid_pre", layer])
+            if self.site == "embed":
+                if layer == 0:
+                    x[:n] += live.of(changes[0])[:, 0]
+                senders = None
+            else:
+                senders = self.units[layer][cell[:n]] if layer in self.units else None
+            stream = x[:n]
+            if layer in self.heads and site in _BEFORE_ATTENTION:
+                got[layer] = self._read(layer, stream)
+                if layer == self.last:
+                    break
+            stream = stream + live.of(run.kept["attn_out", layer])
+            if self.site == "z" and senders is not None:
+                sending = senders.any(-1).nonzero()[:, 0]
+                z = live.take(sending).of(changes[layer]) * senders[sending][..., None]
+                stream[sending] += z.flatten(1) @ self.model.blocks[layer].attn.W_O.flatten(0, 1)
+            if layer in self.heads and site not in _BEFORE_ATTENTION:
+                got[layer] = stream
+                if layer == self.last:
+                    break
+            out = self._mlp(run, layer, live, stream)
+            if self.site == "mlp_out" and senders is not None:
+                out = torch.where(senders, live.of(new["mlp_out", layer]), out)
+            x[:n] = stream + out
+        if site == "logits":
+            got["logits"] = x
+        return got
+
+    def _read(self, layer: int, stream: Float[Tensor, "row d"]) -> Float[Tensor, "row ..."]:
+        """What receivers before a layer's attention make of the stream."""
+        site = self.receivers.site
+        if site == "resid_pre":
+            return stream.clone()
+        attn, heads = self.model.blocks[layer].attn, self.heads[layer]
+        weight = getattr(attn, f"W_{site.upper()}")[heads]  # h d k
+        normalized = self.model.blocks[layer].ln1.unhooked(stream)
+        value = einsum(normalized, weight, "row d, h d k -> row h k")
+        return value + getattr(attn, f"b_{site.upper()}")[heads]
+
+    def _mlp(
+        self, run: BaseRun, layer: int, rows: Rows, resid_mid: Float[Tensor, "row d"]
+    ) -> Float[Tensor, "row d"]:
+        """Output of a layer's MLP on the way."""
+        if self.frozen:
+            return rows.of(run.kept["mlp_out", layer])
+        block = self.model.blocks[layer]
+        post = edited(run.edits, ("mlp_post", layer), rows, mlp_post(block, resid_mid))
+        return edited(run.edits, ("mlp_out", layer), rows, mlp_out(block, post))
+
+    def receive(
+        self,
+        run: BaseRun,
+        jobs: Jobs,
+        received: Bool[Tensor, "prompt pos"],
+        sent_rows: Rows,
+        sent: Mapping[str | int, Tensor],
+    ) -> Float[Tensor, "job d"]:
+        """The base run with what the receivers got, to the end."""
+        site = self.receivers.site
+        row_of = torch.full((len(jobs.prompt), run.length), -1, device=run.end.device)
+        row_of[sent_rows.job, sent_rows.pos] = torch.arange(
+            len(sent_rows.job), device=run.end.device
+        )
+
+        def put(layer: int, rows: Rows, value: Tensor) -> Tensor:
+            """Give the receivers what they got; where nothing was sent, the base run's."""
+            base = rows.of(run.kept[site, layer])
+            heads = self.heads[layer] or slice(None)
+            new = base[:, heads].clone()
+            if layer in sent:
+                index = row_of[rows.job, rows.pos]
+                at = ((index >= 0) & (index < len(sent[layer]))).nonzero()[:, 0]
+                new[at] = sent[layer][index[at]]
+            value = value.clone()
+            here = received[rows.prompt, rows.pos].view(-1, *(1,) * (value.ndim - 1))
+            value[:, heads] = torch.where(here, new, value[:, heads])
+            return value
+
+        rows = jobs.rows_of(site, self.first, self.n_layers)
+        given = {site: put(self.first, rows, rows.of(run.kept[site, self.first]))}
+        edits = {(site, layer): partial(put, layer) for layer in self.heads if layer > self.first}
+        return resume(run.model, run.kept, jobs, self.first, given, over(run.edits, edits))

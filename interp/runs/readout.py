@@ -1,0 +1,181 @@
+"""What is read off a run at its end: metrics, one value a run.
+
+A metric is a name of `METRICS` or a function of the logits at END and the task's prompts they
+belong to. The logit difference needs one direction a prompt, the answer's column of the unembedding
+less the foil's (the mean of the columns of a set); it alone is computed without all logits.
+"""
+
+from collections.abc import Mapping
+from functools import cached_property
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from interp import metrics
+from interp.metrics import MetricFunction, Metrics, named_metrics
+from interp.model import HookedGPT2
+from interp.runs.sides import batches, run_to_end
+from interp.tasks import Choice, Task
+
+_LOGITS = 1 << 24  # values of logits held at once
+
+
+class Readout:
+    """Metrics of runs of one task.
+
+    Args:
+        model: the model.
+        task: its prompts, of `Task.right_padded`, on the model's device.
+        chosen: the metrics; None for the task's own.
+
+    Raises:
+        ValueError: for what is no metric, or a cutoff sharpness of answers that are no sets.
+    """
+
+    def __init__(self, model: HookedGPT2, task: Task, chosen: Metrics | None = None) -> None:
+        self.model, self.task = model, task
+        self.chosen = named_metrics(task.metric if chosen is None else chosen)
+        if "cutoff_sharpness" in self.built_in:
+            metrics.require_cutoff(task.answer, task.foil)
+        self.direction = None
+        if "logit_diff" in self.built_in:
+            self.direction = answer_direction(model, task.answer, task.foil)
+
+    @cached_property
+    def clean(self) -> Float[Tensor, "prompt d_model"]:
+        """The whole model's last stream at END of the clean texts.
+
+        The divergence is measured from it, also in a model in which something is ablated.
+        """
+        every = torch.arange(len(self.task), device=self.model.device)
+        with torch.inference_mode():
+            parts = [
+                run_to_end(self.model, self.task, every[rows], "clean")
+                for rows in batches(self.task)
+            ]
+        return torch.cat(parts).clone()  # outside inference mode, where gradients may pass
+
+    @property
+    def built_in(self) -> list[str]:
+        """The metrics that are not a user's functions."""
+        return [name for name, function in self.chosen.items() if function is None]
+
+    def __call__(
+        self, stream: Float[Tensor, "run d_model"], prompt: Int[Tensor, " run"]
+    ) -> dict[str, Float[Tensor, " run"]]:
+        """Read the metrics off the stream after the last block.
+
+        Args:
+            stream: at END of each run.
+            prompt: index in the task of each run's prompt.
+
+        Returns:
+            Metric -> one value a run.
+
+        Raises:
+            ValueError: a user's function did not return one number a run.
+        """
+        found = {}
+        if self.direction is not None:
+            direction, bias = (part[prompt] for part in self.direction)
+            final = self.model.ln_final.unhooked(stream)
+            found["logit_diff"] = (final * direction).sum(-1) + bias
+        rest = {name: f for name, f in self.chosen.items() if name not in found}
+        if rest:
+            step = max(1, _LOGITS // self.model.config.d_vocab)
+            parts = [
+                self._from_logits(rest, stream[i : i + step], prompt[i : i + step])
+                for i in range(0, len(stream), step)
+            ]
+            found |= {name: torch.cat([part[name] for part in parts]) for name in rest}
+        return {name: found[name] for name in self.chosen}
+
+    def _from_logits(
+        self, chosen: Mapping[str, MetricFunction | None], stream: Tensor, prompt: Tensor
+    ) -> dict[str, Tensor]:
+        logits = self._logits(stream)
+        task = self.task.subset(prompt.tolist())
+        found = {}
+        for name, function in chosen.items():
+            if function is None:
+                value = self._named(name, logits, task, prompt)
+            else:
+                value = function(logits, task)
+            if not isinstance(value, Tensor) or value.shape != prompt.shape:
+                shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+                raise ValueError(
+                    f"metric {name!r} must return one number a run, a tensor of shape "
+                    f"{tuple(prompt.shape)}; it returned {shape}"
+                )
+            found[name] = value.to(stream.dtype)
+        return found
+
+    def _named(self, name: str, logits: Tensor, task: Task, prompt: Tensor) -> Tensor:
+        if name == "kl_divergence":
+            return metrics.kl_divergence(logits, self._logits(self.clean[prompt]))
+        if name == "probability":
+            return metrics.probability(logits, task.answer)
+        if name == "rank":
+            return metrics.rank(logits, task.answer)
+        function = {
+            "logit_diff": metrics.logit_diff,
+            "probability_diff": metrics.probability_diff,
+            "cutoff_sharpness": metrics.cutoff_sharpness,
+            "accuracy": metrics.accuracy,
+        }[name]
+        return function(logits, task.answer, task.foil)
+
+    def _logits(self, stream: Float[Tensor, "run d"]) -> Float[Tensor, "run d_vocab"]:
+        return self.model.unembed(self.model.ln_final.unhooked(stream))
+
+
+def answer_direction(
+    model: HookedGPT2, answer: Choice, foil: Choice | None
+) -> tuple[Float[Tensor, "prompt d_model"], Float[Tensor, " prompt"]]:
+    """The direction in the stream, after the last layer norm, that the logit difference reads.
+
+    Args:
+        model: the model.
+        answer: token ids of the answers, one or a set a prompt.
+        foil: token ids of the foils; None for the logit of the answer alone.
+
+    Returns:
+        The answer's column of the unembedding less the foil's, and the same of its bias; of a set,
+        the means over its tokens.
+    """
+    weight, bias = model.unembed.weight, model.unembed.b_U
+
+    def of(tokens: Tensor) -> tuple[Tensor, Tensor]:
+        tokens = tokens.to(weight.device)
+        if tokens.ndim == 1:
+            return weight[tokens], bias[tokens]
+        share = (tokens >= 0).to(weight.dtype)
+        share = share / share.sum(-1, keepdim=True)  # prompt option
+        some = tokens.clamp(min=0)
+        columns = torch.nn.functional.embedding_bag(
+            some, weight, mode="sum", per_sample_weights=share
+        )
+        return columns, (bias[some] * share).sum(-1)
+
+    if foil is None:
+        return of(answer)
+    right, wrong = of(answer), of(foil)
+    return right[0] - wrong[0], right[1] - wrong[1]
+
+
+def logit_diff_of(
+    model: HookedGPT2,
+    resid: Float[Tensor, "batch ... d_model"],
+    answer: Choice,
+    foil: Choice,
+) -> Float[Tensor, "batch ..."]:
+    """Logit of the answer minus the foil's, read off the residual stream after the last block.
+
+    Only these tokens are unembedded.
+    """
+    direction, bias = answer_direction(model, answer, foil)
+    extra = (1,) * (resid.ndim - 2)
+    direction = direction.view(len(direction), *extra, -1)
+    bias = bias.view(len(bias), *extra)
+    return (model.ln_final.unhooked(resid) * direction).sum(-1) + bias

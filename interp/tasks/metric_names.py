@@ -1,0 +1,37 @@
+"""The metrics that a task can be read with: their names and units.
+
+They stand here, below the tasks, because a task names the one it is read with; `interp.metrics`
+computes them.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+METRICS: dict[str, str] = {
+    "logit_diff": "logits",
+    "probability": "probability",
+    "probability_diff": "probability",
+    "cutoff_sharpness": "probability",
+    "kl_divergence": "nats",
+    "accuracy": "fraction",
+    "rank": "tokens",
+}
+"""Name of each metric -> its unit."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Name the known word that is nearest to an unknown one, as the end of an error.
+
+    Args:
+        word: what came.
+        known: what could have come.
+
+    Returns:
+        "; did you mean 'rank'?", or "" where nothing is near.
+
+    Example:
+        >>> did_you_mean("logit_dif", METRICS)
+        "; did you mean 'logit_diff'?"
+    """
+    near = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]!r}?" if near else ""

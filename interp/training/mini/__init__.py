@@ -1,0 +1,18 @@
+"""The bundled model `mini`: its language, tokenizer, guidance, scores, and card."""
+
+from interp.training.mini.evaluate import Score, held_out_scores
+from interp.training.mini.guidance import guide_induction, guided_loss
+from interp.training.mini.language import Cloze, Sentences, document
+from interp.training.mini.tokenizer import single_token_words, train_tokenizer
+
+__all__ = [
+    "Cloze",
+    "Score",
+    "Sentences",
+    "document",
+    "guide_induction",
+    "guided_loss",
+    "held_out_scores",
+    "single_token_words",
+    "train_tokenizer",
+]
