@@ -155,7 +155,7 @@ def cutoff_sharpness(
     Args:
         logits: logits at END.
         answer: sets of token ids, the nearest to the cutoff first (the start + 1, + 2, ...).
-        foil: likewise (the start itself, then the start - 1, ...); the second one counts.
+        foil: sets in the same order (the start itself, then the start - 1, ...); the second counts.
 
     Returns:
         The difference, from -1 to 1; positive where the step is upward.
@@ -252,14 +252,15 @@ def rank(logits: Float[Tensor, "prompt d_vocab"], answer: Choice) -> Int[Tensor,
     Raises:
         ValueError: shapes differ, an id is outside the vocabulary, or a logit is NaN.
     """
+    rivals = _rivals(logits, answer)
     wrong = logits.isnan().any(-1)
     if bool(wrong.any()):
         raise ValueError(
-            f"the logits of prompt {int(wrong.nonzero()[0])} are not all numbers (NaN), so that its "
-            "answer has no rank; look for NaN in the model's weights or in what an intervention put "
-            "in"
+            f"the logits of prompt {int(wrong.nonzero()[0])} are not all numbers (NaN), so its "
+            "answer has no rank; look for NaN in the model's weights or in the values of an "
+            "intervention"
         )
-    return _rivals(logits, answer)
+    return rivals
 
 
 def _rivals(logits: Float[Tensor, "prompt d_vocab"], answer: Choice) -> Int[Tensor, " prompt"]:

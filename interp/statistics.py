@@ -29,6 +29,7 @@ The file is longer than most: the calls by statistic and their one formula belon
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -191,7 +192,7 @@ def bootstrap_ratio_interval(
 
     Args:
         numerator: one value a prompt along the last axis, any axes before it.
-        denominator: the same of the denominators.
+        denominator: one value a prompt, in the shape of the numerator.
         groups: as for `interval`.
         where: as for `interval`.
         level: probability that each interval should cover, a fraction.
@@ -240,7 +241,7 @@ def _checked(
         if statistic not in get_args(Statistic):
             raise ValueError(
                 f"statistic must be one of {', '.join(get_args(Statistic))}, or a function of "
-                f"samples; it is {statistic!r}"
+                f"samples; it is {statistic!r}" + _near(statistic)
             )
         if len(samples) != _SAMPLES[statistic]:
             raise ValueError(
@@ -269,6 +270,11 @@ def _checked(
             prompt = int(np.argwhere(wrong)[0, -1])
             raise ValueError(f"the value of prompt {prompt} is not finite; leave it out or mend it")
     return arrays, present
+
+
+def _near(statistic: Any) -> str:
+    near = get_close_matches(str(statistic), get_args(Statistic), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _groups_of(samples: Sequence[Any]) -> Sequence[str] | None:
@@ -329,9 +335,9 @@ def _bounded(
         estimate, influence = _jackknife(statistic, samples)
         return estimate, *_ends(estimate, influence, strata, level)
     if statistic == "correlation":
-        return _correlation(*samples, strata, level)
+        return _correlation(samples[0], samples[1], strata, level)
     if statistic == "ratio":
-        return _ratio(*samples, strata, level)
+        return _ratio(samples[0], samples[1], strata, level)
     values = samples[0] if statistic == "mean" else samples[0] - samples[1]
     estimate = values.mean(-1)
     return estimate, *_ends(estimate, values, strata, level)
