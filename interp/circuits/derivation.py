@@ -38,8 +38,9 @@ import torch
 import xarray as xr
 
 from interp.circuits.behavior import class_of, named_for, node_behavior, require_heads
-from interp.circuits.circuit import Circuit, Member
+from interp.circuits.circuit import Circuit
 from interp.circuits.evidence import Derivation
+from interp.circuits.members import Member
 from interp.circuits.search import Search
 from interp.metrics import METRICS, Metrics
 from interp.model import HookedGPT2

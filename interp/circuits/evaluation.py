@@ -16,7 +16,8 @@ from collections.abc import Mapping, Sequence
 
 import xarray as xr
 
-from interp.circuits.circuit import Circuit, Member
+from interp.circuits.circuit import Circuit
+from interp.circuits.members import Member
 from interp.metrics import Metrics
 from interp.model import HookedGPT2
 from interp.parts import Head, Node, NodeLike, as_node, require_in_model, require_once

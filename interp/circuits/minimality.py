@@ -18,9 +18,10 @@ from typing import Any
 
 import xarray as xr
 
-from interp.circuits.circuit import Circuit, Member
+from interp.circuits.circuit import Circuit
 from interp.circuits.classes import CLASSES
 from interp.circuits.evaluation import Sets, joined, nodes_of_sets, without
+from interp.circuits.members import Member
 from interp.metrics import Metrics
 from interp.model import HookedGPT2
 from interp.parts import Node, as_head, as_heads, as_node
