@@ -249,7 +249,7 @@ def test_the_fingerprint_is_of_what_changes_a_number() -> None:
     shorter = torch.tensor([[1, 1, 0], [1, 1, 1], [1, 1, 0]]).bool()
     ends = {"CHANGE": torch.tensor([1, 1, 0]), "END": torch.tensor([1, 2, 1])}
     marks.append(make(corrupted_mask=shorter, corrupted_positions=ends).fingerprint)
-    renamed = {"OTHER": task.positions["CHANGE"], "END": task.positions["END"]}
+    renamed = {"CHANCE": task.positions["CHANGE"], "END": task.positions["END"]}
     marks += [make(positions=renamed).fingerprint, task.subset([1, 0, 2]).fingerprint]
     marks += [task[:2].fingerprint, mark]
     assert len(set(marks)) == len(marks)
