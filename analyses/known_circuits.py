@@ -80,7 +80,7 @@ def run(
 
     def again(known: interp.circuits.KnownCircuit, what: str) -> interp.circuits.Derivation:
         return interp.circuits.derive(
-            known.model, known.task, smallest=smallest, fdr=fdr, seed=seed, progress=bar(what)
+            known.model, known.task, smallest=smallest, fdr=fdr, progress=bar(what)
         )
 
     import pandas as pd

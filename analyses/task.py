@@ -93,7 +93,7 @@ def run(
     )
     attention = interp.heads.attention_between(loaded, study.task, progress=bar("attention"))
     evidence = interp.circuits.derive_pruned(
-        loaded, task, threshold=threshold, seed=seed, progress=bar("circuit")
+        loaded, task, threshold=threshold, progress=bar("circuit")
     )
     found = evidence.circuit
     circuits = {"found here": found, **_published(study)}

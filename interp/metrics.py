@@ -8,7 +8,8 @@
     accuracy          1 if the answer's logit is above the others'     fraction
     rank              how many tokens have a logit as high             count, 0 is the best
 
-All but the last two can be differentiated. Probabilities are computed in float32 at least.
+All but the last two can be differentiated. Values have the precision of the logits, float32 at
+least. A prompt whose logits are not all numbers has the value NaN; its rank, a count, is an error.
 
 Answers and foils are token ids, one a prompt or a set of them [prompt option], filled up with -1.
 Of a set, the logit is the mean over its tokens (so that the logit difference stays linear in the
@@ -89,7 +90,7 @@ def logit_diff(
         tensor([2.])
     """
     logits = _at_least_float32(logits)
-    return _mean(logits, answer) - _mean(logits, foil)
+    return _unless_nan(_mean(logits, answer) - _mean(logits, foil), logits)
 
 
 def probability(
@@ -112,13 +113,13 @@ def probability(
     probs = _at_least_float32(logits).softmax(-1)
     if answer.dtype != torch.bool:
         taken, real = _take(probs, answer)
-        return taken.masked_fill(~real, 0).sum(-1)
+        return _unless_nan(taken.masked_fill(~real, 0).sum(-1), probs)
     if answer.shape != probs.shape:
         raise ValueError(
             f"a mask of answers must have the shape of the logits, {tuple(probs.shape)}; it has "
             f"{tuple(answer.shape)}"
         )
-    return probs.masked_fill(~answer.to(probs.device), 0).sum(-1)
+    return _unless_nan(probs.masked_fill(~answer.to(probs.device), 0).sum(-1), probs)
 
 
 def probability_diff(
@@ -154,7 +155,7 @@ def cutoff_sharpness(
     Args:
         logits: logits at END.
         answer: sets of token ids, the nearest to the cutoff first (the start + 1, + 2, ...).
-        foil: likewise (the start itself, then the start - 1, ...); the second one counts.
+        foil: sets in the same order (the start itself, then the start - 1, ...); the second counts.
 
     Returns:
         The difference, from -1 to 1; positive where the step is upward.
@@ -208,7 +209,7 @@ def kl_divergence(
     log_q = _at_least_float32(logits).log_softmax(-1)
     # A token that the reference rules out (logit -inf) adds nothing, whatever the run says of it.
     gap = (log_p - log_q).masked_fill(log_p == -torch.inf, 0)
-    return (log_p.exp() * gap).sum(-1)
+    return _unless_nan((log_p.exp() * gap).sum(-1), log_p)
 
 
 def accuracy(
@@ -230,9 +231,12 @@ def accuracy(
     Raises:
         ValueError: shapes differ, or an id is outside the vocabulary.
     """
+    logits = _at_least_float32(logits)
     if foil is None:
-        return (rank(logits, answer) == 0).float()
-    return (_highest(logits, answer) > _highest(logits, foil)).float()
+        right = _rivals(logits, answer) == 0
+    else:
+        right = _highest(logits, answer) > _highest(logits, foil)
+    return _unless_nan(right.to(logits.dtype), logits)
 
 
 def rank(logits: Float[Tensor, "prompt d_vocab"], answer: Choice) -> Int[Tensor, " prompt"]:
@@ -246,9 +250,29 @@ def rank(logits: Float[Tensor, "prompt d_vocab"], answer: Choice) -> Int[Tensor,
         The number of other tokens whose logit is at least as high; 0 is the model's first choice.
 
     Raises:
-        ValueError: shapes differ, or an id is outside the vocabulary.
+        ValueError: shapes differ, an id is outside the vocabulary, or a logit is NaN.
     """
+    rivals = _rivals(logits, answer)
+    wrong = logits.isnan().any(-1)
+    if bool(wrong.any()):
+        raise ValueError(
+            f"the logits of prompt {int(wrong.nonzero()[0])} are not all numbers (NaN), so its "
+            "answer has no rank; look for NaN in the model's weights or in the values of an "
+            "intervention"
+        )
+    return rivals
+
+
+def _rivals(logits: Float[Tensor, "prompt d_vocab"], answer: Choice) -> Int[Tensor, " prompt"]:
+    """How many other tokens have a logit at least as high."""
     return (logits >= _highest(logits, answer)[:, None]).sum(-1) - 1
+
+
+def _unless_nan(
+    values: Float[Tensor, " prompt"], logits: Float[Tensor, "prompt d_vocab"]
+) -> Float[Tensor, " prompt"]:
+    """The values, NaN where one of the logits is, even if it is none that they were read from."""
+    return values.masked_fill(logits.isnan().any(-1), torch.nan)
 
 
 def _at_least_float32(logits: Float[Tensor, "prompt d_vocab"]) -> Float[Tensor, "prompt d_vocab"]:

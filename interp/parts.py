@@ -321,7 +321,7 @@ def as_heads(given: Iterable[Any]) -> list[Head]:
     """Heads from any of the ways to name them, each once.
 
     Args:
-        given: of each, what `as_head` takes.
+        given: the heads, each as `as_head` takes it.
 
     Returns:
         The heads in their order.

@@ -130,6 +130,10 @@ class Question:
             return str(getattr(self, name))
         return _text(json.loads(self.options or "{}").get(name))
 
+    def names(self) -> list[str]:
+        """The names of its fields and of its options."""
+        return [*asdict(self), *json.loads(self.options or "{}")]
+
     @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that change with every field but the versions."""
@@ -163,6 +167,11 @@ def require_same(
     """
     ours, theirs = (x if isinstance(x, Question) else Question.of(x) for x in (a, b))
     for name in fields:
+        if not any(name in question.names() for question in (ours, theirs)):
+            raise ValueError(
+                f"a question has no field {name!r}, and neither has an option of that name; "
+                f"compare by {', '.join(ours.names())}"
+            )
         one, other = ours.value(name), theirs.value(name)
         if one != other:
             verb = "are" if what[0].endswith("s") else "is"

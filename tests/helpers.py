@@ -1,11 +1,17 @@
-"""Random models for the tests, as transformers makes them and as we load them."""
+"""Random models and prompts for the tests, and runs so small that there are several of each."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 import interp
+import interp.patching.path
+import interp.runs.node_runs
+import interp.runs.sides
+import interp.runs.sweep
 from interp.tasks import Task
 
 
@@ -65,3 +71,22 @@ def random_task(n: int = 7, lengths: tuple[int, ...] = (9, 6), seed: int = 1) ->
         template=labels,
         order=("",) * n,
     )
+
+
+def with_sets() -> Task:
+    """Random prompts with two to four answers and three foils each."""
+    task = random_task()
+    generator = torch.Generator().manual_seed(5)
+    ids = torch.stack([torch.randperm(50, generator=generator)[:7] for _ in range(len(task))])
+    answer = ids[:, :4].clone()
+    answer[::2, 2:] = -1
+    return replace(task, answer=answer, foil=ids[:, 4:])
+
+
+def make_runs_small(monkeypatch: pytest.MonkeyPatch, memory: int = 1 << 17) -> None:
+    """Cut tiny tasks into several batches of prompts and several chunks of jobs and cells."""
+    for module in (interp.runs.sweep, interp.patching.path, interp.runs.node_runs):
+        monkeypatch.setattr(module, "ROWS_PER_RUN", 50)
+    monkeypatch.setattr(interp.runs.sweep, "_CELLS", 5)
+    monkeypatch.setattr(interp.runs.sides, "MEMORY", memory)
+    monkeypatch.setattr(interp.runs.sides, "PROMPTS", 3)

@@ -71,8 +71,8 @@ def test_laws(seed: int) -> None:
     assert bool((metrics.kl_divergence(logits, other) > 0).all())
     zero = metrics.kl_divergence(logits, logits + 7)
     torch.testing.assert_close(zero, torch.zeros(4).double(), atol=1e-12, rtol=0)
-    assert torch.equal(metrics.accuracy(logits, answer, foil), (diff > 0).float())
-    assert torch.equal(metrics.accuracy(logits, answer), (logits.argmax(-1) == answer).float())
+    assert torch.equal(metrics.accuracy(logits, answer, foil), (diff > 0).double())
+    assert torch.equal(metrics.accuracy(logits, answer), (logits.argmax(-1) == answer).double())
     ranks = torch.stack([metrics.rank(logits, ids(*[i] * 4)) for i in range(7)])
     assert torch.equal(ranks.sort(0).values, torch.arange(7)[:, None].expand(7, 4))
 
@@ -278,3 +278,58 @@ def test_every_metric_has_a_function_and_a_unit() -> None:
     for name, unit in metrics.METRICS.items():
         assert callable(getattr(metrics, name)) and unit
         assert name in (metrics.__doc__ or "")
+
+
+ANSWER, FOIL = torch.tensor([[1, 2], [3, 4]]), torch.tensor([[0, 5], [0, 6]])
+EVERY = {
+    "logit_diff": lambda z: metrics.logit_diff(z, ANSWER, FOIL),
+    "probability": lambda z: metrics.probability(z, ANSWER),
+    "probability_diff": lambda z: metrics.probability_diff(z, ANSWER, FOIL),
+    "cutoff_sharpness": lambda z: metrics.cutoff_sharpness(z, ANSWER, FOIL),
+    "kl_divergence": lambda z: metrics.kl_divergence(z, torch.ones_like(z)),
+    "kl_divergence from it": lambda z: metrics.kl_divergence(torch.ones_like(z), z),
+    "accuracy": lambda z: metrics.accuracy(z, ANSWER, FOIL),
+    "accuracy of all": lambda z: metrics.accuracy(z, ANSWER),
+    "rank": lambda z: metrics.rank(z, ANSWER),
+}
+
+
+def test_every_metric_is_among_them() -> None:
+    assert {name.split()[0] for name in EVERY} == set(metrics.METRICS)
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("where", [slice(None), 1, 0, 6, 5])
+def test_nan_logits_give_no_plausible_number(name: str, where: object) -> None:
+    logits = random_logits(3, prompts=2)
+    fine = EVERY[name](logits)
+    logits[1, where] = math.nan
+    if name == "rank":
+        with pytest.raises(ValueError, match="logits of prompt 1 are not all numbers"):
+            EVERY[name](logits)
+    else:
+        found = EVERY[name](logits)
+        assert found[1].isnan() and torch.equal(found[0], fine[0])
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [
+        (torch.float64, torch.float64),
+        (torch.float32, torch.float32),
+        (torch.bfloat16, torch.float32),
+        (torch.float16, torch.float32),
+    ],
+)
+def test_values_have_the_precision_of_the_logits(
+    name: str, dtype: torch.dtype, expected: torch.dtype
+) -> None:
+    before = torch.get_default_dtype()
+    for default in (torch.float32, torch.float64):
+        torch.set_default_dtype(default)
+        try:
+            found = EVERY[name](random_logits(4, prompts=2).to(dtype))
+        finally:
+            torch.set_default_dtype(before)
+        assert found.dtype == (torch.int64 if name == "rank" else expected)

@@ -117,8 +117,8 @@ def run(
     chosen = list(PART_NAMES) if parts is None else list(parts)
     among("part", chosen, PART_NAMES)
     require_json(prompts, "prompts file")
-    given_file = isinstance(circuit, str | Path)
-    require_json(circuit if given_file else None, "circuit file")
+    file = circuit if isinstance(circuit, str | Path) else None
+    require_json(file, "circuit file")
     require_model(model)
     require_device(device)
     folder = prepare(out)
@@ -133,7 +133,9 @@ def run(
     loaded = open_model(model, device)
     task = interp.tasks.ioi(loaded.tokenizer, n, seed=seed, corruption="abc", prompts=prompts)
     task.require_fits(loaded)
-    given = interp.circuits.Circuit.load(circuit) if given_file else circuit
+    given = None if isinstance(circuit, str | Path) else circuit
+    if file is not None:
+        given = interp.circuits.Circuit.load(file)
     if given is not None:
         given.require_model(loaded)
 
@@ -142,7 +144,7 @@ def run(
     heads = store.get("heads", partial(_heads, loaded, task))["heads"]
     evidence: Results | None = None
     if given is None:
-        found, evidence = kept_circuit(store, loaded, task, threshold=threshold, seed=seed)
+        found, evidence = kept_circuit(store, loaded, task, threshold=threshold)
     else:
         found = given
     measure = partial(_alone, loaded, task, found)

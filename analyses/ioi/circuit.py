@@ -17,7 +17,7 @@ KEEPS = 0.5
 
 
 def find_circuit(
-    model: interp.HookedGPT2, task: Task, *, threshold: float, seed: int = 0
+    model: interp.HookedGPT2, task: Task, *, threshold: float
 ) -> tuple[Circuit, Results | None]:
     """The paper's circuit for its model; for any other the one that is derived.
 
@@ -29,14 +29,13 @@ def find_circuit(
         model: the model.
         task: IOI prompts with ABC partners.
         threshold: smallest effect of a head, as a fraction of the mean logit difference.
-        seed: seed of the intervals.
 
     Returns:
         The circuit, and its derivation; none for the paper's.
     """
     if model.name == "gpt2":
         return published("ioi", "gpt2"), None
-    found = derived(model, task, smallest=threshold, seed=seed)
+    found = derived(model, task, smallest=threshold)
     alone = found["alone"].logit_diff.mean("prompt")
     kept = float(alone.sel(run="circuit") / alone.sel(run="full"))
     if KEEPS <= kept <= 1 / KEEPS:
@@ -44,9 +43,7 @@ def find_circuit(
     some = balanced(task, PROMPTS)
     keep = prune_heads(model, some, threshold=threshold, progress=bar("circuit"))
     left = only(model, keep)
-    evidence = derivation_of(
-        derived(model, task, smallest=threshold, nodes=keep, ablation=left, seed=seed)
-    )
+    evidence = derivation_of(derived(model, task, smallest=threshold, nodes=keep, ablation=left))
     source = (
         f"heads pruned from the last layer to the first on {len(some)} prompts, threshold "
         f"{threshold:.1%} of F(M), since those derived kept {kept:.0%} of it; links and "
@@ -57,7 +54,7 @@ def find_circuit(
 
 
 def kept_circuit(
-    store: Store, model: interp.HookedGPT2, task: Task, *, threshold: float, seed: int
+    store: Store, model: interp.HookedGPT2, task: Task, *, threshold: float
 ) -> tuple[Circuit, Results | None]:
     """The same, or what an earlier run of the same kind found.
 
@@ -66,16 +63,15 @@ def kept_circuit(
         model: as in `find_circuit`.
         task: the prompts.
         threshold: smallest effect.
-        seed: seed of the intervals.
 
     Returns:
         The circuit and its derivation.
     """
 
     def find() -> Results:
-        circuit, found = find_circuit(model, task, threshold=threshold, seed=seed)
+        circuit, found = find_circuit(model, task, threshold=threshold)
         return {"circuit": xr.Dataset(attrs={"json": circuit.to_json()}), **(found or {})}
 
-    found = dict(store.get("circuit", find, version=4, threshold=threshold, seed=seed))
+    found = dict(store.get("circuit", find, version=4, threshold=threshold))
     circuit = Circuit.from_json(found.pop("circuit").attrs["json"])
     return circuit, found or None

@@ -28,6 +28,7 @@ from interp.parts import (
     Input,
     Logits,
     Node,
+    NodeLike,
     Part,
     as_node,
     parse,
@@ -64,7 +65,7 @@ class Connection(NamedTuple):
     inputs: str
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True, order=True, init=False)
 class Member:
     """A head or an MLP of a circuit, at the role where it works for the circuit.
 
@@ -82,11 +83,12 @@ class Member:
     """
 
     node: Node
-    kind: str = MLP_CLASS
+    kind: str
 
-    def __post_init__(self) -> None:
-        node = as_node(self.node)
+    def __init__(self, node: NodeLike, kind: str = MLP_CLASS) -> None:
+        node = as_node(node)
         object.__setattr__(self, "node", node)
+        object.__setattr__(self, "kind", kind)
         if not isinstance(node.part, Head | MLP) or not node.role:
             raise ValueError(
                 f"a member of a circuit is a head or an MLP at a role, such as '9.6@END' or "
@@ -96,9 +98,9 @@ class Member:
         if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers):
             raise ValueError(f"layers and heads are whole numbers from 0; got {node.part!r}")
         known = CLASSES if isinstance(node.part, Head) else (MLP_CLASS,)
-        if self.kind not in known:
+        if kind not in known:
             raise ValueError(
-                f"{node} has the unknown class {self.kind!r}; expected one of "
+                f"{node} has the unknown class {kind!r}; expected one of "
                 + ", ".join(known)
                 + (' ("other" fits any head)' if known is CLASSES else "")
             )
@@ -132,7 +134,7 @@ class Member:
         return Group(self.kind, self.role)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Circuit:
     """The heads, and maybe MLPs, that do one task in one model.
 
@@ -153,26 +155,28 @@ class Circuit:
 
     model: str
     members: tuple[Member, ...]
-    source: str = ""
-    links: tuple[Link, ...] = ()
-    weights: str = ""
-    task: str = ""
+    source: str
+    links: tuple[Link, ...]
+    weights: str
+    task: str
 
-    def __post_init__(self) -> None:
-        for name in ("model", "source", "weights", "task"):
-            if not isinstance(getattr(self, name), str):
-                raise TypeError(
-                    f"{name} of a circuit is a text; got {type(getattr(self, name)).__name__}"
-                )
-        for name, kind in (("members", Member), ("links", Link)):
-            given = getattr(self, name)
-            some = list(given) if isinstance(given, Iterable) else [given]
-            wrong = [one for one in some if not isinstance(one, kind)]
-            if wrong or isinstance(given, str):
-                came = (wrong or [given])[0]
-                raise TypeError(f"{name} of a circuit is a list of {kind.__name__}; got {came!r}")
-        object.__setattr__(self, "members", tuple(sorted(self.members)))
-        object.__setattr__(self, "links", tuple(sorted(self.links, key=lambda link: link.edge)))
+    def __init__(
+        self,
+        model: str,
+        members: Iterable[Member],
+        source: str = "",
+        links: Iterable[Link] = (),
+        weights: str = "",
+        task: str = "",
+    ) -> None:
+        texts = {"model": model, "source": source, "weights": weights, "task": task}
+        for name, text in texts.items():
+            if not isinstance(text, str):
+                raise TypeError(f"{name} of a circuit is a text; got {type(text).__name__}")
+            object.__setattr__(self, name, text)
+        object.__setattr__(self, "members", tuple(sorted(_all(members, Member, "members"))))
+        of_circuit = sorted(_all(links, Link, "links"), key=lambda link: link.edge)
+        object.__setattr__(self, "links", tuple(of_circuit))
         nodes = self.nodes
         require_once(nodes, "member")
         require_once([link.edge for link in self.links], "link")
@@ -378,6 +382,15 @@ class Circuit:
             OSError: it cannot be read.
         """
         return cls.from_json(files.read(path))
+
+
+def _all(given: Any, kind: type, what: str) -> list[Any]:
+    """The things of a circuit, refused where one is of another type."""
+    some = list(given) if isinstance(given, Iterable) else [given]
+    wrong = [one for one in some if not isinstance(one, kind)]
+    if wrong:
+        raise TypeError(f"{what} of a circuit are {kind.__name__} objects; got {wrong[0]!r}")
+    return some
 
 
 def _head(row: Any, what: str) -> Member:

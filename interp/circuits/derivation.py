@@ -61,7 +61,6 @@ def derive(
     min_attention: float = 0.2,
     nodes: Sequence[NodeLike] | None = None,
     ablation: Ablation | None = None,
-    seed: int = 0,
     progress: Progress = iter,
 ) -> Derivation:
     """Derive the circuit of a task by path patching from the logits to the tokens.
@@ -80,7 +79,6 @@ def derive(
             effect, and only their links are tested.
         ablation: what is knocked out of the model while the paths of `nodes` are patched, such as
             all that pruning has left out, so that no other head steps in for one of them.
-        seed: seed of the bootstrap.
         progress: wraps the layers, for a progress bar.
 
     Returns:
@@ -109,7 +107,7 @@ def derive(
     else:
         search.take(known)
     found = sorted(search.found)
-    links, values = search.links(seed)
+    links, values = search.links()
     behavior = node_behavior(model, task, found)
     classes: dict[Node, str] = {}
     for node in reversed(found):  # the last layer first
@@ -142,7 +140,7 @@ def derive(
                     task=task,
                     coords={what: list(names)},
                     question={
-                        "technique": "derive", "metric": metric, "seed": seed,
+                        "technique": "derive", "metric": metric,
                         "ablation": "" if ablation is None else str(ablation.value),
                         "options": options,
                     },

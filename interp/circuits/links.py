@@ -14,7 +14,7 @@ from interp.parts import Edge, Head, Neuron, Node, parse
 MEASURED = ("effect", "low", "high", "q_value")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Link:
     """One connection between two nodes of a circuit, or between a node and an end of the circuit.
 
@@ -39,18 +39,25 @@ class Link:
     """
 
     edge: Edge
-    effect: float | None = None
-    low: float | None = None
-    high: float | None = None
-    q_value: float | None = None
+    effect: float | None
+    low: float | None
+    high: float | None
+    q_value: float | None
 
-    def __post_init__(self) -> None:
-        edge = parse(self.edge) if isinstance(self.edge, str) else self.edge
+    def __init__(
+        self,
+        edge: Edge | str,
+        effect: float | None = None,
+        low: float | None = None,
+        high: float | None = None,
+        q_value: float | None = None,
+    ) -> None:
+        given, edge = edge, parse(edge) if isinstance(edge, str) else edge  # type: ignore[assignment]
         if not isinstance(edge, Edge):
-            raise TypeError(
-                f"a link needs an edge, such as '9.6@END -> 10.0.q@END'; got {self.edge!r}"
-            )
+            raise TypeError(f"a link needs an edge, such as '9.6@END -> 10.0.q@END'; got {given!r}")
         object.__setattr__(self, "edge", edge)
+        for name, value in zip(MEASURED, (effect, low, high, q_value), strict=True):
+            object.__setattr__(self, name, value)
         for node in (edge.sender, edge.receiver):
             if node.role is None or isinstance(node.part, Neuron):
                 raise ValueError(

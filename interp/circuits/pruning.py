@@ -112,7 +112,6 @@ def derive_pruned(
     least: float = 0.5,
     value: Value = "group mean",
     reference: Task | None = None,
-    seed: int = 0,
     progress: Progress = iter,
 ) -> Derivation:
     """Prune the heads of a task, and measure the links of what is left.
@@ -130,7 +129,6 @@ def derive_pruned(
         least: the part of the first metric that the heads must keep, as a fraction.
         value: what ablated heads say instead, as in `Ablation`.
         reference: prompts whose corrupted texts stand in; by default the task's own.
-        seed: seed of the bootstrap.
         progress: wraps the heads of each search, for a progress bar.
 
     Returns:
@@ -153,7 +151,7 @@ def derive_pruned(
             break
     found = derive(
         model, task, metrics=metrics, smallest=threshold, fdr=fdr, min_attention=min_attention,
-        nodes=keep, ablation=left, seed=seed, progress=progress,
+        nodes=keep, ablation=left, progress=progress,
     )  # fmt: skip
     where = "the task's roles alone" if positions else "all positions"
     source = (

@@ -137,11 +137,8 @@ class Search:
                 if paths is self.without:
                     self.hidden.add(node)
 
-    def links(self, seed: int) -> tuple[tuple[Link, ...], Mapping[str, np.ndarray]]:
+    def links(self) -> tuple[tuple[Link, ...], Mapping[str, np.ndarray]]:
         """Test every path from a node, or a token, into one input of a later node or the logits.
-
-        Args:
-            seed: seed of the bootstrap.
 
         Returns:
             What was found by the first metric, with intervals, and the effects [link prompt] in
@@ -179,11 +176,7 @@ class Search:
             name: np.array([tried[i][1][name] for i in taken]).reshape(-1, len(self.task))
             for name in self.metrics
         }
-        low, high = (
-            bootstrap_interval(values[first], groups=self.task.group, seed=seed)
-            if taken
-            else ((), ())
-        )
+        low, high = bootstrap_interval(values[first], groups=self.task.group) if taken else ((), ())
         means = values[first].mean(-1)
         links = [
             Link(tried[i][0], float(means[j]), float(low[j]), float(high[j]), float(q[i]))

@@ -171,9 +171,7 @@ def _variables(about: dict[str, Any]) -> list[str]:
 
 def _dataset(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> xr.Dataset:
     variables = {
-        kind: {
-            name: (one["dims"], arrays[name], one["attrs"]) for name, one in about[kind].items()
-        }
+        kind: {name: (one["dims"], arrays[name], one["attrs"]) for name, one in about[kind].items()}
         for kind in ("coords", "data_vars")
     }
     return xr.Dataset(variables["data_vars"], variables["coords"], about["attrs"])

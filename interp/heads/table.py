@@ -48,7 +48,7 @@ def head_table(
         roles: roles for `attention_projection` and `copy_scores`.
         tokens: prompts for `attention_scores`; by default `repeated_random_tokens`.
         k: how many of the highest logits count for `copy_scores`.
-        seed: seed of the random tokens and of the bootstrap.
+        seed: seed of the random tokens.
         progress: wraps the steps of each part, for a progress bar.
 
     Returns:
@@ -88,7 +88,7 @@ def head_table(
         table[name] = values.mean("prompt", keep_attrs=True)
         low = high = np.full(table[name].shape, np.nan)
         if scored.sizes["prompt"] > 1:
-            low, high = bootstrap_interval(scored, seed=seed)
+            low, high = bootstrap_interval(scored)
         table[f"{name}_low"] = (("layer", "head"), low)
         table[f"{name}_high"] = (("layer", "head"), high)
     return table.assign(alone)

@@ -37,9 +37,9 @@ from interp.results import labelled
 from interp.runs.ablation import Ablation
 from interp.runs.arguments import (
     Token,
+    one_or_more,
     position_in,
     require_finite,
-    token_ids,
     token_texts,
     wide,
 )
@@ -209,8 +209,7 @@ def _targets(
     if not texts.is_one:
         found = answers_of(model, texts, answer, foil)
         return texts.task, found["answer"], found.get("foil")
-    several = hasattr(answer, "__iter__") and not isinstance(answer, str)
-    ids = token_ids(model, answer if several else [answer], "answer")  # type: ignore[arg-type,list-item]
+    ids, _ = one_or_more(model, answer, "answer")
     require_once(token_texts(model, ids.tolist()), "answer")
     foils = answers_of(model, texts, None, foil).get("foil")
     again = texts.task.subset([0] * len(ids))

@@ -170,9 +170,7 @@ def logit_lens(
         is_stream = LENS_SITES[site] == "stream"
         parts.append(readings(model, vectors, kept[last], whole[last], scale, is_stream, some, k))
     found = {name: torch.cat([part[name] for part in parts], 1) for name in parts[0]}
-    ids: dict[str, Any] = {
-        name: tokens.tolist() for name, tokens in targets.items() if not texts.is_task
-    }
+    given = {} if texts.is_task else {name: ids.tolist() for name, ids in targets.items()}
     question = asked(
         "logit_lens",
         ablation=ablation,
@@ -182,7 +180,8 @@ def logit_lens(
         scale=scale,
         k=k,
         tuned=None if tuned is None else dict(tuned.metadata),
-        **ids,
+        answer=given.get("answer"),
+        foil=given.get("foil"),
     )
     return _dataset(model, texts, found, chosen, where, site, scale, tuned, question)
 

@@ -42,7 +42,7 @@ class AttentionWeights:
     """What the attention layers of a GPT-2 are made of.
 
     Args:
-        name: of the model, in results and figures.
+        name: name of the model, in results and figures.
         W_Q: query weights.
         W_K: key weights.
         W_V: value weights.

@@ -8,13 +8,6 @@ import os
 from difflib import get_close_matches
 from pathlib import Path
 
-from huggingface_hub import (
-    get_hf_file_metadata,
-    hf_hub_download,
-    hf_hub_url,
-    try_to_load_from_cache,
-)
-
 from interp.model.hf_layout import WEIGHTS
 
 BUNDLED = "mini"
@@ -94,6 +87,13 @@ def _download(name: str) -> Path:
 
 
 def _fetch(repository: str, revision: str, filename: str) -> str:
+    from huggingface_hub import (
+        get_hf_file_metadata,
+        hf_hub_download,
+        hf_hub_url,
+        try_to_load_from_cache,
+    )
+
     if not isinstance(try_to_load_from_cache(repository, filename, revision=revision), str):
         # Asked once: hf_hub_download itself would retry for minutes before it gives up.
         get_hf_file_metadata(hf_hub_url(repository, filename, revision=revision))

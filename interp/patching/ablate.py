@@ -98,8 +98,9 @@ def ablate(
     options: dict[str, Any] = {"value": value}
     if isinstance(what, Mapping):
         sets = _nodes(what)
-        cells, places, roles = _cells_of(model, task, sets, selection, reference)
+        cells, places = _cells_of(model, task, sets, selection, reference)
         references = _references(sets, reference)
+        roles = _roles_of(sets, selection, reference)
         options["sets"] = {name: " ".join(map(str, nodes)) for name, nodes in sets.items()}
     else:
         if what == "pattern":
@@ -110,10 +111,11 @@ def ablate(
             raise ValueError("references by name are for sets; give one task")
         parts = grid(model, task, what, selection)
         cells, places, references = parts.cells, parts.places, [reference]
-        roles = list(parts.roles) if parts.by_role else None
+        roles = [list(parts.roles) if parts.by_role else None]
     keys = list(cells.members)
     sources = [
-        stand_ins(model, task, keys, value, reference=one, roles=roles) for one in references
+        stand_ins(model, task, keys, value, reference=one, roles=at)
+        for one, at in zip(references, roles, strict=True)
     ]
     chosen = None if isinstance(what, Mapping) else parts.chosen
     swept = sweep(setting, cells, places, sources, chosen=chosen, progress=progress)
@@ -181,8 +183,8 @@ def _cells_of(
     sets: Mapping[str, Sequence[Node]],
     selection: Selection,
     reference: Task | Mapping[str, Task] | None,
-) -> tuple[Cells, Places, list[str] | None]:
-    """The sets as cells, their one place with a slot for each role, and the roles of all."""
+) -> tuple[Cells, Places]:
+    """The sets as cells, and their one place with a slot for each role."""
     given = {n: v for n, v in vars(selection).items() if n not in ("positions", "except_positions")}
     if any(value is not None for value in given.values()):
         raise ValueError("a selection for sets has positions only; the sets name their parts")
@@ -206,13 +208,28 @@ def _cells_of(
         tasks = [id(one) for one in _references(sets, reference)]
         source = [tasks.index(id(reference[name])) for name in sets]
     found = Cells.of(widths, cells, n_slots=len(slots), device=model.device, source=source)
-    where = [slot for slot in slots if slot]
-    if _EVERYWHERE in slots:
-        where += [one for one in selection.positions or () if isinstance(one, str)]
-    by_role = _EVERYWHERE not in slots or all(
-        isinstance(one, str) for one in selection.positions or [0]
-    )
-    return found, Places(torch.stack(at)[None]), where if by_role else None
+    return found, Places(torch.stack(at)[None])
+
+
+def _roles_of(
+    sets: Mapping[str, Sequence[Node]],
+    selection: Selection,
+    reference: Task | Mapping[str, Task] | None,
+) -> list[list[str] | None]:
+    """The roles at which each reference stands in; None if also elsewhere."""
+    given = selection.positions or [0]
+    found: list[list[str] | None] = []
+    for one in _references(sets, reference):
+        nodes = [
+            node
+            for name, some in sets.items()
+            if not isinstance(reference, Mapping) or reference[name] is one
+            for node in some
+        ]
+        at = [where for n in nodes for where in ([n.role] if n.role else given)]
+        named = [where for where in at if isinstance(where, str)]
+        found.append(list(dict.fromkeys(named)) if len(named) == len(at) else None)
+    return found
 
 
 def _of_sets(

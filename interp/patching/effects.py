@@ -37,48 +37,43 @@ def effect(result: xr.Dataset, metric: str | None = None) -> xr.DataArray:
 
 
 def mean_effect(
-    result: xr.Dataset, metric: str | None = None, *, level: float = 0.95, seed: int = 0
+    result: xr.Dataset, metric: str | None = None, *, level: float = 0.95
 ) -> xr.Dataset:
-    """Mean effect over the prompts with its bootstrap interval.
+    """Mean effect over the prompts with its interval.
 
     Args:
         result: as for `effect`.
         metric: one of its metrics; None for the first.
         level: probability that each interval should cover, a fraction.
-        seed: seed of the bootstrap.
 
     Returns:
         `mean`, `low`, `high`, in the metric's unit, without the dim prompt. NaN where no prompt has
         the position.
     """
-    return mean_over_prompts(effect(result, metric), level=level, seed=seed)
+    return mean_over_prompts(effect(result, metric), level=level)
 
 
-def mean_over_prompts(values: xr.DataArray, *, level: float = 0.95, seed: int = 0) -> xr.Dataset:
-    """Mean over the prompts with its bootstrap interval.
+def mean_over_prompts(values: xr.DataArray, *, level: float = 0.95) -> xr.Dataset:
+    """Mean over the prompts with its interval.
 
     Args:
         values: any dims and prompt, such as `effect` or `direct_logit_attribution`.
         level: probability that each interval should cover, a fraction.
-        seed: seed of the bootstrap.
 
     Returns:
         `mean`, `low`, `high`, without the dim prompt. NaN where no prompt has a value.
     """
     values = values.transpose(..., "prompt")
-    return _estimate(values, xr.ones_like(values, dtype=float), level, seed, values.attrs)
+    return _estimate(values, xr.ones_like(values, dtype=float), level, values.attrs)
 
 
-def normalized(
-    result: xr.Dataset, metric: str | None = None, *, level: float = 0.95, seed: int = 0
-) -> xr.Dataset:
+def normalized(result: xr.Dataset, metric: str | None = None, *, level: float = 0.95) -> xr.Dataset:
     """Effects on a scale from 0, the corrupted run, to 1, the clean run.
 
     Args:
         result: result of `patch`, `path_patch` or `attribution_patch`.
         metric: one of its metrics; None for the first.
         level: probability that each interval should cover, a fraction.
-        seed: seed of the bootstrap.
 
     Returns:
         `mean`, `low`, `high`, without the dim prompt. NaN where no prompt has the position; an
@@ -97,16 +92,15 @@ def normalized(
     whole = (result[f"{metric}_clean"] - corrupted).broadcast_like(values)
     attrs = values.attrs | {"unit": "fraction", "title": f"{values.attrs['title']}, normalized"}
     change = (values - corrupted).transpose(*values.dims)
-    return _estimate(change, whole.transpose(*values.dims), level, seed, attrs)
+    return _estimate(change, whole.transpose(*values.dims), level, attrs)
 
 
 def _estimate(
-    numerator: xr.DataArray, denominator: xr.DataArray, level: float, seed: int, attrs: dict
+    numerator: xr.DataArray, denominator: xr.DataArray, level: float, attrs: dict
 ) -> xr.Dataset:
     """Ratio of the means over the prompts that have a value."""
     exists = np.isfinite(numerator.values)
-    over, under = (x.where(exists, 0.0) for x in (numerator, denominator))
-    ratio, low, high = bootstrap_ratio_interval(over, under, level=level, seed=seed)
+    ratio, low, high = bootstrap_ratio_interval(numerator, denominator, where=exists, level=level)
     coords = {name: c for name, c in numerator.coords.items() if "prompt" not in c.dims}
     dims = numerator.dims[:-1]
     return xr.Dataset(

@@ -138,7 +138,7 @@ class NodePaths:
 
         Args:
             sent: what `send` returned.
-            ports: inputs of heads ("q", "k", "v" or several of them), MLPs, or the logits.
+            ports: inputs of heads (some of "qkv", or "" for all three), MLPs, or the logits.
 
         Returns:
             Metric -> its change on each prompt, in the metric's unit; negative: the paths speak for
@@ -151,7 +151,8 @@ class NodePaths:
         self._require(nodes, Head | MLP | Logits, "a receiver")
         for node, letters in ports:
             is_head = isinstance(node.part, Head)
-            if is_head != bool(letters) or set(letters) - set(QKV):
+            allowed = QKV if is_head else ()
+            if set(letters) - set(allowed) or len(set(letters)) < len(letters):
                 expected = "some of q, k and v" if is_head else "no letter"
                 raise ValueError(f"inputs of {node} are {expected}; got {letters!r}")
             if isinstance(node.part, Logits) and node.role != "END":

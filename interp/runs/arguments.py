@@ -75,6 +75,25 @@ def token_ids(
     return torch.tensor([token_id(model, token) for token in given], device=model.device)
 
 
+def one_or_more(model: HookedGPT2, tokens: Any, what: str) -> tuple[Int[Tensor, " token"], bool]:
+    """The ids of one token or of several.
+
+    Args:
+        model: the model.
+        tokens: a token, or a list of tokens.
+        what: the argument's name, for the errors.
+
+    Returns:
+        The ids, and whether they were given as a list.
+
+    Raises:
+        ValueError: as `token_ids` does.
+        TypeError: this is neither.
+    """
+    several = hasattr(tokens, "__iter__") and not isinstance(tokens, str)
+    return token_ids(model, tokens if several else [tokens], what), several
+
+
 def require_vocabulary(model: HookedGPT2, tokens: Int[Tensor, "..."]) -> None:
     """Refuse token ids that the model does not have.
 

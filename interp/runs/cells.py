@@ -47,7 +47,7 @@ class Cells:
             cells: for each cell, activation -> slot -> its units.
             n_slots: slots of every place.
             device: where the masks are needed.
-            source: of each cell, the index of what it takes its values from; by default 0.
+            source: index of what each cell takes its values from; by default 0.
 
         Returns:
             The cells.

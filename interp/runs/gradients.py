@@ -65,7 +65,7 @@ class Graph:
     """A run that gradients can be taken of.
 
     Args:
-        metric: of each prompt.
+        metric: the metric of each prompt.
         kept: the activations that were kept, in the layout of their hook points.
         dropped: the layers whose outputs pass no gradient, which the run's hooks look up.
     """

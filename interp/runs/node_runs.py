@@ -22,8 +22,8 @@ from interp.runs.sides import Prompts, at, run_side
 from interp.runs.sites import Key, in_computed_order
 from interp.runs.sweep import ROWS_PER_RUN
 
-Streams = dict[int, Float[Tensor, "_ prompt d_model"]]
-"""Layer -> the stream before it at the positions of the senders that come before it."""
+Streams = dict[int, Float[Tensor, "_ _ d_model"]]
+"""Layer -> the stream [sender prompt d_model] before it, at the positions of earlier senders."""
 
 
 class NodeRuns:

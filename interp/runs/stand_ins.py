@@ -248,7 +248,7 @@ def _alike(
     source: Task,
     side: Side,
     group: Int[Tensor, " prompt"],
-    own: Int[Tensor, " prompt"],
+    own: Int[Tensor, " reference_prompt"],
 ) -> bool:
     """Whether a position means the same in the prompts of a group and in its reference texts."""
     if len(source) == len(task) and _same_positions(task, source, side):

@@ -235,7 +235,7 @@ class _Batch:
                 changed = changed.any(-1)
             if not SITES[site].unit:
                 changed = changed[..., None]
-            found = torch.zeros((), dtype=torch.bool, device=run.end.device)
+            found = torch.zeros((), dtype=torch.bool, device=where.device)
             for slot in range(where.shape[1]):
                 units = changed.float() @ members[:, :, slot].T > 0  # [place] prompt pos cell
                 units = units.movedim(-1, 0)  # cell [place] prompt pos

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from interp.model import HookedGPT2, require_no_hooks
 from interp.runs.ablation import Ablation
-from interp.runs.arguments import Token, require_vocabulary, token_ids, token_texts
+from interp.runs.arguments import Token, one_or_more, require_vocabulary, token_texts
 from interp.runs.sides import ready_task
 from interp.tasks import Choice, Task
 
@@ -197,9 +197,7 @@ def answers_of(
     for name, token in (("answer", answer), ("foil", foil)):
         if token is None:
             continue
-        several = hasattr(token, "__iter__") and not isinstance(token, str)
-        given: Any = token if several else [token]
-        found[name] = token_ids(model, given, name)
+        found[name], several = one_or_more(model, token, name)
         if several and len(found[name]) != len(texts.task):
             raise ValueError(
                 f"{name} has {len(found[name])} tokens for {len(texts.task)} texts; pass one token "

@@ -27,7 +27,7 @@ from transformers import PreTrainedTokenizerBase
 from interp.tasks.fit import vocabulary_of
 from interp.tasks.task import Task
 from interp.tasks.tokens import encode, encode_pairs
-from interp.tasks.words import draw_evenly, require_count
+from interp.tasks.words import draw_evenly, require_choice, require_count, require_words
 
 _WORDS = """
     Aid Air Ball Bank Basket Bat Bed Bus Cactus Cat Cow Cup Dance Dancer Day Dog Door Ear East
@@ -69,8 +69,9 @@ def acronym(
         ValueError: an unknown corruption, or too few words are left for prompts with partners.
     """
     require_count(n)
-    if corruption not in get_args(Corruption):
-        raise ValueError(f"corruption must be one of {get_args(Corruption)}; it is {corruption!r}")
+    require_choice("corruption", corruption, get_args(Corruption))
+    if words:
+        require_words(words, "words")
     by_initial = _by_initial(tokenizer, words)
     letters = {letter: encode(tokenizer, [letter])[0][0] for letter in sorted(by_initial)}
     acronyms = _acronyms(tokenizer, letters)

@@ -19,7 +19,7 @@ from interp.tasks.fit import vocabulary_of
 from interp.tasks.task import Task
 from interp.tasks.templates import usable_words
 from interp.tasks.tokens import encode_pairs
-from interp.tasks.words import draw_evenly, require_count
+from interp.tasks.words import draw_evenly, require_choice, require_count
 
 NOUNS: tuple[tuple[str, str], ...] = tuple(
     (word, f"{word}s")
@@ -73,8 +73,7 @@ def agreement(
         ValueError: an argument is none of its choices, or too few nouns or verbs are single tokens.
     """
     require_count(n)
-    if distractor not in get_args(Distractor):
-        raise ValueError(f"distractor must be one of {get_args(Distractor)}; it is {distractor!r}")
+    require_choice("distractor", distractor, get_args(Distractor))
     words = [word for noun in NOUNS for word in noun]
     ids = usable_words(tokenizer, words, kind="nouns", drop_split=True, least=4)
     nouns = [noun for noun in NOUNS if noun[0] in ids and noun[1] in ids]

@@ -1,7 +1,9 @@
 """What must hold of the fields of a task, checked when it is made."""
 
+import operator
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool
 from torch import Tensor
@@ -48,6 +50,13 @@ def check_task(task: Any) -> None:
         lengths == lengths[leader],
         "its number of tokens differs from that of the first prompt of its group",
     )
+
+
+def prompt_number(i: Any) -> int:
+    """A whole number; True and False would pick prompts 1 and 0, which nobody means."""
+    if not isinstance(i, bool | np.bool_) and hasattr(i, "__index__"):
+        return operator.index(i)
+    raise TypeError(f"prompts are picked by their numbers, from 0; got {i!r}")
 
 
 def _check_choice(task: Any, field: str) -> None:

@@ -54,6 +54,9 @@ def induction(
             too few words.
     """
     require_count(n)
+    require_count(length, "length")
+    if repeated != 0:
+        require_count(repeated, "repeated")
     if not 1 <= repeated <= length - 2:
         raise ValueError(
             f"repeated must be from 1 to length - 2, so that something follows and something else "

@@ -27,8 +27,9 @@ from transformers import PreTrainedTokenizerBase
 
 from interp.tasks.fit import vocabulary_of
 from interp.tasks.task import Task
-from interp.tasks.templates import check_distinct, parse_template, read_prompts, usable_words
+from interp.tasks.templates import parse_template, read_prompts, usable_words
 from interp.tasks.tokens import encode_pairs
+from interp.tasks.words import require_choice, require_count, require_words
 
 Corruption = Literal["abc", "flip", "random"]
 Order = Literal["mixed", "abba", "baba"]
@@ -59,10 +60,10 @@ def ioi(
     """Make IOI prompts.
 
     Templates and orders are spread evenly: the prompts go through the templates in shuffled order,
-    ABBA and BABA in turn, then again with the orders exchanged, then shuffle anew. So whatever `n`,
-    the numbers of prompts of any two orders, templates, or pairs of both differ by at most one.
-    Within a template and order no prompt comes twice until all have come. The clean prompts depend
-    on the seed, not on the corruption.
+    ABBA and BABA in turn, then again with the orders exchanged, then in another shuffled order. So
+    whatever `n`, the numbers of prompts of any two orders, templates, or pairs of both differ by at
+    most one. Within a template and order no prompt comes twice until all have come. The clean
+    prompts depend on the seed, not on the corruption.
 
     Args:
         tokenizer: the model's tokenizer.
@@ -87,27 +88,28 @@ def ioi(
         ValueError: an argument is none of its choices, the file or a template is not well formed, a
             word is several tokens, or too few names are left; the message shows the pieces.
     """
-    if n < 1:
-        raise ValueError(f"n must be at least 1; it is {n}")
-    for what, value, choices in [("corruption", corruption, Corruption), ("order", order, Order)]:
-        if value not in get_args(choices):
-            raise ValueError(f"{what} must be one of {get_args(choices)}; it is {value!r}")
+    require_count(n)
+    require_choice("corruption", corruption, get_args(Corruption))
+    require_choice("order", order, get_args(Order))
+    for where, words in (("templates", templates), ("names", names)):
+        if words is not None:
+            require_words(words, where, bare=where == "names")
 
     file = read_prompts(prompts)
     templates = file.templates if templates is None else tuple(templates)
-    check_distinct(templates, "templates")
     orders = ("ABBA", "BABA") if order == "mixed" else (order.upper(),)
     forms = {(t, o): parse_template(templates[t], o) for t in range(len(templates)) for o in orders}
 
     drop = drop_split_words or prompts is None
-    places = list(usable_words(tokenizer, file.places, kind="places", drop_split=drop))
-    objects = list(usable_words(tokenizer, file.objects, kind="objects", drop_split=drop))
+    places = list(usable_words(tokenizer, file.places, kind="places", drop_split=drop, option=True))
+    objects = list(
+        usable_words(tokenizer, file.objects, kind="objects", drop_split=drop, option=True)
+    )
     nouns = [
         (places if "[PLACE]" in form else [""], objects if "[OBJECT]" in form else [""])
         for form in templates
     ]
     if names is not None:
-        check_distinct(names, "names")
         drop = drop_split_words
     name_ids = usable_words(
         tokenizer,
@@ -115,6 +117,7 @@ def ioi(
         kind="names",
         drop_split=drop,
         least=_NAMES_NEEDED[corruption],
+        option=True,
     )
     usable = list(name_ids)
 

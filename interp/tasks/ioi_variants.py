@@ -59,16 +59,21 @@ def signal_variants(
     """Pair each prompt with the six texts that separate the token from the position signal.
 
     Args:
-        task: of `ioi`, abc or random, whose names in all prompts are drawn from for the others'.
+        task: a task of `ioi`, abc or random; the names of all its prompts are those drawn from.
         tokenizer: the model's tokenizer.
-        seed: of the random names.
+        seed: seeds the random names.
 
     Returns:
         (token, position) signal -> the same clean prompts with the text of that signal as partner.
 
     Raises:
-        ValueError: the task has fewer than four names, or not the roles IO, S1 and S2.
+        ValueError: the task has fewer than four names, lacks the roles IO, S1 and S2, or has sets
+            of answers.
     """
+    if task.answer.ndim != 1 or task.foil.ndim != 1:
+        raise ValueError(
+            "signals need one answer and one foil a prompt, IO and S; got sets of them"
+        )
     rows = torch.arange(len(task))
     at = {role: _positions(task, role) for role in ("IO", "S1", "S2")}
     named = [task.answer, task.foil]
@@ -106,7 +111,7 @@ def with_beginning(
     """Pair each prompt with the same text behind another sentence.
 
     Args:
-        task: of `ioi`.
+        task: a task of `ioi`.
         tokenizer: the model's tokenizer.
         sentence: what stands before.
 
@@ -114,8 +119,10 @@ def with_beginning(
         The same clean prompts with the longer texts as partners, in which the roles stand later.
 
     Raises:
-        ValueError: a role's token is another one behind the sentence.
+        ValueError: the sentence is empty, or a role's token is another one behind it.
     """
+    if not sentence.strip():
+        raise ValueError("the sentence before the prompts is empty; give one such as 'It rained.'")
     task = task.right_padded()
     texts = tuple(f"{sentence} {text}" for text in task.clean)
     rows = encode(tokenizer, texts)
@@ -157,11 +164,11 @@ def named_again(
     """Name IO or S once more, in two sentences between the names and the second clause.
 
     Args:
-        task: of `ioi`.
+        task: a task of `ioi`.
         tokenizer: the model's tokenizer.
         role: "IO" or "S1": who is named.
         sentences: what is said, with [X] for the name, after a space and before one.
-        seed: of the choice of sentences.
+        seed: seeds the choice of sentences.
 
     Returns:
         The prompts that have a comma or a full stop between the names and S2, longer by the two
@@ -227,7 +234,7 @@ def breaks(task: Task, tokenizer: PreTrainedTokenizerBase) -> list[int | None]:
     """The first comma or full stop between the names and S2 of each prompt.
 
     Args:
-        task: of `ioi`, padded on the right.
+        task: a task of `ioi`, padded on the right.
         tokenizer: the model's tokenizer.
 
     Returns:

@@ -1,6 +1,7 @@
 """The two texts of a prompt, and the tokens that count as an answer."""
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from jaxtyping import Int
 from torch import Tensor
@@ -12,6 +13,30 @@ Choice = Int[Tensor, " prompt"] | Int[Tensor, "prompt _"]
 """One token id a prompt, or a set of them, filled up with -1 at its end."""
 
 
+def require_side(side: Any) -> None:
+    """Refuse what is neither side of a prompt.
+
+    Raises:
+        ValueError: it is neither "clean" nor "corrupted".
+    """
+    if side not in SIDES:
+        raise ValueError(f"side must be 'clean' or 'corrupted'; it is {side!r}")
+
+
 def options(choice: Choice) -> Int[Tensor, "prompt option"]:
     """Each prompt's token ids as a set, of one where it is a single token."""
     return choice[:, None] if choice.ndim == 1 else choice
+
+
+def as_column(choice: Choice) -> Sequence[int] | Sequence[str]:
+    """Token ids for a table."""
+    if choice.ndim == 1:
+        return choice.tolist()
+    return [" ".join(str(token) for token in row if token >= 0) for row in choice.tolist()]
+
+
+def shown(choice: Choice) -> str:
+    """The first prompt's ids, a set of many cut short."""
+    ids = [str(token) for token in options(choice)[0].tolist() if token >= 0]
+    more = f", ... {len(ids)} in all" if len(ids) > 4 else ""
+    return f"{{{', '.join(ids[:4])}{more}}}" if choice.ndim == 2 else ids[0]

@@ -6,19 +6,25 @@ without a sign, so a word that would follow its prompt without a space is an err
 `leading_space` says what is meant.
 """
 
+import csv
+import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 from transformers import PreTrainedTokenizerBase
 
 from interp.tasks.fit import vocabulary_of
+from interp.tasks.metric_names import did_you_mean
 from interp.tasks.task import Task
 from interp.tasks.tokens import encode, encode_pairs, pieces
 
 _COLUMNS = ("clean", "corrupted", "answer", "foil")
 _LABELS = ("group", "template", "order")
+_NEXT = re.compile(r"(.+)([+-]\d+)")
 
 
 def from_table(
@@ -40,7 +46,8 @@ def from_table(
             left unread.
         name: what the task is called in results.
         roles: columns that hold the position of a role in each prompt, as an index into its tokens,
-            from 0. "END" is always there and need not be given.
+            from 0. "END" is always there and need not be given; a role such as "S+1" must be the
+            token after "S", if both are given.
         leading_space: True puts a space before every answer and foil that has none; False takes
             them as written; None takes them as written too, but refuses a word right after a letter
             or a punctuation mark if the same word after a space is a token.
@@ -50,16 +57,15 @@ def from_table(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a column is missing, or a row does not fit; the message names the row, the first
-            one being row 0.
+        TypeError: the table is neither a path nor a DataFrame, or `roles` is a string.
+        ValueError: the file is not UTF-8 or not CSV, a column is missing or comes twice, or a row
+            does not fit; the message names the row, the first one being row 0.
     """
+    if leading_space not in (True, False, None):
+        raise ValueError(f"leading_space must be True, False or None; it is {leading_space!r}")
+    _require_roles(roles)
     frame = _read(table)
-    missing = [column for column in (*_COLUMNS, *roles) if column not in frame.columns]
-    if missing:
-        raise ValueError(
-            f"the table has no column {missing[0]!r}; it has {list(frame.columns)} and needs "
-            f"{[*_COLUMNS, *roles]}"
-        )
+    _require_columns(frame, roles)
     if frame.empty:
         raise ValueError("the table has no rows; a task needs at least one prompt")
 
@@ -78,10 +84,12 @@ def from_table(
     for row, pair in enumerate(zip(answer, foil, strict=True)):
         if pair[0] == pair[1]:
             raise ValueError(f"row {row}: answer and foil are both {columns['answer'][row]!r}")
+        _require_alike(row, columns["answer"][row], columns["foil"][row], leading_space)
 
     clean_tokens, corrupted_tokens, mask = encode_pairs(tokenizer, clean, corrupted, unit="row")
     lengths = mask.sum(-1)
     at = {role: _positions(frame, role, lengths.tolist()) for role in roles}
+    _require_no_contradiction(at, lengths.tolist())
     blank = ("",) * len(frame)
     return Task(
         name=name,
@@ -102,12 +110,98 @@ def from_table(
     )
 
 
-def _read(table: str | Path | pd.DataFrame) -> pd.DataFrame:
+def _read(table: Any) -> pd.DataFrame:
     if isinstance(table, pd.DataFrame):
         return table
+    if not isinstance(table, str | Path):
+        raise TypeError(f"a table is a DataFrame or the path of a CSV file; got {table!r}")
     if not Path(table).is_file():
         raise FileNotFoundError(f"no table {str(table)!r}; give a CSV file or a DataFrame")
-    return pd.read_csv(table, dtype=str, keep_default_na=False)
+    try:
+        text = Path(table).read_text(encoding="utf-8-sig")  # with or without a byte-order mark
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"table {str(table)!r} is not UTF-8 (byte {error.start}); save it as UTF-8, or read it "
+            "with pandas.read_csv(..., encoding='latin-1', dtype=str) and pass the DataFrame"
+        ) from error
+    try:
+        lines = [line for line in csv.reader(io.StringIO(text, newline=""), strict=True) if line]
+    except csv.Error as error:
+        raise ValueError(f"table {str(table)!r} is not well-formed CSV: {error}") from error
+    if not lines:
+        raise ValueError(f"table {str(table)!r} is empty; it needs a header with {list(_COLUMNS)}")
+    header, *rows = lines
+    if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
+        raise ValueError(
+            f"table {str(table)!r} has a single column, {header[0]!r}; its columns must be "
+            "separated by commas"
+        )
+    for row, cells in enumerate(rows):
+        if len(cells) != len(header):
+            raise ValueError(
+                f"row {row}: there are {len(cells)} cells, and the header has {len(header)}; put a "
+                "text that holds a comma in double quotes"
+            )
+    return pd.DataFrame(rows, columns=header, dtype=object)
+
+
+def _require_roles(roles: Any) -> None:
+    if isinstance(roles, str):
+        raise TypeError(f"roles is a list of columns; got one string, so pass [{roles!r}]")
+    for role in roles:
+        if role in (*_COLUMNS, *_LABELS):
+            raise ValueError(f"the column {role!r} holds texts and cannot be a role")
+    repeated = [role for role in roles if list(roles).count(role) > 1]
+    if repeated:
+        raise ValueError(f"the role {repeated[0]!r} is given twice; give it once")
+
+
+def _require_columns(frame: pd.DataFrame, roles: Sequence[str]) -> None:
+    """Refuse a table that lacks a column, or has one twice."""
+    found = [str(column) for column in frame.columns]
+    needed = [*_COLUMNS, *roles]
+    for column in needed:
+        if column not in found:
+            raise ValueError(
+                f"the table has no column {column!r}; it has {found} and needs {needed}"
+                + did_you_mean(column, found)
+            )
+    for column in (*needed, *_LABELS):
+        if found.count(column) > 1:
+            raise ValueError(f"the table has the column {column!r} more than once; keep one")
+
+
+def _require_no_contradiction(at: dict[str, list[int]], lengths: list[int]) -> None:
+    """Refuse an END that is not the last token, and an "S+1" that is not the one after "S"."""
+    for role, rows in at.items():
+        match = _NEXT.fullmatch(role)
+        near = None if match is None else at.get(match[1])
+        for row, position in enumerate(rows):
+            last = lengths[row] - 1
+            if role == "END" and position != last:
+                raise ValueError(
+                    f"row {row}: role 'END' is the last token, at {last}, and the table has it at "
+                    f"{position}; correct it, or leave out the role 'END'"
+                )
+            if match is not None and near is not None:
+                meant = min(near[row] + int(match[2]), last)
+                if position != meant:
+                    raise ValueError(
+                        f"row {row}: role {role!r} is at {position} and role {match[1]!r} at "
+                        f"{near[row]}, which contradict each other; {role!r} should be at {meant}"
+                    )
+
+
+def _require_alike(row: int, answer: str, foil: str, leading_space: bool | None) -> None:
+    """Refuse a word with a space beside one without: one of them is a slip of the pen."""
+    spaces = [word[0].isspace() for word in (answer, foil)]
+    words = all(word.strip()[:1].isalpha() for word in (answer, foil))
+    if leading_space is None and words and spaces[0] != spaces[1]:
+        raise ValueError(
+            f"row {row}: answer {answer!r} and foil {foil!r} must both begin with a space or both "
+            "without, or they are measured against different continuations; pass "
+            "leading_space=True to put a space before every one, or False if this is meant"
+        )
 
 
 def _texts(frame: pd.DataFrame, column: str, *, empty: bool) -> tuple[str, ...]:

@@ -26,9 +26,9 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from interp.tasks.checks import TEXTS, check_task
+from interp.tasks.checks import TEXTS, check_task, prompt_number
 from interp.tasks.fit import require_fits
-from interp.tasks.sides import SIDES, Choice, Side, options
+from interp.tasks.sides import SIDES, Choice, Side, as_column, options, require_side, shown
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -44,7 +44,8 @@ class Task:
         attention_mask: True at real tokens, False at padding, which may be on either side.
         answer: token id of the right next token; or the ids of all right ones [prompt option], in
             an order that the task chooses, filled up with -1 where a prompt has fewer.
-        foil: the same of the wrong next token, or tokens, it is compared with.
+        foil: token id of the wrong next token that it is compared with, or the ids of several, in
+            the same form.
         positions: for each role, its index into the tokens of each prompt; "END" is the last token.
         group: label of the prompts that share template, order and length.
         template: the template of each prompt, "" where there is none.
@@ -106,20 +107,23 @@ class Task:
             f"{len(set(self.group))} groups; roles {', '.join(self.positions)}\n"
             f"  clean[0]      {self.clean[0]!r}\n"
             f"  corrupted[0]  {self.corrupted[0]!r}\n"
-            f"  answer[0]     {_shown(self.answer)}, foil[0] {_shown(self.foil)} (token ids)"
+            f"  answer[0]     {shown(self.answer)}, foil[0] {shown(self.foil)} (token ids)"
         )
 
     def tokens(self, side: Side) -> Int[Tensor, "prompt pos"]:
         """Token ids of the clean or the corrupted texts."""
+        require_side(side)
         return self.clean_tokens if side == "clean" else self.corrupted_tokens
 
     def mask(self, side: Side) -> Bool[Tensor, "prompt pos"]:
         """True at the real tokens of the clean or the corrupted texts."""
+        require_side(side)
         own = self.corrupted_mask if side == "corrupted" else None
         return self.attention_mask if own is None else own
 
     def roles(self, side: Side) -> dict[str, Int[Tensor, " prompt"]]:
         """Positions of the roles in the clean or the corrupted texts."""
+        require_side(side)
         own = self.corrupted_positions if side == "corrupted" else None
         return self.positions if own is None else own
 
@@ -206,8 +210,11 @@ class Task:
             A Task of those prompts, padded as widely as this one.
 
         Raises:
+            TypeError: an index is not a whole number.
             IndexError: an index is outside the task.
+            ValueError: there is no index; a task has at least one prompt.
         """
+        indices = [prompt_number(i) for i in indices]
         wrong = [i for i in indices if not -len(self) <= i < len(self)]
         if wrong:
             raise IndexError(f"no prompt {wrong[0]}: the task has {len(self)} prompts, from 0")
@@ -257,7 +264,7 @@ class Task:
             "clean": self.clean,
             "corrupted": self.corrupted,
         }
-        table |= {"answer_id": _ids(self.answer), "foil_id": _ids(self.foil)}
+        table |= {"answer_id": as_column(self.answer), "foil_id": as_column(self.foil)}
         table |= {role: at.tolist() for role, at in self.positions.items()}
         table |= {"group": self.group, "template": self.template, "order": self.order}
         if tokenizer is not None:
@@ -275,20 +282,6 @@ class Task:
         """The fields that hold positions of roles."""
         found = {field: getattr(self, field) for field in ("positions", "corrupted_positions")}
         return {field: roles for field, roles in found.items() if roles is not None}
-
-
-def _ids(choice: Choice) -> Sequence[int] | Sequence[str]:
-    """Token ids for a table."""
-    if choice.ndim == 1:
-        return choice.tolist()
-    return [" ".join(str(token) for token in row if token >= 0) for row in choice.tolist()]
-
-
-def _shown(choice: Choice) -> str:
-    """The first prompt's ids, a set of many cut short."""
-    ids = [str(token) for token in options(choice)[0].tolist() if token >= 0]
-    more = f", ... {len(ids)} in all" if len(ids) > 4 else ""
-    return f"{{{', '.join(ids[:4])}{more}}}" if choice.ndim == 2 else ids[0]
 
 
 _SIDE_FIELDS = (

@@ -17,6 +17,7 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 
 from interp.tasks.tokens import single_tokens
+from interp.tasks.words import require_words
 
 OWN_FILE = Path(__file__).with_name("ioi_prompts.json")
 _KEYS = {
@@ -67,25 +68,9 @@ def read_prompts(path: str | Path | None = None) -> PromptFile:
         words = data[key]
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
             raise ValueError(f"{key!r} in {str(file)!r} must be a list of strings")
-        check_distinct(words, f"{key!r} in {str(file)!r}")
+        bare = key != "baba_templates"
+        require_words(words, f"{key!r} in {str(file)!r}", bare=bare)
     return PromptFile(**{field: tuple(data[key]) for key, field in _KEYS.items()})
-
-
-def check_distinct(words: Sequence[str], where: str) -> None:
-    """Check that a list of words or templates is not empty and that none comes twice.
-
-    Args:
-        words: the list.
-        where: how an error calls it.
-
-    Raises:
-        ValueError: the list is empty or an entry comes twice.
-    """
-    if not words:
-        raise ValueError(f"{where} is empty; give at least one")
-    repeated = sorted({word for word in words if words.count(word) > 1})
-    if repeated:
-        raise ValueError(f"{where} has {repeated[0]!r} more than once; keep one")
 
 
 def parse_template(template: str, order: str) -> str:
@@ -142,6 +127,7 @@ def usable_words(
     kind: str,
     drop_split: bool,
     least: int = 1,
+    option: bool = False,
 ) -> dict[str, int]:
     """Keep the words that are a single token after a space.
 
@@ -151,6 +137,7 @@ def usable_words(
         kind: how an error calls them, for instance "names".
         drop_split: leave out words of several tokens; otherwise they are an error.
         least: how many are needed.
+        option: whether the caller can be told to leave out words of several tokens.
 
     Returns:
         The words kept, each with its token id.
@@ -164,7 +151,12 @@ def usable_words(
     if split and not drop_split:
         raise ValueError(
             f"{len(split)} of {len(words)} {kind} are not single tokens with a space before them: "
-            f"{shown}{more}; take them out, or pass drop_split_words=True to leave them out"
+            f"{shown}{more}; "
+            + (
+                "take them out, or pass drop_split_words=True to leave them out"
+                if option
+                else "the task needs a tokenizer in which they are"
+            )
         )
     if len(ids) < least:
         raise ValueError(

@@ -1,9 +1,13 @@
 """Words of a task's prompts, and sentences drawn from them without repeats."""
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import product
+from numbers import Integral
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from interp.tasks.metric_names import did_you_mean
 
 Cell = TypeVar("Cell")
 
@@ -30,11 +34,65 @@ def draw_evenly(rng: Random, n: int, *parts: Sequence[Cell]) -> list[tuple[Cell,
     return drawn
 
 
-def require_count(n: int) -> None:
-    """Refuse fewer than one prompt.
+def require_count(n: Any, what: str = "n") -> None:
+    """Refuse what is not a number of prompts, or fewer than one.
+
+    Args:
+        n: the number.
+        what: the argument's name.
 
     Raises:
+        TypeError: `n` is not a whole number.
         ValueError: `n` is below 1.
     """
+    if isinstance(n, bool) or not isinstance(n, Integral):
+        raise TypeError(f"{what} must be a whole number, for instance 100; it is {n!r}")
     if n < 1:
-        raise ValueError(f"n must be at least 1; it is {n}")
+        raise ValueError(f"{what} must be at least 1; it is {n}")
+
+
+def require_choice(what: str, value: object, choices: Sequence[str]) -> None:
+    """Refuse what is none of the choices.
+
+    Args:
+        what: the argument's name.
+        value: what came.
+        choices: what could have come.
+
+    Raises:
+        ValueError: the value is none of the choices.
+    """
+    if value not in choices:
+        near = did_you_mean(value, choices) if isinstance(value, str) else ""
+        raise ValueError(f"{what} must be one of {tuple(choices)}; it is {value!r}{near}")
+
+
+def require_words(words: Any, where: str, *, bare: bool = True) -> None:
+    """Refuse what is not a list of words or templates that are all different.
+
+    Args:
+        words: the list.
+        where: how an error calls it.
+        bare: also refuse empty words and spaces around them.
+
+    Raises:
+        TypeError: it is a single string, or an entry is not a string.
+        ValueError: the list is empty, an entry comes twice, or a word is empty or has a space
+            before or after it.
+    """
+    if isinstance(words, str):
+        raise TypeError(f"{where} must be a list of strings; got one string, {words!r}")
+    wrong = [word for word in words if not isinstance(word, str)]
+    if wrong:
+        raise TypeError(f"{where} must be a list of strings; it holds {wrong[0]!r}")
+    if not len(words):
+        raise ValueError(f"{where} is empty; give at least one")
+    repeated = sorted(word for word, times in Counter(words).items() if times > 1)
+    if repeated:
+        raise ValueError(f"{where} has {repeated[0]!r} more than once; keep one")
+    spaced = [word for word in words if not word or word != word.strip()]
+    if bare and spaced:
+        raise ValueError(
+            f"{where} has {spaced[0]!r}; write each with at least one letter and no space before "
+            "or after it"
+        )

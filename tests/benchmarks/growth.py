@@ -12,7 +12,7 @@ from dataclasses import replace
 from rich.table import Table
 
 import interp
-from interp.patching import patch
+from interp.patching import Selection, patch
 from interp.tasks import Task
 from tests.benchmarks.measure import operations, peak_bytes
 from tests.benchmarks.rows import SMALL, random_gpt2, random_prompts
@@ -38,7 +38,7 @@ _MOST = 8e12  # operations of a sample that is measured
 def head_sweep_operations(
     config: interp.GPT2Config, length: int, prompts: int, layers: list[int] | None = None
 ) -> int:
-    """Matrix-product operations of the engine when every head is patched at all positions.
+    """Matrix-product operations of the resumed forward when every head is patched at all positions.
 
     A job enters its layer after the attention; each later layer is whole, but for the last, which
     makes keys and values everywhere and all else at END.
@@ -99,7 +99,7 @@ def growth_table(*, tiny: bool = False) -> Table:
                 model: interp.HookedGPT2 = model, task: Task = task, layer: int = layer,
                 done: list[int] = done,
             ) -> None:  # fmt: skip
-                done.append(operations(lambda: patch(model, task, "z", layers=[layer])))
+                done.append(operations(lambda: patch(model, task, "z", Selection(layers=[layer]))))
 
             start = time.perf_counter()
             memory = peak_bytes(sample)

@@ -18,7 +18,7 @@ from torch import Tensor
 from transformer_lens import patching as theirs
 
 import interp
-from interp.patching import Receivers, patch, path_patch
+from interp.patching import Receivers, Selection, patch, path_patch
 from interp.tasks import Task
 
 SMALL = interp.GPT2Config(
@@ -154,7 +154,7 @@ def path_row(
     }
 
     def ours() -> Tensor:
-        return mean(path_patch(model, task, receivers, layers=range(layers)))
+        return mean(path_patch(model, task, receivers, Selection(layers=list(range(layers)))))
 
     def by_hooks(runs: Any) -> Callable[[], Tensor]:
         one = _SenderByHooks(runs, model.config.n_layers, task, places)

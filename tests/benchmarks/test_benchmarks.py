@@ -5,7 +5,7 @@ import torch
 from typer.testing import CliRunner
 
 import interp
-from interp.patching import patch
+from interp.patching import Selection, patch
 from tests.benchmarks.__main__ import app, bridge_of
 from tests.benchmarks.growth import head_sweep_operations
 from tests.benchmarks.measure import interleaved, operations
@@ -38,8 +38,8 @@ def test_both_sides_of_every_comparison_compute_the_same(rows: list[Row]) -> Non
 def test_operations_of_a_sweep_are_those_that_are_counted(length: int, layers: list[int]) -> None:
     model = random_gpt2(TINY)
     task = random_prompts(3, length, TINY.d_vocab, changed=(0,))
-    both = operations(lambda: patch(model, task, "z", layers=layers))
-    first = operations(lambda: patch(model, task, "z", layers=layers, heads=[0]))
+    both = operations(lambda: patch(model, task, "z", Selection(layers=layers)))
+    first = operations(lambda: patch(model, task, "z", Selection(layers=layers, heads=[0])))
     expected = head_sweep_operations(TINY, length, 3, layers) / 2
     # Attention is not counted, which makes the formula a floor, and the readout is very little.
     assert both - first == pytest.approx(expected, rel=1e-2)

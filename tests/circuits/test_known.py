@@ -6,6 +6,7 @@ import torch
 from interp.circuits import KNOWN, faithfulness, known_circuit
 from interp.circuits.known.byhand import BALLAST, Workbench, blur
 from interp.circuits.known.words import word_tokenizer
+from interp.parts import Input, Logits
 from interp.patching import Ablation, ablate, effect, measure
 from interp.tasks import ioi
 from tests.naive import patching as naive
@@ -17,7 +18,7 @@ def known(request):
 
 
 def heads_of(circuit):
-    return sorted({(h.layer, h.head) for h in circuit.heads})
+    return sorted({member.part for member in circuit.heads})
 
 
 def test_it_is_always_right(known):
@@ -29,12 +30,13 @@ def test_it_is_always_right(known):
 
 def test_the_circuit_alone_does_all_of_it(known):
     alone = faithfulness(known.model, known.task, known.circuit)
-    ratio = float(alone["circuit"].mean() / alone["full"].mean())
+    means = alone["logit_diff"].mean("prompt")
+    ratio = float(means.sel(run="circuit") / means.sel(run="full"))
     assert ratio == pytest.approx(1.0, abs=0.002)
 
 
 def test_without_the_circuit_answer_and_foil_are_alike(known):
-    out = Ablation(heads=heads_of(known.circuit), value="group mean")
+    out = Ablation(heads_of(known.circuit), value="group mean")
     gone = measure(known.model, known.task, ["logit_diff", "probability_diff"], ablation=out)
     whole = float(measure(known.model, known.task).logit_diff.mean())
     assert abs(float(gone["logit_diff"].mean())) < 0.05 * whole  # 0 but for which names were drawn
@@ -43,8 +45,10 @@ def test_without_the_circuit_answer_and_foil_are_alike(known):
 
 def test_faithfulness_is_that_of_a_naive_run():
     known = known_circuit("induction", n=10)
-    alone = faithfulness(known.model, known.task, known.circuit)["circuit"].values
-    keep = [tuple_of(h) for h in known.circuit.heads]
+    alone = (
+        faithfulness(known.model, known.task, known.circuit)["logit_diff"].sel(run="circuit").values
+    )
+    keep = [(*h.part, h.role) for h in known.circuit.heads]
     expected = naive.circuit_logit_diff(known.model, known.task, keep)
     torch.testing.assert_close(torch.tensor(alone), expected, atol=1e-4, rtol=0)
 
@@ -76,10 +80,11 @@ def test_links_join_what_the_weights_join(known):
     """A link between heads needs an output that the input's weights read."""
     blocks = known.model.blocks
     for link in known.circuit.links:
-        if link.sender == "input" or link.receiver == "logits":
+        sender, receiver = link.sender.part, link.receiver.part
+        if isinstance(sender, Input) or isinstance(receiver, Logits):
             continue
-        (i, h), (j, g) = (map(int, label.split(".")) for label in (link.sender, link.receiver))
-        read = getattr(blocks[j].attn, f"W_{link.inputs.upper()}")[g]
+        (i, h), (j, g) = sender, receiver
+        read = getattr(blocks[j].attn, f"W_{link.input.upper()}")[g]
         joint = blocks[i].attn.W_O[h] @ (read * BALLAST)
         assert float(joint.norm()) > 1.0, link
 

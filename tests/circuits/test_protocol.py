@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import interp
-from interp.circuits import Circuit, CircuitHead, faithfulness
-from interp.heads import copy_scores, path_attention
-from interp.patching import Receivers, path_patch
+from interp.circuits import Circuit, Member, faithfulness
+from interp.heads import copy_scores
+from interp.patching import Receivers, Selection, path_attention, path_patch
 from interp.tasks import ioi
 from tests.helpers import random_model, random_task
 from tests.naive import ioi as naive
@@ -49,8 +49,9 @@ def test_four_passes(case, site, position):
         heads = [(last, 1), (last, 2), (last - 1, 0)]
         receivers = Receivers(site, heads=heads, positions=[position])
         hooks = [(f"blocks.{layer}.attn.hook_{site}", head) for layer, head in heads]
-    ours = path_patch(model, task, receivers, positions=[position]).logit_diff
-    mlps = path_patch(model, task, receivers, site="mlp_out", positions=[position]).logit_diff
+    there = Selection(positions=[position])
+    ours = path_patch(model, task, receivers, there).logit_diff
+    mlps = path_patch(model, task, receivers, there, site="mlp_out").logit_diff
     for layer, head in [(0, 0), (0, 3), (1, 2), (last - 1, 1), (last, 0)]:
         expected = naive.path_patching(model, task, (layer, head), hooks, position)
         close(ours.sel(layer=layer, head=head), expected)
@@ -79,10 +80,10 @@ def test_attention_by_patched_paths(case):
 def test_faithfulness_by_means_of_each_template(case):
     model, task = case
     heads = [(0, 0, "S2"), (1, 1, "S2"), (1, 3, "END"), (model.config.n_layers - 1, 2, "END")]
-    circuit = Circuit(model.name, tuple(CircuitHead(i, h, "other", at) for i, h, at in heads))
-    ours = faithfulness(model, task, circuit)
-    close(ours.circuit, naive.kept(model, task, heads))
-    close(ours.full, naive.removed(model, task, []))
+    circuit = Circuit(model.name, [Member(head, "other") for head in heads])
+    ours = faithfulness(model, task, circuit).logit_diff
+    close(ours.sel(run="circuit"), naive.kept(model, task, heads))
+    close(ours.sel(run="full"), naive.removed(model, task, []))
 
 
 @torch.inference_mode()
@@ -110,9 +111,9 @@ def test_copy_score_is_the_papers_where_the_layer_norm_is(mini):
 
 def test_what_is_not_there_is_refused():
     model, task = random_model(), random_task()
-    with pytest.raises(ValueError, match="no receivers"):
+    with pytest.raises(ValueError, match="receivers are an empty list"):
         path_attention(model, task, [(0, 0)], [])
-    with pytest.raises(ValueError, match=r"no head 7\.0"):
+    with pytest.raises(ValueError, match=r"no Head 7\.0"):
         path_attention(model, task, [(0, 0)], [(7, 0)])
     with pytest.raises(ValueError, match="no role 'IO'"):
         path_attention(model, task, [(0, 0)], [(1, 0)], keys=["IO"])

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from interp.circuits import IOI_FIGURES, published
+from interp.circuits import (
+    IOI_EXCEPTIONS,
+    IOI_FIGURES,
+    IOI_GREEDY,
+    IOI_IMPORTANCE,
+    published,
+    published_connections,
+)
 
 FACTS = Path(__file__).parents[2].parent / "shared" / "ioi" / "published.md"
 
@@ -29,7 +36,7 @@ def test_ioi_is_the_published_table():
 def test_every_published_connection_is_there():
     edges = {
         (sender.kind, receiver.kind, inputs)
-        for sender, receiver, inputs in published("ioi", "gpt2").connections()
+        for sender, receiver, inputs in published_connections(published("ioi", "gpt2"))
     }
     movers = ("name mover", "backup name mover", "negative name mover")
     assert edges == {
@@ -74,11 +81,11 @@ def test_greater_than_is_the_published_list():
     ranges = re.findall(r"(\d+)-(\d+)", mlps)
     layers = [layer for low, high in ranges for layer in range(int(low), int(high) + 1)]
     assert [mlp.layer for mlp in circuit.mlps] == layers
-    assert {mlp.position for mlp in circuit.mlps if mlp.layer < 4} == {"YY"}
+    assert {mlp.role for mlp in circuit.mlps if mlp.layer < 4} == {"YY"}
 
 
 def test_the_flow_of_greater_than():
-    edges = {tuple(edge) for edge in published("greater_than", "gpt2").connections()}
+    edges = {tuple(one) for one in published_connections(published("greater_than", "gpt2"))}
     start, early, late = ("input", "YY"), ("mover", "YY"), ("mover", "END")
     low, high, logits = ("MLP", "YY"), ("MLP", "END"), ("logits", "END")
     assert edges == {
@@ -103,3 +110,17 @@ def test_where_no_list_is_established_the_error_says_so(task):
     with pytest.raises(KeyError) as error:
         published("ioi", "mini")
     assert "established" not in str(error.value)
+
+
+def test_the_constants_of_the_protocol_are_of_the_papers_heads():
+    heads = {member.part for member in published("ioi", "gpt2").heads}
+    assert all(heads.issuperset(some) for some in (*IOI_GREEDY, IOI_IMPORTANCE, IOI_EXCEPTIONS))
+    assert len(IOI_IMPORTANCE) == len(set(IOI_IMPORTANCE)) == 11
+    assert [len(some) for some in IOI_GREEDY] == [5, 6, 4, 7]
+
+
+def test_the_naive_circuit_is_of_the_same_task():
+    naive, paper = published("ioi naive", "gpt2"), published("ioi", "gpt2")
+    assert (naive.task, paper.task) == ("ioi", "ioi")
+    assert len(naive.heads) == 13
+    assert set(naive.members) < set(paper.members)

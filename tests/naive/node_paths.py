@@ -1,62 +1,84 @@
-"""Paths between nodes, one prompt and one sender at a time, by whole runs with hooks."""
+"""Paths between nodes, one prompt and one sender at a time, by whole runs with plain hooks.
 
-from interp.patching import TOKENS
+Written from the words of `interp.patching.node_paths` alone: what each receiver would write if what
+it reads were what the sender tells it past frozen attention, computed alone, then put into a run in
+which everything after it is alive.
+"""
+
+from interp.parts import MLP, Head, Input, Logits
 from tests.naive import patching as naive
 
 
-def node_effect(model, task, i, sender, ports=(), *, logits=False):
-    """Effect on prompt i: what each node would write if its inputs were what the sender tells it,
-    computed alone, then put into a run in which everything after it is alive.
-
-    With `logits` alone, what the frozen run itself ends in.
-    """
+def _told(model, task, i, sender):
+    """The clean run, the run in which the sender speaks past frozen heads, and where it does."""
     tokens, other = naive.one_prompt(task, i, "noising")
     _, base = model.run_with_cache(tokens)
     _, new = model.run_with_cache(other)
-    layer, head, role = sender
-    pos = int(task.positions[role][i])
+    part, pos = sender.part, int(task.positions[sender.role][i])
 
-    def frozen(value, hook):
-        value = base[hook.name].clone()
-        if layer != TOKENS and hook.name == naive.hook_name("z", layer):
-            value[:, pos, head] = new[hook.name][:, pos, head]
-        return value
+    def replace(name, unit=None):
+        index = naive.index_of("", unit, pos)
+        return naive.replace(name, new[name], index)
 
-    def embed(value, hook):
-        value = value.clone()
-        if layer == TOKENS:
-            value[:, pos] = new["hook_embed"][:, pos]
-        return value
+    def freeze(value, hook):
+        return base[hook.name].clone()
 
-    freeze = [(naive.hook_name("z", to), frozen) for to in range(model.config.n_layers)]
-    freeze.append(("hook_embed", embed))
-    clean = naive.difference(model, tokens, task, i, [])
-    if logits:
-        return naive.difference(model, tokens, task, i, freeze) - clean
-    with model.hooks(fwd_hooks=freeze):
+    hooks = [(naive.hook_name("z", layer), freeze) for layer in range(model.config.n_layers)]
+    if isinstance(part, Input):
+        hooks.append(replace("hook_embed"))
+    elif isinstance(part, MLP):
+        hooks.append(replace(naive.hook_name("mlp_out", part.layer)))
+    else:
+        hooks.append(replace(naive.hook_name("z", part.layer), part.head))
+    with model.hooks(fwd_hooks=hooks):
         _, got = model.run_with_cache(tokens)
-    hooks, nodes = [], {}
-    for port in ports:
-        nodes.setdefault(port[:3], []).append(port.inputs)
-    for (to, receiver, where), inputs in nodes.items():
-        at = int(task.positions[where][i])
+    return tokens, base, got, pos
 
-        def say(value, hook, receiver=receiver, inputs=inputs):
-            value = base[hook.name].clone()
-            if hook.name[-1] in "".join(inputs):
-                value[:, pos, receiver] = got[hook.name][:, pos, receiver]
-            return value
 
-        names = [naive.hook_name(letter, to) for letter in "qkv"]
-        with model.hooks(fwd_hooks=[(name, say) for name in names]):
-            _, alone = model.run_with_cache(tokens)
-        z = naive.hook_name("z", to)
-        change = alone[z][:, at, receiver] - base[z][:, at, receiver]
+def _alone(model, tokens, base, got, pos, node, inputs, at):
+    """What a receiver's output changes by at its role, if it reads what it was told."""
+    part = node.part
+    if isinstance(part, MLP):
+        put = naive.hook_name("mlp_in", part.layer)
+        out, unit = naive.hook_name("mlp_out", part.layer), None
+        names = [put]
+    else:
+        names = [naive.hook_name(letter, part.layer) for letter in inputs or "qkv"]
+        out, unit = naive.hook_name("z", part.layer), part.head
+    hooks = [naive.replace(name, got[name], naive.index_of("", unit, pos)) for name in names]
+    with model.hooks(fwd_hooks=hooks):
+        _, alone = model.run_with_cache(tokens)
+    index = naive.index_of("", unit, at)
+    return out, index, alone[out][index] - base[out][index]
 
-        def put(value, hook, at=at, receiver=receiver, change=change):
+
+def node_effect(model, task, i, sender, ports):
+    """Effect on the logit difference of prompt i of a sender's paths into all ports together."""
+    tokens, base, got, pos = _told(model, task, i, sender)
+    clean = naive.difference(model, tokens, task, i, [])
+    hooks, nodes, to_logits = [], {}, False
+    for node, inputs in ports:
+        if isinstance(node.part, Logits):
+            to_logits = True
+        else:
+            letters = inputs or ("qkv" if isinstance(node.part, Head) else "")
+            nodes[node] = nodes.get(node, "") + letters
+    seen = set()
+    for node, inputs in nodes.items():
+        at = int(task.positions[node.role][i])
+        if (node.part, at) in seen:
+            continue  # two roles at one token are one node
+        seen.add((node.part, at))
+        out, index, change = _alone(model, tokens, base, got, pos, node, inputs, at)
+
+        def add(value, hook, index=index, change=change):
             value = value.clone()
-            value[:, at, receiver] += change
+            value[index] += change
             return value
 
-        hooks.append((z, put))
+        hooks.append((out, add))
+    if to_logits:  # what the frozen run itself ends in is added to the last stream
+        last = f"blocks.{model.config.n_layers - 1}.hook_resid_post"
+        change = got[last] - base[last]
+        hooks.append((last, lambda value, hook: value + change))
     return naive.difference(model, tokens, task, i, hooks) - clean

@@ -7,22 +7,13 @@ import pytest
 import torch
 from transformer_lens import patching as theirs
 
-import interp.runs.sweep
 from interp import metrics
-from interp.patching import Ablation, ablate, effect, patch
+from interp.patching import Ablation, Selection, ablate, effect, patch
 from tests.helpers import random_model, random_task
 from tests.naive import patching as naive
 
 STREAMS = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
 SHAPES = [{}, {"n_layers": 1}, {"n_heads": 1}, {"n_layers": 1, "n_heads": 1, "d_mlp": 8}]
-
-
-@pytest.fixture(autouse=True)
-def _small_runs(monkeypatch):
-    """Several batches of prompts and several chunks of jobs, the last of each short."""
-    monkeypatch.setattr(interp.runs.sweep, "ROWS", 50)
-    monkeypatch.setattr(interp.runs.sweep, "MEMORY", 1 << 17)
-    monkeypatch.setattr(interp.runs.sweep, "_CELLS", 5)
 
 
 def close(found, expected):
@@ -65,7 +56,11 @@ def test_heads_with_and_without_positions(site, direction):
     whole = patch(model, task, site, direction=direction).logit_diff
     assert whole.dims == ("layer", "head", "prompt")
     by_role = patch(
-        model, task, site, over=("role", "head", "layer"), heads=[3, 1], direction=direction
+        model,
+        task,
+        site,
+        Selection(over=("role", "head", "layer"), heads=[3, 1]),
+        direction=direction,
     ).logit_diff
     assert by_role.dims == ("role", "head", "layer", "prompt")
     assert by_role.role.values.tolist() == ["S2", "END"] and by_role["head"].values.tolist() == [
@@ -91,7 +86,9 @@ def test_heads_with_and_without_positions(site, direction):
 def test_single_entries_of_patterns():
     model, task = random_model(n_layers=2), random_task(3, (6, 4))
     over = ("source", "layer", "head", "position")
-    found = patch(model, task, "pattern", over=over, positions=[3, 1], sources=[0, 1]).logit_diff
+    found = patch(
+        model, task, "pattern", Selection(over=over, positions=[3, 1], sources=[0, 1])
+    ).logit_diff
 
     def twin(s, n, h, p, i):
         index = {"unit": h, "pos": p, "source": s, "direction": "denoising"}
@@ -110,7 +107,9 @@ def test_single_entries_of_patterns():
 @torch.inference_mode()
 def test_neurons_and_embeddings():
     model, task = random_model(n_layers=2), random_task(3, (6, 4))
-    found = patch(model, task, "mlp_post", neurons=[0, 7, 63], positions=["END"]).logit_diff
+    found = patch(
+        model, task, "mlp_post", Selection(neurons=[0, 7, 63], positions=["END"])
+    ).logit_diff
     assert found.dims == ("layer", "neuron", "prompt")
 
     def twin(n, u, i):
@@ -162,11 +161,11 @@ def test_patching_nothing_changes_nothing_and_everything_gives_the_other_run():
     same = replace(task, corrupted_tokens=task.clean_tokens)
     for site in ("resid_pre", "z", "mlp_out", "embed"):
         assert not np.nan_to_num(effect(patch(model, same, site))).any()
-        whole = patch(model, task, site, over=())
+        whole = patch(model, task, site, Selection(over=()))
         if site in ("resid_pre", "embed"):
             close(whole.logit_diff.values, whole.logit_diff_clean.values)
-    all_heads = patch(model, task, "z", over=("layer",))
-    all_mlps = patch(model, task, "mlp_out", over=("layer",))
+    all_heads = patch(model, task, "z", Selection(over=("layer",)))
+    all_mlps = patch(model, task, "mlp_out", Selection(over=("layer",)))
     assert all_heads.logit_diff.dims == all_mlps.logit_diff.dims == ("layer", "prompt")
     assert (np.abs(effect(all_heads)) > 1e-3).any()
 
@@ -174,7 +173,9 @@ def test_patching_nothing_changes_nothing_and_everything_gives_the_other_run():
 @torch.inference_mode()
 def test_several_layers_at_once_are_several_hooks():
     model, task = random_model(), random_task(4, (6,))
-    found = patch(model, task, "z", over=("head",), layers=[0, 2], positions=["S2"]).logit_diff
+    found = patch(
+        model, task, "z", Selection(over=("head",), layers=[0, 2], positions=["S2"])
+    ).logit_diff
     for i in range(4):
         tokens, other = naive.one_prompt(task, i, "denoising")
         _, cache = model.run_with_cache(other)
@@ -213,14 +214,14 @@ def test_prompts_of_unequal_length_are_compared_by_role_alone():
     roles = {"S2": torch.tensor([0, 2, 3]), "END": shorter.sum(-1) - 1}
     other = replace(task, corrupted_mask=shorter, corrupted_positions=roles)
     with pytest.raises(ValueError, match="'END' and 'S2' are one token"):
-        patch(model, other, "z", over=("role",))
+        patch(model, other, "z", Selection(over=("role",)))
     here = {"S2": torch.tensor([1, 0, 4]), "END": task.positions["END"]}
     task = replace(other, positions=here)
     with pytest.raises(ValueError, match="patch by role"):
         patch(model, task, "resid_pre")
     with pytest.raises(ValueError, match="patch by role"):
-        patch(model, task, "z", positions=[0, "S2"])
-    found = patch(model, task, "resid_pre", over=("layer", "role"), direction="noising")
+        patch(model, task, "z", Selection(positions=[0, "S2"]))
+    found = patch(model, task, "resid_pre", Selection(over=("layer", "role")), direction="noising")
     for i in range(3):
         corrupted = task.corrupted_tokens[i][shorter[i]][None]
         _, cache = model.run_with_cache(corrupted)
@@ -253,9 +254,11 @@ def test_several_metrics_in_one_sweep():
         return logits.max(-1).values
 
     chosen = ["logit_diff", "probability", "kl_divergence", "rank", "accuracy", top]
-    found = patch(model, task, "resid_mid", positions=["END"], over=("layer",), metrics=chosen)
+    found = patch(
+        model, task, "resid_mid", Selection(positions=["END"], over=("layer",)), metrics=chosen
+    )
     assert {"top", "top_clean", "top_corrupted", "rank", "accuracy"} <= set(found.data_vars)
-    alone = patch(model, task, "resid_mid", positions=["END"], over=("layer",))
+    alone = patch(model, task, "resid_mid", Selection(positions=["END"], over=("layer",)))
     np.testing.assert_array_equal(found.logit_diff, alone.logit_diff)
     rows, end = torch.arange(5), task.positions["END"]
     clean, corrupted = (
@@ -266,14 +269,16 @@ def test_several_metrics_in_one_sweep():
     close(found.kl_divergence_corrupted.values, metrics.kl_divergence(corrupted, clean))
     close(found.probability_clean.values, metrics.probability(clean, task.answer))
     close(found.top_corrupted.values, corrupted.max(-1).values)
-    last = patch(model, task, "resid_post", layers=[2], over=(), metrics=[top, "kl_divergence"])
+    last = patch(
+        model, task, "resid_post", Selection(layers=[2], over=()), metrics=[top, "kl_divergence"]
+    )
     close(last.top.values, clean.max(-1).values)  # the last stream is all there is
 
 
 @torch.inference_mode()
 def test_in_a_knocked_out_model():
     model, task = random_model(), random_task(4, (6, 5))
-    gone = Ablation(heads=[(0, 1), (1, 2)], mlps=[1], value="zero")
+    gone = Ablation(["0.1", "1.2", "m1"], value="zero")
     found = patch(model, task, "z", ablation=gone, direction="noising")
     zero = [naive.hook_name("z", 0), naive.hook_name("z", 1), naive.hook_name("mlp_out", 1)]
     units = {zero[0]: 1, zero[1]: 2}
@@ -309,7 +314,7 @@ def test_in_a_knocked_out_model():
         ("z", {"over": ("position", "role")}, "each once"),
         ("z", {"layers": [3]}, "no layer 3; the model has 3"),
         ("z", {"heads": [-1]}, "no head -1"),
-        ("z", {"heads": []}, "no heads were chosen"),
+        ("z", {"heads": []}, "heads are an empty list"),
         ("resid_pre", {"heads": [1]}, "has no heads to choose"),
         ("z", {"positions": ["S7"]}, "no role 'S7'"),
         ("z", {"positions": [9]}, "position 9 is in no prompt"),
@@ -320,5 +325,6 @@ def test_in_a_knocked_out_model():
     ],
 )
 def test_what_cannot_be_patched_is_refused(site, options, message):
+    metrics = options.pop("metrics", None)
     with pytest.raises(ValueError, match=message):
-        patch(random_model(), random_task(), site, **options)
+        patch(random_model(), random_task(), site, Selection(**options), metrics=metrics)

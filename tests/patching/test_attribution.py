@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-import interp.runs.sweep
 from interp import metrics
-from interp.patching import Ablation, attribution_patch, effect, patch
-from tests.helpers import random_model, random_task
+from interp.patching import Ablation, Selection, attribution_patch, effect, patch
+from tests.helpers import make_runs_small, random_model, random_task
 from tests.naive import attribution as naive
 from tests.naive import patching as hooked
 
@@ -20,7 +19,7 @@ DIRECTIONS = ("denoising", "noising", "denoising", "noising", "denoising")
 
 @pytest.fixture(autouse=True)
 def _several_batches(monkeypatch):
-    monkeypatch.setattr(interp.runs.sweep, "MEMORY", 1 << 15)
+    make_runs_small(monkeypatch, memory=1 << 15)
 
 
 def close(found, expected, tolerance=1e-5):
@@ -48,7 +47,7 @@ def test_streams_by_layer_and_position(site, direction):
 
     close(found.logit_diff.values, twin(naive.estimated))
     close(found.logit_diff_grad_drop.values, twin(naive.grad_drop))
-    exact = patch(model, task, site, over=("layer",), direction=direction)
+    exact = patch(model, task, site, Selection(over=("layer",)), direction=direction)
     for side in ("clean", "corrupted"):
         close(found[f"logit_diff_{side}"].values, exact[f"logit_diff_{side}"].values)
 
@@ -59,7 +58,11 @@ def test_heads_with_and_without_positions(site, direction):
     whole = attribution_patch(model, task, site, direction=direction).logit_diff
     assert whole.dims == ("layer", "head", "prompt")
     by_role = attribution_patch(
-        model, task, site, over=("role", "head", "layer"), heads=[3, 1], direction=direction
+        model,
+        task,
+        site,
+        Selection(over=("role", "head", "layer"), heads=[3, 1]),
+        direction=direction,
     ).logit_diff
     assert by_role.dims == ("role", "head", "layer", "prompt")
 
@@ -80,7 +83,9 @@ def test_heads_with_and_without_positions(site, direction):
 def test_single_entries_of_patterns():
     model, task = random_model(n_layers=2), random_task(3, (6, 4))
     over = ("source", "layer", "head", "position")
-    found = attribution_patch(model, task, "pattern", over=over, positions=[3, 1], sources=[0, 1])
+    found = attribution_patch(
+        model, task, "pattern", Selection(over=over, positions=[3, 1], sources=[0, 1])
+    )
 
     def twin(s, n, h, p, i):
         index = {"unit": h, "pos": p, "source": s, "direction": "denoising"}
@@ -98,7 +103,9 @@ def test_single_entries_of_patterns():
 
 def test_neurons_embeddings_and_units_together():
     model, task = random_model(n_layers=2), random_task(3, (6, 4))
-    found = attribution_patch(model, task, "mlp_post", neurons=[0, 7, 63], positions=["END"])
+    found = attribution_patch(
+        model, task, "mlp_post", Selection(neurons=[0, 7, 63], positions=["END"])
+    )
 
     def twin(site, n, i, pos, unit=None):
         place = {"unit": unit, "pos": pos, "direction": "denoising"}
@@ -113,10 +120,10 @@ def test_neurons_embeddings_and_units_together():
     found = attribution_patch(model, task, "embed").logit_diff
     assert found.dims == ("position", "prompt")
     close(found.values, [[twin("embed", 0, i, p) for i in range(3)] for p in range(6)])
-    one = attribution_patch(model, task, "z", heads=[0, 2])
-    both = attribution_patch(model, task, "z", heads=[0, 2], over=("layer",))
+    one = attribution_patch(model, task, "z", Selection(heads=[0, 2]))
+    both = attribution_patch(model, task, "z", Selection(heads=[0, 2], over=("layer",)))
     np.testing.assert_allclose(effect(both), effect(one).sum("head"), atol=1e-5)
-    alone = attribution_patch(model, task, "z", heads=[0, 2], layers=[1], over=())
+    alone = attribution_patch(model, task, "z", Selection(heads=[0, 2], layers=[1], over=()))
     np.testing.assert_array_equal(alone.logit_diff, both.logit_diff.sel(layer=1))
 
 
@@ -126,7 +133,11 @@ def test_both_fixes_for_queries_and_keys(site, direction):
     options = {"fixes": ["qk", "grad_drop"], "direction": direction}
     whole = attribution_patch(model, task, site, **options)
     placed = attribution_patch(
-        model, task, site, over=("layer", "head", "position"), positions=[2, 3], **options
+        model,
+        task,
+        site,
+        Selection(over=("layer", "head", "position"), positions=[2, 3]),
+        **options,
     )
 
     def twin(way, **at):
@@ -166,8 +177,8 @@ def linear_after_attention(**sizes):
 def test_the_estimate_is_exact_where_the_metric_is_linear(site, over):
     model, task = linear_after_attention()
     for direction in ("denoising", "noising"):
-        exact = patch(model, task, site, over=over, direction=direction)
-        found = attribution_patch(model, task, site, over=over, direction=direction)
+        exact = patch(model, task, site, Selection(over=over), direction=direction)
+        found = attribution_patch(model, task, site, Selection(over=over), direction=direction)
         close(found.logit_diff.values, exact.logit_diff.values)
 
 
@@ -177,9 +188,9 @@ def test_the_fix_for_queries_and_keys_is_exact_up_to_the_pattern(site, over):
     model, task = linear_after_attention()
     with torch.no_grad():  # queries and keys so long that every softmax is saturated
         model.blocks[0].attn.W_QKV[:, :64] *= 20
-    exact = patch(model, task, site, over=over)
-    plain = attribution_patch(model, task, site, over=over)
-    fixed = attribution_patch(model, task, site, over=over, fixes=["qk"])
+    exact = patch(model, task, site, Selection(over=over))
+    plain = attribution_patch(model, task, site, Selection(over=over))
+    fixed = attribution_patch(model, task, site, Selection(over=over), fixes=["qk"])
     close(fixed.logit_diff.values, exact.logit_diff.values)
     large = np.abs(effect(exact)) > 1
     assert int(large.sum()) >= 4
@@ -196,11 +207,9 @@ def test_grad_drop_sees_effects_that_cancel():
         block.mlp.act = torch.nn.Identity()
         block.mlp.W_in.copy_(torch.eye(32))
         block.mlp.W_out.copy_(-0.999 * torch.eye(32))
-    options = {"layers": [0], "positions": ["END"], "over": ("layer",)}
-    found = attribution_patch(model, task, "mlp_out", fixes=["grad_drop"], **options)
-    direct = effect(
-        patch(model, task, "mlp_out", ablation=Ablation(mlps=[1], value="zero"), **options)
-    )
+    chosen = Selection(layers=[0], positions=["END"], over=("layer",))
+    found = attribution_patch(model, task, "mlp_out", chosen, fixes=["grad_drop"])
+    direct = effect(patch(model, task, "mlp_out", chosen, ablation=Ablation(["m1"], value="zero")))
     assert float(np.abs(direct).max()) > 1
     close(found.logit_diff_grad_drop.values, np.abs(direct.values))
     np.testing.assert_allclose(effect(found), direct / 1000, atol=1e-5)
@@ -209,7 +218,9 @@ def test_grad_drop_sees_effects_that_cancel():
 @pytest.mark.parametrize("site", ["resid_pre", "q", "mlp_post"])
 def test_the_gradient_is_what_a_small_step_changes(site):
     model, task = random_model().double(), random_task(2, (5,))
-    found = effect(attribution_patch(model, task, site, over=("layer",), direction="noising"))
+    found = effect(
+        attribution_patch(model, task, site, Selection(over=("layer",)), direction="noising")
+    )
     step = 1e-5
     for i in range(2):
         tokens, other = hooked.one_prompt(task, i, "noising")
@@ -236,7 +247,7 @@ def test_prompts_of_unequal_length_are_compared_by_role():
     with pytest.raises(ValueError, match="patch by role"):
         attribution_patch(model, task, "resid_pre")
     over = ("layer", "role")
-    found = attribution_patch(model, task, "resid_pre", over=over, direction="noising")
+    found = attribution_patch(model, task, "resid_pre", Selection(over=over), direction="noising")
     for i in range(3):
         corrupted = task.corrupted_tokens[i][shorter[i]][None]
         with torch.no_grad():
@@ -254,13 +265,13 @@ def test_prompts_of_unequal_length_are_compared_by_role():
 
 def test_in_a_knocked_out_model():
     model, task = random_model(), random_task(4, (6, 5))
-    gone = Ablation(heads=[(0, 1), (1, 2)], mlps=[1], value="zero")
+    gone = Ablation(["0.1", "1.2", "m1"], value="zero")
     found = attribution_patch(model, task, "z", ablation=gone, fixes=["grad_drop"])
     exact = patch(model, task, "z", ablation=gone)
     np.testing.assert_allclose(found.logit_diff_clean, exact.logit_diff_clean, atol=2e-5)
     assert not effect(found).sel(layer=0, head=1).any()
     with torch.no_grad():  # zero weights do what zero ablation does
-        for layer, head in gone.heads:
+        for layer, head in ((0, 1), (1, 2)):
             model.blocks[layer].attn.W_O[head].zero_()
         model.blocks[1].mlp.W_out.zero_()
         model.blocks[1].mlp.b_out.zero_()
@@ -295,9 +306,9 @@ def test_any_metric_that_can_be_differentiated():
     }
     for name, function in expected.items():
         metric = top if name == "top" else name
-        options = {"layers": [2], "over": ()}
-        found = attribution_patch(model, task, "resid_post", metric=metric, **options)
-        exact = patch(model, task, "resid_post", metrics=metric, **options)
+        chosen = Selection(layers=[2], over=())
+        found = attribution_patch(model, task, "resid_post", chosen, metric=metric)
+        exact = patch(model, task, "resid_post", chosen, metrics=metric)
         _, slope = torch.autograd.functional.jvp(function, base, new - base)
         close(effect(found, name).values, slope)
         for side in ("clean", "corrupted"):
@@ -352,7 +363,7 @@ def test_patching_nothing_changes_nothing():
     ("site", "options", "message"),
     [
         ("resid", {}, "unknown site 'resid'; expected one of"),
-        ("z", {"over": ("head",)}, "one layer at a time"),
+        ("z", {"selection": Selection(over=("head",))}, "one layer at a time"),
         ("z", {"fixes": ["qk"]}, "'qk' is for queries and keys"),
         ("z", {"metric": "rank"}, "'rank' jumps"),
         ("z", {"metric": "accuracy"}, "'accuracy' jumps"),

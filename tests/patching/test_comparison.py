@@ -4,18 +4,19 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from interp.patching import agreement, attribution_patch, effect, patch, screen
+from interp.patching import Selection, agreement, attribution_patch, effect, patch, screen
 from tests.helpers import random_model, random_task
 
+WHOLE = Selection()
 
-def both(site="z", **options):
+
+def both(site="z", selection=WHOLE):
     model, task = random_model(), random_task(6, (6, 4))
-    return attribution_patch(model, task, site, **options), patch(model, task, site, **options)
+    return attribution_patch(model, task, site, selection), patch(model, task, site, selection)
 
 
 def test_correlations_are_scipys_and_the_error_is_by_hand():
-    options = {"over": ("position", "layer")}
-    estimated, exact = both("attn_out", **options)
+    estimated, exact = both("attn_out", Selection(over=("position", "layer")))
     found = agreement(estimated, exact, worst=4)
     x, y = (effect(r).mean("prompt").values.ravel() for r in (estimated, exact))
     assert len(np.unique(y)) < y.size  # ties: most positions of the last layer do nothing
@@ -73,9 +74,9 @@ def test_answers_to_other_questions_are_refused():
     for other, message in (
         (patch(model, task, "z", direction="noising"), "of direction 'denoising'.*'noising'"),
         (patch(model, task, "v"), "of site 'z'.*'v'"),
-        (patch(model, task, "z", heads=[0, 1]), "other values of head"),
-        (patch(model, task, "z", over=("layer",)), "over .*, with other values of head"),
-        (patch(model, task[:3], "z"), "other values of prompt"),
+        (patch(model, task, "z", Selection(heads=[0, 1])), "other values of head"),
+        (patch(model, task, "z", Selection(over=("layer",))), "over .*, with other values of head"),
+        (patch(model, task[:3], "z"), "of prompts '.*', the exact effects of"),
     ):
         with pytest.raises(ValueError, match=message):
             agreement(estimated, other)
@@ -83,9 +84,9 @@ def test_answers_to_other_questions_are_refused():
         agreement(estimated, exact, by="grad_drop")
     with pytest.raises(ValueError, match="no metric 'rank'"):
         agreement(estimated, exact, "rank")
-    whole = {"layers": [0], "over": ()}
+    whole = Selection(layers=[0], over=())
     with pytest.raises(ValueError, match="sweep over a part"):
-        agreement(attribution_patch(model, task, "z", **whole), patch(model, task, "z", **whole))
-    one = {"layers": [0], "over": ("layer",)}
+        agreement(attribution_patch(model, task, "z", whole), patch(model, task, "z", whole))
+    one = Selection(layers=[0], over=("layer",))
     with pytest.raises(ValueError, match="at least two; there are 1"):
-        agreement(attribution_patch(model, task, "z", **one), patch(model, task, "z", **one))
+        agreement(attribution_patch(model, task, "z", one), patch(model, task, "z", one))

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from interp.patching import effect, mean_effect, normalized, patch
+from interp.patching import Selection, effect, mean_effect, normalized, patch
 from interp.statistics import bootstrap_interval
 from tests.helpers import random_model, random_task
 
 
 def test_a_result_knows_the_groups_of_its_prompts_and_intervals_go_by_them():
     task = random_task(12)
-    found = patch(random_model(), task, "z", over=("layer", "head"))
+    found = patch(random_model(), task, "z", Selection(over=("layer", "head")))
     assert found["group"].values.tolist() == list(task.group)
     assert 1 < len(set(task.group)) < 12
     values = effect(found).transpose(..., "prompt").values

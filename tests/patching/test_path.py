@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-import interp.runs.sweep
-from interp.patching import Ablation, Receivers, ablate, effect, path_patch
+from interp.patching import Ablation, Receivers, Selection, ablate, effect, path_patch
 from tests.helpers import random_model, random_task
 from tests.naive import patching as naive
 
@@ -19,13 +18,6 @@ RECEIVERS = [
     Receivers("resid_pre", layers=[1, 2], positions=["S2", 2]),
     Receivers("resid_mid", layers=[1]),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _small_runs(monkeypatch):
-    monkeypatch.setattr(interp.runs.sweep, "ROWS", 50)
-    monkeypatch.setattr(interp.patching.path, "ROWS", 50)
-    monkeypatch.setattr(interp.runs.sweep, "MEMORY", 1 << 17)
 
 
 def close(found, expected):
@@ -66,8 +58,8 @@ def test_senders_of_every_kind_to_receivers_of_every_kind(receivers, mlps):
     of_tokens = path_patch(model, task, receivers, site="embed", mlps=mlps, direction=direction)
     close(of_tokens.logit_diff.values, [twin(i, "embed", 0) for i in range(2)])
     by_role = path_patch(
-        model, task, receivers, over=("layer", "head", "role"), heads=[1, 2], mlps=mlps,
-        direction=direction,
+        model, task, receivers, Selection(over=("layer", "head", "role"), heads=[1, 2]),
+        mlps=mlps, direction=direction,
     )  # fmt: skip
     close(
         by_role.logit_diff.values,
@@ -109,15 +101,21 @@ def test_what_no_path_leads_from_has_no_effect():
 def test_all_heads_at_once_with_frozen_mlps_are_the_whole_stream():
     """With heads, MLPs and embeddings all sent, the logits are those of the other run."""
     model, task = random_model(), random_task(3, (6, 4))
-    none = path_patch(model, task, over=(), layers=[2], heads=[0], mlps="frozen")
+    none = path_patch(
+        model, task, selection=Selection(over=(), layers=[2], heads=[0]), mlps="frozen"
+    )
     assert none.logit_diff.dims == ("prompt",)
     # from the last layer's heads alone there is one path to the MLP and one past it
-    through = path_patch(model, task, Receivers("mlp_in", layers=[2]), over=(), layers=[2])
-    past = path_patch(model, task, over=(), layers=[2], mlps="frozen")
-    whole = path_patch(model, task, over=(), layers=[2])
+    through = path_patch(
+        model, task, Receivers("mlp_in", layers=[2]), Selection(over=(), layers=[2])
+    )
+    past = path_patch(model, task, selection=Selection(over=(), layers=[2]), mlps="frozen")
+    whole = path_patch(model, task, selection=Selection(over=(), layers=[2]))
     assert not np.allclose(through.logit_diff, whole.logit_diff, atol=1e-3)
     assert not np.allclose(past.logit_diff, whole.logit_diff, atol=1e-3)
-    into_mid = path_patch(model, task, Receivers("resid_mid", layers=[2]), over=(), layers=[2])
+    into_mid = path_patch(
+        model, task, Receivers("resid_mid", layers=[2]), Selection(over=(), layers=[2])
+    )
     close(into_mid.logit_diff.values, whole.logit_diff.values)
 
 
@@ -132,7 +130,10 @@ def test_frozen_paths_add_up():
         return (normalized - model.ln_final.b.double()[:, None]).T[:, 0].float()
 
     heads = effect(path_patch(model, task, mlps="frozen", metrics=stream), "stream")
-    both = effect(path_patch(model, task, mlps="frozen", over=(), metrics=stream), "stream")
+    both = effect(
+        path_patch(model, task, selection=Selection(over=()), mlps="frozen", metrics=stream),
+        "stream",
+    )
     assert heads.shape == (3, 4, 4) and both.shape == (4,)
     # the layer norm's scale bends the sum; without it, they would be equal
     assert np.corrcoef(heads.sum(("layer", "head")), both)[0, 1] > 0.9
@@ -141,7 +142,7 @@ def test_frozen_paths_add_up():
 @torch.inference_mode()
 def test_in_a_knocked_out_model():
     model, task = random_model(), random_task(3, (6, 5))
-    gone = Ablation(heads=[(1, 2)], mlps=[1], value="zero")
+    gone = Ablation(["1.2", "m1"], value="zero")
     found = path_patch(model, task, ablation=gone)
     names = (naive.hook_name("z", 1), naive.hook_name("mlp_out", 1))
 
@@ -167,19 +168,32 @@ def test_in_a_knocked_out_model():
 
 
 @pytest.mark.parametrize(
-    ("receivers", "options", "message"),
+    ("site", "options", "message"),
     [
-        (Receivers("z", heads=[(0, 0)]), {}, "unknown receiver 'z'"),
-        (Receivers("q"), {}, "'q' needs heads"),
-        (Receivers("q", heads=[(0, 0)], layers=[1]), {}, "'q' takes no layers"),
-        (Receivers("mlp_in", heads=[(0, 0)]), {}, "takes no heads"),
-        (Receivers("logits", layers=[1]), {}, "takes no layers"),
-        (Receivers("q", heads=[(3, 0)]), {}, "not all in the model"),
-        (Receivers("q", heads=[(0, 4)]), {}, "not all in the model"),
-        (Receivers("q", heads=[(1, 0)], positions=["S7"]), {}, "no role 'S7'"),
-        (Receivers(), {"heads": [7]}, "no head 7"),
+        ("z", {"heads": [(0, 0)]}, "unknown receiver 'z'"),
+        ("q", {}, "'q' needs heads"),
+        ("q", {"heads": [(0, 0)], "layers": [1]}, "'q' takes no layers"),
+        ("q", {"heads": [(0, 0), "0.0"]}, "head 0.0 is given twice"),
+        ("mlp_in", {"layers": [1, 1]}, "layer 1 is given twice"),
+        ("mlp_in", {"heads": [(0, 0)]}, "takes no heads"),
+        ("logits", {"layers": [1]}, "takes no layers"),
     ],
 )
-def test_what_there_is_not_is_refused(receivers, options, message):
+def test_receivers_are_checked_when_they_are_made(site, options, message):
     with pytest.raises(ValueError, match=message):
-        path_patch(random_model(), random_task(), receivers, **options)
+        Receivers(site, **options)
+
+
+@pytest.mark.parametrize(
+    ("receivers", "selection", "message"),
+    [
+        (Receivers("q", heads=[(3, 0)]), Selection(), "no Head 3.0"),
+        (Receivers("q", heads=[(0, 4)]), Selection(), "no Head 0.4"),
+        (Receivers("mlp_in", layers=[3]), Selection(), "no MLP m3"),
+        (Receivers("q", heads=[(1, 0)], positions=["S7"]), Selection(), "no role 'S7'"),
+        (Receivers(), Selection(heads=[7]), "no head 7"),
+    ],
+)
+def test_what_there_is_not_is_refused(receivers, selection, message):
+    with pytest.raises(ValueError, match=message):
+        path_patch(random_model(), random_task(), receivers, selection)

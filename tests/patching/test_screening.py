@@ -4,8 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-import interp.patching.screening as module
-from interp.patching import Ablation, attribution_patch, effect, mean_effect, patch, screen
+import interp.runs.sweep as module
+from interp.patching import (
+    Ablation,
+    Selection,
+    attribution_patch,
+    effect,
+    mean_effect,
+    patch,
+    screen,
+)
 from tests.helpers import random_model, random_task
 
 
@@ -13,12 +21,19 @@ from tests.helpers import random_model, random_task
     ("site", "options"),
     [
         ("z", {}),
-        ("resid_pre", {"over": ("position", "layer"), "direction": "noising"}),
-        ("q", {"over": ("role", "head", "layer"), "heads": [2, 0]}),
-        ("pattern", {"over": ("source", "head", "position", "layer"), "positions": [3, 5]}),
+        ("resid_pre", {"selection": Selection(over=("position", "layer")), "direction": "noising"}),
+        ("q", {"selection": Selection(over=("role", "head", "layer"), heads=[2, 0])}),
+        (
+            "pattern",
+            {
+                "selection": Selection(
+                    over=("source", "head", "position", "layer"), positions=[3, 5]
+                )
+            },
+        ),
         ("embed", {}),
-        ("mlp_post", {"positions": ["END"], "neurons": [1, 5, 9, 33]}),
-        ("z", {"ablation": Ablation(heads=[(0, 1)], value="zero"), "metric": "probability"}),
+        ("mlp_post", {"selection": Selection(positions=["END"], neurons=[1, 5, 9, 33])}),
+        ("z", {"ablation": Ablation([(0, 1)], value="zero"), "metric": "probability"}),
     ],
 )
 def test_the_largest_estimates_are_measured_and_nothing_else(site, options):
@@ -59,18 +74,18 @@ def test_grad_drop_chooses_by_its_sizes():
 
 def test_only_the_chosen_cells_are_run(monkeypatch):
     model, task, run = random_model(), random_task(5, (6, 4)), []
-    sweep = module.sweep
+    put = module.Swept.put
 
-    def counted(model, task, site, cells, *rest, **options):
-        run.append(len(cells))
-        return sweep(model, task, site, cells, *rest, **options)
+    def counted(self, cell, place, *rest):
+        run.extend(zip(cell.tolist(), place.tolist(), strict=True))
+        put(self, cell, place, *rest)
 
-    monkeypatch.setattr(module, "sweep", counted)
+    monkeypatch.setattr(module.Swept, "put", counted)
     screen(model, task, "z", top=5)
-    assert run == [5]
+    assert len(set(run)) == 5 and len(run) <= 5 * len(task)
     run.clear()
     screen(model, task, "resid_pre", top=5)
-    assert sum(run) == 5
+    assert len(set(run)) == 5
 
 
 def test_more_than_there_are_is_all_and_none_is_refused():

@@ -1,9 +1,11 @@
-"""The engine's forward is the hooked model's, entered anywhere, for any rows."""
+"""The resumed forward is the hooked model's, entered anywhere, for any rows."""
 
 import pytest
 import torch
 
-from interp.runs.forward import HOOKS, SITES, Jobs, chunks, in_order, resume
+from interp.runs.forward import resume
+from interp.runs.rows import Jobs
+from interp.runs.sites import SITES, hook_name
 from tests.helpers import random_model, random_task
 
 SHAPES = [{}, {"n_layers": 1}, {"n_heads": 1}, {"n_layers": 1, "n_heads": 1, "d_mlp": 8}]
@@ -13,7 +15,7 @@ def kept(model, task):
     """Every activation of the clean runs, and the stream after the last block at END."""
     n = model.config.n_layers
     resid, cache = model.run_with_cache(task.clean_tokens, task.attention_mask, stop_at_layer=n)
-    base = {(s, i): cache[f"blocks.{i}.{HOOKS[s]}"] for i in range(n) for s in SITES}
+    base = {(s, i): cache[hook_name(s, i)] for i in range(n) for s in SITES}
     for key in base:
         if key[0] == "pattern":
             base[key] = base[key].transpose(1, 2)
@@ -53,7 +55,7 @@ def test_an_edit_changes_what_follows_as_a_hook_does():
     jobs = Jobs(torch.arange(4), torch.full((4,), 2), task.positions["END"], 6)
     start = jobs.rows_of("resid_pre", 0, 3).of(base["resid_pre", 0])
     for site in SITES:
-        name = f"blocks.1.{HOOKS[site]}"
+        name = hook_name(site, 1)
 
         def double(value, hook):
             value = value.clone()
@@ -82,31 +84,3 @@ def test_rows_that_are_said_not_to_change_are_not_projected_again(layer):
     torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-5)
     wrong = resume(model, base, jobs, layer, {"resid_pre": start}, changed=~changed)
     assert (wrong - expected).abs().max() > 1e-2  # it does rest on what is said
-
-
-def test_jobs_know_their_rows():
-    jobs = Jobs(torch.tensor([0, 1, 2, 3]), torch.tensor([1, 1, 1, 3]),
-                torch.tensor([2, 3, 3, 3]), 5)  # fmt: skip
-    assert jobs.rows.job.tolist() == [0, 0, 1, 1, 1, 2, 2, 2, 3]
-    assert jobs.rows.prompt.tolist() == jobs.rows.job.tolist()
-    assert jobs.rows.pos.tolist() == [1, 2, 1, 2, 3, 1, 2, 3, 3]
-    assert jobs.ends.pos.tolist() == [2, 3, 3, 3] and jobs.ends.prompt.tolist() == [0, 1, 2, 3]
-    assert [(s.start, s.stop, s.jobs, s.rows) for s in jobs.segments] == [
-        (1, 3, slice(0, 1), slice(0, 2)),
-        (1, 4, slice(1, 3), slice(2, 8)),
-        (3, 4, slice(3, 4), slice(8, 9)),
-    ]
-
-
-def test_jobs_of_the_same_positions_are_put_together():
-    start, end = torch.tensor([2, 0, 2, 0, 2]), torch.tensor([4, 5, 3, 4, 4])
-    assert in_order(start, end).tolist() == [3, 1, 2, 0, 4]
-
-
-def test_chunks_hold_every_job_once_and_no_more_rows_than_asked():
-    starts, ends = torch.tensor([0, 0, 2, 3, 9]), torch.tensor([9, 8, 9, 6, 9])
-    assert list(chunks(starts, ends, 20)) == [slice(0, 2), slice(2, 5)]
-    assert list(chunks(starts, ends, 19)) == [slice(0, 2), slice(2, 5)]
-    assert list(chunks(starts, ends, 18)) == [slice(0, 1), slice(1, 3), slice(3, 5)]
-    assert list(chunks(starts, ends, 1)) == [slice(i, i + 1) for i in range(5)]
-    assert list(chunks(starts[:0], ends[:0], 20)) == []

@@ -132,3 +132,40 @@ def test_hint_where_only_the_spaced_word_is_a_token(
 ) -> None:
     with pytest.raises(ValueError, match=r"'John' is not a single token: \[.*; ' John' is one"):
         from_table(small_tokenizer, rows(**BARE), leading_space=False)
+
+
+def test_a_byte_order_mark_and_blank_lines_are_nothing(
+    tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    file = tmp_path / "prompts.csv"
+    text = rows().to_csv(index=False).replace("\n", "\r\n\r\n")
+    file.write_text(text, encoding="utf-8-sig", newline="")
+    assert from_table(tokenizer, file).clean == tuple(rows()["clean"])
+
+
+def test_texts_may_hold_commas_quotes_and_line_ends(
+    tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    clean = ['He said, "when Mary met\nJohn', "Yesterday, Mary met"]
+    corrupted = [text.replace(" Mary", " Anna") for text in clean]
+    table = rows(clean=clean, corrupted=corrupted)
+    table.to_csv(tmp_path / "prompts.csv", index=False)
+    assert from_table(tokenizer, tmp_path / "prompts.csv").clean == tuple(clean)
+
+
+def test_roles_that_agree_are_taken(tokenizer: PreTrainedTokenizerBase) -> None:
+    ends = (from_table(tokenizer, rows()).lengths - 1).tolist()
+    good = {"S": [1, ends[1]], "S+1": [2, ends[1]], "S-1": [0, ends[1] - 1], "END": ends}
+    task = from_table(tokenizer, rows(**good), roles=list(good))
+    assert {role: at.tolist() for role, at in task.positions.items()} == good
+    for role in ("S+1", "S-1", "END"):
+        wrong = good | {role: [1, 1]}
+        with pytest.raises(ValueError, match=f"row .: role '{role.replace('+', '.')}' is"):
+            from_table(tokenizer, rows(**wrong), roles=list(wrong))
+    alone = from_table(tokenizer, rows(**{"S+1": [1, 1]}), roles=["S+1"])  # no S to contradict
+    assert alone.positions["S+1"].tolist() == [1, 1]
+
+
+def test_punctuation_needs_no_space(gpt2_tokenizer: PreTrainedTokenizerBase) -> None:
+    task = from_table(gpt2_tokenizer, rows(answer=[".", "."], foil=[" John", " John"]))
+    assert gpt2_tokenizer.decode(task.answer) == ".."

@@ -302,3 +302,57 @@ def test_tasks_know_the_words_of_their_tokens(small_tokenizer: PreTrainedTokeniz
     with pytest.raises(ValueError, match=r"is of another tokenizer than mini.*model\.tokenizer"):
         task.require_fits(interp.load("mini"))
     ioi(interp.load("mini").tokenizer, 5).require_fits(interp.load("mini"))
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_texts_of_unequal_length_keep_their_tokens_and_roles(left: bool) -> None:
+    """Clean and corrupted texts of a group differ in length, padded on either side."""
+    clean, corrupted = [[1, 2, 3, 4], [5, 6, 7, 8]], [[9, 1], [9, 1, 2]]
+    width = 5
+
+    def padded(rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
+        tokens = torch.full((2, width), 30)
+        mask = torch.zeros(2, width, dtype=torch.bool)
+        starts = [width - len(row) if left else 0 for row in rows]
+        for i, (row, start) in enumerate(zip(rows, starts, strict=True)):
+            tokens[i, start : start + len(row)] = torch.tensor(row)
+            mask[i, start : start + len(row)] = True
+        return tokens, mask, starts
+
+    ours, mask, start = padded(clean)
+    theirs, their_mask, their_start = padded(corrupted)
+
+    def roles(rows: list[list[int]], starts: list[int]) -> dict[str, torch.Tensor]:
+        firsts = torch.tensor(starts)
+        return {"ONE": firsts + 1, "END": firsts + torch.tensor([len(row) - 1 for row in rows])}
+
+    task = Task(
+        "unequal",
+        ("a", "b"),
+        ("c", "d"),
+        clean_tokens=ours,
+        corrupted_tokens=theirs,
+        attention_mask=mask,
+        answer=torch.tensor([10, 10]),
+        foil=torch.tensor([11, 11]),
+        positions=roles(clean, start),
+        group=("one", "one"),
+        template=("", ""),
+        order=("", ""),
+        corrupted_mask=their_mask,
+        corrupted_positions=roles(corrupted, their_start),
+    )
+    moved = task.right_padded()
+    for side, rows in (("clean", clean), ("corrupted", corrupted)):
+        for one in (task, moved):
+            real = [
+                ids[real].tolist()
+                for ids, real in zip(one.tokens(side), one.mask(side), strict=True)
+            ]
+            assert real == rows
+            at = one.roles(side)
+            for role, expected in (("ONE", 1), ("END", -1)):
+                found = one.tokens(side)[torch.arange(2), at[role]].tolist()
+                assert found == [row[expected] for row in rows]
+        assert moved.mask(side)[:, 0].all() and moved.roles(side)["ONE"].tolist() == [1, 1]
+    assert moved.fingerprint == task.fingerprint and not task.aligned

@@ -31,7 +31,6 @@ def derived(
     smallest: float = 0.02,
     nodes: Sequence[NodeLike] | None = None,
     ablation: Ablation | None = None,
-    seed: int = 0,
 ) -> Results:
     """Derive the circuit, or the links of heads that are known.
 
@@ -41,14 +40,13 @@ def derived(
         smallest: as in `derive`, a fraction.
         nodes: as in `derive`.
         ablation: as in `derive`.
-        seed: seed of the intervals.
 
     Returns:
         What `results_of` makes of the derivation.
     """
     some = balanced(task, PROMPTS)
     found = derive(
-        model, some, smallest=smallest, nodes=nodes, ablation=ablation, seed=seed,
+        model, some, smallest=smallest, nodes=nodes, ablation=ablation,
         progress=bar("derivation"),
     )  # fmt: skip
     return results_of(model, task, found, len(some))
@@ -97,7 +95,7 @@ def measure(setting: Setting) -> Results:
     """
     if setting.derivation is not None:
         return setting.derivation
-    return derived(setting.model, setting.task, seed=setting.seed)
+    return derived(setting.model, setting.task)
 
 
 def write(setting: Setting, found: Results) -> Chapter:

@@ -72,7 +72,7 @@ def test_the_published_ones_flow_upward_to_the_logits(task):
 
 def test_an_mlp_reads_the_heads_of_its_layer_and_not_the_reverse():
     heads = (Member("8.0@END", "mover"), Member("9.0@END", "mover"))
-    graph = to_networkx(Circuit("gpt2", heads, mlps=(Member("m8@END"),)))
+    graph = to_networkx(Circuit("gpt2", (*heads, Member("m8@END"))))
     assert graph.has_edge("8.0@END", "m8@END")
     assert not graph.has_edge("9.0@END", "m8@END")
 

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-import interp.runs.sweep
 from interp.metrics import logit_diff
 from interp.patching import (
     Ablation,
+    Selection,
     ablate,
-    ablate_sets,
     effect,
     mean_effect,
     normalized,
@@ -23,13 +22,6 @@ from tests.helpers import random_model, random_task
 from tests.naive import patching as naive
 
 VALUES = ["zero", "mean", "group mean", "resample"]
-
-
-@pytest.fixture(autouse=True)
-def _small_runs(monkeypatch):
-    monkeypatch.setattr(interp.runs.sweep, "ROWS", 50)
-    monkeypatch.setattr(interp.runs.sweep, "MEMORY", 1 << 17)
-    monkeypatch.setattr(interp.runs.sides, "ROWS", 3)
 
 
 def close(found, expected):
@@ -51,7 +43,7 @@ def test_heads_mlps_and_neurons_one_by_one(value):
             for n in range(3)
         ],
     )  # fmt: skip
-    mlps = ablate(model, task, "mlp_out", value=value, over=("layer", "role"))
+    mlps = ablate(model, task, "mlp_out", Selection(over=("layer", "role")), value=value)
     close(
         mlps.logit_diff.values,
         [
@@ -61,7 +53,7 @@ def test_heads_mlps_and_neurons_one_by_one(value):
             for n in range(3)
         ],
     )  # fmt: skip
-    neurons = ablate(model, task, "mlp_post", value=value, neurons=[2, 40], layers=[1])
+    neurons = ablate(model, task, "mlp_post", Selection(neurons=[2, 40], layers=[1]), value=value)
     close(
         neurons.logit_diff.values,
         [
@@ -78,7 +70,7 @@ def test_heads_mlps_and_neurons_one_by_one(value):
 def test_sets_at_once_as_a_sweep_and_as_a_model(value):
     model, task = random_model(), random_task(5, (6, 4))
     sets = {"early": [(0, 0), (0, 3)], "across": [(0, 1), (2, 2)], "none": []}
-    found = ablate_sets(model, task, sets, value=value, positions=["S2", 3])
+    found = ablate(model, task, sets, Selection(positions=["S2", 3]), value=value)
     assert found.logit_diff.dims == ("set", "prompt")
 
     def positions(i):
@@ -88,15 +80,17 @@ def test_sets_at_once_as_a_sweep_and_as_a_model(value):
         parts = [("z", *head) for head in heads]
         expected = [naive.ablated(model, task, i, parts, value, positions(i)) for i in range(5)]
         close(found.logit_diff.sel(set=name), expected)
-        gone = Ablation(heads=heads, value=value, positions=["S2", 3])
+        if not heads:
+            continue
+        gone = Ablation(heads, value=value, positions=["S2", 3])
         close(logit_diff(run_task(model, task, ablation=gone), task.answer, task.foil), expected)
 
 
 @torch.inference_mode()
 def test_kept_positions_are_the_complement_of_removed_ones():
     model, task = random_model(), random_task(4, (5, 5))
-    removed = ablate(model, task, positions=[0, 1, 2, 3])
-    kept = ablate(model, task, keep_positions=["END"])
+    removed = ablate(model, task, selection=Selection(positions=[0, 1, 2, 3]))
+    kept = ablate(model, task, selection=Selection(except_positions=["END"]))
     np.testing.assert_array_equal(removed.logit_diff, kept.logit_diff)
     assert (effect(removed).sel(layer=2) == 0).all()  # the last layer matters at END alone
 
@@ -105,7 +99,7 @@ def test_kept_positions_are_the_complement_of_removed_ones():
 def test_a_circuit_is_everything_else_ablated():
     model, task = random_model(), random_task()
     for keep in ([], [(0, 1, "S2"), (1, 0, "END"), (2, 3, "END"), (2, 3, "S2")]):
-        others = Ablation(heads="all", keep=keep, value="group mean")
+        others = Ablation("heads", keep=keep, value="group mean")
         found = logit_diff(run_task(model, task, ablation=others), task.answer, task.foil)
         close(found, naive.circuit_logit_diff(model, task, keep))
 
@@ -114,7 +108,7 @@ def test_a_circuit_is_everything_else_ablated():
 @torch.inference_mode()
 def test_prompts_shorter_than_the_task_in_a_run_of_their_own(value):
     model, task = random_model(), random_task(4, (9, 9, 9, 5))
-    gone = Ablation(heads=[(1, 1)], mlps=[0], value=value)
+    gone = Ablation(["1.1", "m0"], value=value)
     found = logit_diff(run_task(model, task, ablation=gone), task.answer, task.foil)
     parts = [("z", 1, 1), ("mlp_out", 0, None)]
     close(found, [naive.ablated(model, task, i, parts, value) for i in range(4)])
@@ -134,7 +128,9 @@ def test_a_reference_of_ones_own():
     model, task = random_model(), random_task(4, (6, 4))
     other = random_task(6, (6, 4), seed=9)
     for value in ("mean", "group mean"):
-        found = ablate(model, task, value=value, reference=other, layers=[0]).logit_diff
+        found = ablate(
+            model, task, selection=Selection(layers=[0]), value=value, reference=other
+        ).logit_diff
         mixed = naive.stand_in(model, other, 1, "blocks.0.attn.hook_z", value)  # of length 4
         tokens, _ = naive.one_prompt(task, 1, "noising")
         for head in range(4):
@@ -147,11 +143,13 @@ def test_a_reference_of_ones_own():
 def test_backups_are_what_matters_once_others_are_gone():
     """Head 0.1 is made a copy of 0.0, and the next layer hears either as well as both."""
     model, task = random_model(), random_task(6, (6, 5))
-    gone = Ablation(heads=[(0, 0)])
-    alone = mean_effect(ablate(model, task, heads=[1], layers=[0]))
-    after = mean_effect(ablate(model, task, heads=[1], layers=[0], ablation=gone))
-    both = ablate_sets(model, task, {"both": [(0, 0), (0, 1)]})
-    one = ablate_sets(model, task, {"first": [(0, 0)]})
+    gone = Ablation([(0, 0)])
+    alone = mean_effect(ablate(model, task, selection=Selection(heads=[1], layers=[0])))
+    after = mean_effect(
+        ablate(model, task, selection=Selection(heads=[1], layers=[0]), ablation=gone)
+    )
+    both = ablate(model, task, {"both": [(0, 0), (0, 1)]})
+    one = ablate(model, task, {"first": [(0, 0)]})
     total = float(mean_effect(both)["mean"][0]) - float(mean_effect(one)["mean"][0])
     assert float(after["mean"][0, 0]) == pytest.approx(total, abs=1e-5)
     assert float(alone["mean"][0, 0]) != pytest.approx(total, abs=1e-3)
@@ -159,7 +157,7 @@ def test_backups_are_what_matters_once_others_are_gone():
 
 def test_pairs_are_every_two():
     assert list(pairs([(0, 1), (2, 3), (4, 5)])) == ["0.1 2.3", "0.1 4.5", "2.3 4.5"]
-    assert pairs([(0, 1), (0, 1)]) == {}
+    assert pairs(["0.1"]) == {}
 
 
 @torch.inference_mode()
@@ -181,7 +179,7 @@ def test_effects_and_normalized_effects_by_hand():
             assert float(mean["mean"][layer, pos]) == pytest.approx(expected, rel=1e-5, abs=1e-6)
             assert float(mean.low[layer, pos]) <= expected + 1e-6
             assert expected - 1e-6 <= float(mean.high[layer, pos])
-    whole = normalized(patch(model, task, "resid_pre", over=(), layers=[0]))
+    whole = normalized(patch(model, task, "resid_pre", Selection(over=(), layers=[0])))
     assert float(whole["mean"]) == pytest.approx(1, abs=1e-5)
     with pytest.raises(ValueError, match="no metric 'rank'"):
         effect(result, "rank")
@@ -192,15 +190,15 @@ def test_effects_and_normalized_effects_by_hand():
 @pytest.mark.parametrize(
     ("ablation", "message"),
     [
-        (Ablation(heads=[(3, 0)]), "no head 3.0"),
-        (Ablation(heads=[(0, 4)]), "no head 0.4"),
-        (Ablation(neurons=[(0, 64)]), "no neuron 0.64"),
-        (Ablation(mlps=[5]), "no MLP 5"),
-        (Ablation(heads=[(0, 0)], positions=["S7"]), "no role 'S7'"),
-        (Ablation(heads="all", keep=[(9, 0, "END")]), "9.0 is not in the model"),
-        (Ablation(heads="all", keep=[(0, 0, "S7")]), "no role 'S7'"),
-        (Ablation(heads=[(0, 0)], value="group mean", reference=random_task(2, (3, 3))), "group"),
-        (Ablation(heads=[(0, 0)], value="resample", reference=random_task(2)), "resampling"),
+        (Ablation([(3, 0)]), "no Head 3.0"),
+        (Ablation([(0, 4)]), "no Head 0.4"),
+        (Ablation(["m0.64"]), "no Neuron m0.64"),
+        (Ablation(["m5"]), "no MLP m5"),
+        (Ablation([(0, 0)], positions=["S7"]), "no role 'S7'"),
+        (Ablation("heads", keep=[(9, 0, "END")]), "no Head 9.0"),
+        (Ablation("heads", keep=[(0, 0, "S7")]), "no role 'S7'"),
+        (Ablation([(0, 0)], value="group mean", reference=random_task(2, (3, 3))), "group"),
+        (Ablation([(0, 0)], value="resample", reference=random_task(2)), "resampling"),
     ],
 )
 def test_what_cannot_be_ablated_is_refused(ablation, message):
@@ -211,11 +209,9 @@ def test_what_cannot_be_ablated_is_refused(ablation, message):
 def test_sets_and_sites_that_are_not_are_refused():
     model, task = random_model(), random_task()
     with pytest.raises(ValueError, match="no sets"):
-        ablate_sets(model, task, {})
-    with pytest.raises(ValueError, match="no head 8.0"):
-        ablate_sets(model, task, {"x": [(8, 0)]})
-    with pytest.raises(ValueError, match="heads .'z'. or neurons"):
-        ablate_sets(model, task, {"x": [(0, 0)]}, "mlp_out")
+        ablate(model, task, {})
+    with pytest.raises(ValueError, match="no Head 8.0"):
+        ablate(model, task, {"x": [(8, 0)]})
     with pytest.raises(ValueError, match="pattern"):
         ablate(model, task, "pattern")
 

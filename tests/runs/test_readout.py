@@ -1,4 +1,4 @@
-"""Sets of answers and foils: every technique reads the metrics that the logits have."""
+"""What is read off runs; of sets of answers and foils, by every technique."""
 
 from dataclasses import replace
 
@@ -6,23 +6,12 @@ import pytest
 import torch
 
 from interp import metrics
-from interp.lens import direct_logit_attribution
 from interp.patching import ablate, attribution_patch, measure, patch, path_patch, run_task
 from interp.runs.readout import answer_direction, logit_diff_of
 from interp.runs.sides import run_side
-from tests.helpers import random_model, random_task
+from tests.helpers import random_model, random_task, with_sets
 
 NAMED = ("logit_diff", "probability", "probability_diff", "cutoff_sharpness", "accuracy", "rank")
-
-
-def with_sets():
-    """Random prompts with two to four answers and three foils each."""
-    task = random_task()
-    generator = torch.Generator().manual_seed(5)
-    ids = torch.stack([torch.randperm(50, generator=generator)[:7] for _ in range(len(task))])
-    answer = ids[:, :4].clone()
-    answer[::2, 2:] = -1
-    return replace(task, answer=answer, foil=ids[:, 4:])
 
 
 def by_hand(name):
@@ -99,22 +88,6 @@ def test_logit_difference_off_the_stream():
         found = logit_diff_of(model, stream, task.answer, task.foil)
     expected = metrics.logit_diff(run_task(model, task), task.answer, task.foil)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-5)
-
-
-def test_attribution_to_a_set_is_the_mean_over_its_pairs():
-    model, task = random_model(), with_sets()
-    task = replace(task, answer=task.answer[:, :2])
-    pairs = [
-        direct_logit_attribution(
-            model,
-            replace(task, answer=task.answer[:, a], foil=task.foil[:, f]),
-            by="head",
-        )
-        for a in range(2)
-        for f in range(3)
-    ]
-    whole = direct_logit_attribution(model, task, by="head")
-    assert float(abs(whole - sum(pairs) / 6).max()) < 1e-5
 
 
 def test_a_cutoff_is_asked_for_before_any_work():
