@@ -134,11 +134,12 @@ def run_side(
         length = int(task.mask(side)[rows].sum(-1).max())
     names = {hook_name(*key): key for key in keys}
     with model.hooks(fwd_hooks=list(hooks)):
-        resid, cache = model.run_with_cache(
-            task.tokens(side)[rows, :length].to(model.device),
-            stop_at_layer=model.config.n_layers,
-            names_filter=lambda name: name in names,
-        )
+        tokens = task.tokens(side)[rows, :length].to(model.device)
+        end, cache = model.config.n_layers, {}
+        if names:
+            resid, cache = model.run_with_cache(tokens, stop_at_layer=end, names_filter=list(names))
+        else:  # nothing to keep
+            resid = model(tokens, stop_at_layer=end)
     kept = {key: cache[name] for name, key in names.items()}
     for key in kept:
         if key[0] == "pattern":

@@ -1,7 +1,6 @@
 """The derivation returns the circuits that are known, and says on what grounds."""
 
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -97,23 +96,6 @@ def test_every_head_and_link_has_its_evidence(clean):
     assert set(derived.found_by.values()) == {("logit_diff",)}
 
 
-class OldPort(NamedTuple):
-    """A port as the naive twin takes it."""
-
-    layer: int
-    head: int
-    role: str
-    inputs: str
-
-
-def effect_of(model, task, i, link):
-    """The effect of a link on one prompt, by whole runs."""
-    sender = (-1, 0) if isinstance(link.sender.part, Input) else link.sender.part
-    to_logits = isinstance(link.receiver.part, Logits)
-    ports = [] if to_logits else [OldPort(*link.receiver.part, link.receiver.role, link.input)]
-    return node_effect(model, task, i, (*sender, link.sender.role), ports, logits=to_logits)
-
-
 @torch.inference_mode()
 def test_effects_are_those_of_whole_runs():
     known = known_circuit("duplicate", n=4, noise=NOISE)
@@ -123,7 +105,7 @@ def test_effects_are_those_of_whole_runs():
         derived.circuit.links, derived.effects["logit_diff"].values, strict=True
     ):
         for i in range(4):
-            value = effect_of(known.model, known.task, i, link)
+            value = node_effect(known.model, known.task, i, link.sender, [link.edge.port])
             assert values[i] == pytest.approx(value, abs=2e-4), (link, i)
 
 
