@@ -2,13 +2,14 @@
 
 from interp.model.attention_only import AttentionWeights, load_attention
 from interp.model.config import GPT2Config
-from interp.model.generation import KeyValueCache, generate, sample, stream
+from interp.model.generation import generate, sample, stream
 from interp.model.hooked_gpt2 import HookedGPT2
-from interp.model.hooking import require_no_hooks
+from interp.model.key_value_cache import KeyValueCache
 from interp.model.loading import load
 from interp.model.processing import process_weights
 from interp.model.saving import save
 from interp.model.text import next_tokens
+from interp.model.user_hooks import require_no_hooks
 
 __all__ = [
     "AttentionWeights",

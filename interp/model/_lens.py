@@ -14,7 +14,7 @@ from interp.model._light_import import light_import
 if TYPE_CHECKING:
     from transformer_lens import ActivationCache, FactoredMatrix, HookedRootModule
     from transformer_lens.config import TransformerLensConfig
-    from transformer_lens.hook_points import HookPoint
+    from transformer_lens.hook_points import HookPoint, LensHandle
 else:
     _points, _root, _config, _cache, _factored, *_ = light_import(
         "transformer_lens",
@@ -29,7 +29,7 @@ else:
             "utilities": ("slice", "tensors", "devices", "components_utils"),
         },
     )
-    HookPoint = _points.HookPoint
+    HookPoint, LensHandle = _points.HookPoint, _points.LensHandle
     HookedRootModule = _root.HookedRootModule
     TransformerLensConfig = _config.TransformerLensConfig
     ActivationCache = _cache.ActivationCache
@@ -40,5 +40,6 @@ __all__ = [
     "FactoredMatrix",
     "HookPoint",
     "HookedRootModule",
+    "LensHandle",
     "TransformerLensConfig",
 ]

@@ -6,37 +6,20 @@ al. 2018, "Hierarchical Neural Story Generation") and to the smallest set whose 
 Temperature 0 takes the most probable token. Hooks on the model act in every step.
 """
 
+import math
 from collections.abc import Iterator, Sequence
+from numbers import Real
 from typing import Any, overload
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from interp.model.checks import check_ids, check_whole
+from interp.model.key_value_cache import KeyValueCache
 
-class KeyValueCache:
-    """Keys and values of the tokens seen so far, by layer, each [batch pos head d_head].
-
-    `model(tokens, past=cache)` appends those of `tokens`; hooks on k and v act on the new ones.
-    """
-
-    def __init__(self) -> None:
-        self._layers: dict[int, tuple[Tensor, Tensor]] = {}
-
-    @property
-    def length(self) -> int:
-        """How many tokens have been seen."""
-        return next(iter(self._layers.values()))[0].shape[1] if self._layers else 0
-
-    def append(
-        self, layer: int, k: Float[Tensor, "b p h k"], v: Float[Tensor, "b p h k"]
-    ) -> tuple[Float[Tensor, "b keys h k"], Float[Tensor, "b keys h k"]]:
-        """Add the keys and values of new tokens; returns all of them."""
-        if layer in self._layers:
-            past_k, past_v = self._layers[layer]
-            k, v = torch.cat([past_k, k], 1), torch.cat([past_v, v], 1)
-        self._layers[layer] = (k, v)
-        return k, v
+_COLDEST = 1e-6
+"""The lowest temperature above 0: what differs by a thousandth of a logit is then never drawn."""
 
 
 def sample(
@@ -54,21 +37,28 @@ def sample(
     """Yield one new token a prompt and step.
 
     Args:
-        model: a `HookedGPT2`.
+        model: the model that continues them.
         tokens: the prompts, padded on either side.
         attention_mask: True where a token is real.
         max_new_tokens: number of steps.
-        temperature: 0 for the most probable token; 1 for the model's own distribution.
-        top_k: keep this many tokens at each step.
+        temperature: 0 for the most probable token; 1 for the model's own distribution; otherwise
+            at least 1e-6, below which there is no difference from 0.
+        top_k: how many tokens are kept at each step, the most probable ones, from 1 to d_vocab.
         top_p: keep the most probable tokens that reach this probability together, in (0, 1].
         seed: seed of the draws.
         use_past: keep keys and values, so that a step costs one token. False runs the whole text
             at each step, so that hooks see every position every time; the tokens are the same.
 
+    Yields:
+        The next token of each prompt.
+
     Raises:
-        ValueError: for settings out of range or more tokens than n_ctx, before the first step.
+        ValueError: for settings out of range, token ids outside the vocabulary or more tokens than
+            n_ctx, before the first step.
+        TypeError: for settings of another type.
     """
-    _check_settings(model, tokens, max_new_tokens, temperature, top_k, top_p)
+    _check_prompts(model, tokens)
+    _check_settings(model, tokens, max_new_tokens, temperature, top_k, top_p, seed)
     return _steps(
         model, tokens, attention_mask, max_new_tokens, temperature, top_k, top_p, seed, use_past
     )
@@ -96,7 +86,7 @@ def _steps(
     last = mask.long().cumsum(-1).argmax(-1)
     for _ in range(max_new_tokens):
         logits = model(new if use_past else tokens, mask, past=past)
-        token = _draw(logits[rows, last].float(), temperature, top_k, top_p, generator)
+        token = _draw(logits[rows, last], temperature, top_k, top_p, generator)
         yield token
         new = token[:, None]
         tokens = torch.cat([tokens, new], 1)
@@ -113,7 +103,9 @@ def _draw(
 ) -> Int[Tensor, " batch"]:
     if temperature == 0:
         return logits.argmax(-1)
-    values, ids = (logits / temperature).sort(-1, descending=True)
+    logits = logits if logits.dtype == torch.float64 else logits.float()
+    # Above the largest logit there is nothing, so that no temperature can overflow.
+    values, ids = ((logits - logits.amax(-1, keepdim=True)) / temperature).sort(descending=True)
     if top_k is not None:
         values[:, top_k:] = -torch.inf
     probabilities = values.softmax(-1)
@@ -124,6 +116,21 @@ def _draw(
     return ids.gather(-1, drawn)[:, 0]
 
 
+def _check_prompts(model: Any, tokens: Any) -> None:
+    if not isinstance(tokens, Tensor):
+        raise TypeError(
+            f"expected token ids, a tensor [batch pos], got {type(tokens).__name__}; for texts use "
+            "interp.generate"
+        )
+    if tokens.ndim != 2 or not tokens.numel():
+        hint = "; for one prompt pass tokens[None]" if tokens.ndim == 1 else ""
+        raise ValueError(
+            f"expected token ids [batch pos] of at least one prompt and token, got shape "
+            f"{tuple(tokens.shape)}{hint}"
+        )
+    check_ids(tokens, model.config.d_vocab)
+
+
 def _check_settings(
     model: Any,
     tokens: Tensor,
@@ -131,18 +138,25 @@ def _check_settings(
     temperature: float,
     top_k: int | None,
     top_p: float | None,
+    seed: int,
 ) -> None:
-    if max_new_tokens < 0:
-        raise ValueError(f"max_new_tokens must be at least 0, got {max_new_tokens}")
+    check_whole(max_new_tokens, "max_new_tokens", 0)
+    check_whole(seed, "seed")
     if tokens.shape[-1] + max_new_tokens > model.config.n_ctx:
         raise ValueError(
             f"{tokens.shape[-1]} tokens of prompt and {max_new_tokens} new ones exceed the model's "
             f"{model.config.n_ctx} (n_ctx)"
         )
-    if not temperature >= 0:
-        raise ValueError(f"temperature must be at least 0, got {temperature}")
-    if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k must be at least 1, got {top_k}")
+    for name, value in (("temperature", temperature), ("top_p", top_p)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
+            raise TypeError(f"{name} must be a number, got {value!r}")
+    if temperature != 0 and not _COLDEST <= temperature < math.inf:
+        raise ValueError(
+            "temperature must be 0, for the most probable token, or a finite number of at least "
+            f"{_COLDEST}, got {temperature}"
+        )
+    if top_k is not None:
+        check_whole(top_k, "top_k", 1, model.config.d_vocab, note="(d_vocab)")
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"top_p must be above 0 and at most 1, got {top_p}")
 
@@ -157,13 +171,16 @@ def generate(model: Any, prompt: Any, **settings: Any) -> Any:
     """Continue a prompt.
 
     Args:
-        model: a `HookedGPT2`.
+        model: the model that continues it.
         prompt: a text, several texts, or token ids [batch pos].
-        **settings: of `sample`: max_new_tokens, temperature, top_k, top_p, seed, use_past.
+        **settings: what `sample` takes: max_new_tokens, temperature, top_k, top_p, seed, use_past.
 
     Returns:
         The prompt and its continuation, in the form of the prompt. A text ends before the
         end-of-text token; token ids are not cut.
+
+    Raises:
+        ValueError, TypeError: as `sample`, and for empty text.
 
     Example:
         >>> import interp
@@ -190,14 +207,22 @@ def stream(model: Any, prompt: str, **settings: Any) -> Iterator[str]:
     """Continue one text, yielding each piece as soon as it is drawn.
 
     Args:
-        model: a `HookedGPT2`.
+        model: the model that continues it.
         prompt: the text.
-        **settings: of `sample`.
+        **settings: what `sample` takes.
 
     Yields:
         Pieces of text that add up to what `generate` appends. A character of several tokens comes
         out whole, with its last token.
+
+    Raises:
+        ValueError: as `sample`, and for empty text.
+        TypeError: for anything but one text.
     """
+    if not isinstance(prompt, str):
+        raise TypeError(
+            f"stream takes one text, got {type(prompt).__name__}; for several use interp.generate"
+        )
     tokens, mask = model.tokenize(prompt)
     steps = sample(model, tokens, mask, **settings)
     return _pieces(model, steps)

@@ -1,38 +1,158 @@
-"""Whose hooks are on a model, and techniques that must have none of the user's.
+"""Reading and changing activations: the module that `HookedGPT2` is, whatever it computes.
 
-Most techniques resume runs in the middle of the model, where they compute only what a change can
-reach. No hook acts there, so a figure measured with a user's hooks on the model would belong
-neither to the hooked model nor to the plain one. These techniques call `require_no_hooks` first.
+TransformerLens's root module, with errors at the boundary, hooks of a technique's own beside those
+of the user, and one thread at a time (see `interp.model.turns`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
-from torch import nn
-from torch.nn.utils import parametrize
+from torch import Tensor, nn
 
-from interp.model._lens import HookPoint
+from interp.model._lens import ActivationCache, HookedRootModule
+from interp.model._lens import HookPoint as LensHookPoint
+from interp.model.checks import check_device
+from interp.model.hook_names import HookNames, Where, find_points, names_to_keep
+from interp.model.hook_points import reads_only
+from interp.model.turns import Turn
+from interp.model.user_hooks import hooks_on
 
-Hooks = Sequence[tuple[str | Callable[[str], bool], Callable[..., Any]]]
+Hooks = Sequence[tuple[Where, Callable[..., Any]]]
 """Hook points, by name or by a predicate on names, each with the function to call there."""
 
-_TORCH_HOOKS = {
-    "_forward_pre_hooks": "forward pre-hook of torch",
-    "_forward_hooks": "forward hook of torch",
-    "_backward_pre_hooks": "backward pre-hook of torch",
-    "_backward_hooks": "backward hook of torch",
-}
+Model = TypeVar("Model", bound="HookedModule")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-class HookMethods:
-    """What `HookedGPT2` knows of the hooks on it."""
+def takes_turn(method: Callable[Concatenate[Model, P], R]) -> Callable[Concatenate[Model, P], R]:
+    """Let a method of a `HookedModule` wait until no other thread is using the model."""
 
-    named_modules: Any
-    hooks: Any
-    context_level: int
-    _own_levels: set[int]
+    @wraps(method)
+    def alone(self: Model, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with self._turn:
+            return method(self, *args, **kwargs)
 
+    return alone
+
+
+class HookedModule(HookedRootModule):
+    """A module whose hook points are named, with runs that read and change what passes them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._turn = Turn()
+        self._own_levels: set[int] = set()
+
+    def name_hook_points(self, aliases: dict[str, nn.Module]) -> None:
+        """Name every module, once all of them are there.
+
+        Args:
+            aliases: other names of some hook points.
+        """
+        self.setup()
+        self.mod_dict: dict[str, nn.Module] = HookNames({**self.mod_dict, **aliases})
+
+    # ---- setting hooks ---------------------------------------------------------------------
+
+    def _named(self, where: Where) -> dict[str, LensHookPoint]:
+        return find_points(self.mod_dict, self.hook_dict, where)
+
+    @takes_turn
+    def add_hook(
+        self,
+        name: Where,
+        hook: Callable[..., Any],
+        dir: Literal["fwd", "bwd"] = "fwd",
+        is_permanent: bool = False,
+        level: int | None = None,
+        prepend: bool = False,
+    ) -> None:
+        """Add a hook that stays until `reset_hooks`.
+
+        Args:
+            name: a hook point, or a predicate on their names.
+            hook: takes a tensor and `hook=`, the point; it may edit the tensor in place, or return
+                another to go on with.
+            dir: "fwd" for activations, "bwd" for their gradients.
+            is_permanent: whether the hook survives `reset_hooks`.
+            level: which `hooks` block it belongs to.
+            prepend: call it before those that are there.
+
+        Raises:
+            KeyError: for a name that does not exist, with the nearest ones.
+            ValueError: for a module that is no hook point, a predicate that matches nothing, or
+                another direction.
+            TypeError: if the hook cannot be called.
+        """
+        for key, point in self._named(name).items():
+            self.check_and_add_hook(
+                point, key, hook, dir=dir, is_permanent=is_permanent, level=level, prepend=prepend
+            )
+
+    def _enable_hook(
+        self, name: Where, hook: Callable[..., Any], dir: Literal["fwd", "bwd"]
+    ) -> None:
+        for point in self._named(name).values():
+            point.add_hook(hook, dir=dir, level=self.context_level)
+
+    @takes_turn
+    def reset_hooks(self, *args: Any, **kwargs: Any) -> None:
+        """Remove hooks; permanent ones too with `including_permanent=True`."""
+        super().reset_hooks(*args, **kwargs)
+
+    @contextmanager
+    def hooks(
+        self,
+        fwd_hooks: Hooks = (),
+        bwd_hooks: Hooks = (),
+        reset_hooks_end: bool = True,
+        clear_contexts: bool = False,
+    ) -> Iterator[Any]:
+        """Have hooks on the model within a `with` block.
+
+        While it lasts, other threads that use the model are refused.
+
+        Args:
+            fwd_hooks: hook points and functions of the forward run; see `add_hook`.
+            bwd_hooks: hook points and functions of the backward run.
+            reset_hooks_end: remove the hooks when the block ends.
+            clear_contexts: empty the hook points' `ctx` too.
+
+        Raises:
+            KeyError, ValueError, TypeError: as `add_hook`.
+            RuntimeError: if another thread is in such a block.
+        """
+        with (
+            self._turn.block(),
+            super().hooks(
+                list(fwd_hooks), list(bwd_hooks), reset_hooks_end, clear_contexts
+            ) as model,
+        ):
+            yield model
+
+    @contextmanager
+    def own_hooks(self, fwd_hooks: Hooks = (), bwd_hooks: Hooks = ()) -> Iterator[None]:
+        """Add hooks as `hooks` does, for a technique's own use.
+
+        `user_hooks` leaves them out, and other threads wait for the end of the block, which must
+        therefore not wait for them.
+
+        Args:
+            fwd_hooks: hook points and functions of the forward run.
+            bwd_hooks: hook points and functions of the backward run.
+        """
+        with self._turn, self.hooks(fwd_hooks, bwd_hooks):
+            level = self.context_level
+            self._own_levels.add(level)
+            try:
+                yield
+            finally:
+                self._own_levels.discard(level)
+
+    @takes_turn
     def user_hooks(self) -> list[str]:
         """The hooks on this model other than those of a technique that is running.
 
@@ -48,70 +168,91 @@ class HookMethods:
             ...     model.user_hooks()
             ['blocks.1.attn.hook_z (forward hook)']
         """
-        found = []
-        for name, module in self.named_modules():
-            kinds = _kinds(module, self._own_levels)
-            found += [f"{name or 'the model'} ({kind})" for kind in dict.fromkeys(kinds)]
-        return found
+        return hooks_on(self, self._own_levels)
 
-    @contextmanager
-    def own_hooks(self, fwd_hooks: Hooks = (), bwd_hooks: Hooks = ()) -> Iterator[None]:
-        """Add hooks as `hooks` does, for a technique's own use: `user_hooks` leaves them out.
+    # ---- runs ------------------------------------------------------------------------------
+
+    @takes_turn
+    def run_with_hooks(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the model with hooks that are removed afterwards.
 
         Args:
-            fwd_hooks: hook points and functions of the forward run.
-            bwd_hooks: hook points and functions of the backward run.
+            *args: what `forward` takes.
+            **kwargs: what `forward` takes; and `fwd_hooks`, `bwd_hooks`, `reset_hooks_end` and
+                `clear_contexts` of `hooks`.
+
+        Returns:
+            What `forward` returns.
+
+        Raises:
+            KeyError, ValueError, TypeError: as `add_hook` and `forward`.
         """
-        with self.hooks(list(fwd_hooks), list(bwd_hooks)):
-            level = self.context_level
-            self._own_levels.add(level)
-            try:
-                yield
-            finally:
-                self._own_levels.discard(level)
+        return super().run_with_hooks(*args, **kwargs)
+
+    @takes_turn
+    def run_with_cache(
+        self,
+        *args: Any,
+        names_filter: Any = None,
+        device: Any = None,
+        remove_batch_dim: bool = False,
+        incl_bwd: bool = False,
+        **kwargs: Any,
+    ) -> tuple[Any, ActivationCache]:
+        """Run the model and keep its activations.
+
+        Args:
+            *args: what `forward` takes.
+            names_filter: a hook name, several, or a predicate on names; None keeps everything
+                except the per-head results and q/k/v inputs, which are d_model wide for each head
+                and must be named.
+            device: where the activations are kept; None leaves them where they are.
+            remove_batch_dim: drop the batch dimension of a single prompt.
+            incl_bwd: keep gradients too, of a run with return_type="loss".
+            **kwargs: what `forward` takes; and `pos_slice`, as in TransformerLens.
+
+        Returns:
+            What `forward` returns, and the activations by name.
+
+        Raises:
+            KeyError: for a hook name that does not exist, with the nearest ones.
+            ValueError: for a filter that matches nothing or names a point twice, gradients of
+                anything but the loss, a batch dimension that is not of one prompt, and as
+                `forward`.
+            TypeError: for a filter of another type.
+        """
+        if incl_bwd and kwargs.get("return_type") != "loss":
+            raise ValueError(
+                'incl_bwd=True keeps the gradients of the loss; pass return_type="loss" with it, '
+                f"got {kwargs.get('return_type', 'logits')!r}"
+            )
+        if remove_batch_dim and args and _n_prompts(args[0]) != 1:
+            raise ValueError(
+                "remove_batch_dim=True is for one prompt, got "
+                f"{_n_prompts(args[0])}; leave it out for a batch"
+            )
+        output, cache = super().run_with_cache(
+            *args,
+            names_filter=names_to_keep(self.mod_dict, self.hook_dict, names_filter),
+            device=None if device is None else check_device(device),
+            remove_batch_dim=remove_batch_dim,
+            incl_bwd=incl_bwd,
+            **kwargs,
+        )
+        return output, ActivationCache(cache, self, has_batch_dim=not remove_batch_dim)
+
+    def get_caching_hooks(
+        self, names_filter: Any = None, *args: Any, **kwargs: Any
+    ) -> tuple[dict[str, Tensor], list[Any], list[Any]]:
+        """The hooks behind `run_with_cache`; see there and TransformerLens."""
+        names = names_to_keep(self.mod_dict, self.hook_dict, names_filter)
+        cache, forward, backward = super().get_caching_hooks(names, *args, **kwargs)
+        for _, hook in (*forward, *backward):
+            reads_only(hook)
+        return cache, forward, backward
 
 
-def require_no_hooks(model: HookMethods, what: str) -> None:
-    """Refuse a model that has hooks of the user's on it.
-
-    Args:
-        model: the model that a technique is about to run.
-        what: the technique, as the user calls it, such as "patch".
-
-    Raises:
-        ValueError: if there are any, with their places and what to do.
-    """
-    found = model.user_hooks()
-    if not found:
-        return
-    shown = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
-    raise ValueError(
-        f"{what} needs a model without hooks, but this one has {shown}. {what} resumes runs in the "
-        "middle of the model, where these would not act, so its figures would belong neither to "
-        "the hooked model nor to the plain one. Leave the `with model.hooks(...)` block, or remove "
-        "them with model.reset_hooks(including_permanent=True) (hooks of torch with their handle's "
-        "remove()). To measure with parts of the model ablated, pass an Ablation; to measure a "
-        "changed model, change the weights of a copy (copy.deepcopy(model))"
-    )
-
-
-def _kinds(module: nn.Module, own_levels: set[int]) -> Iterator[str]:
-    handles = []
-    if isinstance(module, HookPoint):
-        for direction, own in (("forward", module.fwd_hooks), ("backward", module.bwd_hooks)):
-            handles += own
-            for handle in own:
-                if handle.is_permanent or handle.context_level not in own_levels:
-                    yield (
-                        f"permanent {direction} hook"
-                        if handle.is_permanent
-                        else (f"{direction} hook")
-                    )
-    known = {handle.hook.id for handle in handles}
-    for attribute, kind in _TORCH_HOOKS.items():
-        if any(key not in known for key in getattr(module, attribute)):
-            yield kind
-    if "forward" in vars(module):
-        yield "replaced forward"
-    if parametrize.is_parametrized(module):
-        yield f"parametrized {', '.join(module.parametrizations)}"  # type: ignore[arg-type]
+def _n_prompts(input: Any) -> int:
+    if isinstance(input, Tensor):
+        return len(input) if input.ndim > 1 else 1
+    return 1 if isinstance(input, str) else len(input)

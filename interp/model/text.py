@@ -5,12 +5,14 @@ they say. Texts of unequal length are padded, on the right unless asked otherwis
 end-of-text token; `tokenize` also returns the mask that says which tokens are real.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
+
+from interp.model.checks import check_ids, check_whole
 
 if TYPE_CHECKING:
     import pandas
@@ -28,20 +30,22 @@ class TextMethods:
         text: str | Sequence[str],
         *,
         prepend_bos: bool = False,
-        padding_side: Literal["left", "right"] = "right",
+        padding_side: str = "right",
     ) -> tuple[Int[Tensor, "batch pos"], Bool[Tensor, "batch pos"]]:
         """Token ids of one text or several, and which of them are real.
 
         Args:
             text: one text or a list of texts, none of them empty.
             prepend_bos: put the end-of-text token, GPT-2's only special one, before each text.
-            padding_side: where shorter texts are padded.
+            padding_side: where shorter texts are padded, "left" or "right".
 
         Returns:
             Token ids and mask (True where the token is not padding), both [batch pos].
 
         Raises:
-            ValueError: for empty text, a text longer than n_ctx, or a model without a tokenizer.
+            ValueError: for no text, empty text, a text longer than n_ctx, another side, or a model
+                without a tokenizer.
+            TypeError: for anything but texts.
 
         Example:
             >>> import interp
@@ -50,6 +54,10 @@ class TextMethods:
             >>> mask.tolist()
             [[True, True, True], [True, False, False]]
         """
+        if padding_side not in ("left", "right"):
+            raise ValueError(f'padding_side must be "left" or "right", got {padding_side!r}')
+        if isinstance(text, Tensor | bytes | Mapping) or not isinstance(text, Iterable):
+            raise TypeError(f"expected a text or a list of texts, got {type(text).__name__}")
         texts = [text] if isinstance(text, str) else list(text)
         if not texts:
             raise ValueError("expected at least one text, got an empty list")
@@ -74,14 +82,26 @@ class TextMethods:
         text: str | Sequence[str],
         prepend_bos: bool = False,
         *,
-        padding_side: Literal["left", "right"] = "right",
+        padding_side: str = "right",
     ) -> Int[Tensor, "batch pos"]:
         """Token ids of one text or several; see `tokenize`, which also returns the mask."""
         return self.tokenize(text, prepend_bos=prepend_bos, padding_side=padding_side)[0]
 
     def to_string(self, tokens: int | Sequence[int] | Int[Tensor, "..."]) -> Any:
-        """The text of token ids: a string for a row of ids, a list of strings for a batch."""
+        """The text of token ids.
+
+        Args:
+            tokens: one id, a row of ids, or a batch of rows.
+
+        Returns:
+            A string, or a list of strings for a batch.
+
+        Raises:
+            ValueError: for ids that the model's vocabulary does not have.
+        """
         ids = torch.as_tensor(tokens)
+        if ids.numel():
+            check_ids(ids, self.config.d_vocab)
         if ids.ndim > 1:
             return [self.to_string(row) for row in ids]
         return self._require_tokenizer().decode(ids.reshape(-1).tolist())
@@ -93,11 +113,13 @@ class TextMethods:
 
         Args:
             text: a text, or the ids of one prompt ([pos] or [1 pos]).
-            prepend_bos: put the end-of-text token first (text only).
+            prepend_bos: put the end-of-text token before a text.
 
         Raises:
-            ValueError: for a batch of several prompts.
+            ValueError: for a batch of several prompts, and for `prepend_bos` with ids.
         """
+        if prepend_bos and not isinstance(text, str):
+            raise ValueError("prepend_bos goes with text; put the id before the ids yourself")
         ids = self.to_tokens(text, prepend_bos) if isinstance(text, str) else torch.as_tensor(text)
         if ids.ndim > 1 and ids.shape[0] != 1:
             raise ValueError(f"expected the tokens of one prompt, got shape {tuple(ids.shape)}")
@@ -106,19 +128,26 @@ class TextMethods:
     def to_single_token(self, text: str) -> int:
         """The id of a text that is exactly one token.
 
+        Args:
+            text: the text; in GPT-2 most words are one token with the space before them.
+
         Raises:
             ValueError: when it is several, with its pieces.
+            TypeError: for anything but a text.
         """
         ids = self._encode(text, "text")
         if len(ids) != 1:
             pieces = [self.to_string(token) for token in ids]
-            hint = "" if text.startswith(" ") else f"; did you mean {' ' + text!r}?"
+            other = text[1:] if text.startswith(" ") else f" {text}"
+            is_one = bool(other) and len(self._encode(other, "text")) == 1
+            hint = f"; did you mean {other!r}?" if is_one else ""
             raise ValueError(f"{text!r} is not a single token but {pieces}{hint}")
         return ids[0]
 
     def _encode(self, text: str, what: str) -> list[int]:
         if not isinstance(text, str):
-            raise ValueError(f"{what} must be a string, got {type(text).__name__}")
+            hint = "; give token ids as a tensor" if isinstance(text, int) else ""
+            raise TypeError(f"{what} must be a string, got {type(text).__name__}{hint}")
         if not text:
             raise ValueError(f"{what} is empty; expected at least one character")
         return list(
@@ -141,25 +170,20 @@ class TextMethods:
         self, input: Any, mask: Tensor | None, prepend_bos: bool
     ) -> tuple[Int[Tensor, "batch pos"], Tensor | None]:
         """What `forward` got, as a checked batch of token ids with its mask."""
-        if isinstance(input, Tensor):
-            tokens = input[None] if input.ndim == 1 else input
-            if tokens.ndim != 2 or tokens.is_floating_point() or tokens.dtype == torch.bool:
-                raise ValueError(
-                    "expected token ids, an integer tensor [batch pos] or [pos], got "
-                    f"{input.dtype} of shape {tuple(input.shape)}"
-                )
-            tokens = tokens.to(self.device)
-            if tokens.numel():
-                low, high = (int(x) for x in tokens.aminmax())
-                if low < 0 or high >= self.config.d_vocab:
-                    raise ValueError(
-                        f"token ids must be from 0 to {self.config.d_vocab - 1} (d_vocab - 1), got "
-                        f"ids from {low} to {high}"
-                    )
-            return tokens.long(), mask
-        if mask is not None:
-            raise ValueError("attention_mask goes with token ids; for text it is made here")
-        return self.tokenize(input, prepend_bos=prepend_bos)
+        if not isinstance(input, Tensor):
+            if mask is not None:
+                raise ValueError("attention_mask goes with token ids; for text it is made here")
+            return self.tokenize(input, prepend_bos=prepend_bos)
+        if prepend_bos:
+            raise ValueError("prepend_bos goes with text; put the id before the token ids yourself")
+        tokens = input[None] if input.ndim == 1 else input
+        if tokens.ndim != 2 or tokens.is_floating_point() or tokens.dtype == torch.bool:
+            raise ValueError(
+                "expected token ids, an integer tensor [batch pos] or [pos], got "
+                f"{input.dtype} of shape {tuple(input.shape)}"
+            )
+        check_ids(tokens, self.config.d_vocab)
+        return tokens.to(self.device).long(), mask
 
 
 def next_tokens(model: Any, text: str, k: int = 10) -> "pandas.DataFrame":
@@ -174,7 +198,8 @@ def next_tokens(model: Any, text: str, k: int = 10) -> "pandas.DataFrame":
         One row a token, indexed by rank from 0: `token` (its text), `id`, `logit`, `probability`.
 
     Raises:
-        ValueError: for empty text or k outside 1 ... d_vocab.
+        ValueError: for empty text, a text longer than n_ctx, or k outside 1 ... d_vocab.
+        TypeError: for anything but one text.
 
     Example:
         >>> import interp
@@ -182,10 +207,14 @@ def next_tokens(model: Any, text: str, k: int = 10) -> "pandas.DataFrame":
         >>> list(interp.next_tokens(model, "Mary and John", k=3).columns)
         ['token', 'id', 'logit', 'probability']
     """
-    if not 1 <= k <= model.config.d_vocab:
-        raise ValueError(f"k must be from 1 to {model.config.d_vocab} (d_vocab), got {k}")
+    if not isinstance(text, str):
+        raise TypeError(
+            f"next_tokens takes one text, got {type(text).__name__}; call it for each text"
+        )
+    check_whole(k, "k", 1, model.config.d_vocab, note="(d_vocab)")
     with torch.inference_mode():
-        logits = model(text)[0, -1].float()
+        logits = model(text)[0, -1]  # d_vocab
+    logits = logits if logits.dtype == torch.float64 else logits.float()
     top = logits.topk(k)
     ids = top.indices.tolist()
     table = {

@@ -1,0 +1,70 @@
+"""One thread at a time on a model.
+
+Hooks belong to the model, not to the thread that set them, so a run in one thread would meet the
+hooks of another. A thread that runs the model therefore waits for its turn. A block of the user's
+(`with model.hooks(...):`) may last as long as it likes, and may wait for the very thread that wants
+to run the model; so there the other thread is refused instead, which cannot end in a deadlock.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+class Turn:
+    """Whose turn it is; `with turn:` waits for it, and the same thread may take it again.
+
+    Copies and pickles of it are new ones, which nobody has.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._owner: threading.Thread | None = None
+        self._depth = 0
+        self._in_block = False
+
+    def _take(self, *, block: bool) -> None:
+        me = threading.current_thread()
+        with self._changed:
+            while self._depth and self._owner is not me:
+                if self._in_block:
+                    owner = self._owner.name if self._owner else "another thread"
+                    raise RuntimeError(
+                        f"the model has hooks of another thread on it ({owner}, in a `with "
+                        "model.hooks(...)` block), which this thread's run would meet. Give each "
+                        "thread a model of its own (copy.deepcopy(model)), or use "
+                        "model.run_with_hooks or run_with_cache, for which threads wait"
+                    )
+                self._changed.wait()
+            if not self._depth:
+                self._in_block = block
+            self._owner, self._depth = me, self._depth + 1
+
+    def _give_back(self) -> None:
+        with self._changed:
+            self._depth -= 1
+            if not self._depth:
+                self._owner = None
+                self._changed.notify_all()
+
+    def __enter__(self) -> None:
+        self._take(block=False)
+
+    def __exit__(self, *error: object) -> None:
+        self._give_back()
+
+    @contextmanager
+    def block(self) -> Iterator[None]:
+        """Take the turn for a block of the user's, in which other threads are refused."""
+        self._take(block=True)
+        try:
+            yield
+        finally:
+            self._give_back()
+
+    def __deepcopy__(self, memo: Any) -> "Turn":
+        return Turn()
+
+    def __reduce__(self) -> tuple[type["Turn"], tuple[()]]:
+        return Turn, ()
