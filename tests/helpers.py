@@ -1,15 +1,18 @@
 """Random models and prompts for the tests, and runs so small that there are several of each."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import jaxtyping
 import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 import interp
 import interp.patching.path
-import interp.runs.node_runs
+import interp.runs.node_receivers
 import interp.runs.sides
 import interp.runs.sweep
 from interp.tasks import Task
@@ -109,9 +112,20 @@ def with_sets() -> Task:
     return replace(task, answer=answer, foil=ids[:, 4:])
 
 
+@contextmanager
+def unchecked() -> Iterator[None]:
+    """Without the tests' checker of shapes and types, which would speak before our own errors."""
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", before)
+
+
 def make_runs_small(monkeypatch: pytest.MonkeyPatch, memory: int = 1 << 17) -> None:
     """Cut tiny tasks into several batches of prompts and several chunks of jobs and cells."""
-    for module in (interp.runs.sweep, interp.patching.path, interp.runs.node_runs):
+    for module in (interp.runs.sweep, interp.patching.path, interp.runs.node_receivers):
         monkeypatch.setattr(module, "ROWS_PER_RUN", 50)
     monkeypatch.setattr(interp.runs.sweep, "_CELLS", 5)
     monkeypatch.setattr(interp.runs.sides, "MEMORY", memory)

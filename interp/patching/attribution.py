@@ -33,7 +33,7 @@ from einops import einsum
 from jaxtyping import Float
 from torch import Tensor
 
-from interp.metrics import MetricFunction
+from interp.metrics import Metrics
 from interp.model import HookedGPT2
 from interp.runs.ablation import Ablation, also_ablated
 from interp.runs.gradients import GRAPH, ExactReadout, GradientRuns, differentiable, wide
@@ -59,7 +59,7 @@ def attribution_patch(
     selection: Selection = Selection(),
     *,
     direction: Direction = "denoising",
-    metric: str | MetricFunction | None = None,
+    metric: Metrics | None = None,
     fixes: Sequence[Fix] = (),
     ablation: Ablation | None = None,
     dtype: torch.dtype | None = None,
@@ -73,8 +73,8 @@ def attribution_patch(
         site: as in `patch`.
         selection: as in `patch`; "layer" is swept over unless one layer alone is patched.
         direction: as in `patch`; the gradient is that of the run that is patched.
-        metric: a name of `METRICS` but "accuracy" and "rank", or a function as in `patch` that can
-            be differentiated; None for the task's own.
+        metric: one metric as in `patch` that can be differentiated, as all but "accuracy" and
+            "rank" can; None for the task's own.
         fixes: fixes of AtP*, see the module: "qk" at site "q" or "k", "grad_drop" at any. The
             latter takes a backward more for each layer.
         ablation: what is knocked out of the model in every run.

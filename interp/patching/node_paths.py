@@ -40,6 +40,7 @@ from interp.parts import (
     require_in_model,
 )
 from interp.runs.ablation import Ablation
+from interp.runs.node_receivers import receive
 from interp.runs.node_runs import NodeRuns, Streams
 from interp.runs.pair import Pair
 from interp.runs.places import positions_mask
@@ -163,7 +164,7 @@ class NodePaths:
                 raise ValueError(f"the logits are read at END; got {node}")
         return self._joined(
             [
-                batch.receive(sent.senders, streams, ports)
+                receive(batch, sent.senders, streams, ports)
                 for batch, streams in zip(self._batches, sent.streams, strict=True)
             ]
         )

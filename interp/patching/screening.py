@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from interp.metrics import MetricFunction
+from interp.metrics import Metrics
 from interp.model import HookedGPT2
 from interp.patching.activation import patch
 from interp.patching.attribution import Fix, attribution_patch
@@ -38,7 +38,7 @@ def screen(
     *,
     top: int = 20,
     direction: Direction = "denoising",
-    metric: str | MetricFunction | None = None,
+    metric: Metrics | None = None,
     fixes: Sequence[Fix] = (),
     ablation: Ablation | None = None,
     dtype: torch.dtype | None = None,

@@ -4,23 +4,20 @@ One object holds the clean run of a batch of prompts and what heads and MLPs say
 one; `interp.patching.node_paths` has the equations.
 """
 
-import math
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from functools import cached_property, partial
+from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from interp.parts import MLP, QKV, Head, Input, Logits, Node, Port
-from interp.runs.edits import over
-from interp.runs.forward import mlp_out, mlp_post, resume
+from interp.parts import MLP, Head, Input, Node
+from interp.runs.edits import edited
+from interp.runs.forward import mlp_out, mlp_post
 from interp.runs.pair import Pair
-from interp.runs.rows import Jobs, Rows, chunks, in_order
+from interp.runs.rows import Rows
 from interp.runs.sides import Prompts, at, run_side
-from interp.runs.sites import Key, in_computed_order
-from interp.runs.sweep import ROWS_PER_RUN
+from interp.runs.sites import Key
 
 Streams = dict[int, Float[Tensor, "_ _ d_model"]]
 """Layer -> the stream [sender prompt d_model] before it, at the positions of earlier senders."""
@@ -122,172 +119,31 @@ class NodeRuns:
             x[:n] += self.kept["attn_out", layer][row[:n], pos[:n]]
             for i in range(before, n):
                 x[i] += changes[i]
-            block = self.model.blocks[layer]
-            x[:n] += mlp_out(block, mlp_post(block, x[:n]))
+            out = mlp_out(self.model.blocks[layer], self.neurons(layer, x[:n], pos[:n]))
+            x[:n] += self._as_ablated(("mlp_out", layer), out, pos[:n])
             before, n = n, enter(MLP, layer, self.resid_post(layer))
             for i in range(before, n):
                 x[i] += changes[i]
         streams[self.n_layers] = x
         return streams
 
-    def receive(
-        self, senders: Sequence[Node], streams: Streams, ports: Sequence[Port]
-    ) -> dict[str, Float[Tensor, "sender prompt"]]:
-        """The effect of each sender's paths into all ports together.
-
-        Args:
-            senders: as given to `send`.
-            streams: what `send` returned.
-            ports: inputs of nodes, and the logits.
-
-        Returns:
-            Metric -> its change.
-        """
-        run = self.run
-        sent_from = torch.stack([self.where(sender) for sender in senders])
-        start = torch.full_like(sent_from, run.length)  # the first position that changes
-        changes: dict[Key, list[tuple[int, Tensor, Tensor]]] = defaultdict(list)
-        taken: dict[object, list[Tensor]] = defaultdict(list)
-        for node, letters in self._inputs(ports).items():
-            where = self.where(node)
-            change = self._received(node, letters, senders, streams, sent_from)
-            n = len(change)
-            if not n:
-                continue
-            for other in taken[node.part]:  # two roles of one part at one token are one node
-                change = change * (where != other)[:, None]
-            taken[node.part].append(where)
-            some = (change != 0).any(-1)  # sender prompt
-            start[:n] = torch.where(some, torch.minimum(start[:n], where), start[:n])
-            head = node.part.head if isinstance(node.part, Head) else 0
-            site = "z" if isinstance(node.part, Head) else "resid_post"
-            changes[site, node.layer].append((head, where, change))
-        end = self.end.expand_as(start)
-        direct = torch.zeros_like(streams[self.n_layers])
-        if any(isinstance(port.node.part, Logits) for port in ports):
-            final = at(self.kept["resid_post", self.n_layers - 1], self.end)
-            to_end = (sent_from == end)[..., None]
-            direct = (streams[self.n_layers] - final) * to_end
-            start = torch.where(to_end[..., 0], torch.minimum(start, end), start)
-        base = run.values
-        found = {
-            name: torch.zeros(start.shape, dtype=torch.float64, device=start.device)
-            for name in base
-        }
-        sender, prompt = (start < run.length).nonzero(as_tuple=True)
-        order = in_order(start[sender, prompt], self.end[prompt])
-        sender, prompt = sender[order], prompt[order]
-        starts = start[sender, prompt]
-        for chunk in chunks(starts, self.end[prompt], ROWS_PER_RUN):
-            s, p = sender[chunk], prompt[chunk]
-            jobs = Jobs(p, starts[chunk], self.end[p], run.length)
-            stream = direct[s, p] + self._run(jobs, s, changes)
-            for name, value in run.readout(stream, run.prompts[p]).items():
-                found[name][s, p] = (value - base[name][p]).double()
-        return found
-
-    def _inputs(self, ports: Sequence[Port]) -> dict[Node, str]:
-        """The inputs of each node that receive, in the order of a forward pass."""
-        found: dict[Node, str] = defaultdict(str)
-        for port in ports:
-            if not isinstance(port.node.part, Logits):
-                letters = port.input or ("qkv" if isinstance(port.node.part, Head) else "")
-                found[port.node] += "".join(x for x in letters if x not in found[port.node])
-        return dict(sorted(found.items()))
-
-    def _run(
+    def neurons(
         self,
-        jobs: Jobs,
-        sender: Int[Tensor, " job"],
-        changes: Mapping[Key, list[tuple[int, Tensor, Tensor]]],
-    ) -> Float[Tensor, "job d_model"]:
-        """The base run with the changes of each job's sender, to the end."""
-        last: Key = ("resid_post", self.n_layers - 1)
-        if not changes:
-            return at(self.kept[last], self.end)[jobs.prompt]
+        layer: int,
+        resid_mid: Float[Tensor, "sender prompt d_model"],
+        pos: Int[Tensor, "sender prompt"],
+    ) -> Float[Tensor, "sender prompt d_mlp"]:
+        """The neurons of a layer at some positions, those that are ablated as they are."""
+        post = mlp_post(self.model.blocks[layer], resid_mid)
+        return self._as_ablated(("mlp_post", layer), post, pos)
 
-        def add(key: Key, rows: Rows, value: Tensor) -> Tensor:
-            value = value.clone()
-            for head, where, change in changes[key]:
-                row = (rows.pos == where[rows.prompt]).nonzero()[:, 0]
-                by = sender[rows.job[row]]
-                row, by = row[by < len(change)], by[by < len(change)]
-                new = change[by, rows.prompt[row]]
-                if key[0] == "z":
-                    value[row, head] += new
-                else:
-                    value[row] += new
+    def _as_ablated(
+        self, key: Key, value: Float[Tensor, "sender prompt d"], pos: Int[Tensor, "sender prompt"]
+    ) -> Float[Tensor, "sender prompt d"]:
+        """An activation at some positions, with the stand-in where it is ablated."""
+        if key not in self.run.edits:
             return value
-
-        first = min(changes, key=in_computed_order)
-        site, layer = first
-        rows = jobs.rows_of(site, layer, self.n_layers)
-        kept = self.kept[first] if site == "z" else self.resid_post(layer)
-        given = {site: add(first, rows, rows.of(kept))}
-        edits = {key: partial(add, key) for key in changes if key != first}
-        return resume(self.model, self.kept, jobs, layer, given, over(self.run.edits, edits))
-
-    def _received(
-        self,
-        node: Node,
-        inputs: str,
-        senders: Sequence[Node],
-        streams: Streams,
-        sent_from: Int[Tensor, "sender prompt"],
-    ) -> Float[Tensor, "_ prompt width"]:
-        """The change of a node's output; exactly zero where it does not read the position."""
-        stream = streams[node.layer]
-        if isinstance(node.part, MLP):
-            return self._received_by_mlp(node, senders, stream, sent_from)
-        assert isinstance(node.part, Head)
-        layer, head = node.part
-        sent_from = sent_from[: len(stream)]
-        attn = self.model.blocks[layer].attn
-        row = torch.arange(len(self.end), device=self.end.device)
-        where = self.where(node)
-        normalized = self.model.blocks[layer].ln1.unhooked(stream)
-        kept = {x: self.kept[x, layer][:, :, head] for x in QKV}  # prompt pos k
-        new = {
-            x: normalized @ getattr(attn, f"W_{x.upper()}")[head]
-            + getattr(attn, f"b_{x.upper()}")[head]
-            for x in inputs
-        }  # sender prompt k
-        old_k, old_v = (kept[x][row, sent_from] for x in "kv")
-        q = at(kept["q"], where).expand(*sent_from.shape, -1)  # sender prompt k
-        own = (sent_from == where)[..., None]
-        new_q = torch.where(own, new["q"], q) if "q" in inputs else q
-        seen = self.run.pos <= where[:, None]  # prompt pos
-        scale = 1 / math.sqrt(q.shape[-1])
-
-        def mixed(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-            scores = torch.einsum("sbk,bpk->sbp", query, kept["k"]) * scale
-            scores = scores.masked_fill(~seen, -math.inf)
-            changed = (query * key).sum(-1, keepdim=True) * scale
-            scores = scores.scatter(-1, sent_from[..., None], changed)
-            pattern = scores.softmax(-1)
-            z = torch.einsum("sbp,bpk->sbk", pattern, kept["v"])
-            return z + pattern.gather(-1, sent_from[..., None]) * (value - old_v)
-
-        change = mixed(new_q, new.get("k", old_k), new.get("v", old_v)) - mixed(q, old_k, old_v)
-        reads = own if inputs == "q" else (sent_from <= where)[..., None]
-        return torch.where(reads, change, 0.0)
-
-    def _received_by_mlp(
-        self,
-        node: Node,
-        senders: Sequence[Node],
-        stream: Float[Tensor, "_ prompt d_model"],
-        sent_from: Int[Tensor, "sender prompt"],
-    ) -> Float[Tensor, "_ prompt d_model"]:
-        """The change of an MLP's output, from earlier layers and from heads of its own."""
-        layer, where = node.layer, self.where(node)
-        row = torch.arange(len(self.end), device=self.end.device)
-        base = (self.kept["resid_pre", layer] + self.kept["attn_out", layer])[row, where]
-        own = [s for s in senders if isinstance(s.part, Head) and s.layer == layer]
-        before = stream + self.kept["attn_out", layer][row, sent_from[: len(stream)]]
-        mids = [before, *(base[None] + self.change(sender) for sender in own)]
-        mid = torch.cat(mids)  # sender prompt d
-        block = self.model.blocks[layer]
-        change = mlp_out(block, mlp_post(block, mid)) - mlp_out(block, mlp_post(block, base))
-        reads = (sent_from[: len(mid)] == where)[..., None]
-        return torch.where(reads, change, 0.0)
+        prompt = torch.arange(pos.shape[1], device=pos.device).expand_as(pos)
+        job = torch.arange(len(pos), device=pos.device)[:, None].expand_as(pos)
+        rows = Rows(job.flatten(), prompt.flatten(), pos.flatten())
+        return edited(self.run.edits, key, rows, value.flatten(0, 1)).view_as(value)

@@ -7,18 +7,28 @@ which everything after it is alive.
 
 from interp.parts import MLP, Head, Input, Logits
 from tests.naive import patching as naive
+from tests.naive.ablation import text_of
 
 
-def _told(model, task, i, sender):
+def _told(model, task, i, sender, gone):
     """The clean run, the run in which the sender speaks past frozen heads, and where it does."""
-    tokens, other = naive.one_prompt(task, i, "noising")
-    _, base = model.run_with_cache(tokens)
-    _, new = model.run_with_cache(other)
+    caches = []
+    for side, hooks in zip(("clean", "corrupted"), gone, strict=True):
+        with model.hooks(fwd_hooks=hooks):
+            caches.append(model.run_with_cache(text_of(task, i, side))[1])
+    tokens, (base, new) = text_of(task, i), caches
     part, pos = sender.part, int(task.positions[sender.role][i])
+    there = int(task.roles("corrupted")[sender.role][i])
 
     def replace(name, unit=None):
-        index = naive.index_of("", unit, pos)
-        return naive.replace(name, new[name], index)
+        said = new[name][naive.index_of("", unit, there)]
+
+        def say(value, hook):
+            value = value.clone()
+            value[naive.index_of("", unit, pos)] = said
+            return value
+
+        return name, say
 
     def freeze(value, hook):
         return base[hook.name].clone()
@@ -30,12 +40,12 @@ def _told(model, task, i, sender):
         hooks.append(replace(naive.hook_name("mlp_out", part.layer)))
     else:
         hooks.append(replace(naive.hook_name("z", part.layer), part.head))
-    with model.hooks(fwd_hooks=hooks):
+    with model.hooks(fwd_hooks=[*gone[0], *hooks]):
         _, got = model.run_with_cache(tokens)
     return tokens, base, got, pos
 
 
-def _alone(model, tokens, base, got, pos, node, inputs, at):
+def _alone(model, tokens, base, got, pos, node, inputs, at, gone):
     """What a receiver's output changes by at its role, if it reads what it was told."""
     part = node.part
     if isinstance(part, MLP):
@@ -46,16 +56,19 @@ def _alone(model, tokens, base, got, pos, node, inputs, at):
         names = [naive.hook_name(letter, part.layer) for letter in inputs or "qkv"]
         out, unit = naive.hook_name("z", part.layer), part.head
     hooks = [naive.replace(name, got[name], naive.index_of("", unit, pos)) for name in names]
-    with model.hooks(fwd_hooks=hooks):
+    with model.hooks(fwd_hooks=[*gone, *hooks]):
         _, alone = model.run_with_cache(tokens)
     index = naive.index_of("", unit, at)
     return out, index, alone[out][index] - base[out][index]
 
 
-def node_effect(model, task, i, sender, ports):
-    """Effect on the logit difference of prompt i of a sender's paths into all ports together."""
-    tokens, base, got, pos = _told(model, task, i, sender)
-    clean = naive.difference(model, tokens, task, i, [])
+def node_effect(model, task, i, sender, ports, *, gone=((), ())):
+    """Effect on the logit difference of prompt i of a sender's paths into all ports together.
+
+    `gone`: hooks that ablate parts in the clean and in the corrupted text.
+    """
+    tokens, base, got, pos = _told(model, task, i, sender, gone)
+    clean = naive.difference(model, tokens, task, i, list(gone[0]))
     hooks, nodes, to_logits = [], {}, False
     for node, inputs in ports:
         if isinstance(node.part, Logits):
@@ -69,7 +82,7 @@ def node_effect(model, task, i, sender, ports):
         if (node.part, at) in seen:
             continue  # two roles at one token are one node
         seen.add((node.part, at))
-        out, index, change = _alone(model, tokens, base, got, pos, node, inputs, at)
+        out, index, change = _alone(model, tokens, base, got, pos, node, inputs, at, gone[0])
 
         def add(value, hook, index=index, change=change):
             value = value.clone()
@@ -81,4 +94,4 @@ def node_effect(model, task, i, sender, ports):
         last = f"blocks.{model.config.n_layers - 1}.hook_resid_post"
         change = got[last] - base[last]
         hooks.append((last, lambda value, hook: value + change))
-    return naive.difference(model, tokens, task, i, hooks) - clean
+    return naive.difference(model, tokens, task, i, [*gone[0], *hooks]) - clean

@@ -38,7 +38,7 @@ TECHNIQUES = {
 }
 NO_TECHNIQUES = {
     "Ablation", "Agreement", "Receivers", "Selection", "Sent", "agreement", "effect",
-    "mean_effect", "mean_over_prompts", "normalized", "pairs",
+    "heads_in_order", "mean_effect", "mean_over_prompts", "normalized", "pairs", "strongest_heads",
 }  # fmt: skip
 
 

@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 
 from interp.patching import Selection, patch
 from interp.runs.places import Places, positions_mask, require_positions
-from tests.helpers import random_model, random_task, unaligned
+from tests.helpers import random_model, random_task, unaligned, unchecked
+
+POSITIONS = st.sampled_from(["S2", "END"]) | st.integers(0, 6)
 
 
 @given(
     st.lists(st.integers(1, 7), min_size=1, max_size=4),
-    st.lists(st.sampled_from(["S2", "END"]) | st.integers(0, 6), max_size=4, unique=True) | st.none(),
+    st.none() | st.lists(POSITIONS, max_size=4, unique=True),
     st.sampled_from(["clean", "corrupted"]),
     st.booleans(),
 )  # fmt: skip
@@ -67,17 +69,19 @@ def test_places_of_some_prompts():
     ],
 )
 def test_what_is_no_list_of_positions_is_refused(positions, error, message):
-    check = getattr(require_positions, "__wrapped__", require_positions)  # not beartype's error
-    with pytest.raises(error, match=message):
-        check(positions)
+    with unchecked(), pytest.raises(error, match=message):
+        require_positions(positions)
 
 
 def test_positions_that_there_are_not():
     task = random_task(3, (6, 4))
-    for position, message in (("S9", "no role 'S9'; it has"), (6, "up to 6 tokens"), (-1, "no prompt")):  # fmt: skip
+    refused = {"S9": "no role 'S9'; it has", 6: "up to 6 tokens", -1: "no prompt"}
+    for position, message in refused.items():
         with pytest.raises(ValueError, match=message):
             positions_mask(task, [position])
     longer = unaligned(replace(task, positions=task.positions))
-    assert positions_mask(longer, [7], "corrupted").any() and not positions_mask(longer, [5])[1].any()
+    assert (
+        positions_mask(longer, [7], "corrupted").any() and not positions_mask(longer, [5])[1].any()
+    )
     with pytest.raises(ValueError, match="position 7 is in no prompt"):
         positions_mask(longer, [7], "clean")

@@ -9,6 +9,7 @@ import xarray as xr
 
 import interp.runs.sweep
 from interp.patching import (
+    Receivers,
     Selection,
     ablate,
     attribution_patch,
@@ -17,7 +18,7 @@ from interp.patching import (
     path_patch,
     screen,
 )
-from tests.helpers import make_runs_small, random_model, random_task
+from tests.helpers import make_runs_small, random_model, random_task, unchecked
 
 
 @pytest.fixture(autouse=True)
@@ -25,13 +26,14 @@ def _small_runs(monkeypatch):
     make_runs_small(monkeypatch)
 
 
+TO_Q = Receivers("q", heads=["2.0"])
 CALLS = {
     "patch": lambda m, t, s: patch(m, t, "z", s),
     "patch of pattern": lambda m, t, s: patch(m, t, "pattern", s),
     "ablate": lambda m, t, s: ablate(m, t, "z", s),
     "ablate by resampling": lambda m, t, s: ablate(m, t, "z", s, value="resample"),
     "path_patch": lambda m, t, s: path_patch(m, t, "logits", s),
-    "path_patch to q": lambda m, t, s: path_patch(m, t, interp.patching.Receivers("q", heads=["2.0"]), s),
+    "path_patch to q": lambda m, t, s: path_patch(m, t, TO_Q, s),
     "attribution_patch": lambda m, t, s: attribution_patch(m, t, "z", s),
     "with grad_drop": lambda m, t, s: attribution_patch(m, t, "z", s, fixes=["grad_drop"]),
 }  # fmt: skip
@@ -44,9 +46,7 @@ def test_only_some_cells(call):
     parts = Selection(over=["role", "head", "layer"], heads=[3, 0, 1])
     whole = call(model, task, parts)
     generator = np.random.default_rng(0)
-    chosen = xr.DataArray(
-        generator.random((3, 2, 3)) < 0.4, dims=("layer", "role", "head")
-    )
+    chosen = xr.DataArray(generator.random((3, 2, 3)) < 0.4, dims=("layer", "role", "head"))
     assert 0 < int(chosen.sum()) < chosen.size
     found = call(model, task, replace(parts, only=chosen))
     for name in (str(n) for n in whole.data_vars if n in found and "role" in whole[n].dims):
@@ -104,7 +104,9 @@ def test_what_is_left_out_is_left_out_everywhere():
             for i in range(4)
         ]
         expected = xr.concat([one.logit_diff for one in same], "prompt")
-        np.testing.assert_allclose(found.logit_diff, expected.transpose("layer", "prompt"), atol=1e-5)
+        np.testing.assert_allclose(
+            found.logit_diff, expected.transpose("layer", "prompt"), atol=1e-5
+        )
     alone = patch(model, task, "z", Selection(positions=["END", "S2"], except_positions=["S2"]))
     at_end = patch(model, task, "z", Selection(positions=["END"]))
     different = (task.positions["S2"] != task.positions["END"]).numpy()
@@ -123,7 +125,6 @@ def test_a_selection_in_words_tells_all_of_it():
         Selection(except_positions=[0]), Selection(over=["layer", "head"]),
         Selection(over=["head", "layer"]), Selection(only=one), Selection(only=~one),
         Selection(only=xr.DataArray(one.values[::-1].copy(), dims=one.dims)),
-        Selection(only=xr.DataArray(one.values, dims=("head", "layer"))),
     ]  # fmt: skip
     words = [selection.describe() for selection in different]
     assert len(set(words)) == len(words)
@@ -154,9 +155,8 @@ def test_a_selection_in_words_tells_all_of_it():
     ],
 )
 def test_what_is_no_selection_is_refused_when_it_is_made(options, error, message):
-    with pytest.raises((error, TypeError)) as caught:  # beartype looks first in the tests
+    with unchecked(), pytest.raises(error, match=message):
         Selection(**options)
-    assert "beartype" in repr(caught.value.__cause__) or caught.match(message)
 
 
 def test_cells_of_another_sweep_are_refused():
