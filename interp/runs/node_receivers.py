@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from interp.parts import MLP, Head, Logits, Node, Port
+from interp.parts import MLP, QKV, Head, Logits, Node, Port
 from interp.runs.edits import over
 from interp.runs.forward import mlp_out, resume
 from interp.runs.node_runs import NodeRuns, Streams
