@@ -23,7 +23,14 @@ from interp.metrics import METRICS, Metrics
 from interp.model import HookedGPT2
 from interp.parts import Head, Node, NodeLike, as_heads, require_in_model, unit_of
 from interp.results import labelled
-from interp.runs.ablation import Ablation, also_ablated, as_ablated, n_units, site_of
+from interp.runs.ablation import (
+    Ablation,
+    also_ablated,
+    as_ablated,
+    n_units,
+    prepared,
+    site_of,
+)
 from interp.runs.cells import Cells
 from interp.runs.pair import Setting
 from interp.runs.places import Places, positions_mask
@@ -91,9 +98,14 @@ def ablate(
         ('set', 'prompt')
     """
     require_value(value)
+    if not isinstance(what, str | Mapping):
+        raise TypeError(
+            "ablate takes a site, such as 'z', or sets by name, such as {'movers': ['9.9', "
+            f"'9.6']}}; got {what!r}"
+        )
     task = ready_task(model, task, "ablate")
     readout = Readout(model, task, metrics)
-    here = ablation.prepare(model, task) if ablation else None
+    here = prepared(ablation, model, task)
     setting = Setting(model, task, "clean", readout, here)
     options: dict[str, Any] = {"value": value}
     if isinstance(what, Mapping):

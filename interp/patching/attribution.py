@@ -189,6 +189,8 @@ def _require_gradient(
 
 def _require_fixes(model: HookedGPT2, site: str, fixes: Sequence[Fix]) -> None:
     """Refuse fixes that there are not, or that do nothing here."""
+    if isinstance(fixes, str):
+        raise TypeError(f"fixes are a list, such as ['qk']; got {fixes!r}")
     unknown = [fix for fix in fixes if fix not in get_args(Fix)]
     if unknown:
         raise ValueError(f"expected fixes among {list(get_args(Fix))}, got {unknown[0]!r}")

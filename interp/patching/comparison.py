@@ -78,8 +78,9 @@ def agreement(
         The agreement over all cells, whatever parts they are of.
 
     Raises:
-        ValueError: the two differ in site, direction or parts, one lacks the metric or, by
-            "grad_drop", its sizes, or there are not two cells to compare.
+        ValueError: the two are of other prompts, another model or ablation, or differ in site,
+            direction or parts; one lacks the metric or, by "grad_drop", its sizes; or there are not
+            two cells to compare.
     """
     if by not in get_args(Estimated):
         raise ValueError(f"expected by 'effect' or 'grad_drop', got {by!r}")
@@ -115,8 +116,31 @@ def agreement(
     )
 
 
+_SHOWN = {"layers": ("layer",), "heads": ("head",), "neurons": ("neuron",),
+          "positions": ("position", "role"), "sources": ("source", "source_role")}  # fmt: skip
+"""The dims that show what a selection chose."""
+
+
+def _together(result: xr.DataArray) -> dict[str, str]:
+    """What a selection chose that no dim shows, since it is replaced together."""
+    words = str(result.attrs.get("selection", "")).split("; ")
+    parts = dict(word.split("=", 1) for word in words if "=" in word)
+    return {
+        name: value
+        for name, value in parts.items()
+        if name != "over" and not set(_SHOWN.get(name, ())) & set(map(str, result.dims))
+    }
+
+
 def _require_same_cells(guess: xr.DataArray, truth: xr.DataArray) -> None:
     """Refuse results over other parts."""
+    one, other = _together(guess), _together(truth)
+    for name in sorted({*one, *other}):
+        if one.get(name) != other.get(name):
+            raise ValueError(
+                f"the estimates are of {name} {one.get(name, 'all')}, the exact effects of "
+                f"{other.get(name, 'all')}; ask both for the same parts"
+            )
     ours, theirs = ({str(d): x[d].values.tolist() for d in x.dims} for x in (guess, truth))
     if len(ours) < 2:
         raise ValueError("agreement is over cells; sweep over a part, for instance 'layer'")

@@ -10,7 +10,7 @@ from torch import Tensor
 from interp.metrics import METRICS, Metrics
 from interp.model import HookedGPT2
 from interp.results import labelled
-from interp.runs.ablation import Ablation
+from interp.runs.ablation import Ablation, prepared
 from interp.runs.question import question
 from interp.runs.readout import Readout
 from interp.runs.sides import Progress, Prompts, batches, ready_task, require_side, run_to_end
@@ -103,7 +103,8 @@ def _streams(
     model: HookedGPT2, task: Task, side: Side, ablation: Ablation | None, progress: Progress
 ) -> Iterator[tuple[Prompts, Float[Tensor, "batch d_model"]]]:
     """The prompts of each batch, and the stream after the last block at their END."""
-    edits = ablation.prepare(model, task, side).edits if ablation else None
+    here = prepared(ablation, model, task, side)
+    edits = here.edits if here else None
     every = torch.arange(len(task), device=model.device)
     for rows in batches(task, progress):
         yield every[rows], run_to_end(model, task, every[rows], side, edits)

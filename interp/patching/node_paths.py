@@ -129,6 +129,8 @@ class NodePaths:
                 hooks of the caller's on the model.
         """
         require_no_hooks(self.model, "NodePaths")
+        if isinstance(senders, str):
+            raise TypeError(f"senders are a list of nodes, such as ['9.6@END']; got {senders!r}")
         nodes = sorted(as_node(one) for one in senders)
         self._require(nodes, Head | MLP | Input, "a sender")
         return Sent(nodes, [batch.send(nodes) for batch in self._batches])
@@ -152,6 +154,11 @@ class NodePaths:
                 caller's on the model.
         """
         require_no_hooks(self.model, "NodePaths")
+        if not isinstance(ports, Sequence) or not all(isinstance(one, Port) for one in ports):
+            raise TypeError(
+                "ports are a list of Port, such as [Port(Node(Head(9, 6), 'END'), 'q')]; got "
+                f"{ports!r:.80}"
+            )
         nodes = [port.node for port in ports]
         self._require(nodes, Head | MLP | Logits, "a receiver")
         for node, letters in ports:

@@ -179,12 +179,15 @@ def path_attention(
         `clean` and `patched`, dims head (label), key, prompt, as a probability.
 
     Raises:
-        ValueError: for no receivers, a head or role that there is not, or prompts whose END is
-            elsewhere in their partners.
+        ValueError: for no senders or receivers, a head or role that there is not, or prompts whose
+            END is elsewhere in their partners.
+        TypeError: for an argument of another type.
     """
     task = ready_task(model, task, "path_attention")
     sending, receiving = as_heads(senders), as_heads(receivers)
     require_in_model(model, [*sending, *receiving])
+    if isinstance(keys, str):
+        raise TypeError(f"keys are a list of roles, such as ['IO']; got {keys!r}")
     roles = list(task.positions if keys is None else keys)
     require_once(roles, "role")
     unknown = [role for role in roles if role not in task.positions]
@@ -197,9 +200,7 @@ def path_attention(
     if not torch.equal(task.positions["END"], task.roles("corrupted")["END"]):
         raise ValueError("the prompts and their partners must end at the same position")
     into = Receivers("q", heads=receiving, positions=["END"])
-    all_at_once = _together(
-        model, task, [head for head in sending if head.layer < max(into.by_layer)]
-    )
+    all_at_once = _together(model, task, sending)
     paths = Paths(model, "z", all_at_once, into, False)
     kept = list(
         dict.fromkeys([*paths.keys, *((x, layer) for layer in into.by_layer for x in "qk")])

@@ -34,7 +34,7 @@ from interp.runs.places import Places, Position, positions_mask, require_positio
 from interp.runs.rows import Rows
 from interp.runs.sides import Hooks, Progress, Prompts
 from interp.runs.sites import SITES, Key, hook_name
-from interp.runs.stand_ins import StandIns, Value, require_value, stand_ins
+from interp.runs.stand_ins import StandIns, Value, require_reference, require_value, stand_ins
 from interp.tasks import Side, Task
 
 
@@ -70,6 +70,7 @@ class Ablation:
     def __post_init__(self) -> None:
         require_value(self.value)
         require_positions(self.positions)
+        require_reference(self.reference)
         if self.parts != "heads":
             object.__setattr__(self, "parts", as_ablated(self.parts))
             if not self.parts:
@@ -285,6 +286,33 @@ class PreparedAblation:
 def _like(mask: Bool[Tensor, "... unit"], value: Tensor) -> Bool[Tensor, "..."]:
     """The mask with as many dimensions as the activation."""
     return mask[..., None] if value.ndim > mask.ndim else mask
+
+
+def prepared(
+    ablation: Ablation | None, model: HookedGPT2, task: Task, side: Side = "clean"
+) -> PreparedAblation | None:
+    """What `Ablation.prepare` makes of an ablation, if there is one.
+
+    Args:
+        ablation: what is knocked out; None for nothing.
+        model: the model.
+        task: the prompts that will be run.
+        side: which text of each pair.
+
+    Returns:
+        The prepared ablation, or None.
+
+    Raises:
+        TypeError: it is no Ablation.
+        ValueError: as `Ablation.prepare` does.
+    """
+    if ablation is None:
+        return None
+    if not isinstance(ablation, Ablation):
+        raise TypeError(
+            f"expected an Ablation, such as Ablation(['9.9', 'm0'], value='mean'); got {ablation!r}"
+        )
+    return ablation.prepare(model, task, side)
 
 
 def also_ablated(ablation: PreparedAblation | None, cells: Cells, places: Places) -> str:

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from interp.model import HookedGPT2
-from interp.runs.ablation import Ablation, PreparedAblation
+from interp.runs.ablation import Ablation, PreparedAblation, prepared
 from interp.runs.edits import Edits
 from interp.runs.readout import Readout
 from interp.runs.sides import Prompts, run_side
@@ -149,9 +149,9 @@ class Pair(Setting):
         Returns:
             The pair.
         """
-        here = there = ablation.prepare(model, task, side) if ablation else None
+        here = there = prepared(ablation, model, task, side)
         if ablation and not task.aligned:
-            there = ablation.prepare(model, task, other_side(side))
+            there = prepared(ablation, model, task, other_side(side))
         return Pair(model, task, side, readout, here, keys, roles, there)
 
     def run(

@@ -26,13 +26,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp.model import HookedGPT2
-from interp.parts import MLP, QKV, as_heads, require_in_model, require_once
+from interp.parts import MLP, QKV, as_heads, require_in_model
 from interp.runs.edits import edited, over
 from interp.runs.forward import mlp_out, mlp_post, resume
 from interp.runs.pair import BaseRun
 from interp.runs.places import Position, positions_mask, require_positions
 from interp.runs.rows import Jobs, Rows
-from interp.runs.selection import Grid
+from interp.runs.selection import Grid, require_indices
 from interp.runs.sites import SITES, Key
 from interp.tasks import Task
 
@@ -72,7 +72,8 @@ class Receivers:
             )
         object.__setattr__(self, "heads", tuple(as_heads(self.heads)))
         require_positions(self.positions)
-        require_once(self.layers, "layer")
+        if self.layers != ():
+            require_indices("layers", self.layers)
         takes = {"logits": None}.get(self.site, "heads" if self.site in QKV else "layers")
         for name, given in (("heads", self.heads), ("layers", self.layers)):
             if bool(given) != (takes == name):

@@ -70,7 +70,7 @@ class Selection:
                 raise TypeError(f"over is a list of parts, such as ['layer']; got {self.over!r}")
             require_once(self.over, "part of over")
         for name in ("layers", "heads", "neurons"):
-            _require_indices(name, getattr(self, name))
+            require_indices(name, getattr(self, name))
         require_positions(self.positions)
         require_positions(self.sources, "sources")
         require_positions(self.except_positions or None, "except_positions")
@@ -257,7 +257,7 @@ def _parts_of(site: str) -> tuple[tuple[str, ...], str]:
     """What a site can be swept over, and its unit."""
     if site == "embed":
         return ("position",), ""
-    if site not in SITES:
+    if not isinstance(site, str) or site not in SITES:
         known = ", ".join(["embed", *SITES])
         raise ValueError(f"unknown site {site!r}; expected one of {known}")
     dims = SITES[site].dims
@@ -284,8 +284,17 @@ def _cells_in_words(only: xr.DataArray) -> str:
     return f"only {int(only.sum())} cells ({digest.hexdigest()[:8]})"
 
 
-def _require_indices(name: str, chosen: Sequence[int] | None) -> None:
-    """Refuse what is no list of layers, heads or neurons."""
+def require_indices(name: str, chosen: Sequence[int] | None) -> None:
+    """Refuse what is no list of layers, heads or neurons.
+
+    Args:
+        name: what they are, for the error.
+        chosen: what was given; None for all.
+
+    Raises:
+        TypeError: not a list, or not of whole numbers.
+        ValueError: an empty list, or one that has something twice.
+    """
     if chosen is None:
         return
     if isinstance(chosen, str) or not isinstance(chosen, Sequence):
@@ -295,7 +304,7 @@ def _require_indices(name: str, chosen: Sequence[int] | None) -> None:
     for one in chosen:
         if isinstance(one, bool) or not isinstance(one, Integral):
             hint = ""
-            if isinstance(one, tuple | str):
+            if isinstance(one, tuple | str) and name in _UNITS:
                 hint = (
                     "; a selection takes the same ones in every layer: for single heads give "
                     "`ablate` or `path_patch` sets and receivers of them, such as ['9.6']"

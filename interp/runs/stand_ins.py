@@ -47,6 +47,22 @@ def require_value(value: str) -> None:
         raise ValueError(f"expected a value among {list(VALUES)}, got {value!r}")
 
 
+def require_reference(reference: Task | None) -> None:
+    """Refuse what is no task.
+
+    Args:
+        reference: what was given.
+
+    Raises:
+        TypeError: it is neither a task nor None.
+    """
+    if reference is not None and not isinstance(reference, Task):
+        raise TypeError(
+            "a reference is a task, whose corrupted texts stand in, or None for the task's own; "
+            f"got {reference!r:.80}"
+        )
+
+
 @dataclass(frozen=True)
 class StandIns:
     """The stand-ins of one ablation, worked out batch by batch.
@@ -139,6 +155,7 @@ def stand_ins(
         ValueError: for an unknown value, or reference prompts that do not fit the task.
     """
     require_value(value)
+    require_reference(reference)
     source = (task if reference is None else reference).right_padded().to(model.device)
     if reference is not None:
         source.require_fits(model)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from interp.patching import Selection, agreement, attribution_patch, effect, patch, screen
+from interp.patching import Ablation, Selection, agreement, attribution_patch, effect, patch, screen
 from tests.helpers import random_model, random_task
 
 WHOLE = Selection()
@@ -68,18 +68,39 @@ def test_cells_without_a_value_are_left_out():
     assert agreement(estimated, exact).n_cells == 5
 
 
+def test_the_same_cells_in_another_order_or_by_their_names_are_compared():
+    model, task = random_model(), random_task(6, (6, 4))
+    at_end = Selection(over=["head", "layer"], positions=["END"], heads=[0, 1, 2, 3])
+    estimated = attribution_patch(model, task, "z", at_end)
+    same = patch(model, task, "z", Selection(positions=["END"], layers=[0, 1, 2]))
+    chosen = screen(model, task, "z", at_end, top=6)
+    assert agreement(estimated, same).n_cells == 12
+    assert agreement(estimated, chosen).n_cells == 6
+
+
 def test_answers_to_other_questions_are_refused():
     estimated, exact = both()
     model, task = random_model(), random_task(6, (6, 4))
+    zero = Ablation(["0.1"], value="zero")
     for other, message in (
         (patch(model, task, "z", direction="noising"), "of direction 'denoising'.*'noising'"),
         (patch(model, task, "v"), "of site 'z'.*'v'"),
         (patch(model, task, "z", Selection(heads=[0, 1])), "other values of head"),
         (patch(model, task, "z", Selection(over=("layer",))), "over .*, with other values of head"),
         (patch(model, task[:3], "z"), "of prompts '.*', the exact effects of"),
+        (patch(model, random_task(6, (6, 4), seed=8), "z"), "of prompts '.*', the exact effects"),
+        (patch(random_model(seed=4), task, "z"), "of model_fingerprint '.*', the exact effects"),
+        (patch(model, task, "z", ablation=zero), "of ablation '', the exact .*'zero of 0.1'"),
+        (patch(model, task, "z", Selection(positions=["END"])), "of positions all.* of END;"),
+        (patch(model, task, "z", Selection(except_positions=[0])), "of except_positions all.* 0"),
     ):
         with pytest.raises(ValueError, match=message):
             agreement(estimated, other)
+    gone = Ablation(["0.1"], value="mean")
+    guess = attribution_patch(model, task, "z", ablation=zero)
+    with pytest.raises(ValueError, match="of ablation 'zero of 0.1', the exact .*'mean of 0.1'"):
+        agreement(guess, patch(model, task, "z", ablation=gone))
+    assert agreement(guess, patch(model, task, "z", ablation=zero)).n_cells == 12
     with pytest.raises(ValueError, match="no logit_diff_grad_drop"):
         agreement(estimated, exact, by="grad_drop")
     with pytest.raises(ValueError, match="no metric 'rank'"):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from interp.patching import Ablation, Receivers, Selection, ablate, effect, path_patch
+import interp.patching.path as module
+from interp.patching import Ablation, Receivers, Selection, ablate, effect, patch, path_patch
 from tests.helpers import random_model, random_task
 from tests.naive import patching as naive
 
@@ -98,45 +99,94 @@ def test_what_no_path_leads_from_has_no_effect():
 
 
 @torch.inference_mode()
-def test_all_heads_at_once_with_frozen_mlps_are_the_whole_stream():
-    """With heads, MLPs and embeddings all sent, the logits are those of the other run."""
+def test_what_the_last_layers_heads_say_passes_through_its_mlp_and_past_it():
+    """Sent together into resid_mid they reach the logits as in the whole model."""
     model, task = random_model(), random_task(3, (6, 4))
-    none = path_patch(
-        model, task, selection=Selection(over=(), layers=[2], heads=[0]), mlps="frozen"
-    )
-    assert none.logit_diff.dims == ("prompt",)
-    # from the last layer's heads alone there is one path to the MLP and one past it
-    through = path_patch(
-        model, task, Receivers("mlp_in", layers=[2]), Selection(over=(), layers=[2])
-    )
-    past = path_patch(model, task, selection=Selection(over=(), layers=[2]), mlps="frozen")
-    whole = path_patch(model, task, selection=Selection(over=(), layers=[2]))
-    assert not np.allclose(through.logit_diff, whole.logit_diff, atol=1e-3)
-    assert not np.allclose(past.logit_diff, whole.logit_diff, atol=1e-3)
-    into_mid = path_patch(
-        model, task, Receivers("resid_mid", layers=[2]), Selection(over=(), layers=[2])
-    )
+    last = Selection(over=(), layers=[2])
+    through = path_patch(model, task, Receivers("mlp_in", layers=[2]), last)
+    past = path_patch(model, task, "logits", last, mlps="frozen")
+    whole = path_patch(model, task, "logits", last)
+    assert whole.logit_diff.dims == ("prompt",)
+    for one in (through, past):
+        assert not np.allclose(one.logit_diff, whole.logit_diff, atol=1e-3)
+    into_mid = path_patch(model, task, Receivers("resid_mid", layers=[2]), last)
     close(into_mid.logit_diff.values, whole.logit_diff.values)
+    patched = patch(model, task, "z", last, direction="noising")
+    close(patched.logit_diff.values, whole.logit_diff.values)
 
 
+def without_last_norm():
+    """A model whose logits are linear in the last stream, and a readout of one logit."""
+    model = random_model()
+    model.ln_final.unhooked = lambda x: x
+    return model, {"logit": lambda logits, some: logits[:, 7]}
+
+
+@pytest.mark.parametrize("direction", ["noising", "denoising"])
 @torch.inference_mode()
-def test_frozen_paths_add_up():
-    """Past frozen heads and MLPs, what reaches the last stream is a sum over senders."""
+def test_frozen_paths_add_up(direction):
+    """Past frozen heads and MLPs the last stream is a sum of what is sent: all senders one by one
+    change it as they do together, and together they make the other run's stream of this one.
+    """
+    model, metrics = without_last_norm()
+    task = random_task(4, (6, 5))
+    options = {"mlps": "frozen", "direction": direction, "metrics": metrics}
+    found = {
+        site: path_patch(model, task, "logits", site=site, **options)
+        for site in ("z", "mlp_out", "embed")
+    }
+    total = 0
+    for site, one_by_one in found.items():
+        together = effect(
+            path_patch(model, task, "logits", Selection(over=()), site=site, **options)
+        )
+        one_by_one = effect(one_by_one)
+        summed = one_by_one.sum([dim for dim in one_by_one.dims if dim != "prompt"])
+        close(summed.values, together.values)
+        total = total + together
+    runs = found["z"]
+    whole = (runs.logit_corrupted - runs.logit_clean) * (1 if direction == "noising" else -1)
+    close(total.values, whole.values)
+
+
+@pytest.mark.parametrize(
+    "receivers",
+    [
+        Receivers("resid_pre", layers=[2]),
+        Receivers("resid_pre", layers=[1, 2], positions=["S2"]),
+        Receivers("resid_mid", layers=[1]),
+        Receivers("mlp_in", layers=[2], positions=["END"]),
+    ],
+    ids=str,
+)
+@torch.inference_mode()
+def test_what_is_received_past_frozen_paths_is_a_sum_over_senders(receivers):
+    """Before anything that is not linear: of any weights, at every receiver and position."""
     model, task = random_model(), random_task(4, (6, 5))
+    got = {}
 
-    def stream(logits, some):
-        """A linear readout, past the last layer norm's scale."""
-        normalized = torch.linalg.pinv(model.unembed.weight.double()) @ logits.double().T
-        return (normalized - model.ln_final.b.double()[:, None]).T[:, 0].float()
+    class Noted(module.Paths):
+        def receive(self, run, jobs, received, sent_rows, sent):
+            for layer, values in sent.items():
+                base = sent_rows.of(run.kept[self.receivers.site, layer])[: len(values)]
+                for at, change in enumerate(values - base):
+                    key = (layer, int(run.prompts[sent_rows.prompt[at]]), int(sent_rows.pos[at]))
+                    got[key] = got.get(key, 0) + change
+            return super().receive(run, jobs, received, sent_rows, sent)
 
-    heads = effect(path_patch(model, task, mlps="frozen", metrics=stream), "stream")
-    both = effect(
-        path_patch(model, task, selection=Selection(over=()), mlps="frozen", metrics=stream),
-        "stream",
-    )
-    assert heads.shape == (3, 4, 4) and both.shape == (4,)
-    # the layer norm's scale bends the sum; without it, they would be equal
-    assert np.corrcoef(heads.sum(("layer", "head")), both)[0, 1] > 0.9
+    def received(selection, site="z"):
+        got.clear()
+        path_patch(model, task, receivers, selection, site=site, mlps="frozen")
+        return dict(got)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "Paths", Noted)
+        for site in ("z", "mlp_out"):
+            one_by_one, together = received(Selection(), site), received(Selection(over=()), site)
+            assert together.keys() == one_by_one.keys() and len(together) >= 4
+            for key, change in together.items():
+                torch.testing.assert_close(one_by_one[key], change, atol=1e-5, rtol=1e-4)
+                assert change.abs().max() > 1e-3
 
 
 @torch.inference_mode()
