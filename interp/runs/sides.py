@@ -133,12 +133,14 @@ def run_side(
     if length is None:
         length = int(task.mask(side)[rows].sum(-1).max())
     names = {hook_name(*key): key for key in keys}
+    tokens, end = task.tokens(side)[rows, :length].to(model.device), model.config.n_layers
     with model.hooks(fwd_hooks=list(hooks)):
-        resid, cache = model.run_with_cache(
-            task.tokens(side)[rows, :length].to(model.device),
-            stop_at_layer=model.config.n_layers,
-            names_filter=lambda name: name in names,
-        )
+        if names:
+            resid, cache = model.run_with_cache(
+                tokens, stop_at_layer=end, names_filter=lambda name: name in names
+            )
+        else:
+            resid, cache = model(tokens, stop_at_layer=end), {}
     kept = {key: cache[name] for name, key in names.items()}
     for key in kept:
         if key[0] == "pattern":
