@@ -118,8 +118,8 @@ def completeness(
         )
         for run in RUNS
     }  # fmt: skip
-    options = {"sets": {name: " ".join(map(str, some)) for name, some in nodes.items()}}
-    asked = question("completeness", ablation=left, **options)
+    sets = {name: " ".join(map(str, some)) for name, some in nodes.items()}
+    asked = question("completeness", ablation=left, sets=sets)
     return joined(runs, "Whole model and circuit, both without K", asked)
 
 

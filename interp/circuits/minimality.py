@@ -135,6 +135,6 @@ def minimality(
         for run, side in (("with_node", "in"), ("without_node", "out"))
     }
     left = only(model, circuit, value=value, positions=positions, reference=reference)
-    options = {"sets": {name: " ".join(map(str, K)) for name, K in kept.items()}}
-    asked = question("minimality", ablation=left, **options)
+    named = {name: " ".join(map(str, K)) for name, K in kept.items()}
+    asked = question("minimality", ablation=left, sets=named)
     return joined(runs, "Circuit without K, with and without the node", asked)

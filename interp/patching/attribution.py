@@ -35,7 +35,7 @@ from torch import Tensor
 
 from interp.metrics import MetricFunction
 from interp.model import HookedGPT2
-from interp.runs.ablation import Ablation
+from interp.runs.ablation import Ablation, also_ablated
 from interp.runs.gradients import GRAPH, ExactReadout, GradientRuns, differentiable, wide
 from interp.runs.pair import Direction, Pair, base_of, require_alignment
 from interp.runs.question import question
@@ -137,8 +137,13 @@ def attribution_patch(
     if swept.base.pop(size, None) is not None:
         title, unit = f"Size of the effect of {site}, GradDrop", result[name].attrs["unit"]
         result[size].attrs.update(title=title, unit=unit)
+    both = also_ablated(pair.ablation, parts.cells, parts.places)
     return with_runs(result, swept, base).assign_attrs(
-        site=site, direction=direction, method="attribution", **how
+        site=site,
+        direction=direction,
+        method="attribution",
+        **how,
+        **({"also_ablated": both} if both else {}),
     )
 
 
