@@ -29,8 +29,8 @@ from interp.tasks.ioi import Corruption
 
 
 def test_they_are_the_librarys():
-    assert METRICS == tuple(metrics.METRICS)
-    assert MODELS == tuple(MODEL_NAMES)
+    assert tuple(metrics.METRICS) == METRICS
+    assert tuple(MODEL_NAMES) == MODELS
     assert set(CORRUPTIONS) == set(get_args(Corruption))
     assert set(DIRECTIONS) == set(get_args(Direction))
     assert set(VALUES) == set(get_args(Value))
