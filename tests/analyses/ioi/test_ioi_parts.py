@@ -234,7 +234,7 @@ def test_a_derived_circuit_that_keeps_too_little_gives_way_to_pruning(monkeypatc
     task = ioi_task(mini.tokenizer, 6)
     known = {}
 
-    def derived(model, task, *, smallest, seed, nodes=None, ablation=None):
+    def derived(model, task, *, smallest, nodes=None, ablation=None):
         known["nodes"] = nodes
         kept = 0.1 if nodes is None else 0.9
         members = () if nodes is None else tuple(Member(node, "other") for node in nodes)
