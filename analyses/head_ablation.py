@@ -123,7 +123,7 @@ def _alone(study: Study, single: xr.Dataset, effects: xr.Dataset, value: str) ->
             Figure(interp.plots.effect_heatmap(effects), "Point at a cell for its 95 % interval."),
             Figure(
                 interp.plots.effect_ranking(effects),
-                "The strongest, with 95 % bootstrap intervals.",
+                "The strongest, with 95 % intervals.",
             ),
         ],
     )

@@ -136,7 +136,7 @@ def _to_logits(study: Study, options: dict[str, Any]) -> Section:
             ),
             Figure(
                 interp.plots.effect_ranking(direct),
-                "The strongest heads, with 95 % bootstrap intervals.",
+                "The strongest heads, with 95 % intervals.",
             ),
             Figure(
                 interp.plots.effect_ranking(study.keep("MLPs to logits", mlps)), "From each MLP."

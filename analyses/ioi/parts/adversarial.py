@@ -80,7 +80,7 @@ def write(setting: Setting, found: Results) -> Chapter:
         f"The {n} of {len(setting.task)} prompts that have a comma or full stop between the names "
         f"and the second clause. For example: “{found['IO'].attrs['example']} …”",
         [
-            Table(rows, "Means with 95 % bootstrap intervals over prompts."),
+            Table(rows, "Means with 95 % intervals over prompts."),
             *verdicts(setting, figures, ()),
         ],
     )

@@ -119,7 +119,7 @@ def write(setting: Setting, found: Results) -> Chapter:
                 effect_ranking(ranked, n=40),
                 "Change of F, in logits, with intervals.",
             ),
-            Table(rows, "Every node, with 95 % bootstrap intervals.", {"of F(M)": ".1%"}),
+            Table(rows, "Every node, with 95 % intervals.", {"of F(M)": ".1%"}),
             *verdicts(setting, figures, ()),
         ],
     )
