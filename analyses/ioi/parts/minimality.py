@@ -26,7 +26,7 @@ from interp.statistics import bootstrap_mean, bootstrap_ratio
 HEADING = "Minimality: what every node adds (4.2)"
 
 
-def measure(setting: Setting) -> Results:
+def collect(setting: Setting) -> Results:
     """Every node with and without, its K being gone.
 
     Args:
@@ -70,7 +70,7 @@ def write(setting: Setting, found: Results) -> Chapter:
 
     Args:
         setting: what they were measured on.
-        found: what `measure` returned.
+        found: what `collect` returned.
 
     Returns:
         Section and figures.
@@ -126,4 +126,4 @@ def write(setting: Setting, found: Results) -> Chapter:
     return Chapter(section, figures)
 
 
-PART = Part("minimality", 2, measure, write)
+PART = Part("minimality", 2, collect, write)

@@ -31,7 +31,7 @@ from interp.statistics import Estimate, interval
 HEADING = "Name movers copy the name they look at (3.1)"
 
 
-def measure(setting: Setting) -> Results:
+def collect(setting: Setting) -> Results:
     """Attention, projection and copying of all heads.
 
     Args:
@@ -53,7 +53,7 @@ def write(setting: Setting, found: Results) -> Chapter:
 
     Args:
         setting: what they were measured on.
-        found: what `measure` returned.
+        found: what `collect` returned.
 
     Returns:
         Section and figures.
@@ -136,4 +136,4 @@ def _correlation(looks: xr.Dataset, movers: Sequence[tuple[int, int]]) -> Measur
     return Measured("correlation", label, Estimate(*ends), "r")
 
 
-PART = Part("name-movers", 1, measure, write)
+PART = Part("name-movers", 1, collect, write)

@@ -172,14 +172,14 @@ class Part:
 
     Args:
         name: what `--parts` calls it.
-        version: raise it when `measure` changes, so that what was kept is measured again.
-        measure: setting -> results by name.
+        version: raise it when `collect` changes, so that what was kept is measured again.
+        collect: setting -> results by name.
         write: setting and results -> what they say.
     """
 
     name: str
     version: int
-    measure: Callable[[Setting], Results]
+    collect: Callable[[Setting], Results]
     write: Callable[[Setting, Results], Chapter]
 
 

@@ -45,7 +45,7 @@ _LOOKS = {(0, 1): "another name, S1's place", (-1, -1): "IO, IO's place"}
 _NAMES = ("IO", "S1", "S2")
 
 
-def measure(setting: Setting) -> Results:
+def collect(setting: Setting) -> Results:
     """The logit difference with S-inhibition outputs, and with early heads', of the six texts.
 
     Args:
@@ -133,7 +133,7 @@ def write(setting: Setting, found: Results) -> Chapter:
 
     Args:
         setting: what they were measured on.
-        found: what `measure` returned.
+        found: what `collect` returned.
 
     Returns:
         Section and figures.
@@ -237,4 +237,4 @@ def _located(grid: xr.DataArray, early: xr.DataArray) -> list[Measured]:
     ]
 
 
-PART = Part("signals", 2, measure, write)
+PART = Part("signals", 2, collect, write)
