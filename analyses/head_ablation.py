@@ -68,7 +68,7 @@ def run(
         knocked_out: heads as "9.9" that backups are looked for without; None for the three with
             the largest direct effects on the logits, as the paper does.
         top: number of the strongest heads of which every pair is ablated, at least 2.
-        metric: a name of `interp.patching.METRICS`.
+        metric: a name of `interp.metrics.METRICS`.
         corruption: how the partner of a prompt differs from it: "flip", "abc" or "random", see
             `interp.tasks.ioi`.
         prompts: a JSON file of templates, names and nouns; None for interp's own.
@@ -123,7 +123,7 @@ def _alone(study: Study, single: xr.Dataset, effects: xr.Dataset, value: str) ->
             Figure(interp.plots.effect_heatmap(effects), "Point at a cell for its 95 % interval."),
             Figure(
                 interp.plots.effect_ranking(effects),
-                "The strongest, with 95 % bootstrap intervals.",
+                "The strongest, with 95 % intervals.",
             ),
         ],
     )

@@ -71,7 +71,7 @@ def run(
         top: how many receivers to take from the data.
         mlps: "recomputed" (the paper) or "frozen", on the way from sender to receiver.
         direction: "noising" (the paper) or "denoising".
-        metric: a name of `interp.patching.METRICS`.
+        metric: a name of `interp.metrics.METRICS`.
         corruption: how the partner of a prompt differs from it: "flip", "abc" or "random", see
             `interp.tasks.ioi`.
         prompts: a JSON file of templates, names and nouns; None for interp's own.
@@ -136,7 +136,7 @@ def _to_logits(study: Study, options: dict[str, Any]) -> Section:
             ),
             Figure(
                 interp.plots.effect_ranking(direct),
-                "The strongest heads, with 95 % bootstrap intervals.",
+                "The strongest heads, with 95 % intervals.",
             ),
             Figure(
                 interp.plots.effect_ranking(study.keep("MLPs to logits", mlps)), "From each MLP."

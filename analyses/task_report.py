@@ -85,7 +85,7 @@ def _behavior(study: Study, name: str, sides: Mapping[str, xr.Dataset]) -> Secti
         [
             Table(
                 rows,
-                "Means over prompts with 95 % bootstrap intervals; answers and foils are those of "
+                "Means over prompts with 95 % intervals; answers and foils are those of "
                 "the clean prompt. Of sets the logit is the mean over tokens and the probability "
                 "the sum.",
             )
@@ -165,7 +165,7 @@ def _faithfulness(study: Study, circuits: Mapping[str, Circuit]) -> Section:
         "published circuit does not count in. Heads are pruned by the logit difference. Where the "
         "last column is far above the one before, the model also works by way of positions that "
         "have no role in the task; where both are low, pruning found no circuit.",
-        [Table(rows, f"Mean {study.metric} with 95 % bootstrap intervals over prompts.")],
+        [Table(rows, f"Mean {study.metric} with 95 % intervals over prompts.")],
     )
 
 

@@ -12,6 +12,8 @@ in which the giver is hard to tell, the sixth with acronyms among them.
 
 The same seed on the same kind of machine with the same number of threads gives the same model;
 another machine may round differently.
+
+The file is longer than most: it is one recipe, told from beginning to end.
 """
 
 import json

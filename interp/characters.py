@@ -7,6 +7,8 @@ pictures that Unicode has of them, or as the replacement character.
 Source: XML 1.0, section 2.2, production 2 (Char); Unicode, block Control Pictures.
 """
 
+import html
+
 _PICTURES = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n\r"}
 _REPLACED = (*range(0x80, 0xA0), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF)
 _TABLE = {**dict.fromkeys(_REPLACED, 0xFFFD), **_PICTURES, 0x7F: 0x2421}
@@ -26,3 +28,20 @@ def printable(text: str) -> str:
         'a␀b'
     """
     return text.translate(_TABLE)
+
+
+def escape(text: str, quote: bool = True) -> str:
+    r"""Write text so that XML and HTML read it as text.
+
+    Args:
+        text: any text.
+        quote: whether quotation marks are replaced too, as attributes need it.
+
+    Returns:
+        Text without markup, with `printable` characters alone.
+
+    Example:
+        >>> escape("<a>\x07")
+        '&lt;a&gt;␇'
+    """
+    return html.escape(printable(text), quote)

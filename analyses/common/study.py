@@ -50,7 +50,7 @@ class Study:
         model: the model.
         task: the prompts.
         seed: what they were drawn with.
-        metric: a name of `interp.patching.METRICS`.
+        metric: a name of `interp.metrics.METRICS`.
         folder: where files go; None for nowhere.
         options: what else the caller chose, for the report.
         draw: makes other prompts with the same seed, corruption and file; it takes the arguments of
@@ -205,7 +205,7 @@ def begin(
         model: a name or directory for `interp.load`, or a loaded model.
         n: number of prompts, at least 2.
         seed: seed of the prompts.
-        metric: a name of `interp.patching.METRICS`.
+        metric: a name of `interp.metrics.METRICS`.
         out: folder for the files; None for none.
         corruption: how the partner of a prompt differs from it, see `interp.tasks.ioi`.
         prompts: a JSON file of templates, names and nouns; None for interp's own.

@@ -35,7 +35,7 @@ def behavior(study: Study) -> Table:
         for side in ("clean", "corrupted")
         if (name := f"{study.metric}_{side}") in result
     ]
-    return Table(rows, "Means over prompts with 95 % bootstrap intervals.")
+    return Table(rows, "Means over prompts with 95 % intervals.")
 
 
 def effects_table(effects: xr.Dataset, fractions: xr.Dataset | None = None, *, n: int = 6) -> Table:
@@ -62,7 +62,7 @@ def effects_table(effects: xr.Dataset, fractions: xr.Dataset | None = None, *, n
         for i in order
     ]
     about = " Normalized: 0 is the corrupted run, 1 the clean one." if fractions is not None else ""
-    return Table(rows, f"The {len(rows)} strongest, with 95 % bootstrap intervals.{about}")
+    return Table(rows, f"The {len(rows)} strongest, with 95 % intervals.{about}")
 
 
 def _interval(estimate: xr.Dataset, cell: int) -> str:

@@ -156,8 +156,8 @@ def run(
     chapters = {}
     for name in chosen:
         part = paper.PARTS[name]
-        measure = partial(part.measure, setting)
-        results = store.get(name, measure, version=part.version, **setting.depends)
+        collect = partial(part.collect, setting)
+        results = store.get(name, collect, version=part.version, **setting.depends)
         chapters[name] = part.write(setting, results)
     options = {
         "model": str(model) if isinstance(model, str | Path) else loaded.name,

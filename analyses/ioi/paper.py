@@ -30,7 +30,7 @@ def against_the_paper(
     return Section(
         "Against the paper",
         "Figures of Wang et al. 2022 for GPT-2 small, and ours on these prompts, with 95 % "
-        "bootstrap intervals. The paper measured behavior on 100,000 prompts of its own templates, "
+        "intervals. The paper measured behavior on 100,000 prompts of its own templates, "
         "the rest on fewer.",
         [
             Table(

@@ -86,7 +86,7 @@ def _behavior(f: Findings) -> Section:
         [
             Table(
                 rows,
-                "Means with 95 % bootstrap intervals over prompts. Logit difference: IO minus S, "
+                "Means with 95 % intervals over prompts. Logit difference: IO minus S, "
                 "in logits. IO above S: fraction of prompts. In ABBA prompts IO comes first, in "
                 "BABA prompts S does.",
             )
@@ -131,7 +131,7 @@ def _direct(f: Findings) -> Section:
             ),
             Table(
                 rows,
-                f"The {len(heads)} heads with the largest direct effects, with 95 % bootstrap "
+                f"The {len(heads)} heads with the largest direct effects, with 95 % "
                 "intervals, in logits. Attribution: the head's output at END projected on the "
                 "direction of the logit difference, final layer norm applied, in logits.",
                 {"of the logit difference": ".1%"},
@@ -192,5 +192,5 @@ def _faithfulness(f: Findings, faithful: dict[str, Estimate]) -> Section:
         f"partners of the prompts with the same template and order ({len(f.task)} prompts in "
         f"{n_groups} groups); a head of the circuit keeps its output at its position alone. MLPs, "
         "layer norms and embeddings are left alone.",
-        [Table(rows, "Mean logit difference with 95 % bootstrap intervals over prompts.")],
+        [Table(rows, "Mean logit difference with 95 % intervals over prompts.")],
     )

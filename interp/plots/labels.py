@@ -1,12 +1,12 @@
 """What is written on the axes of figures and beside their cells."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from html import escape
 from itertools import product
 
 import xarray as xr
 from transformers import PreTrainedTokenizerBase
 
+from interp.characters import escape
 from interp.tasks import Side, Task
 
 AXES: Mapping[str, str] = {

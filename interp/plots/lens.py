@@ -1,7 +1,6 @@
 """What a lens reads: layers by tokens, and numbers layer by layer."""
 
 from collections.abc import Mapping
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ import plotly.graph_objects as go
 import xarray as xr
 from plotly.subplots import make_subplots
 
+from interp.characters import escape
 from interp.plots.attention.style import WEIGHT, dress, token_label
 from interp.plots.palette import FONT, INK, KIND_COLORS, ink_on, mix
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
+from interp.characters import printable
+
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
     from plotly.graph_objects import Figure as PlotlyFigure
@@ -53,7 +55,7 @@ class Table:
             return self.data
         names = list(dict.fromkeys(name for row in self.data for name in row))
         rows = [[row.get(name) for name in names] for row in self.data]
-        return pd.DataFrame(rows, columns=names, dtype=object)
+        return pd.DataFrame(rows, columns=[printable(str(name)) for name in names], dtype=object)
 
     def columns(self) -> list[tuple[str, bool]]:
         """The name of each column, and whether it holds numbers."""

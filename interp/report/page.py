@@ -7,11 +7,10 @@ page. All text is escaped. Follows the reader's light or dark scheme; figures st
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from html import escape
 from pathlib import Path
 from typing import Any
 
-from interp.characters import printable
+from interp.characters import escape, printable
 from interp.report.items import Drawing, Figure, Item, Table
 
 

@@ -10,6 +10,8 @@ Batches are a pure function of the step and the model has no dropout, so the par
 moments and the step are all the state there is: one safetensors file, nothing pickled.
 
 Source: Radford et al. 2019; schedule and decay groups as in Karpathy's nanoGPT, `train.py`.
+
+The file is longer than most: the loop and the checkpoint that it goes on from are one idea.
 """
 
 import json

@@ -74,7 +74,7 @@ def main(
     setting = Setting(model, task, circuit, given.direct, given.attention, 0, size)
     for name, part in PARTS.items():
         if only in name:
-            found = row(name, partial(part.measure, setting))
+            found = row(name, partial(part.collect, setting))
             row(f"{name}: its section", partial(part.tell, setting, found))
     whole = sum(one / forward for one, forward in zip(seconds, forwards, strict=True))
     table.add_row("total", f"{sum(seconds):.1f}", f"{sum(processor):.1f}", f"{whole:.0f}")

@@ -1,10 +1,10 @@
 """The sections of Wang et al. 2022 after the first: each a part of `interp ioi`, callable alone.
 
-A part measures (`measure(setting)`, per prompt) and writes its chapter of the page (`write(setting,
-found)`: a section, figures with intervals, claims about heads). In a notebook:
+A part collects what it is about (`collect(setting)`, per prompt) and writes its chapter of the page
+(`write(setting, found)`: a section, figures with intervals, claims about heads). In a notebook:
 
     setting = Setting.of(model, task, circuit)
-    found = signals.PART.measure(setting)
+    found = signals.PART.collect(setting)
     signals.PART.write(setting, found).section
 """
 

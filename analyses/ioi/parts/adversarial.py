@@ -9,7 +9,7 @@ import xarray as xr
 
 from analyses.common.wording import text
 from analyses.ioi.parts.setting import Chapter, Measured, Part, Results, Setting, verdicts
-from interp.patching import measure as run
+from interp.patching import measure
 from interp.report import Section, Table
 from interp.statistics import bootstrap_mean
 from interp.tasks import named_again
@@ -19,7 +19,7 @@ HEADING = "Adversarial prompts: a name once more (4.4)"
 _SETS = {"plain": "as they are", "IO": "IO named again", "S1": "S named again"}
 
 
-def measure(setting: Setting) -> Results:
+def collect(setting: Setting) -> Results:
     """Behavior on the prompts as they are, with IO and with S named again.
 
     Args:
@@ -37,7 +37,7 @@ def measure(setting: Setting) -> Results:
     tasks |= {role: named_again(task, tokenizer, role, seed=setting.seed) for role in ("IO", "S1")}
     metrics = ("logit_diff", "accuracy", "probability")
     found: dict[str, xr.Dataset] = {
-        name: run(setting.model, t, metrics) for name, t in tasks.items()
+        name: measure(setting.model, t, metrics) for name, t in tasks.items()
     }
     example = tasks["IO"].clean[0]
     return {**found, "IO": found["IO"].assign_attrs(example=example)}
@@ -48,7 +48,7 @@ def write(setting: Setting, found: Results) -> Chapter:
 
     Args:
         setting: what they were measured on.
-        found: what `measure` returned.
+        found: what `collect` returned.
 
     Returns:
         Section and figures.
@@ -80,11 +80,11 @@ def write(setting: Setting, found: Results) -> Chapter:
         f"The {n} of {len(setting.task)} prompts that have a comma or full stop between the names "
         f"and the second clause. For example: “{found['IO'].attrs['example']} …”",
         [
-            Table(rows, "Means with 95 % bootstrap intervals over prompts."),
+            Table(rows, "Means with 95 % intervals over prompts."),
             *verdicts(setting, figures, ()),
         ],
     )
     return Chapter(section, figures)
 
 
-PART = Part("adversarial", 1, measure, write)
+PART = Part("adversarial", 1, collect, write)

@@ -30,9 +30,9 @@ from interp.patching import (
     heads_in_order,
     mean_effect,
     mean_over_prompts,
+    measure,
     path_patch,
 )
-from interp.patching import measure as run
 from interp.plots import effect_heatmap, effect_ranking
 from interp.report import Figure, Section, Table
 from interp.statistics import bootstrap_mean, bootstrap_ratio
@@ -46,7 +46,7 @@ _LOOKS = {  # the name that they look at most -> the paper's backups
 }
 
 
-def measure(setting: Setting) -> Results:
+def collect(setting: Setting) -> Results:
     """The model without its name movers.
 
     Args:
@@ -62,8 +62,8 @@ def measure(setting: Setting) -> Results:
     model, task = setting.model, setting.task
     gone = Ablation(movers, value="group mean", positions=["END"])
     runs = {
-        "clean": run(model, task).logit_diff,
-        "gone": run(model, task, ablation=gone).logit_diff,
+        "clean": measure(model, task).logit_diff,
+        "gone": measure(model, task, ablation=gone).logit_diff,
     }
     direct = path_patch(model, task, ablation=gone, progress=bar("effects without name movers"))
     return {"without": xr.Dataset(runs), "direct": direct}
@@ -74,7 +74,7 @@ def write(setting: Setting, found: Results) -> Chapter:
 
     Args:
         setting: what they were measured on.
-        found: what `measure` returned.
+        found: what `collect` returned.
 
     Returns:
         Section, figures and claims.
@@ -162,4 +162,4 @@ def _table(looks: Mapping[str, xr.DataArray], heads: Sequence[tuple[int, int]]) 
     return Table(rows, "Mean attention of each backup from END to the names, a probability.")
 
 
-PART = Part("backups", 1, measure, write)
+PART = Part("backups", 1, collect, write)

@@ -32,7 +32,7 @@ _SEARCHED = ("random", "greedy", "paper")
 """How the names of sets begin that are no classes."""
 
 
-def measure(setting: Setting) -> Results:
+def collect(setting: Setting) -> Results:
     """F(C without K) and F(M without K) for the circuit, and for the naive circuit of the paper.
 
     Args:
@@ -86,7 +86,7 @@ def write(setting: Setting, found: Results) -> Chapter:
 
     Args:
         setting: what they were measured on.
-        found: what `measure` returned.
+        found: what `collect` returned.
 
     Returns:
         Section and figures.
@@ -174,4 +174,4 @@ def _names(heads: tuple[Member, ...]) -> str:
     return " ".join(head.label for head in heads)
 
 
-PART = Part("completeness", 3, measure, write)
+PART = Part("completeness", 3, collect, write)

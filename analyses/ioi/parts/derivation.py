@@ -84,7 +84,7 @@ def derivation_of(found: Results) -> Derivation:
     return Derivation.from_json(found["derivation"].attrs["json"])
 
 
-def measure(setting: Setting) -> Results:
+def collect(setting: Setting) -> Results:
     """The derivation that the run was given, or a new one.
 
     Args:
@@ -103,7 +103,7 @@ def write(setting: Setting, found: Results) -> Chapter:
 
     Args:
         setting: what they were measured on.
-        found: what `measure` returned.
+        found: what `collect` returned.
 
     Returns:
         Section and figures.
@@ -148,4 +148,4 @@ def write(setting: Setting, found: Results) -> Chapter:
     )
 
 
-PART = Part("derivation", 2, measure, write)
+PART = Part("derivation", 2, collect, write)

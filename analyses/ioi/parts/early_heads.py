@@ -35,7 +35,7 @@ _PATHS = (  # result, receivers, role, the paper's heads, how many of ours, how 
 )
 
 
-def measure(setting: Setting) -> Results:
+def collect(setting: Setting) -> Results:
     """Paths from all heads into S-inhibition values and keys, and into induction keys.
 
     Args:
@@ -64,7 +64,7 @@ def write(setting: Setting, found: Results) -> Chapter:
 
     Args:
         setting: what they were measured on.
-        found: what `measure` returned.
+        found: what `collect` returned.
 
     Returns:
         Section, figures and claims.
@@ -108,4 +108,4 @@ def write(setting: Setting, found: Results) -> Chapter:
     return Chapter(section, figures, claims)
 
 
-PART = Part("early-heads", 2, measure, write)
+PART = Part("early-heads", 2, collect, write)

@@ -26,7 +26,7 @@ from interp.statistics import bootstrap_mean, bootstrap_ratio
 HEADING = "Minimality: what every node adds (4.2)"
 
 
-def measure(setting: Setting) -> Results:
+def collect(setting: Setting) -> Results:
     """Every node with and without, its K being gone.
 
     Args:
@@ -70,7 +70,7 @@ def write(setting: Setting, found: Results) -> Chapter:
 
     Args:
         setting: what they were measured on.
-        found: what `measure` returned.
+        found: what `collect` returned.
 
     Returns:
         Section and figures.
@@ -119,11 +119,11 @@ def write(setting: Setting, found: Results) -> Chapter:
                 effect_ranking(ranked, n=40),
                 "Change of F, in logits, with intervals.",
             ),
-            Table(rows, "Every node, with 95 % bootstrap intervals.", {"of F(M)": ".1%"}),
+            Table(rows, "Every node, with 95 % intervals.", {"of F(M)": ".1%"}),
             *verdicts(setting, figures, ()),
         ],
     )
     return Chapter(section, figures)
 
 
-PART = Part("minimality", 2, measure, write)
+PART = Part("minimality", 2, collect, write)

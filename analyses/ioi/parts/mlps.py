@@ -19,15 +19,14 @@ from analyses.ioi.parts.setting import (
     verdicts,
 )
 from interp.parts import MLP
-from interp.patching import Ablation, Selection, ablate, effect, mean_effect, path_patch
-from interp.patching import measure as run
+from interp.patching import Ablation, Selection, ablate, effect, mean_effect, measure, path_patch
 from interp.plots import effect_ranking
 from interp.report import Figure, Section
 
 HEADING = "MLPs (appendix)"
 
 
-def measure(setting: Setting) -> Results:
+def collect(setting: Setting) -> Results:
     """Every MLP alone, its direct path, and all after the first.
 
     Args:
@@ -43,7 +42,7 @@ def measure(setting: Setting) -> Results:
         "ablated": ablate(model, task, "mlp_out", Selection(over=["layer"]), value="group mean",
                           progress=bar("MLPs")),
         "direct": path_patch(model, task, site="mlp_out", progress=bar("MLPs to the logits")),
-        "rest": xr.Dataset({"logit_diff": run(model, task, ablation=rest).logit_diff}),
+        "rest": xr.Dataset({"logit_diff": measure(model, task, ablation=rest).logit_diff}),
     }  # fmt: skip
 
 
@@ -52,7 +51,7 @@ def write(setting: Setting, found: Results) -> Chapter:
 
     Args:
         setting: what they were measured on.
-        found: what `measure` returned.
+        found: what `collect` returned.
 
     Returns:
         Section, figures and claims.
@@ -107,4 +106,4 @@ def write(setting: Setting, found: Results) -> Chapter:
     return Chapter(section, figures, claims)
 
 
-PART = Part("mlps", 1, measure, write)
+PART = Part("mlps", 1, collect, write)

@@ -26,12 +26,12 @@ from analyses.ioi.parts.setting import (
 from interp.heads import attention_projection, copy_scores, correlation
 from interp.plots import head_heatmap
 from interp.report import Figure, Section, Table
-from interp.statistics import Estimate
+from interp.statistics import Estimate, interval
 
 HEADING = "Name movers copy the name they look at (3.1)"
 
 
-def measure(setting: Setting) -> Results:
+def collect(setting: Setting) -> Results:
     """Attention, projection and copying of all heads.
 
     Args:
@@ -53,7 +53,7 @@ def write(setting: Setting, found: Results) -> Chapter:
 
     Args:
         setting: what they were measured on.
-        found: what `measure` returned.
+        found: what `collect` returned.
 
     Returns:
         Section and figures.
@@ -119,21 +119,21 @@ def write(setting: Setting, found: Results) -> Chapter:
 
 
 def _correlation(looks: xr.Dataset, movers: Sequence[tuple[int, int]]) -> Measured:
-    """The lowest correlation of a name mover, with the bootstrap interval of that head's."""
+    """The lowest correlation of a name mover, with the interval of that head's (Fisher's z)."""
     r = correlation(looks)
     values = [float(r.sel(layer=i, head=h)) for i, h in movers]
     i, h = movers[int(np.argmin(values))]
-    x, y = (looks[name].sel(layer=i, head=h).transpose("prompt", "role").values for name in looks)
-    rng = np.random.default_rng(0)
-    draws = []
-    for _ in range(1000):
-        drawn = rng.integers(len(x), size=len(x))
-        a, b = x[drawn].ravel(), y[drawn].ravel()
-        spread = a.std() * b.std()
-        draws.append(((a - a.mean()) * (b - b.mean())).mean() / spread if spread else 0.0)
-    low, high = np.quantile(draws, [0.025, 0.975])
+    one = looks.sel(layer=i, head=h)
+    samples = [one[name].sel(role=role) for name in looks for role in looks["role"].values]
+
+    def statistic(*each: np.ndarray) -> np.ndarray:  # a prompt gives one point for each role
+        x, y = (np.concatenate(half, -1).ravel() for half in (each[:n_roles], each[n_roles:]))
+        return np.array([np.arctanh(np.clip(np.corrcoef(x, y)[0, 1], -0.9999999, 0.9999999))])
+
+    n_roles = looks.sizes["role"]
+    ends = (float(np.tanh(end)) for end in interval(statistic, *samples))
     label = f"Lowest correlation of attention with projection ({labels([(i, h)])})"
-    return Measured("correlation", label, Estimate(min(values), float(low), float(high)), "r")
+    return Measured("correlation", label, Estimate(*ends), "r")
 
 
-PART = Part("name-movers", 1, measure, write)
+PART = Part("name-movers", 1, collect, write)

@@ -30,7 +30,7 @@ _SCORES = (
 )
 
 
-def measure(setting: Setting) -> Results:
+def collect(setting: Setting) -> Results:
     """Attention scores of all heads on random tokens, and what they write for the next one.
 
     Args:
@@ -52,7 +52,7 @@ def write(setting: Setting, found: Results) -> Chapter:
 
     Args:
         setting: what they were measured on.
-        found: what `measure` returned.
+        found: what `collect` returned.
 
     Returns:
         Section, figures and claims.
@@ -126,4 +126,4 @@ def write(setting: Setting, found: Results) -> Chapter:
     return Chapter(section, figures, claims)
 
 
-PART = Part("random-tokens", 2, measure, write)
+PART = Part("random-tokens", 2, collect, write)

@@ -35,7 +35,7 @@ HEADING = "S-inhibition heads steer the name movers' queries (3.2)"
 _NAMES = ("IO", "S1", "S2")
 
 
-def measure(setting: Setting) -> Results:
+def collect(setting: Setting) -> Results:
     """Paths from all heads into the name movers' queries, and the attention that follows.
 
     Args:
@@ -62,7 +62,7 @@ def write(setting: Setting, found: Results) -> Chapter:
 
     Args:
         setting: what they were measured on.
-        found: what `measure` returned.
+        found: what `collect` returned.
 
     Returns:
         Section, figures and claims.
@@ -125,4 +125,4 @@ def write(setting: Setting, found: Results) -> Chapter:
     return Chapter(section, figures, claims)
 
 
-PART = Part("s-inhibition", 1, measure, write)
+PART = Part("s-inhibition", 1, collect, write)

@@ -172,14 +172,14 @@ class Part:
 
     Args:
         name: what `--parts` calls it.
-        version: raise it when `measure` changes, so that what was kept is measured again.
-        measure: setting -> results by name.
+        version: raise it when `collect` changes, so that what was kept is measured again.
+        collect: setting -> results by name.
         write: setting and results -> what they say.
     """
 
     name: str
     version: int
-    measure: Callable[[Setting], Results]
+    collect: Callable[[Setting], Results]
     write: Callable[[Setting, Results], Chapter]
 
 
@@ -196,7 +196,7 @@ def verdicts(setting: Setting, figures: Sequence[Measured], claims: Sequence[Cla
     """
     if not setting.papers:
         rows = [{"figure": m.label, "value": text(m.estimate), "unit": m.unit} for m in figures]
-        return [Table(rows, "Means with 95 % bootstrap intervals over prompts.")] if rows else []
+        return [Table(rows, "Means with 95 % intervals over prompts.")] if rows else []
     known = {figure.key: figure for figure in IOI_FIGURES}
     compared = []
     for m in figures:
@@ -219,9 +219,7 @@ def verdicts(setting: Setting, figures: Sequence[Measured], claims: Sequence[Cla
                 "verdict": "agrees" if c.agrees else "does not agree",
             }
         )
-    about = (
-        "Ours with 95 % bootstrap intervals over prompts, beside the paper's. Tolerances are ours."
-    )
+    about = "Ours with 95 % intervals over prompts, beside the paper's. Tolerances are ours."
     return [Table(compared, about)] if compared else []
 
 

@@ -5,8 +5,8 @@ The outputs of all S-inhibition heads (at END in the paper) are taken from each 
 
     position effect * S_pos + token effect * S_tok,   S_pos in {-1, 1}, S_tok in {-1, 0, 1}.
 
-Here the fit goes through the origin as the paper's formula does, and is done again in each
-bootstrap resample of the prompts. What the name movers look at then is measured with the signals on
+Here the fit goes through the origin as the paper's formula does, and has an interval over
+prompts. What the name movers look at then is measured with the signals on
 their way into the name movers' queries alone (`interp.patching.path_attention`); the paper patches
 the outputs.
 
@@ -35,7 +35,7 @@ from analyses.ioi.parts.setting import (
 from interp.patching import ablate, path_attention
 from interp.plots import effect_heatmap
 from interp.report import Figure, Item, Section, Table
-from interp.statistics import Estimate, bootstrap_mean, bootstrap_ratio
+from interp.statistics import Estimate, bootstrap_mean, bootstrap_ratio, interval
 from interp.tasks import signal_variants, with_beginning
 
 HEADING = "Two signals: which name is S, and where it stood (appendix A)"
@@ -45,7 +45,7 @@ _LOOKS = {(0, 1): "another name, S1's place", (-1, -1): "IO, IO's place"}
 _NAMES = ("IO", "S1", "S2")
 
 
-def measure(setting: Setting) -> Results:
+def collect(setting: Setting) -> Results:
     """The logit difference with S-inhibition outputs, and with early heads', of the six texts.
 
     Args:
@@ -118,12 +118,22 @@ def fit(values: np.ndarray) -> tuple[float, float, float]:
     return float(effects[0]), float(effects[1]), float(error)
 
 
+def _fitted(grid: xr.DataArray, which: int) -> Estimate:
+    """One figure of the fit, with its interval over prompts."""
+
+    def statistic(*means: np.ndarray) -> np.ndarray:
+        return np.array([fit(np.array([each.mean() for each in means]).reshape(3, 2))[which]])
+
+    samples = [grid.sel(token=t, position=p) for t in _TOKENS for p in _POSITIONS]
+    return Estimate(*(float(end) for end in interval(statistic, *samples)))
+
+
 def write(setting: Setting, found: Results) -> Chapter:
     """What they say.
 
     Args:
         setting: what they were measured on.
-        found: what `measure` returned.
+        found: what `collect` returned.
 
     Returns:
         Section and figures.
@@ -131,14 +141,8 @@ def write(setting: Setting, found: Results) -> Chapter:
     if "signals" not in found:
         return missing(HEADING, "S-inhibition heads")
     grid = found["signals"].logit_diff.transpose("token", "position", "prompt")
-    values = grid.values
-    whole = fit(values.mean(-1))
-    rng = np.random.default_rng(setting.seed)
-    n = values.shape[-1]
-    draws = [fit(values[..., rng.integers(n, size=n)].mean(-1)) for _ in range(1000)]
-    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
     figures = [
-        Measured(key, label, Estimate(whole[i], float(low[i]), float(high[i])), unit)
+        Measured(key, label, _fitted(grid, i), unit)
         for i, (key, label, unit) in enumerate(
             (
                 ("signal_position", "Effect of the position signal", "logits"),
@@ -233,4 +237,4 @@ def _located(grid: xr.DataArray, early: xr.DataArray) -> list[Measured]:
     ]
 
 
-PART = Part("signals", 2, measure, write)
+PART = Part("signals", 2, collect, write)

@@ -1,11 +1,11 @@
 """One head as a graph: arcs from each token back to the tokens that it attends to."""
 
-from html import escape
 from itertools import accumulate
 
 import numpy as np
 import xarray as xr
 
+from interp.characters import escape
 from interp.plots.attention.style import WEIGHT, labels_of, places_of, require_dims, title_of
 from interp.plots.diagram.marks import text
 from interp.plots.diagram.shapes import text_width

@@ -1,10 +1,9 @@
 """One head, or rollout or flow, as a heat map between tokens."""
 
-from html import escape
-
 import plotly.graph_objects as go
 import xarray as xr
 
+from interp.characters import escape
 from interp.plots.attention.style import (
     WEIGHT,
     colorbar,

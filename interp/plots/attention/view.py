@@ -10,7 +10,6 @@ import json
 from base64 import b64encode
 from dataclasses import dataclass
 from functools import lru_cache
-from html import escape
 from importlib.resources import files
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from jinja2.loaders import PackageLoader
 from markupsafe import Markup
 
+from interp.characters import escape, printable
 from interp.plots.attention.style import labels_of, require_dims
 
 
@@ -74,7 +74,7 @@ class AttentionView:
         payload = json.dumps(self._payload(), separators=(",", ":"))
         # Inside <script> only "<" could end the data or open a comment.
         data = Markup(payload.replace("<", "\\u003c"))
-        return _template().render(title=self.title, data=data, **_parts())
+        return _template().render(title=printable(self.title), data=data, **_parts())
 
     def save(self, path: str | Path) -> Path:
         """Write the page to a file.

@@ -1,7 +1,6 @@
 """The strokes of a circuit diagram as SVG elements: rectangles, text, wires, signs."""
 
-from html import escape
-
+from interp.characters import escape
 from interp.plots.diagram.shapes import Rect, Wire
 from interp.plots.palette import INK, MUTED, NODE_COLORS, PAPER
 

@@ -15,6 +15,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from jinja2.loaders import PackageLoader
 from markupsafe import Markup
 
+from interp.characters import printable
 from interp.circuits import Circuit, Member
 from interp.parts import Head, unit_of
 from interp.plots.attention.style import labels_of, require_dims
@@ -63,7 +64,7 @@ def circuit_html(
         for name, suffix in (("style", "css"), ("script", "js"))
     }
     title = f"Circuit of {circuit.model}"
-    return _template().render(title=title, drawing=Markup(drawing), data=data, **parts)
+    return _template().render(title=printable(title), drawing=Markup(drawing), data=data, **parts)
 
 
 def _evidence(

@@ -4,11 +4,11 @@ Source: the figure follows Wang et al. 2022, Figure 2.
 """
 
 from collections.abc import Iterable, Mapping
-from html import escape
 
 import numpy as np
 import xarray as xr
 
+from interp.characters import escape
 from interp.circuits import Circuit, Group, Member
 from interp.circuits.classes import MLP_CLASS
 from interp.circuits.published import connections_of

@@ -32,6 +32,8 @@ more of those in which things are given; in the fourth others than the known nam
 in the fifth more of them give in the same sentence; the sixth has acronyms.
 
 A document never starts with a name, so that a name is always one token with a leading space.
+
+The file is longer than most: it is a grammar, one function a kind of sentence.
 """
 
 import re

@@ -6,6 +6,8 @@ else is listed here. A held-out item is one that a skill is tested on and never 
 names `NAMES[6::7]` never stand in a two-name sentence (they do stand in others, so that their
 embeddings are trained), the pairs of `held_out_pair` never meet in one sentence, and every fourth
 template is unseen.
+
+The file is longer than most: it is a list of words.
 """
 
 import json

@@ -48,7 +48,7 @@ def setting(model):
 
 @pytest.fixture(scope="module")
 def chapters(setting):
-    return {name: part.write(setting, part.measure(setting)) for name, part in PARTS.items()}
+    return {name: part.write(setting, part.collect(setting)) for name, part in PARTS.items()}
 
 
 def test_every_part_has_figures_beside_the_papers(chapters):
@@ -83,7 +83,7 @@ def test_a_circuit_without_heads_has_nothing_to_measure(setting):
     empty = replace(setting, circuit=Circuit("gpt2", ()))
     for name in set(PARTS) - {"random-tokens", "mlps", "adversarial", "derivation"}:
         part = PARTS[name]
-        found = {} if name == "name-movers" else part.measure(empty)
+        found = {} if name == "name-movers" else part.collect(empty)
         assert "Not measured" in part.write(empty, found).section.text
 
 
@@ -103,7 +103,7 @@ def test_the_fit_of_two_signals_by_hand():
 
 
 def test_signals_of_the_prompts_themselves_change_nothing(setting):
-    measured = signals.PART.measure(setting)
+    measured = signals.PART.collect(setting)
     found, early = measured["signals"].logit_diff, measured["early"].logit_diff
     clean = interp.patching.measure(setting.model, setting.task).logit_diff
     np.testing.assert_allclose(found.sel(token=1, position=1), clean, atol=1e-5)
@@ -135,7 +135,7 @@ def test_early_heads_lose_as_much_as_s_inhibition_by_place_and_nothing_by_name(s
 
 
 def test_each_path_into_early_heads_is_the_one_it_says(setting):
-    found = PARTS["early-heads"].measure(setting)
+    found = PARTS["early-heads"].collect(setting)
     receivers = {
         "values": Receivers("v", heads=setting.heads("S-inhibition"), positions=["S2"]),
         "inhibition_keys": Receivers("k", heads=setting.heads("S-inhibition"), positions=["S2"]),
@@ -179,13 +179,13 @@ def test_an_interrupted_run_is_taken_up(model, tmp_path, monkeypatch):
     begun = []
 
     def watched(name, stop):
-        def measure(setting):
+        def collect(setting):
             begun.append(name)
             if stop:
                 raise KeyboardInterrupt
-            return PARTS[name].measure(setting)
+            return PARTS[name].collect(setting)
 
-        return replace(PARTS[name], measure=measure)
+        return replace(PARTS[name], collect=collect)
 
     arguments = {"n": 6, "parts": names, "size": SMALL, "out": tmp_path}
     with monkeypatch.context() as patched:
@@ -226,7 +226,7 @@ def test_prompts_of_the_derivation_are_balanced(setting):
 
 def test_a_derivation_that_is_done_is_not_done_again(setting):
     done = {"nodes": xr.Dataset()}
-    assert derivation.PART.measure(replace(setting, derivation=done)) is done
+    assert derivation.PART.collect(replace(setting, derivation=done)) is done
 
 
 def test_a_derived_circuit_that_keeps_too_little_gives_way_to_pruning(monkeypatch):
@@ -234,7 +234,7 @@ def test_a_derived_circuit_that_keeps_too_little_gives_way_to_pruning(monkeypatc
     task = ioi_task(mini.tokenizer, 6)
     known = {}
 
-    def derived(model, task, *, smallest, seed, nodes=None, ablation=None):
+    def derived(model, task, *, smallest, nodes=None, ablation=None):
         known["nodes"] = nodes
         kept = 0.1 if nodes is None else 0.9
         members = () if nodes is None else tuple(Member(node, "other") for node in nodes)

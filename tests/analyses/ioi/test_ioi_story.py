@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from analyses.ioi import story as ioi_story
+from analyses.ioi.analysis import PART_NAMES
+from analyses.ioi.passages import PASSAGES
 from analyses.ioi.size import PAPERS_SIZE, Size
 from interp.circuits import IOI_FIGURES, published
 from interp.report import Report, Section
@@ -41,7 +43,7 @@ def page() -> str:
 
 def test_every_chapter_is_there_and_the_numbers_are_those_of_the_run(page: str) -> None:
     headings = re.findall(r"^## (.*)$", page, re.M)
-    assert headings[:-1] == [chapter.title for chapter in ioi_story.CHAPTERS]
+    assert headings[:-1] == [passage.title for passage in PASSAGES]
     assert page.count("\N{MINUS SIGN}1.250 [\N{MINUS SIGN}2.000, unbounded]") == 1 + 3 + 3 + 1
     assert (
         "interp ioi --model some-model --n 12 --seed 3 --threshold 0.1 --prompts FILE "
@@ -60,7 +62,7 @@ def test_the_papers_figures_stand_beside_and_say_that_gpt2_was_not_run(page: str
 
 def test_all_of_the_papers_figures_are_in_one_table_each(page: str) -> None:
     for figure in IOI_FIGURES:
-        of = [c for c in ioi_story.CHAPTERS if c.keys and figure.key.startswith(c.keys)]
+        of = [c for c in PASSAGES if c.keys and figure.key.startswith(c.keys)]
         assert len(of) == 1, figure.key
         (row,) = [
             line
@@ -78,13 +80,13 @@ def test_what_a_circuit_lacks_is_said() -> None:
 
 
 def test_every_part_of_the_analysis_is_told() -> None:
-    chapters = {chapter.part for chapter in ioi_story.CHAPTERS}
-    assert set(ioi_story.ioi.PARTS) - chapters <= {"derivation"}
+    chapters = {passage.part for passage in PASSAGES}
+    assert set(PART_NAMES) - chapters <= {"derivation"}
 
 
 def test_a_usual_run_is_asked_for_in_few_words() -> None:
     usual = {"prompts": None, "given_circuit": False, "threshold": 0.02, "size": asdict(Size())}
-    options = {**usual, "model": "mini", "parts": list(ioi_story.PARTS)}
+    options = {**usual, "model": "mini", "parts": list(PART_NAMES)}
     results = {"n": 200, "seed": 0, "options": options}
     command = "interp ioi --model mini --n 200 --seed 0 --out out/ioi"
     assert ioi_story._command(results) == command
@@ -93,14 +95,14 @@ def test_a_usual_run_is_asked_for_in_few_words() -> None:
 
 
 def test_a_folder_without_a_run_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="run `interp ioi --out"):
+    with pytest.raises(ValueError, match="run `interp ioi --out"):
         ioi_story.run(tmp_path)
 
 
 def test_the_page_in_docs_is_of_this_story() -> None:
     page = (Path(__file__).parents[3] / "docs" / "ioi.md").read_text(encoding="utf-8")
-    for chapter in ioi_story.CHAPTERS:
-        assert f"## {chapter.title}\n\n{chapter.words}" in page
+    for passage in PASSAGES:
+        assert f"## {passage.title}\n\n{passage.words}" in page
     for image in re.findall(r"\((images/[^)]*)\)", page):
         assert (Path(__file__).parents[3] / "docs" / image).exists()
 
@@ -125,7 +127,7 @@ def test_the_run_is_read_from_its_folder(tmp_path: Path, monkeypatch: pytest.Mon
         "seed": 3,
         "out": folder,
         "prompts": "own.json",
-        "circuit": published("ioi", "gpt2"),
+        "circuit": folder / "circuit.json",
         "threshold": 0.1,
         "parts": ["mlps"],
         "size": PAPERS_SIZE,

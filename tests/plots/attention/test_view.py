@@ -90,7 +90,8 @@ def test_the_page_of_a_model():
     patterns = attention_patterns(random_model(), [7, 3, 3, 11, 5])
     data = data_of(AttentionView(patterns, head=(1, 2)).html())
     np.testing.assert_allclose(decoded(data)[0], patterns, atol=1 / 255)
-    assert data["tokens"] == ["7", "3", "3", "11", "5"] and data["positions"] == [0, 1, 2, 3, 4]
+    assert data["tokens"] == ["[7]", "[3]", "[3]", "[11]", "[5]"]
+    assert data["positions"] == [0, 1, 2, 3, 4]
     assert (data["layers"][data["first"] // 4], data["heads"][data["first"] % 4]) == ("1", "2")
 
 

@@ -1,0 +1,232 @@
+"""Bad input to the commands, to `run` of analyses, to reports and to training."""
+
+import json
+
+import interp
+from analyses import (
+    activation_patching,
+    attention,
+    composition,
+    head_ablation,
+    ioi,
+    known_circuits,
+    logit_lens,
+    path_patching,
+    task,
+    tuned_lens,
+)
+from interp.report import Download, Drawing, Table
+from interp.training import TrainingConfig
+
+
+def written(given, name, content):
+    """A file with some content, as an argument."""
+    path = given["tmp_path"] / name
+    path.write_bytes(content)
+    return str(path)
+
+
+def short_model(given):
+    """A directory with a model of the bundled vocabulary whose context is 6 tokens."""
+    mini, folder = given["mini"], given["tmp_path"] / "short"
+    sizes = {"n_layers": 1, "n_heads": 1, "d_model": 8, "d_mlp": 8, "n_ctx": 6}
+    config = interp.GPT2Config(d_vocab=mini.config.d_vocab, **sizes)
+    interp.save(interp.HookedGPT2(config, mini.tokenizer), folder)
+    return str(folder)
+
+
+def claimed(given):
+    """A folder with the results of another run."""
+    asked = {"analysis": "attention", "model": "mini", "n": 7}
+    (given["tmp_path"] / "run.json").write_text(json.dumps(asked))
+    return str(given["tmp_path"])
+
+
+def in_the_way(given):
+    """A folder that cannot be made, since a file has its name."""
+    return written(given, "file", b"in the way") + "/out"
+
+
+COMMAND_ROWS = [
+    ("no such command", lambda _: ["activation-patchin"], 2, "did you mean 'activation-patching'"),
+    ("no such option", lambda _: ["attention", "--layers", "3"], 2, "No such option"),
+    ("n 0", lambda _: ["ioi", "--n", "0"], 2, "Invalid value for '--n'"),
+    ("n 1", lambda _: ["task", "pronoun", "--n", "1"], 2, "Invalid value for '--n'"),
+    ("negative n", lambda _: ["attention", "--n", "-3"], 2, "Invalid value for '--n'"),
+    ("n of one", lambda _: ["attention", "--n", "1"], 2, "or 0 to leave them out"),
+    ("n no number", lambda _: ["head-scores", "--n", "many"], 2, "Invalid value for '--n'"),
+    ("unknown part", lambda _: ["ioi", "--parts", "signal"], 2, "did you mean 'signals'"),
+    ("part twice", lambda _: ["ioi", "--parts", "mlps,mlps"], 2, "part 'mlps' is given twice"),
+    ("no part", lambda _: ["ioi", "--parts", ","], 2, "at least one part"),
+    ("threshold", lambda _: ["ioi", "--threshold", "2"], 2, "fraction between 0 and 1"),
+    ("unknown task", lambda _: ["task", "pronouns"], 2, "did you mean 'pronoun'"),
+    ("unknown site", lambda _: ["activation-patching", "--site", "attn"], 2, "unknown site 'attn'"),
+    (
+        "unknown direction",
+        lambda _: ["path-patching", "--direction", "noise"],
+        2,
+        "did you mean 'noising'",
+    ),
+    ("unknown metric", lambda _: ["head-ablation", "--metric", "logitdiff"], 2, "'logit_diff'"),
+    (
+        "metric without a gradient",
+        lambda _: ["attribution-patching", "--metric", "rank"],
+        2,
+        "unknown metric with a gradient 'rank'",
+    ),
+    (
+        "unknown corruption",
+        lambda _: ["activation-patching", "--corruption", "ABC"],
+        2,
+        "did you mean 'abc'",
+    ),
+    ("unknown value", lambda _: ["head-ablation", "--value", "means"], 2, "did you mean 'mean'"),
+    ("unknown score", lambda _: ["head-scores", "--by", "inductions"], 2, "mean 'induction'"),
+    ("unknown input", lambda _: ["path-patching", "--input", "query"], 2, "unknown input 'query'"),
+    ("head without layer", lambda _: ["attention", "--heads", "9"], 2, "names no part"),
+    ("head twice", lambda _: ["attention", "--heads", "1.2,1.2"], 2, "head 1.2 is given twice"),
+    (
+        "head that is not there",
+        lambda given: ["attention", "--n", "0", "--heads", "9.9", "--out", str(given["tmp_path"])],
+        2,
+        "mini has no Head 9.9: it has 6 layers of 8 heads",
+    ),
+    (
+        "role that is not there",
+        lambda given: ["path-patching", "--n", "2", "--positions", "end", "--out",
+                       str(given["tmp_path"])],
+        2,
+        "unknown role 'end' (did you mean 'END'?)",
+    ),
+    (
+        "receiver without earlier heads",
+        lambda given: ["composition", "--samples", "1", "--receivers", "0.1", "--out",
+                       str(given["tmp_path"])],
+        2,
+        "no head of mini with earlier ones",
+    ),
+    ("no device", lambda _: ["ioi", "--device", "gpu"], 2, "'gpu' is no device"),
+    (
+        "device that is not there",
+        lambda given: ["ioi", "--device", "cuda:77", "--out", str(given["tmp_path"])],
+        2,
+        "cuda",
+    ),
+    ("no model", lambda _: ["logit-lens", "--model", "gpt-2"], 2, "did you mean 'gpt2'"),
+    ("empty model", lambda _: ["verify", ""], 2, "no model and no directory is called ''"),
+    (
+        "file for a model",
+        lambda given: ["attention", "--model", written(given, "model", b"x")],
+        2,
+        "no model and no directory",
+    ),
+    ("no prompts file", lambda _: ["ioi", "--prompts", "nowhere.json"], 2, "is not there"),
+    (
+        "empty prompts file",
+        lambda given: ["ioi", "--prompts", written(given, "p.json", b" \n")],
+        2,
+        "is empty",
+    ),
+    (
+        "Latin-1 prompts file",
+        lambda given: ["ioi", "--prompts", written(given, "p.json", b'{"names": ["Ren\xe9"]}')],
+        2,
+        "is not UTF-8 text (byte 15 is 0xe9)",
+    ),
+    (
+        "prompts file that is no JSON",
+        lambda given: ["head-scores", "--prompts", written(given, "p.json", b"{names}")],
+        2,
+        "is not JSON",
+    ),
+    (
+        "prompts file that is a list",
+        lambda given: ["head-scores", "--prompts", written(given, "p.json", b"[1]")],
+        2,
+        "should hold a JSON object",
+    ),
+    ("folder of prompts", lambda given: ["ioi", "--prompts", given["tmp_path"]], 2, "a folder"),
+    (
+        "circuit file of another kind",
+        lambda given: ["ioi", "--n", "2", "--circuit", written(given, "c.json", b"{}"), "--out",
+                       str(given["tmp_path"] / "out")],
+        2,
+        "a file of interp.Circuit",
+    ),
+    ("no tuned lens", lambda _: ["logit-lens", "--tuned", "nowhere"], 2, "no tuned lens at"),
+    ("no text", lambda _: ["tuned-lens", "--text", "nowhere"], 2, "text file nowhere is not there"),
+    ("no steps", lambda _: ["tuned-lens", "--steps", "0"], 2, "Invalid value for '--steps'"),
+    ("noise that is no number", lambda _: ["known-circuits", "--noise", "0,some"], 2, "'some'"),
+    ("negative noise", lambda _: ["known-circuits", "--noise", "-1"], 2, "numbers from 0"),
+    (
+        "folder that cannot be made",
+        lambda given: ["activation-patching", "--out", in_the_way(given)],
+        2,
+        "cannot write to",
+    ),
+    (
+        "folder of another run",
+        lambda given: ["attention", "--n", "9", "--out", claimed(given)],
+        2,
+        "holds the results of another run",
+    ),
+    (
+        "prompts longer than the context",
+        lambda given: ["activation-patching", "--n", "2", "--model", short_model(given), "--out",
+                       str(given["tmp_path"] / "out")],
+        2,
+        "takes at most 6",
+    ),
+    (
+        "text longer than the context",
+        lambda given: ["attention", "--n", "0", "--text", "Mary " * 200, "--out",
+                       str(given["tmp_path"])],
+        2,
+        "n_ctx",
+    ),
+    (
+        "empty text",
+        lambda given: ["logit-lens", "--n", "0", "--text", "", "--out", str(given["tmp_path"])],
+        2,
+        "",
+    ),
+]  # fmt: skip
+
+ROWS = [
+    ("n as text", lambda _: activation_patching.run(n="12"), TypeError, "whole number of prompts"),
+    ("no sites", lambda given: activation_patching.run(given["mini"], n=2, sites=["stream"]),
+     ValueError, "unknown site 'stream'"),
+    ("no model", lambda _: attention.run(None, n=0), TypeError, "expected a model's name"),
+    ("heads as ints", lambda given: attention.run(given["mini"], n=0, heads=[3]), TypeError,
+     "expected a head"),
+    ("no heads", lambda given: attention.run(given["mini"], n=0, heads=[]), ValueError,
+     "at least one head"),
+    ("one head of a pair", lambda given: head_ablation.run(given["mini"], n=2, top=1), ValueError,
+     "at least 2 heads"),
+    ("no receivers", lambda given: path_patching.run(given["mini"], n=2, top=0), ValueError,
+     "at least 1 receiver"),
+    ("no choices", lambda given: logit_lens.run(given["mini"], n=0, k=0), ValueError,
+     "at least 1 first choice"),
+    ("no samples", lambda given: composition.run(given["mini"], samples=0), ValueError,
+     "at least 1 random rotation"),
+    ("no names", lambda _: known_circuits.run(names=[]), ValueError, "at least one model"),
+    ("no steps", lambda given: tuned_lens.run(given["mini"], steps=0), ValueError, "at least 1"),
+    ("threshold of a task", lambda given: task.run("pronoun", given["mini"], threshold=-1.0),
+     ValueError, "positive fraction"),
+    ("circuit of another model", lambda given: ioi.run(
+        given["mini"], n=2, circuit=interp.circuits.published("ioi", "gpt2")), ValueError,
+     "the circuit is of the model 'gpt2'"),
+    ("drawing that is no SVG", lambda _: Drawing("<p>"), ValueError, "one <svg> element"),
+    ("format of no column", lambda _: Table([{"x": 1}], formats={"y": ".2f"}), KeyError,
+     "formats names 'y'"),
+    ("download elsewhere", lambda _: Download("/etc/passwd"), ValueError, "not relative"),
+    ("warm-up longer than training", lambda _: TrainingConfig(steps=3, warmup=3), ValueError,
+     "warmup"),
+    ("part of the store", lambda given: interp.execution.load(
+        written(given, "part.npz", b"no results")), ValueError, "damaged"),
+    ("no prompts of each group", lambda given: interp.tasks.balanced(given["task"], 0), ValueError,
+     "at least"),
+]  # fmt: skip
+
+COMMAND_ROWS = [(f"command: {name}", *row) for name, *row in COMMAND_ROWS]
+ROWS = [(f"analysis: {name}", *row) for name, *row in ROWS]
