@@ -11,7 +11,7 @@ from interp.patching.path import path_attention, path_patch
 from interp.patching.ranking import heads_in_order, strongest_heads
 from interp.patching.screening import screen
 from interp.runs.ablation import Ablation
-from interp.runs.paths import Receivers
+from interp.runs.receivers import Receivers
 from interp.runs.selection import Selection
 
 __all__ = [

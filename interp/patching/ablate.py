@@ -25,20 +25,19 @@ from interp.parts import Head, Node, NodeLike, as_heads, require_in_model, unit_
 from interp.results import labelled
 from interp.runs.ablation import (
     Ablation,
-    also_ablated,
     as_ablated,
-    n_units,
     prepared,
-    site_of,
 )
 from interp.runs.cells import Cells
+from interp.runs.grid import grid
+from interp.runs.overlap import also_ablated
 from interp.runs.pair import Setting
 from interp.runs.places import Places, positions_mask
 from interp.runs.question import question
 from interp.runs.readout import Readout
-from interp.runs.selection import Selection, grid
+from interp.runs.selection import Selection
 from interp.runs.sides import Progress, ready_task
-from interp.runs.sites import Key
+from interp.runs.sites import Key, n_units, site_of
 from interp.runs.stand_ins import Value, require_value, stand_ins
 from interp.runs.sweep import Swept, sweep, with_runs
 from interp.tasks import Task

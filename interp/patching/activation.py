@@ -24,11 +24,13 @@ import xarray as xr
 
 from interp.metrics import Metrics
 from interp.model import HookedGPT2
-from interp.runs.ablation import Ablation, also_ablated
+from interp.runs.ablation import Ablation
+from interp.runs.grid import grid
+from interp.runs.overlap import also_ablated
 from interp.runs.pair import Direction, Pair, base_of, require_alignment
 from interp.runs.question import question
 from interp.runs.readout import Readout
-from interp.runs.selection import Selection, grid
+from interp.runs.selection import Selection
 from interp.runs.sides import Progress, ready_task
 from interp.runs.sweep import sweep, with_runs
 from interp.tasks import Task

@@ -23,15 +23,18 @@ from interp.metrics import Metrics
 from interp.model import HookedGPT2
 from interp.parts import Head, as_heads, require_in_model, require_once
 from interp.results import labelled
-from interp.runs.ablation import Ablation, also_ablated
+from interp.runs.ablation import Ablation
 from interp.runs.cells import Cells
+from interp.runs.grid import Grid, grid
+from interp.runs.overlap import also_ablated
 from interp.runs.pair import BaseRun, Direction, Pair, base_of, require_alignment
-from interp.runs.paths import Paths, Receivers
+from interp.runs.paths import Paths
 from interp.runs.places import Places, positions_mask
 from interp.runs.question import question
 from interp.runs.readout import Readout
+from interp.runs.receivers import Receivers
 from interp.runs.rows import Jobs, Rows, chunks, jobs_of
-from interp.runs.selection import Grid, Selection, grid
+from interp.runs.selection import Selection
 from interp.runs.sides import Progress, at, batches_within, ready_task
 from interp.runs.sites import Key
 from interp.runs.sweep import ROWS_PER_RUN, Swept, with_runs

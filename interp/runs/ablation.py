@@ -21,19 +21,16 @@ from interp.parts import (
     Neuron,
     Node,
     NodeLike,
-    Part,
     as_node,
-    part_order,
     require_in_model,
     require_once,
     unit_of,
 )
-from interp.runs.cells import Cells
 from interp.runs.edits import Edits
-from interp.runs.places import Places, Position, positions_mask, require_positions
+from interp.runs.places import Position, positions_mask, require_positions
 from interp.runs.rows import Rows
 from interp.runs.sides import Hooks, Progress, Prompts
-from interp.runs.sites import SITES, Key, hook_name
+from interp.runs.sites import Key, hook_name, n_units, site_of
 from interp.runs.stand_ins import StandIns, Value, require_reference, require_value, stand_ins
 from interp.tasks import Side, Task
 
@@ -190,20 +187,6 @@ def as_ablated(parts: Iterable[NodeLike]) -> tuple[Node, ...]:
     return nodes
 
 
-def site_of(node: Node) -> Key:
-    """Where a part is ablated: z of heads, mlp_post of neurons, mlp_out of MLPs."""
-    part = node.part
-    if isinstance(part, Head):
-        return "z", part.layer
-    return ("mlp_post" if isinstance(part, Neuron) else "mlp_out"), node.layer
-
-
-def n_units(model: HookedGPT2, site: str) -> int:
-    """How many heads or neurons a layer has at a site; 1 where it has neither."""
-    unit = SITES[site].unit if site in SITES else ""
-    return {"head": model.config.n_heads, "neuron": model.config.d_mlp, "": 1}[unit]
-
-
 def node_masks(
     model: HookedGPT2,
     task: Task,
@@ -313,44 +296,3 @@ def prepared(
             f"expected an Ablation, such as Ablation(['9.9', 'm0'], value='mean'); got {ablation!r}"
         )
     return ablation.prepare(model, task, side)
-
-
-def also_ablated(ablation: PreparedAblation | None, cells: Cells, places: Places) -> str:
-    """The parts that an ablation and a sweep both touch at the same place.
-
-    Args:
-        ablation: what is knocked out, if anything.
-        cells: what the sweep replaces.
-        places: where.
-
-    Returns:
-        Heads, MLPs and neurons, such as "9.6 m3"; "" for none.
-    """
-    if ablation is None:
-        return ""
-    found: set[Part] = set()
-    where = places.where.any(0)  # slot prompt pos
-    for (site, layer), members in cells.members.items():
-        units = members.any(0)  # unit slot
-        asked = torch.einsum("us,sbp->bpu", units.float(), where.float()) > 0
-        for key, mask in ablation.masks.items():
-            if key[1] != layer or _PART_OF.get(site) != _PART_OF[key[0]]:
-                continue
-            whole = asked if asked.shape[-1] == mask.shape[-1] else asked.any(-1, keepdim=True)
-            own = mask if whole.shape[-1] in (1, mask.shape[-1]) else mask.any(-1, keepdim=True)
-            for unit in (whole & own).flatten(0, 1).any(0).nonzero()[:, 0].tolist():
-                found.add(_part(key[0], layer, unit))
-    return " ".join(map(str, sorted(found, key=part_order)))
-
-
-_PART_OF = {
-    **dict.fromkeys(("q", "k", "v", "pattern", "z", "attn_out"), "head"),
-    **dict.fromkeys(("mlp_in", "mlp_post", "mlp_out"), "MLP"),
-}
-"""Which sites are activations of the same part."""
-
-
-def _part(site: str, layer: int, unit: int) -> Part:
-    if site == "z":
-        return Head(layer, unit)
-    return MLP(layer) if site == "mlp_out" else Neuron(layer, unit)

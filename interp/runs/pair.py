@@ -16,10 +16,10 @@ from torch import Tensor
 from interp.model import HookedGPT2
 from interp.runs.ablation import Ablation, PreparedAblation, prepared
 from interp.runs.edits import Edits
+from interp.runs.matching import moved, require_one_token_each
 from interp.runs.readout import Readout
 from interp.runs.sides import Prompts, run_side
 from interp.runs.sites import Key
-from interp.runs.stand_ins import moved, require_one_token_each
 from interp.tasks import Side, Task
 
 Direction = Literal["denoising", "noising"]

@@ -15,10 +15,8 @@ the blocks between only the MLPs:
 Source: Wang et al. 2022 (arXiv 2211.00593), section 3.1 and appendix B.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import torch
 from einops import einsum
@@ -26,86 +24,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp.model import HookedGPT2
-from interp.parts import MLP, QKV, as_heads, require_in_model
 from interp.runs.edits import edited, over
 from interp.runs.forward import mlp_out, mlp_post, resume
+from interp.runs.grid import Grid
 from interp.runs.pair import BaseRun
-from interp.runs.places import Position, positions_mask, require_positions
+from interp.runs.places import positions_mask
+from interp.runs.receivers import BEFORE_ATTENTION, Receivers
 from interp.runs.rows import Jobs, Rows
-from interp.runs.selection import Grid, require_indices
 from interp.runs.sites import SITES, Key
-from interp.tasks import Task
-
-_BEFORE_ATTENTION = ("q", "k", "v", "resid_pre")
-_RECEIVERS = ("logits", *_BEFORE_ATTENTION, "mlp_in", "resid_mid")
-
-
-@dataclass(frozen=True)
-class Receivers:
-    """Where the changed paths end.
-
-    Args:
-        site: "q", "k" or "v" of heads, "mlp_in", "resid_pre" or "resid_mid" of layers, or "logits".
-        heads: heads, such as "9.6" or (9, 6), for q, k and v.
-        layers: for mlp_in, resid_pre and resid_mid.
-        positions: roles or indices at which they receive; None for all.
-
-    Raises:
-        ValueError: for an unknown site, receivers that do not go with it, or one given twice.
-        TypeError: for an argument of another type.
-
-    Example:
-        >>> name_movers = Receivers("q", heads=["9.9", "9.6", "10.0"], positions=["END"])
-        >>> name_movers.by_layer
-        {9: [9, 6], 10: [0]}
-    """
-
-    site: str = "logits"
-    heads: Sequence[Any] = ()
-    layers: Sequence[int] = ()
-    positions: Sequence[Position] | None = None
-
-    def __post_init__(self) -> None:
-        if self.site not in _RECEIVERS:
-            raise ValueError(
-                f"unknown receiver {self.site!r}; expected one of {', '.join(_RECEIVERS)}"
-            )
-        object.__setattr__(self, "heads", tuple(as_heads(self.heads)))
-        require_positions(self.positions)
-        if self.layers != ():
-            require_indices("layers", self.layers)
-        takes = {"logits": None}.get(self.site, "heads" if self.site in QKV else "layers")
-        for name, given in (("heads", self.heads), ("layers", self.layers)):
-            if bool(given) != (takes == name):
-                need = f"needs {name}" if takes == name else f"takes no {name}"
-                raise ValueError(f"receiver {self.site!r} {need}; got {list(given)}")
-
-    @property
-    def by_layer(self) -> dict[int, list[int]]:
-        """The receiving heads of each layer, in order; none for sites without heads."""
-        found: dict[int, list[int]] = {layer: [] for layer in sorted(self.layers)}
-        for layer, head in sorted(self.heads, key=lambda pair: pair[0]):
-            found.setdefault(layer, []).append(head)
-        return found
-
-    def require(self, model: HookedGPT2, task: Task) -> None:
-        """Refuse receivers that model or task do not have.
-
-        Args:
-            model: the model.
-            task: the prompts, padded on the right.
-
-        Raises:
-            ValueError: a layer, head, role or position is not there.
-        """
-        require_in_model(model, [*self.heads, *(MLP(layer) for layer in self.layers)])
-        positions_mask(task, self.positions)
-
-    def __str__(self) -> str:
-        """The receivers in one line, such as "q of 9.9 9.6 at END"."""
-        parts = " ".join(map(str, self.heads or self.layers))
-        where = "" if self.positions is None else f" at {' '.join(map(str, self.positions))}"
-        return self.site + (f" of {parts}" if parts else "") + where
 
 
 class Paths:
@@ -236,7 +162,7 @@ class Paths:
             else:
                 senders = self.units[layer][cell[:n]] if layer in self.units else None
             stream = x[:n]
-            if layer in self.heads and site in _BEFORE_ATTENTION:
+            if layer in self.heads and site in BEFORE_ATTENTION:
                 got[layer] = self._read(layer, stream)
                 if layer == self.last:
                     break
@@ -245,7 +171,7 @@ class Paths:
                 sending = senders.any(-1).nonzero()[:, 0]
                 z = live.take(sending).of(changes[layer]) * senders[sending][..., None]
                 stream[sending] += z.flatten(1) @ self.model.blocks[layer].attn.W_O.flatten(0, 1)
-            if layer in self.heads and site not in _BEFORE_ATTENTION:
+            if layer in self.heads and site not in BEFORE_ATTENTION:
                 got[layer] = stream
                 if layer == self.last:
                     break

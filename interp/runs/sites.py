@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from interp.model import HookedGPT2
+from interp.parts import Head, Neuron, Node
+
 Key = tuple[str, int]
 """Site and layer of an activation."""
 
@@ -68,3 +71,17 @@ def hook_name(site: str, layer: int) -> str:
 def in_computed_order(key: Key) -> tuple[int, int]:
     """What sorts keys as a forward pass computes them."""
     return key[1], ORDER[key[0]]
+
+
+def site_of(node: Node) -> Key:
+    """Where a part is ablated: z of heads, mlp_post of neurons, mlp_out of MLPs."""
+    part = node.part
+    if isinstance(part, Head):
+        return "z", part.layer
+    return ("mlp_post" if isinstance(part, Neuron) else "mlp_out"), node.layer
+
+
+def n_units(model: HookedGPT2, site: str) -> int:
+    """How many heads or neurons a layer has at a site; 1 where it has neither."""
+    unit = SITES[site].unit if site in SITES else ""
+    return {"head": model.config.n_heads, "neuron": model.config.d_mlp, "": 1}[unit]

@@ -17,7 +17,6 @@ Scrubbing", for resampling.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 from typing import Literal, get_args
 
 import torch
@@ -26,6 +25,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from interp.model import HookedGPT2
+from interp.runs.matching import (
+    alike,
+    moved,
+    require_one_mean_each,
+    require_one_token_each,
+    roles_to_match,
+    same_positions,
+)
 from interp.runs.sides import Progress, Prompts, batches, run_side
 from interp.runs.sites import Key
 from interp.tasks import Side, Task
@@ -168,8 +175,8 @@ def stand_ins(
                 f"has {len(source)} prompts, the task {len(task)}; give one for each"
             )
         matched = None
-        if not _same_positions(task, source, side):
-            matched = _roles_to_match(source, roles, "resampling")
+        if not same_positions(task, source, side):
+            matched = roles_to_match(source, roles, "resampling")
             require_one_token_each(matched, task.roles(side), source.roles("corrupted"))
         return StandIns(model, task, keys, value, source, side, matched)
     if value == "mean":
@@ -185,130 +192,11 @@ def stand_ins(
     group = torch.tensor([labels.index(label) for label in task.group], device=model.device)
     own = torch.tensor([labels.index(label) for label in source.group], device=model.device)
     matched = None
-    if not _alike(task, source, side, group, own, roles):
-        matched = _roles_to_match(source, roles, "a group mean")
-        _require_one_mean_each(matched, task.roles(side), source.roles("corrupted"), group, own)
+    if not alike(task, source, side, group, own, roles):
+        matched = roles_to_match(source, roles, "a group mean")
+        require_one_mean_each(matched, task.roles(side), source.roles("corrupted"), group, own)
     means = _group_means(model, source, keys, own, len(labels), matched, progress)
     return StandIns(model, task, keys, value, source, side, matched, means, group)
-
-
-def moved(
-    value: Float[Tensor, "prompt _ ..."],
-    there: dict[str, Int[Tensor, " prompt"]],
-    here: dict[str, Int[Tensor, " prompt"]],
-    length: int,
-) -> Float[Tensor, "prompt pos ..."]:
-    """What stands at each role of one text, put where that role stands in another.
-
-    Args:
-        value: the activation of the one text.
-        there: position of each role in it.
-        here: position of each role in the other.
-        length: positions of the other.
-
-    Returns:
-        The activation at the roles; zeros elsewhere.
-    """
-    found = value.new_zeros(len(value), length, *value.shape[2:])
-    prompt = torch.arange(len(value), device=value.device)
-    for role, at in here.items():
-        found[prompt, at] = value[prompt, there[role]]
-    return found
-
-
-def require_one_token_each(
-    roles: Sequence[str],
-    one: dict[str, Int[Tensor, " prompt"]],
-    other: dict[str, Int[Tensor, " prompt"]],
-) -> None:
-    """Refuse roles that are one token in one text of a pair and two in the other.
-
-    Args:
-        roles: the roles that are matched.
-        one: their positions in one text.
-        other: their positions in the other.
-
-    Raises:
-        ValueError: two roles stand together in only one of the texts.
-    """
-    for a, b in combinations(sorted(roles), 2):
-        if bool(((one[a] == one[b]) != (other[a] == other[b])).any()):
-            raise ValueError(
-                f"roles {a!r} and {b!r} are one token in one text of a pair and two in the other, "
-                "so they cannot be replaced in one call; take one at a time"
-            )
-
-
-def _same_positions(task: Task, source: Task, side: Side) -> bool:
-    """Whether a position means the same in each prompt and in its reference partner."""
-    there = source.roles("corrupted")
-    lengths = (source.mask("corrupted").sum(-1), task.mask(side).sum(-1))
-    return torch.equal(*lengths) and all(
-        role in there and torch.equal(at, there[role]) for role, at in task.roles(side).items()
-    )
-
-
-def _alike(
-    task: Task,
-    source: Task,
-    side: Side,
-    group: Int[Tensor, " prompt"],
-    own: Int[Tensor, " reference_prompt"],
-    roles: Sequence[str] | None,
-) -> bool:
-    """Whether a position means the same in the prompts of a group and in its reference texts.
-
-    Roles that stand at several places in both say nothing about it, unless they are ablated.
-    """
-    if len(source) == len(task) and _same_positions(task, source, side):
-        return True
-    if source.fingerprint == task.fingerprint:
-        return False
-    here, there = task.roles(side), source.roles("corrupted")
-    longest, lengths = task.mask(side).sum(-1), source.mask("corrupted").sum(-1)
-    for index in group.unique().tolist():
-        mine, theirs = group == index, own == index
-        if lengths[theirs].max() < longest[mine].max():
-            return False
-        for role in here.keys() & there.keys():
-            one, other = here[role][mine].unique(), there[role][theirs].unique()
-            varies = len(one) > 1 and len(other) > 1
-            if role in (roles or ()) if varies else not torch.equal(one, other):
-                return False
-    return True
-
-
-def _roles_to_match(source: Task, roles: Sequence[str] | None, what: str) -> tuple[str, ...]:
-    """The roles to match by, where positions do not mean the same.
-
-    Raises:
-        ValueError: activations are ablated away from roles too, or at roles that are not there.
-    """
-    there = source.roles("corrupted")
-    if roles is None or any(role not in there for role in roles):
-        raise ValueError(
-            f"{what} takes activations at the same position of the reference's corrupted texts, "
-            "but these have another length or their roles elsewhere; ablate at roles that both "
-            "have, use value='mean', or give a reference of the same lengths and positions"
-        )
-    return tuple(dict.fromkeys(roles))
-
-
-def _require_one_mean_each(
-    roles: Sequence[str],
-    here: dict[str, Int[Tensor, " prompt"]],
-    there: dict[str, Int[Tensor, " reference_prompt"]],
-    group: Int[Tensor, " prompt"],
-    own: Int[Tensor, " reference_prompt"],
-) -> None:
-    """Refuse tokens at which two roles stand whose means in the reference are two."""
-    for a, b in combinations(sorted(roles), 2):
-        joint, two = here[a] == here[b], there[a] != there[b]
-        if bool(torch.isin(group[joint], own[two]).any()):
-            raise ValueError(
-                f"roles {a!r} and {b!r} are one token in a prompt and two in the reference texts "
-                "of its group, so that two means would stand in for it; take one role at a time"
-            )
 
 
 def _means(

@@ -1,0 +1,129 @@
+"""Whether a position means the same in two texts, and what is matched by role where it does not."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from interp.tasks import Side, Task
+
+
+def moved(
+    value: Float[Tensor, "prompt _ ..."],
+    there: dict[str, Int[Tensor, " prompt"]],
+    here: dict[str, Int[Tensor, " prompt"]],
+    length: int,
+) -> Float[Tensor, "prompt pos ..."]:
+    """What stands at each role of one text, put where that role stands in another.
+
+    Args:
+        value: the activation of the one text.
+        there: position of each role in it.
+        here: position of each role in the other.
+        length: positions of the other.
+
+    Returns:
+        The activation at the roles; zeros elsewhere.
+    """
+    found = value.new_zeros(len(value), length, *value.shape[2:])
+    prompt = torch.arange(len(value), device=value.device)
+    for role, at in here.items():
+        found[prompt, at] = value[prompt, there[role]]
+    return found
+
+
+def require_one_token_each(
+    roles: Sequence[str],
+    one: dict[str, Int[Tensor, " prompt"]],
+    other: dict[str, Int[Tensor, " prompt"]],
+) -> None:
+    """Refuse roles that are one token in one text of a pair and two in the other.
+
+    Args:
+        roles: the roles that are matched.
+        one: their positions in one text.
+        other: their positions in the other.
+
+    Raises:
+        ValueError: two roles stand together in only one of the texts.
+    """
+    for a, b in combinations(sorted(roles), 2):
+        if bool(((one[a] == one[b]) != (other[a] == other[b])).any()):
+            raise ValueError(
+                f"roles {a!r} and {b!r} are one token in one text of a pair and two in the other, "
+                "so they cannot be replaced in one call; take one at a time"
+            )
+
+
+def same_positions(task: Task, source: Task, side: Side) -> bool:
+    """Whether a position means the same in each prompt and in its reference partner."""
+    there = source.roles("corrupted")
+    lengths = (source.mask("corrupted").sum(-1), task.mask(side).sum(-1))
+    return torch.equal(*lengths) and all(
+        role in there and torch.equal(at, there[role]) for role, at in task.roles(side).items()
+    )
+
+
+def alike(
+    task: Task,
+    source: Task,
+    side: Side,
+    group: Int[Tensor, " prompt"],
+    own: Int[Tensor, " reference_prompt"],
+    roles: Sequence[str] | None,
+) -> bool:
+    """Whether a position means the same in the prompts of a group and in its reference texts.
+
+    Roles that stand at several places in both say nothing about it, unless they are ablated.
+    """
+    if len(source) == len(task) and same_positions(task, source, side):
+        return True
+    if source.fingerprint == task.fingerprint:
+        return False
+    here, there = task.roles(side), source.roles("corrupted")
+    longest, lengths = task.mask(side).sum(-1), source.mask("corrupted").sum(-1)
+    for index in group.unique().tolist():
+        mine, theirs = group == index, own == index
+        if lengths[theirs].max() < longest[mine].max():
+            return False
+        for role in here.keys() & there.keys():
+            one, other = here[role][mine].unique(), there[role][theirs].unique()
+            varies = len(one) > 1 and len(other) > 1
+            if role in (roles or ()) if varies else not torch.equal(one, other):
+                return False
+    return True
+
+
+def roles_to_match(source: Task, roles: Sequence[str] | None, what: str) -> tuple[str, ...]:
+    """The roles to match by, where positions do not mean the same.
+
+    Raises:
+        ValueError: activations are ablated away from roles too, or at roles that are not there.
+    """
+    there = source.roles("corrupted")
+    if roles is None or any(role not in there for role in roles):
+        raise ValueError(
+            f"{what} takes activations at the same position of the reference's corrupted texts, "
+            "but these have another length or their roles elsewhere; ablate at roles that both "
+            "have, use value='mean', or give a reference of the same lengths and positions"
+        )
+    return tuple(dict.fromkeys(roles))
+
+
+def require_one_mean_each(
+    roles: Sequence[str],
+    here: dict[str, Int[Tensor, " prompt"]],
+    there: dict[str, Int[Tensor, " reference_prompt"]],
+    group: Int[Tensor, " prompt"],
+    own: Int[Tensor, " reference_prompt"],
+) -> None:
+    """Refuse tokens at which two roles stand whose means in the reference are two."""
+    for a, b in combinations(sorted(roles), 2):
+        joint, two = here[a] == here[b], there[a] != there[b]
+        if bool(torch.isin(group[joint], own[two]).any()):
+            raise ValueError(
+                f"roles {a!r} and {b!r} are one token in a prompt and two in the reference texts "
+                "of its group, so that two means would stand in for it; take one role at a time"
+            )
