@@ -166,8 +166,9 @@ def stand_ins(
     source = (task if reference is None else reference).right_padded().to(model.device)
     if reference is not None:
         source.require_fits(model)
-    if value == "zero":
-        return StandIns(model, task, keys, value, source, side)
+    nothing = not keys or (roles is not None and not roles)
+    if value == "zero" or nothing:
+        return StandIns(model, task, keys, "zero", source, side)
     if value == "resample":
         if len(source) != len(task):
             raise ValueError(
