@@ -3,7 +3,7 @@
 Only what the question needs leaves a run: the stream at END is unembedded, no other position.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -133,12 +133,15 @@ def run_side(
     if length is None:
         length = int(task.mask(side)[rows].sum(-1).max())
     names = {hook_name(*key): key for key in keys}
-    with model.hooks(fwd_hooks=list(hooks)):
-        resid, cache = model.run_with_cache(
-            task.tokens(side)[rows, :length].to(model.device),
-            stop_at_layer=model.config.n_layers,
-            names_filter=lambda name: name in names,
-        )
+    tokens, n_layers = task.tokens(side)[rows, :length].to(model.device), model.config.n_layers
+    cache: Mapping[str, Tensor] = {}
+    with model.own_hooks(hooks):
+        if names:
+            resid, cache = model.run_with_cache(
+                tokens, stop_at_layer=n_layers, names_filter=list(names)
+            )
+        else:
+            resid = model(tokens, stop_at_layer=n_layers)
     kept = {key: cache[name] for name, key in names.items()}
     for key in kept:
         if key[0] == "pattern":
