@@ -151,7 +151,7 @@ def _by_token(study: Study, site: str, head: Sequence[Head], options: dict[str, 
     task = study.draw(
         min(len(of), ONE_TEMPLATE), templates=[of.template[0]], order=of.order[0].lower()
     )
-    what = "The same by token"
+    what, selection = "The same by token", interp.patching.Selection()
     for layer, unit in head:
         what = f"Entries of the pattern of head {layer}.{unit}: rows attend to columns"
         selection = interp.patching.Selection(("position", "source"), [layer], [unit])

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -83,11 +83,14 @@ def run(
             known.model, known.task, smallest=smallest, fdr=fdr, progress=bar(what)
         )
 
-    sections, results, sweep = [], {}, []
+    import pandas as pd
+
+    sections, results, sweep, exact = [], {}, [], []
     for name in names:
         known = interp.circuits.known_circuit(name, n=n, seed=seed)
         derived = again(known, name)
         sections.append(_section(name, known, derived))
+        exact += [name] if _same(known.circuit, derived.circuit) else []
         results[name] = {
             side: json.loads(circuit.to_json())
             for side, circuit in (("true", known.circuit), ("derived", derived.circuit))
@@ -101,7 +104,6 @@ def run(
             table = interp.circuits.compare(found.circuit, noisy.circuit)
             sweep.append(table.assign(model=name, noise=level, accuracy=accuracy))
     noise = pd.concat(sweep, ignore_index=True)
-    exact = [name for name, found in results.items() if _same(found)]
     lead = (
         f"Circuits that were built by hand: {len(names)}. The derivation returns {len(exact)} of "
         f"them exactly: every head with class and position, every link, and no other. "
@@ -188,17 +190,11 @@ def _section(
     )
 
 
-def _same(found: dict[str, Any]) -> bool:
-    """Whether true and derived circuit have the same heads and links."""
-
-    def parts(circuit: dict[str, Any]) -> tuple[set[tuple], set[tuple]]:
-        ends = ("sender", "sent_from", "receiver", "received_at", "inputs")
-        return (
-            {tuple(head.values()) for head in circuit["heads"]},
-            {tuple(link[key] for key in ends) for link in circuit["links"]},
-        )
-
-    return parts(found["true"]) == parts(found["derived"])
+def _same(true: interp.circuits.Circuit, derived: interp.circuits.Circuit) -> bool:
+    """Whether two circuits have the same heads and links."""
+    return true.members == derived.members and [link.edge for link in true.links] == [
+        link.edge for link in derived.links
+    ]
 
 
 def _robust(noise: pd.DataFrame) -> str:

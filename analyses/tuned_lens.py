@@ -73,7 +73,7 @@ def run(
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
     if not 0 < learning_rate < float("inf"):
-        raise ValueError(f"learning_rate must be above 0, got {learning_rate}")
+        raise ValueError(f"expected learning_rate > 0, got {learning_rate}")
     written = None if text is None else read_text(text, "text file")
     require_lens(lens)
     require_model(model)

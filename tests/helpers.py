@@ -73,6 +73,32 @@ def random_task(n: int = 7, lengths: tuple[int, ...] = (9, 6), seed: int = 1) ->
     )
 
 
+def apart(task: Task) -> Task:
+    """The same prompts with S2 before END in each."""
+    return replace(
+        task, positions={**task.positions, "S2": task.positions["S2"] % (task.lengths - 1)}
+    )
+
+
+def unaligned(task: Task, seed: int = 3) -> Task:
+    """The same prompts, their partners with none, one or two random tokens more in front."""
+    n, width = task.corrupted_tokens.shape
+    ahead = torch.arange(n) % 3
+    generator = torch.Generator().manual_seed(seed)
+    tokens = torch.randint(0, 50, (n, width + 2), generator=generator)
+    for i, more in enumerate(ahead.tolist()):
+        tokens[i, more : more + width] = task.corrupted_tokens[i]
+    mask = torch.arange(width + 2) < (task.lengths + ahead)[:, None]
+    return replace(
+        task,
+        clean_tokens=torch.nn.functional.pad(task.clean_tokens, (0, 2)),
+        attention_mask=torch.nn.functional.pad(task.attention_mask, (0, 2)),
+        corrupted_tokens=tokens * mask,
+        corrupted_mask=mask,
+        corrupted_positions={role: at + ahead for role, at in task.positions.items()},
+    )
+
+
 def with_sets() -> Task:
     """Random prompts with two to four answers and three foils each."""
     task = random_task()

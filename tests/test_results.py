@@ -13,7 +13,7 @@ import xarray as xr
 
 from interp.results import Question, labelled, require_same
 
-MODEL = SimpleNamespace(name="tiny", fingerprint="aa11")
+MODEL = SimpleNamespace(name="tiny", fingerprint=lambda: "aa11")
 TASK = SimpleNamespace(name="ioi", fingerprint="bb22", group=("x", "y", "x"))
 ASKED = {
     "technique": "patch",

@@ -331,6 +331,14 @@ def test_the_error_is_that_of_new_prompts_of_the_same_groups() -> None:
     assert (ours.high - ours.low) / 2 == pytest.approx(error * stats.t.ppf(0.75, freedom), rel=0.04)
 
 
+def test_degrees_of_freedom_are_at_most_the_prompts_less_the_groups() -> None:
+    groups = list("aaabbbcccddd")
+    values = np.array([-1.0, 0.0, 1.0] * 4) + np.repeat([3.0, -9.0, 0.0, 40.0], 3)
+    ours = bootstrap_mean(values, groups=groups)
+    half = math.sqrt(1 / 12) * stats.t.ppf(0.975, 12 - 4)  # equal variances of 1
+    assert (ours.low, ours.high) == pytest.approx((ours.mean - half, ours.mean + half))
+
+
 def test_known_groups_cover_as_often_as_they_should() -> None:
     true = in_groups(0)[0].mean() - normal(0, 30).mean()
     values = np.stack([in_groups(seed)[0] for seed in range(2000)])

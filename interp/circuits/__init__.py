@@ -1,6 +1,6 @@
 """Circuits: the heads that do a task, how well they do it, and what the literature found."""
 
-from interp.circuits.circuit import Circuit, Connection, Group, Member
+from interp.circuits.circuit import Circuit
 from interp.circuits.classes import CLASSES
 from interp.circuits.comparison import compare
 from interp.circuits.derivation import derive
@@ -8,6 +8,7 @@ from interp.circuits.evaluation import completeness, faithfulness, gap, only
 from interp.circuits.evidence import Derivation
 from interp.circuits.known import KNOWN, NOISE, KnownCircuit, known_circuit
 from interp.circuits.links import Link
+from interp.circuits.members import Connection, Group, Member
 from interp.circuits.minimality import minimality, minimality_sets
 from interp.circuits.pruning import derive_pruned, prune_heads
 from interp.circuits.published import (

@@ -44,6 +44,7 @@ from interp.model import HookedGPT2
 from interp.model.masks import after_same_token, same_token_before
 from interp.parts import Head, Logits, Node, NodeLike, require_in_model
 from interp.results import labelled
+from interp.runs.question import question
 from interp.runs.sides import batches, run_side
 from interp.tasks import Task
 
@@ -119,6 +120,7 @@ def node_behavior(model: HookedGPT2, task: Task, nodes: Sequence[NodeLike]) -> x
                 model=model,
                 task=task,
                 coords={"node": names},
+                question=question("node_behavior"),
             )
             for name, value in values.items()
         }

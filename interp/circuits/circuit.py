@@ -14,124 +14,16 @@ Source: Wang et al. 2022 (arXiv 2211.00593), section 3 and Figure 2.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any, NamedTuple
+from typing import Any
 
 from interp.circuits import files
 from interp.circuits.classes import CLASSES, MLP_CLASS
-from interp.circuits.links import MEASURED, Link
+from interp.circuits.links import Link, link_of
+from interp.circuits.members import Connection, Group, Member, head_of, mlp_of
 from interp.model import HookedGPT2
-from interp.parts import (
-    MLP,
-    QKV,
-    Edge,
-    Head,
-    Input,
-    Logits,
-    Node,
-    NodeLike,
-    Part,
-    as_node,
-    parse,
-    require_in_model,
-    require_once,
-)
+from interp.parts import MLP, QKV, Head, Input, Logits, Node, require_in_model, require_once
 
 FORMAT = "interp.Circuit"
-
-
-class Group(NamedTuple):
-    """A node of the class-level graph: a class at a role.
-
-    Args:
-        kind: a class of heads, "MLP", "input" (the token embedding) or "logits".
-        role: the role.
-    """
-
-    kind: str
-    role: str
-
-
-class Connection(NamedTuple):
-    """An arrow of the class-level graph: `receiver` reads what `sender` writes.
-
-    Args:
-        sender: the group that writes.
-        receiver: the group that reads.
-        inputs: what is read into: some of the letters of "qkv", or "" for the logits and MLPs.
-    """
-
-    sender: Group
-    receiver: Group
-    inputs: str
-
-
-@dataclass(frozen=True, slots=True, order=True, init=False)
-class Member:
-    """A head or an MLP of a circuit, at the role where it works for the circuit.
-
-    Args:
-        node: the head or MLP at a role, such as "9.6@END".
-        kind: class of a head, one of `CLASSES`; "MLP" for an MLP.
-
-    Raises:
-        ValueError: the node has no role or is neither a head nor an MLP, or the class is unknown.
-        TypeError: not a node.
-
-    Example:
-        >>> Member("9.6@END", "name mover").label
-        '9.6'
-    """
-
-    node: Node
-    kind: str
-
-    def __init__(self, node: NodeLike, kind: str = MLP_CLASS) -> None:
-        node = as_node(node)
-        object.__setattr__(self, "node", node)
-        object.__setattr__(self, "kind", kind)
-        if not isinstance(node.part, Head | MLP) or not node.role:
-            raise ValueError(
-                f"a member of a circuit is a head or an MLP at a role, such as '9.6@END' or "
-                f"'m9@END'; got {str(node)!r}"
-            )
-        numbers = node.part if isinstance(node.part, Head) else (node.part.layer,)
-        if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers):
-            raise ValueError(f"layers and heads are whole numbers from 0; got {node.part!r}")
-        known = CLASSES if isinstance(node.part, Head) else (MLP_CLASS,)
-        if kind not in known:
-            raise ValueError(
-                f"{node} has the unknown class {kind!r}; expected one of "
-                + ", ".join(known)
-                + (' ("other" fits any head)' if known is CLASSES else "")
-            )
-
-    def __str__(self) -> str:
-        return str(self.node)
-
-    @property
-    def part(self) -> Part:
-        """The head or the MLP."""
-        return self.node.part
-
-    @property
-    def role(self) -> str:
-        """The role at which it works."""
-        return str(self.node.role)
-
-    @property
-    def layer(self) -> int:
-        """Index of its block, from 0."""
-        return self.node.layer
-
-    @property
-    def label(self) -> str:
-        """The part as the field writes it: "9.6" or "m9"."""
-        return str(self.part)
-
-    @property
-    def group(self) -> Group:
-        """Its node in the class-level graph."""
-        return Group(self.kind, self.role)
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -349,10 +241,10 @@ class Circuit:
         )
         return cls(
             members=(
-                *(_head(row, f"entry {i} of heads") for i, row in enumerate(heads)),
-                *(_mlp(row, f"entry {i} of mlps") for i, row in enumerate(mlps)),
+                *(head_of(row, f"entry {i} of heads") for i, row in enumerate(heads)),
+                *(mlp_of(row, f"entry {i} of mlps") for i, row in enumerate(mlps)),
             ),
-            links=tuple(_link(row, f"entry {i} of links") for i, row in enumerate(links)),
+            links=tuple(link_of(row, f"entry {i} of links") for i, row in enumerate(links)),
             **texts,
         )
 
@@ -391,36 +283,3 @@ def _all(given: Any, kind: type, what: str) -> list[Any]:
     if wrong:
         raise TypeError(f"{what} of a circuit are {kind.__name__} objects; got {wrong[0]!r}")
     return some
-
-
-def _head(row: Any, what: str) -> Member:
-    layer, head = (files.field(row, name, int, what) for name in ("layer", "head"))
-    kind, role = (files.field(row, name, str, what) for name in ("class", "position"))
-    return Member(Node(Head(layer, head), role), kind)
-
-
-def _mlp(row: Any, what: str) -> Member:
-    layer, role = files.field(row, "layer", int, what), files.field(row, "position", str, what)
-    return Member(Node(MLP(layer), role))
-
-
-def _link(row: Any, what: str) -> Link:
-    names = ("sender", "sent_from", "receiver", "received_at", "inputs")
-    sender, sent_from, receiver, received_at, inputs = (
-        files.field(row, name, str, what) for name in names
-    )
-    unknown = [name for name in row if name not in (*names, *MEASURED)]
-    if unknown:
-        raise ValueError(f"{what} has the unknown field {unknown[0]}: {row!r}")
-    ends = Node(_part(sender, what), sent_from), Node(_part(receiver, what), received_at)
-    measured = {
-        name: files.field(row, name, (int, float), what) for name in MEASURED if name in row
-    }
-    return Link(Edge(*ends, inputs), **measured)
-
-
-def _part(text: str, what: str) -> Part:
-    found = parse(text)
-    if isinstance(found, Node | Edge):
-        raise ValueError(f"{what} names {text!r} where a part such as '9.6' or 'input' is expected")
-    return found

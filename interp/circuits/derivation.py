@@ -38,14 +38,16 @@ import torch
 import xarray as xr
 
 from interp.circuits.behavior import class_of, named_for, node_behavior, require_heads
-from interp.circuits.circuit import Circuit, Member
+from interp.circuits.circuit import Circuit
 from interp.circuits.evidence import Derivation
+from interp.circuits.members import Member
 from interp.circuits.search import Search
 from interp.metrics import METRICS, Metrics
 from interp.model import HookedGPT2
 from interp.parts import Node, NodeLike
 from interp.patching import Ablation
 from interp.results import labelled
+from interp.runs.question import question
 from interp.runs.sides import Progress
 from interp.tasks import Task
 
@@ -125,7 +127,10 @@ def derive(
         model.fingerprint(),
         task.name,
     )
-    options = {"smallest": smallest, "fdr": fdr, "min_attention": min_attention}
+    asked = question(
+        "derive", ablation=ablation, smallest=smallest, fdr=fdr, min_attention=min_attention,
+        nodes=None if known is None else " ".join(map(str, sorted(known))),
+    )  # fmt: skip
 
     def arrays(what: str, names: Sequence[str], of: Mapping[str, np.ndarray]) -> xr.Dataset:
         return xr.Dataset(
@@ -139,15 +144,11 @@ def derive(
                     model=model,
                     task=task,
                     coords={what: list(names)},
-                    question={
-                        "technique": "derive", "metric": metric,
-                        "ablation": "" if ablation is None else str(ablation.value),
-                        "options": options,
-                    },
+                    question={**asked, "metric": metric},
                 ).assign_attrs(smallest=search.smallest[metric])
                 for metric, numbers in of.items()
             }
-        )  # fmt: skip
+        )
 
     each = [search.found[node] for node in found]
     effects = {

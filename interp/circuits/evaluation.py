@@ -16,11 +16,14 @@ from collections.abc import Mapping, Sequence
 
 import xarray as xr
 
-from interp.circuits.circuit import Circuit, Member
+from interp.circuits.circuit import Circuit
+from interp.circuits.members import Member
 from interp.metrics import Metrics
 from interp.model import HookedGPT2
 from interp.parts import Head, Node, NodeLike, as_node, require_in_model, require_once
 from interp.patching import Ablation, ablate, measure
+from interp.results import Question
+from interp.runs.question import question
 from interp.runs.sides import Progress
 from interp.runs.stand_ins import Value
 from interp.tasks import Task
@@ -70,7 +73,8 @@ def faithfulness(
         "full": measure(model, task, metrics, progress=progress),
         "circuit": measure(model, task, metrics, ablation=left, progress=progress),
     }
-    return joined(runs, "Whole model, and circuit alone")
+    asked = question("faithfulness", ablation=left)
+    return joined(runs, "Whole model, and circuit alone", asked)
 
 
 def completeness(
@@ -114,7 +118,9 @@ def completeness(
         )
         for run in RUNS
     }  # fmt: skip
-    return joined(runs, "Whole model and circuit, both without K")
+    options = {"sets": {name: " ".join(map(str, some)) for name, some in nodes.items()}}
+    asked = question("completeness", ablation=left, **options)
+    return joined(runs, "Whole model and circuit, both without K", asked)
 
 
 def without(
@@ -252,11 +258,29 @@ def nodes_of_sets(circuit: Circuit, sets: Sets) -> dict[str, list[Node]]:
     return found
 
 
-def joined(runs: Mapping[str, xr.Dataset], title: str) -> xr.Dataset:
-    """Runs side by side along the dim `run`."""
+def joined(runs: Mapping[str, xr.Dataset], title: str, asked: Mapping[str, object]) -> xr.Dataset:
+    """Put runs side by side.
+
+    Args:
+        runs: the metrics of each run, by its name.
+        title: one line that says what is measured.
+        asked: fields of the question that the runs answer together.
+
+    Returns:
+        One variable for each metric, with the dim `run`.
+    """
     names = xr.IndexVariable("run", list(runs))
     found = xr.concat(list(runs.values()), dim=names, combine_attrs="override")
-    return xr.Dataset({name: array.assign_attrs(title=title) for name, array in found.items()})
+    shared = ("model", "model_fingerprint", "task", "prompts", "versions")
+
+    def attrs(name: str, array: xr.DataArray) -> dict[str, object]:
+        kept = {key: array.attrs[key] for key in shared if key in array.attrs}
+        own = Question.make(**{**asked, "metric": name}).attrs()
+        return {"title": title, "unit": array.attrs["unit"], **kept, **own}
+
+    for name, array in found.items():
+        array.attrs = attrs(str(name), array)
+    return found
 
 
 def _knocked_out(

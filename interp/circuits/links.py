@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from interp.parts import Edge, Head, Neuron, Node, parse
+from interp.circuits.files import field
+from interp.parts import Edge, Head, Neuron, Node, Part, parse
 
 MEASURED = ("effect", "low", "high", "q_value")
 
@@ -112,3 +113,24 @@ class Link:
             "inputs": self.input,
             **dict(self.measured()),
         }
+
+
+def link_of(row: Any, what: str) -> Link:
+    """A link from a row of a file; `what` is the row's name for errors."""
+    names = ("sender", "sent_from", "receiver", "received_at", "inputs")
+    sender, sent_from, receiver, received_at, inputs = (
+        field(row, name, str, what) for name in names
+    )
+    unknown = [name for name in row if name not in (*names, *MEASURED)]
+    if unknown:
+        raise ValueError(f"{what} has the unknown field {unknown[0]}: {row!r}")
+    ends = Node(_part(sender, what), sent_from), Node(_part(receiver, what), received_at)
+    measured = {name: field(row, name, (int, float), what) for name in MEASURED if name in row}
+    return Link(Edge(*ends, inputs), **measured)
+
+
+def _part(text: str, what: str) -> Part:
+    found = parse(text)
+    if isinstance(found, Node | Edge):
+        raise ValueError(f"{what} names {text!r} where a part such as '9.6' or 'input' is expected")
+    return found

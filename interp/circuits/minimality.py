@@ -18,12 +18,14 @@ from typing import Any
 
 import xarray as xr
 
-from interp.circuits.circuit import Circuit, Member
+from interp.circuits.circuit import Circuit
 from interp.circuits.classes import CLASSES
-from interp.circuits.evaluation import Sets, joined, nodes_of_sets, without
+from interp.circuits.evaluation import Sets, joined, nodes_of_sets, only, without
+from interp.circuits.members import Member
 from interp.metrics import Metrics
 from interp.model import HookedGPT2
 from interp.parts import Node, as_head, as_heads, as_node
+from interp.runs.question import question
 from interp.runs.sides import Progress
 from interp.runs.stand_ins import Value
 from interp.tasks import Task
@@ -132,4 +134,7 @@ def minimality(
         .assign_coords(node=list(map(str, nodes.values())))
         for run, side in (("with_node", "in"), ("without_node", "out"))
     }
-    return joined(runs, "Circuit without K, with and without the node")
+    left = only(model, circuit, value=value, positions=positions, reference=reference)
+    options = {"sets": {name: " ".join(map(str, K)) for name, K in kept.items()}}
+    asked = question("minimality", ablation=left, **options)
+    return joined(runs, "Circuit without K, with and without the node", asked)

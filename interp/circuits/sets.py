@@ -22,9 +22,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from interp.circuits.circuit import Circuit, Member
+from interp.circuits.circuit import Circuit
 from interp.circuits.classes import CLASSES
 from interp.circuits.evaluation import completeness, gap
+from interp.circuits.members import Member
 from interp.metrics import Metrics
 from interp.model import HookedGPT2
 from interp.runs.sides import Progress

@@ -172,7 +172,7 @@ class HookedGPT2(TextMethods, WeightViews, HookedModule):
         first, last = layer_range(self.config.n_layers, start_at_layer, stop_at_layer)
         if start_at_layer is not None:
             check_stream(input, start_at_layer, self.config.d_model, self.dtype)
-            resid, tokens = input.to(self.device), None
+            resid, tokens = torch.as_tensor(input).to(self.device), None
         else:
             tokens, attention_mask = self._as_tokens(input, attention_mask, prepend_bos)
         batch, length = (resid if tokens is None else tokens).shape[:2]

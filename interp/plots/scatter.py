@@ -26,17 +26,17 @@ def attention_scatter(
     right and above zero, a negative name mover on the right and below.
 
     Args:
-        attention: Dims `layer`, `head`, and `prompt` or not: probability, END to IO.
-        projection: The same dims: the head's output on the direction of the logit difference;
+        attention: dims `layer`, `head`, and `prompt` or not: probability, END to IO.
+        projection: the same dims: the head's output on the direction of the logit difference;
             positive toward the answer. attrs `unit` and `title` label the figure, if present.
-        heads: The heads to show.
+        heads: the heads to show.
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: The dims are others, or there are no heads.
-        KeyError: A head is outside the arrays.
+        ValueError: the dims are others, or there are no heads.
+        KeyError: a head is outside the arrays.
 
     Source: Wang et al. 2022, Figure 3 (c).
     """

@@ -7,8 +7,9 @@
     resample     what it is in the prompt's own reference partner, at the same position
 
 The reference prompts are the task's corrupted texts, or those of another task. A position must mean
-the same on both sides. Where the roles stand elsewhere in the reference, what stands at each role
-there stands in at that role here, and anything ablated away from roles is refused.
+the same on both sides: to each prompt and its own partner, or, for the mean of a group, to all of
+its texts. Where the roles stand elsewhere in the reference, what stands at each role there stands
+in at that role here, and anything ablated away from roles is refused.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 2.2 (mean ablation); Chan et al. 2022, "Causal
 Scrubbing", for resampling.
@@ -20,6 +21,7 @@ from itertools import combinations
 from typing import Literal, get_args
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -88,23 +90,16 @@ class StandIns:
             return {key: nothing.view((1,) * _n_dims(key[0])) for key in self.keys}
         if self.value == "mean":
             return self.means
+        here = {role: self.task.roles(self.side)[role][prompts] for role in self.roles or ()}
         if self.value == "group mean":
             assert self.group is not None
             found = {key: mean[self.group[prompts]] for key, mean in self.means.items()}
-            if self.roles is None:
-                return {key: value[:, :length] for key, value in found.items()}
-            there = {role: torch.full_like(here, i) for i, (role, here) in self._here(prompts)}
+            there = {role: torch.full_like(at, i) for i, (role, at) in enumerate(here.items())}
         else:
-            own = int(self.source.mask("corrupted")[prompts].sum(-1).max())
-            own = length if self.roles is None else own
-            found = run_side(self.model, self.source, prompts, "corrupted", self.keys, length=own)[
-                1
-            ]
-            if self.roles is None:
-                return found
-            roles = self.source.roles("corrupted")
-            there = {role: roles[role][prompts] for role in self.roles}
-        here = {role: at for _, (role, at) in self._here(prompts)}
+            _, found = run_side(self.model, self.source, prompts, "corrupted", self.keys)
+            there = {role: self.source.roles("corrupted")[role][prompts] for role in here}
+        if self.roles is None:
+            return {key: _of_length(value, length) for key, value in found.items()}
         return {key: moved(value, there, here, length) for key, value in found.items()}
 
     def run(
@@ -112,16 +107,6 @@ class StandIns:
     ) -> tuple[dict[Key, Float[Tensor, "_ _ ..."]], dict[str, Float[Tensor, " prompt"]]]:
         """The same for a sweep, with no metrics of another run."""
         return self.values(prompts, length), {}
-
-    def _here(
-        self, prompts: slice | Prompts
-    ) -> list[tuple[int, tuple[str, Int[Tensor, " prompt"]]]]:
-        """Number and name of each role, and where it stands in some prompts."""
-        return list(
-            enumerate(
-                (role, self.task.roles(self.side)[role][prompts]) for role in self.roles or ()
-            )
-        )
 
 
 def stand_ins(
@@ -167,7 +152,8 @@ def stand_ins(
             )
         matched = None
         if not _same_positions(task, source, side):
-            matched = _roles_to_match(task, source, side, roles, "resampling")
+            matched = _roles_to_match(source, roles, "resampling")
+            require_one_token_each(matched, task.roles(side), source.roles("corrupted"))
         return StandIns(model, task, keys, value, source, side, matched)
     if value == "mean":
         means = _means(model, source, keys, progress)
@@ -182,8 +168,9 @@ def stand_ins(
     group = torch.tensor([labels.index(label) for label in task.group], device=model.device)
     own = torch.tensor([labels.index(label) for label in source.group], device=model.device)
     matched = None
-    if not _alike(task, source, side, group, own):
-        matched = _roles_to_match(task, source, side, roles, "a group mean")
+    if not _alike(task, source, side, group, own, roles):
+        matched = _roles_to_match(source, roles, "a group mean")
+        _require_one_mean_each(matched, task.roles(side), source.roles("corrupted"), group, own)
     means = _group_means(model, source, keys, own, len(labels), matched, progress)
     return StandIns(model, task, keys, value, source, side, matched, means, group)
 
@@ -238,7 +225,8 @@ def require_one_token_each(
 def _same_positions(task: Task, source: Task, side: Side) -> bool:
     """Whether a position means the same in each prompt and in its reference partner."""
     there = source.roles("corrupted")
-    return torch.equal(source.mask("corrupted"), task.mask(side)) and all(
+    lengths = (source.mask("corrupted").sum(-1), task.mask(side).sum(-1))
+    return torch.equal(*lengths) and all(
         role in there and torch.equal(at, there[role]) for role, at in task.roles(side).items()
     )
 
@@ -249,11 +237,15 @@ def _alike(
     side: Side,
     group: Int[Tensor, " prompt"],
     own: Int[Tensor, " reference_prompt"],
+    roles: Sequence[str] | None,
 ) -> bool:
-    """Whether a position means the same in the prompts of a group and in its reference texts."""
+    """Whether a position means the same in the prompts of a group and in its reference texts.
+
+    Roles that stand at several places in both say nothing about it, unless they are ablated.
+    """
     if len(source) == len(task) and _same_positions(task, source, side):
         return True
-    if source is task:
+    if source.fingerprint == task.fingerprint:
         return False
     here, there = task.roles(side), source.roles("corrupted")
     longest, lengths = task.mask(side).sum(-1), source.mask("corrupted").sum(-1)
@@ -263,18 +255,17 @@ def _alike(
             return False
         for role in here.keys() & there.keys():
             one, other = here[role][mine].unique(), there[role][theirs].unique()
-            if len(one) == len(other) == 1 and one != other:
+            varies = len(one) > 1 and len(other) > 1
+            if role in (roles or ()) if varies else not torch.equal(one, other):
                 return False
     return True
 
 
-def _roles_to_match(
-    task: Task, source: Task, side: Side, roles: Sequence[str] | None, what: str
-) -> tuple[str, ...]:
+def _roles_to_match(source: Task, roles: Sequence[str] | None, what: str) -> tuple[str, ...]:
     """The roles to match by, where positions do not mean the same.
 
     Raises:
-        ValueError: activations are ablated away from roles too, or at roles that cannot be matched.
+        ValueError: activations are ablated away from roles too, or at roles that are not there.
     """
     there = source.roles("corrupted")
     if roles is None or any(role not in there for role in roles):
@@ -283,10 +274,24 @@ def _roles_to_match(
             "but these have another length or their roles elsewhere; ablate at roles that both "
             "have, use value='mean', or give a reference of the same lengths and positions"
         )
-    chosen = tuple(dict.fromkeys(roles))
-    if len(source) == len(task):
-        require_one_token_each(chosen, task.roles(side), there)
-    return chosen
+    return tuple(dict.fromkeys(roles))
+
+
+def _require_one_mean_each(
+    roles: Sequence[str],
+    here: dict[str, Int[Tensor, " prompt"]],
+    there: dict[str, Int[Tensor, " reference_prompt"]],
+    group: Int[Tensor, " prompt"],
+    own: Int[Tensor, " reference_prompt"],
+) -> None:
+    """Refuse tokens at which two roles stand whose means in the reference are two."""
+    for a, b in combinations(sorted(roles), 2):
+        joint, two = here[a] == here[b], there[a] != there[b]
+        if bool(torch.isin(group[joint], own[two]).any()):
+            raise ValueError(
+                f"roles {a!r} and {b!r} are one token in a prompt and two in the reference texts "
+                "of its group, so that two means would stand in for it; take one role at a time"
+            )
 
 
 def _means(
@@ -339,6 +344,14 @@ def _group_means(
         key: total / counts.view(*counts.shape, *(1,) * (total.ndim - 2))
         for key, total in sums.items()
     }
+
+
+def _of_length(
+    value: Float[Tensor, "prompt _ ..."], length: int
+) -> Float[Tensor, "prompt pos ..."]:
+    """The activation at the first positions, with zeros after its last."""
+    more = max(0, length - value.shape[1])
+    return F.pad(value[:, :length], (0, 0) * (value.ndim - 2) + (0, more))
 
 
 def _n_dims(site: str) -> int:

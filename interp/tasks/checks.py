@@ -54,7 +54,10 @@ def check_task(task: Any) -> None:
 
 def prompt_number(i: Any) -> int:
     """A whole number; True and False would pick prompts 1 and 0, which nobody means."""
-    if not isinstance(i, bool | np.bool_) and hasattr(i, "__index__"):
+    if type(i) is int:
+        return i
+    truth = isinstance(i, bool) or getattr(i, "dtype", None) in (torch.bool, np.dtype(bool))
+    if not truth and hasattr(i, "__index__"):
         return operator.index(i)
     raise TypeError(f"prompts are picked by their numbers, from 0; got {i!r}")
 

@@ -119,8 +119,8 @@ def test_tuned_lens(tmp_path_factory, model):
     assert (tuned <= plain).all()
     assert "or nearer, in 6 of 6 layers" in said
     assert f"from layer 0 on: {tuned[0]:.2f} ({plain[0]:.2f}), {tuned[1]:.2f}" in said
-    rows = pd.read_csv(out / "results.csv").groupby("layer").mean()
-    np.testing.assert_allclose(rows["tuned_lens"], tuned, rtol=1e-4)
+    rows = pd.read_csv(out / "results.csv").groupby("layer")["tuned_lens"].mean()
+    np.testing.assert_allclose(rows, tuned, rtol=1e-4)
     assert page.count("first choices, colored by") == 2
 
 

@@ -62,10 +62,10 @@ def test_direct_effects_and_behavior(ran, measured):
 def test_faithfulness_of_the_circuit_that_it_wrote(ran, measured):
     model, task = measured
     circuit = Circuit.from_json((ran / "circuit.json").read_text())
-    keep = [(head.layer, head.head, head.position) for head in circuit.heads]
+    keep = [head.node for head in circuit.heads]
     figures = json.loads((ran / "results.json").read_text())["figures"]
     for where, positions in {"": None, " at roles": list(task.positions)}.items():
-        others = Ablation(heads="all", keep=keep, value="group mean", positions=positions)
+        others = Ablation("heads", keep=keep, value="group mean", positions=positions)
         alone = float(
             measure(model, task, "probability_diff", ablation=others).probability_diff.mean()
         )
@@ -76,13 +76,11 @@ def test_faithfulness_of_the_circuit_that_it_wrote(ran, measured):
 
 def test_the_circuit_in_every_form(ran):
     circuit = Circuit.from_json((ran / "circuit.json").read_text())
-    names = {f"{head.label} at {head.position}" for head in circuit.heads}
+    names = {str(head) for head in circuit.heads}
     assert names <= set(nx.read_graphml(ran / "circuit.graphml"))
     ElementTree.parse(ran / "circuit.svg")
     page = (ran / "circuit.html").read_text()
-    assert {
-        f"{a} at {b}" for a, b in re.findall(r'data-node="(.*?)" data-at="(.*?)"', page)
-    } == names
+    assert {f"{a}@{b}" for a, b in re.findall(r'data-node="(.*?)" data-at="(.*?)"', page)} == names
     assert "attention END to YY" in page
     for suffix in ("mmd", "dot"):
         assert all(head.label in (ran / f"circuit.{suffix}").read_text() for head in circuit.heads)
@@ -108,14 +106,14 @@ def test_the_other_tasks(name):
         "Does the circuit do the task alone?",
     ]  # fmt: skip
     source = report.sections[2].text
-    roles_alone = "ablated at the task\u2019s roles alone"
+    roles_alone = "ablated at the task's roles alone"
     assert (roles_alone if name == "induction" else "ablated at all positions") in source
     about = report.sections[0].text
     assert ("No list of heads" in about) == (name in ("pronoun", "agreement"))
 
 
 def test_the_published_circuit_stands_beside_for_its_model(monkeypatch):
-    monkeypatch.setattr("analyses.task.prune_heads", lambda *_, **__: [])  # takes long
+    monkeypatch.setattr("interp.circuits.pruning.prune_heads", lambda *_, **__: [])  # takes long
     tokenizer = interp.load("mini").tokenizer
     model = random_model(
         n_layers=12, n_heads=12, d_model=48, d_mlp=32, d_vocab=len(tokenizer), n_ctx=64
@@ -132,7 +130,10 @@ def test_the_published_circuit_stands_beside_for_its_model(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["acronyms"], "unknown task 'acronyms'; expected one of greater-than"),
+        (
+            ["acronyms"],
+            "unknown task 'acronyms' (did you mean 'acronym'?); expected one of greater-than",
+        ),
         (["pronoun", "--model", "gpt3"], "gpt3"),
         (["pronoun", "--threshold", "0"], "threshold must be a positive fraction"),
     ],

@@ -81,7 +81,7 @@ def test_greater_than_is_the_published_list():
     ranges = re.findall(r"(\d+)-(\d+)", mlps)
     layers = [layer for low, high in ranges for layer in range(int(low), int(high) + 1)]
     assert [mlp.layer for mlp in circuit.mlps] == layers
-    assert {mlp.position for mlp in circuit.mlps if mlp.layer < 4} == {"YY"}
+    assert {mlp.role for mlp in circuit.mlps if mlp.layer < 4} == {"YY"}
 
 
 def test_the_flow_of_greater_than():

@@ -26,6 +26,7 @@ from interp.circuits import (
 )
 from interp.metrics import probability
 from interp.patching import measure
+from interp.results import Question
 from tests.helpers import random_model, random_task
 from tests.naive import ioi as naive
 
@@ -314,3 +315,25 @@ def test_a_gap_is_of_two_runs():
     model, task = random_model(), random_task()
     with pytest.raises(ValueError, match=r"no metric 'rank'; it has \['logit_diff'\]"):
         gap(faithfulness(model, task, OWN), "rank")
+
+
+def test_results_carry_their_question():
+    model, task = random_model(), random_task()
+    sets = {"K": ["2.0@END"]}
+    results = {
+        "faithfulness": faithfulness(model, task, OWN, metrics=["probability", "logit_diff"]),
+        "completeness": completeness(model, task, OWN, sets, value="mean"),
+        "minimality": minimality(model, task, OWN, minimality_sets(OWN), reference=task),
+    }
+    for technique, result in results.items():
+        for metric, array in result.items():
+            asked = Question.of(array)
+            assert (asked.technique, asked.metric) == (technique, metric)
+            assert asked.model_fingerprint == model.fingerprint()
+            assert asked.prompts == task.fingerprint
+            assert all(str(node) in asked.ablation for node in OWN.nodes)
+    other = Circuit(OWN.model, OWN.members[1:])
+    asked = [Question.of(faithfulness(model, task, one).logit_diff) for one in (OWN, other)]
+    assert asked[0].fingerprint != asked[1].fingerprint
+    more = completeness(model, task, OWN, {"K": ["0.1@S2"]}, value="mean").logit_diff
+    assert Question.of(more) != Question.of(results["completeness"].logit_diff)

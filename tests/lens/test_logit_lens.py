@@ -113,10 +113,12 @@ def test_prompts_of_a_task_are_read_at_a_role():
         )
 
 
-def test_parts_say_what_direct_logit_attribution_says():
+@pytest.mark.parametrize("ablation", [None, Ablation(["0.1", "m1"], value="zero")])
+def test_parts_say_what_direct_logit_attribution_says(ablation):
+    """At the final scale of the run that is read, also where parts are ablated."""
     model, task = random_model(), random_task()
-    heads = direct_logit_attribution(model, task, by="head")
-    found = logit_lens(model, task, site="z").logit_diff
+    heads = direct_logit_attribution(model, task, by="head", ablation=ablation)
+    found = logit_lens(model, task, site="z", ablation=ablation).logit_diff
     np.testing.assert_allclose(found.transpose(*heads.dims), heads, **CLOSE)
 
 

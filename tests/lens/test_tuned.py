@@ -217,6 +217,11 @@ def test_padding_enters_neither_training_nor_comparison(model):
     rest = torch.where(mask, tokens, (tokens + 7) % 50)
     other = tune(model, lambda step: (rest, mask), steps=1, learning_rate=1e-2)
     torch.testing.assert_close(padded.bias, other.bias)
+    # The same rows with their padding at the left, where it would be looked at without the mask.
+    left = torch.stack([tokens[0].roll(3), tokens[1]])
+    there = torch.stack([mask[0].roll(3), mask[1]])
+    shifted = tune(model, lambda step: (left, there), steps=1, learning_rate=1e-2)
+    torch.testing.assert_close(shifted.bias, padded.bias)
     full = tune(model, lambda step: tokens, steps=1, learning_rate=1e-2)
     assert not torch.allclose(padded.bias, full.bias, atol=1e-4)
     for wrong in (mask[:1], ~torch.ones_like(mask)):

@@ -1,14 +1,15 @@
 """Sets of nodes against whole runs with hooks, and against the other knock-outs."""
 
-from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
+from interp.parts import Head, Node, as_node
 from interp.patching import Ablation, Selection, ablate, effect
-from tests.helpers import random_model, random_task
+from tests.helpers import apart, random_model, random_task, unaligned
+from tests.naive import ablation as twin
 from tests.naive import ioi as naive
 
 CIRCUIT = [(0, 1, "S2"), (0, 3, "END"), (1, 2, "S2"), (1, 2, "END"), (2, 0, "END"), (2, 3, "END")]
@@ -19,11 +20,6 @@ SETS = {
     "twice": [(1, 2, "S2"), (1, 2, "END")],
     "all": CIRCUIT,
 }
-
-
-def apart(task):
-    """The same prompts with S2 before END in each."""
-    return replace(task, positions=task.positions | {"S2": task.positions["S2"] % 5})
 
 
 @torch.inference_mode()
@@ -91,33 +87,57 @@ def test_what_is_not_there_is_refused(sets, message):
 
 @torch.inference_mode()
 def test_what_is_resampled_is_said_at_the_same_role_wherever_it_stands():
-    model, task = random_model(), random_task()
-    ahead = torch.randint(3, 50, (len(task), 2), generator=torch.Generator().manual_seed(0))
-    tokens = torch.cat([ahead, task.corrupted_tokens], 1)
-    mask = torch.cat([torch.ones_like(ahead).bool(), task.attention_mask], 1)
-    longer = replace(
-        task,
-        clean_tokens=F.pad(task.clean_tokens, (0, 2)),
-        attention_mask=F.pad(task.attention_mask, (0, 2)),
-        corrupted_tokens=tokens,
-        corrupted_mask=mask,
-        corrupted_positions={role: at + 2 for role, at in task.positions.items()},
-    )
-    nodes = {"both": [(0, 1, "S2"), (1, 2, "END")]}
-    found = ablate(model, task, nodes, value="resample", reference=longer).logit_diff[0]
+    model, task = random_model(), apart(random_task())
+    longer = unaligned(task)
+    nodes = [Node(Head(0, 1), "S2"), Node(Head(1, 2), "END")]
+    found = ablate(model, task, {"both": nodes}, value="resample", reference=longer).logit_diff[0]
     for i in range(len(task)):
-        real, there = task.attention_mask[i], mask[i]
-        _, cache = model.run_with_cache(tokens[i][there][None])
+        hooks = twin.hooks(model, task, i, nodes, "resample", reference=longer)
+        assert float(found[i]) == pytest.approx(twin.difference(model, task, i, hooks), abs=1e-5)
 
-        def say(z, hook, i=i, cache=cache):
-            for layer, head, role in nodes["both"]:
-                if layer == hook.layer():
-                    at = int(task.positions[role][i])
-                    z[0, at, head] = cache[hook.name][0, at + 2, head]
-            return z
 
-        names = lambda name: name.endswith("hook_z")  # noqa: E731
-        logits = model.run_with_hooks(task.clean_tokens[i][real][None], fwd_hooks=[(names, say)])
-        last = logits[0, -1]
-        expected = float(last[task.answer[i]] - last[task.foil[i]])
-        assert float(found[i]) == pytest.approx(expected, abs=1e-5)
+aligned = partial(twin.hooks, by_position=True)
+MIXED = {
+    "everywhere": ["0.1", "m1", "m0.3", "m0.40", "1.2"],
+    "roles": ["0.1@S2", "0.1@END", "m1@END", "m2.7@END", "2.0@END", "m0@S2"],
+    "both": ["m0.3@S2", "m2", "1.3@END", "1.2", "m1.5"],
+}
+
+
+@pytest.mark.parametrize("inside", [None, "zero", "group mean"])
+@pytest.mark.parametrize("value", ["zero", "mean", "group mean", "resample"])
+@torch.inference_mode()
+def test_sets_of_heads_mlps_and_neurons(value, inside):
+    model, task = random_model(), apart(random_task(4))
+    gone = inside and Ablation(
+        ["0.1@S2", "1.2", "m2", "m1.5", "2.3@END"], value=inside, positions=["END", 1]
+    )
+    at = Selection(positions=["S2", 3])
+    found = ablate(model, task, MIXED, at, value=value, ablation=gone).logit_diff
+    for name, nodes in MIXED.items():
+        for i in range(len(task)):
+            hooks = []
+            if gone:
+                parts = gone.nodes(model)
+                hooks = aligned(model, task, i, parts, inside, positions=gone.positions)
+            nodes_ = [as_node(one) for one in nodes]
+            hooks += aligned(model, task, i, nodes_, value, positions=at.positions)
+            expected = twin.difference(model, task, i, hooks)
+            assert float(found.sel(set=name)[i]) == pytest.approx(expected, abs=2e-5), (name, i)
+
+
+@torch.inference_mode()
+def test_sets_at_roles_where_roles_stand_elsewhere_in_the_partners():
+    model, task = random_model(), unaligned(apart(random_task(6)))
+    nodes = [as_node(one) for one in MIXED["roles"]]
+    for value in ("resample", "group mean", "mean"):
+        found = ablate(model, task, {"roles": nodes}, value=value).logit_diff[0]
+        for i in range(len(task)):
+            hooks = twin.hooks(model, task, i, nodes, value)
+            expected = twin.difference(model, task, i, hooks)
+            assert float(found[i]) == pytest.approx(expected, abs=2e-5), (value, i)
+    with pytest.raises(ValueError, match="roles elsewhere"):
+        ablate(model, task, MIXED, value="resample")
+    at_roles = Selection(positions=["S2", "END"])
+    found = ablate(model, task, MIXED, at_roles, value="resample").logit_diff
+    assert found.sel(set="everywhere").notnull().all()

@@ -1,9 +1,11 @@
 """Task: its checks, slicing, and table."""
 
+import inspect
 from dataclasses import fields, replace
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from transformers import PreTrainedTokenizerBase
@@ -142,6 +144,12 @@ def test_outside_indices_are_refused() -> None:
             make()[index]
     with pytest.raises(ValueError, match="at least one prompt"):
         make()[:0]
+    subset = inspect.unwrap(Task.subset)
+    for some in (True, np.bool_(False), torch.tensor(True), "0", 1.0):
+        with pytest.raises(TypeError, match="picked by their numbers"):
+            subset(make(), [some])
+    for one in (np.int64(1), torch.tensor(1)):
+        assert same(subset(make(), [one]), make()[1])
 
 
 def test_to_moves_every_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,7 +249,7 @@ def test_the_fingerprint_is_of_what_changes_a_number() -> None:
     shorter = torch.tensor([[1, 1, 0], [1, 1, 1], [1, 1, 0]]).bool()
     ends = {"CHANGE": torch.tensor([1, 1, 0]), "END": torch.tensor([1, 2, 1])}
     marks.append(make(corrupted_mask=shorter, corrupted_positions=ends).fingerprint)
-    renamed = {"OTHER": task.positions["CHANGE"], "END": task.positions["END"]}
+    renamed = {"CHANCE": task.positions["CHANGE"], "END": task.positions["END"]}
     marks += [make(positions=renamed).fingerprint, task.subset([1, 0, 2]).fingerprint]
     marks += [task[:2].fingerprint, mark]
     assert len(set(marks)) == len(marks)

@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from interp.circuits.circuit import Circuit, Member
+from interp.circuits.circuit import Circuit
 from interp.circuits.known.byhand import HandSetHead
 from interp.circuits.links import Link
+from interp.circuits.members import Member
 from interp.model import HookedGPT2
 from interp.parts import QKV, Edge, Input, Logits, Node
 from interp.tasks import Task

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from interp.circuits.circuit import Circuit, Member
+from interp.circuits.circuit import Circuit
+from interp.circuits.members import Member
 from interp.circuits.published import ioi, others
 from interp.parts import Node
 

@@ -9,7 +9,8 @@ Source: Wang et al. 2022 (arXiv 2211.00593), figure 2 and appendix A; Hanna et a
 2305.00586) for greater-than; Olsson et al. 2022 (arXiv 2209.11895) for induction.
 """
 
-from interp.circuits.circuit import Circuit, Connection, Group
+from interp.circuits.circuit import Circuit
+from interp.circuits.members import Connection, Group
 from interp.circuits.published import ioi, others
 
 _OF_CLASSES = ioi.CLASS_CONNECTIONS + others.CLASS_CONNECTIONS

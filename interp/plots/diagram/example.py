@@ -11,16 +11,16 @@ def example_of(model: HookedGPT2, task: Task, *, prompt: int = 0) -> Example:
     """A prompt in pieces, each with its role, as the diagrams take it.
 
     Args:
-        model: For its tokenizer.
-        task: Prompts with roles.
-        prompt: Which of them, by its clean text.
+        model: the model, whose tokenizer writes the text.
+        task: prompts with roles.
+        prompt: which of them, by its clean text.
 
     Returns:
         (text, role) of each piece; tokens between the roles are joined, and their role is "". A
         token with several roles goes by END, or else by the last of them.
 
     Raises:
-        IndexError: The task has no such prompt.
+        IndexError: the task has no such prompt.
     """
     one = task[prompt].right_padded()
     ids = one.clean_tokens[0][one.attention_mask[0]].tolist()

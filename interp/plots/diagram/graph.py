@@ -24,7 +24,7 @@ def to_networkx(circuit: Circuit) -> nx.DiGraph:
     """The circuit as a directed graph.
 
     Args:
-        circuit: The heads and MLPs.
+        circuit: the heads and MLPs.
 
     Returns:
         Nodes named "9.6@END", "m9@END", "input@S2" or "logits", with the attributes
@@ -59,7 +59,7 @@ def circuit_graphml(circuit: Circuit) -> str:
     """The graph of `to_networkx` as GraphML, which Gephi, yEd and igraph read.
 
     Args:
-        circuit: The heads and MLPs.
+        circuit: the heads and MLPs.
 
     Returns:
         The document.
@@ -71,7 +71,7 @@ def circuit_dot(circuit: Circuit) -> str:
     """The graph of `to_networkx` in the DOT language, which Graphviz draws.
 
     Args:
-        circuit: The heads and MLPs.
+        circuit: the heads and MLPs.
 
     Returns:
         The text; a cluster is a class at a position.

@@ -90,9 +90,9 @@ def make_grid(circuit: Circuit, example: Example, edges: tuple[Connection, ...])
     """Choose rows and columns, and the sizes of the boxes.
 
     Args:
-        circuit: The heads.
-        example: The sentence; has every position of the circuit.
-        edges: The connections to draw; they need room for arrow tips and lanes.
+        circuit: the heads.
+        example: the sentence; has every position of the circuit.
+        edges: the connections to draw; they need room for arrow tips and lanes.
 
     Returns:
         The grid.
@@ -119,8 +119,8 @@ def place_pills(heads: tuple[Member, ...], box: Rect) -> tuple[tuple[Member, Rec
     """Put the heads of a box in lines, each line centered.
 
     Args:
-        heads: The heads.
-        box: The box, of the size that `make_grid` chose.
+        heads: the heads.
+        box: the box, of the size that `make_grid` chose.
 
     Returns:
         Each head with its place.
@@ -143,7 +143,7 @@ def rows_of(circuit: Circuit) -> dict[Group, int]:
     the longest ways from the bottom along the connections that lead to deeper layers.
 
     Args:
-        circuit: The heads and MLPs.
+        circuit: the heads and MLPs.
 
     Returns:
         Group to row.

@@ -39,15 +39,15 @@ def layout(circuit: Circuit, *, example: Example = EXAMPLE) -> Layout:
     """Place a circuit over a sentence.
 
     Args:
-        circuit: The heads, in any number.
-        example: The sentence; its roles are the columns. Connections from roles that it lacks, and
+        circuit: the heads, in any number.
+        example: the sentence; its roles are the columns. Connections from roles that it lacks, and
             measured ones that do not lead up to a higher row, are left out.
 
     Returns:
         The diagram.
 
     Raises:
-        ValueError: The sentence lacks END, or the position of a head, or repeats a role.
+        ValueError: the sentence lacks END, or the position of a head, or repeats a role.
     """
     example = _without_idle(circuit, example)
     _check_roles(circuit, example)

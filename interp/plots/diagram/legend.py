@@ -18,9 +18,9 @@ def legend(placed: Layout, effects: xr.DataArray | None, limit: float) -> tuple[
     """Explain the marks below the sentence, in as many lines as it takes.
 
     Args:
-        placed: The diagram.
-        effects: What shades the heads, if anything does.
-        limit: The shades run from `-limit` to `limit`.
+        placed: the diagram.
+        effects: what shades the heads, if anything does.
+        limit: the shades run from `-limit` to `limit`.
 
     Returns:
         The marks, and the height of diagram and legend together.

@@ -16,7 +16,7 @@ def circuit_mermaid(circuit: Circuit) -> str:
     reads into (q; k v), or the sign toward the logit difference (+; minus).
 
     Args:
-        circuit: The heads.
+        circuit: the heads.
 
     Returns:
         The text of the flowchart, which ends with a line break.

@@ -37,20 +37,20 @@ def circuit_html(
     """Draw a circuit as a page that opens without a network.
 
     Args:
-        circuit: As for `circuit_svg`.
-        effects: As for `circuit_svg`.
-        example: As for `circuit_svg`.
-        scores: Name to what was measured of every head: arrays of dims `layer`, `head`, or datasets
+        circuit: as for `circuit_svg`.
+        effects: as for `circuit_svg`.
+        example: as for `circuit_svg`.
+        scores: name to what was measured of every head: arrays of dims `layer`, `head`, or datasets
             of `mean_effect`, which have an interval. The attr `unit` stands behind the number.
-        attention: Every head's pattern in one prompt, dims `layer`, `head`, `query`, `key`, such as
+        attention: every head's pattern in one prompt, dims `layer`, `head`, `query`, `key`, such as
             of `interp.heads.attention_patterns`.
 
     Returns:
         A complete HTML document; without `scores` and `attention` it has no script.
 
     Raises:
-        ValueError: As for `circuit_svg`, or a score or the attention has other dims.
-        KeyError: As for `circuit_svg`, or a head is outside a score or the attention.
+        ValueError: as for `circuit_svg`, or a score or the attention has other dims.
+        KeyError: as for `circuit_svg`, or a head is outside a score or the attention.
     """
     drawing = circuit_svg(circuit, effects=effects, example=example)
     data = None

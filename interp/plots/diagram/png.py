@@ -27,18 +27,18 @@ def circuit_png(
     """Write the drawing of `circuit_svg` as PNG.
 
     Args:
-        circuit: As for `circuit_svg`.
-        path: The file; folders that are missing are made.
-        effects: As for `circuit_svg`.
-        example: As for `circuit_svg`.
-        scale: Pixels of the picture for one of the drawing.
+        circuit: as for `circuit_svg`.
+        path: the file; folders that are missing are made.
+        effects: as for `circuit_svg`.
+        example: as for `circuit_svg`.
+        scale: pixels of the picture for one of the drawing.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: As for `circuit_svg`, or `scale` is not above 0.
-        KeyError: As for `circuit_svg`.
+        ValueError: as for `circuit_svg`, or `scale` is not above 0.
+        KeyError: as for `circuit_svg`.
         ImportError: kaleido is not installed.
         RuntimeError: kaleido finds no browser, or the browser fails.
     """
@@ -67,13 +67,13 @@ def as_figure(svg: str) -> go.Figure:
     """A plotly figure that shows an SVG drawing and nothing else, at the drawing's size.
 
     Args:
-        svg: One `<svg>` element with a width and a height in pixels.
+        svg: one `<svg>` element with a width and a height in pixels.
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: The element has no such size.
+        ValueError: the element has no such size.
     """
     size = search(r'<svg[^>]* width="(\d+)" height="(\d+)"', svg)
     if size is None:

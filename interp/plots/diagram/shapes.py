@@ -97,9 +97,9 @@ def text_width(text: str, size: float, *, bold: bool = False) -> float:
     """A width that the text fits in, in the usual sans-serif fonts.
 
     Args:
-        text: One line.
-        size: Font size, pixels.
-        bold: Whether it is bold.
+        text: one line.
+        size: font size, pixels.
+        bold: whether it is bold.
 
     Returns:
         Pixels.

@@ -50,17 +50,17 @@ def circuit_svg(
     head shows what it is.
 
     Args:
-        circuit: The heads, in any number.
-        effects: Dims `layer`, `head`; shades each head on a scale centered at zero, red below,
+        circuit: the heads, in any number.
+        effects: dims `layer`, `head`; shades each head on a scale centered at zero, red below,
             blue above. attrs `title` and `unit` label the scale, if present.
-        example: The sentence in pieces, (text, role); its roles are the columns.
+        example: the sentence in pieces, (text, role); its roles are the columns.
 
     Returns:
         An `<svg>` element without scripts, fonts or references to anything outside.
 
     Raises:
-        ValueError: The sentence lacks END or the position of a head, or `effects` has other dims.
-        KeyError: A head is outside `effects`.
+        ValueError: the sentence lacks END or the position of a head, or `effects` has other dims.
+        KeyError: a head is outside `effects`.
     """
     placed = layout(circuit, example=example)
     values = {} if effects is None else _values(effects, circuit)

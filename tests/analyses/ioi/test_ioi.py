@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 import interp
 from analyses import ioi
 from analyses.cli import app
+from analyses.ioi import analysis
 from analyses.ioi.parts import PARTS
-from interp.circuits import Circuit, CircuitHead
+from interp.circuits import Circuit, Member
 from interp.model.hub import locate
 from tests.analyses.sizes import SMALL
 
@@ -25,7 +26,7 @@ def folder(tmp_path_factory):
     """A run through the command line, as a user does it, but for smaller searches."""
     path = tmp_path_factory.mktemp("out") / "ioi"
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(ioi, "USUAL_SIZE", SMALL)
+        patched.setattr(analysis, "USUAL_SIZE", SMALL)
         result = CliRunner().invoke(
             app, ["ioi", "--n", str(N), "--seed", "3", "--threshold", "0.1", "--out", str(path)]
         )
@@ -226,7 +227,7 @@ def test_gpt2_gets_the_papers_circuit_and_figures(small_gpt2, tmp_path):
 
 
 def test_a_circuit_of_ones_own(small_gpt2):
-    own = Circuit("gpt2", (CircuitHead(1, 2, "other", "END"),), "mine")
+    own = Circuit("gpt2", (Member("1.2@END", "other"),), "mine")
     assert "1.2" in ioi.run(small_gpt2, n=4, circuit=own, parts=[]).html()
 
 

@@ -13,10 +13,11 @@ import xarray as xr
 import interp
 from analyses import ioi
 from analyses.ioi import circuit as ioi_circuit
+from analyses.ioi import parts
 from analyses.ioi.parts import PARTS, Setting, backups, derivation, signals
 from analyses.ioi.parts.setting import Measured, verdicts
-from interp.circuits import IOI_FIGURES, Circuit, CircuitHead, Link, published
-from interp.execution import Store, load, save
+from interp.circuits import IOI_FIGURES, Circuit, Derivation, Link, Member, published
+from interp.parts import Head, Node
 from interp.patching import Receivers
 from interp.report import Table
 from interp.tasks import ioi as ioi_task
@@ -68,7 +69,7 @@ def test_every_part_has_figures_beside_the_papers(chapters):
 
 def test_what_is_kept_is_of_the_same_links_and_of_the_same_way_to_find_them(setting):
     circuit = setting.circuit
-    link = Link("input", "S1", "0.1", "S2", "k", -0.5)
+    link = Link("input@S1 -> 0.1.k@S2", -0.5)
     for other in (replace(circuit, links=(link,)), replace(circuit, source="pruned at 5 %")):
         assert other.records() == circuit.records()
         assert repr(replace(setting, circuit=other).depends) != repr(setting.depends)
@@ -87,7 +88,7 @@ def test_a_circuit_without_heads_has_nothing_to_measure(setting):
 
 
 def test_other_models_get_no_verdict(setting):
-    other = replace(setting, circuit=Circuit("gpt2", setting.circuit.heads[:3]))
+    other = replace(setting, circuit=Circuit("gpt2", setting.circuit.members[:3]))
     measured = [Measured.mean("logit_diff", "Mean", np.array([1.0, 2.0]), "logits")]
     (table,) = verdicts(other, measured, ())
     assert list(table.frame.columns) == ["figure", "value", "unit"]
@@ -173,65 +174,6 @@ def test_reference_set_templates_and_orders_are_stated(setting, chapters):
         assert setting.about() in chapters[name].section.text
 
 
-def results():
-    array = xr.DataArray(
-        np.arange(6.0).reshape(2, 3),
-        {"set": ["a", "b b"], "prompt": [0, 1, 2], "nodes": ("set", ["9.6", ""])},
-        ["set", "prompt"],
-        attrs={"unit": "logits"},
-    )
-    return {"one": xr.Dataset({"x": array}, attrs={"direction": "noising"}), "none": xr.Dataset()}
-
-
-def test_what_is_saved_is_loaded(tmp_path):
-    save(tmp_path / "part.npz", "mark", results())
-    again = load(tmp_path / "part.npz", "mark")
-    assert list(again) == ["one", "none"]
-    for name, dataset in results().items():
-        xr.testing.assert_identical(again[name], dataset)
-    assert load(tmp_path / "part.npz") is not None
-    assert load(tmp_path / "part.npz", "another") is None
-    assert load(tmp_path / "nothing.npz", "mark") is None
-
-
-def test_a_torn_file_is_measured_again(tmp_path):
-    path = tmp_path / "part.npz"
-    save(path, "mark", results())
-    whole = path.read_bytes()
-    for size in (0, 10, len(whole) // 2, len(whole) - 1):
-        path.write_bytes(whole[:size])
-        assert load(path, "mark") is None
-    at = whole.index(np.arange(6.0).tobytes()) + 9
-    path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-    assert load(path, "mark") is None
-
-
-def test_the_fingerprint_is_of_weights_and_prompts(model):
-    def task(n, seed):
-        return ioi_task(model.tokenizer, n, seed=seed)
-
-    marks = [fingerprint(model, task(4, 0)), fingerprint(model, task(4, 1))]
-    assert fingerprint(model, task(4, 0)) == marks[0]
-    with torch.no_grad():
-        model.blocks[3].attn.W_O[0, 0, 0] += 1e-3
-        marks.append(fingerprint(model, task(4, 0)))
-        model.blocks[3].attn.W_O[0, 0, 0] -= 1e-3
-    assert len(set(marks)) == 3
-
-
-def test_a_shelf_measures_what_it_does_not_have(tmp_path, setting):
-    def count(store, *depends):
-        calls = []
-        store("part", lambda: calls.append(1) or results(), *depends)
-        return len(calls)
-
-    store = Store(tmp_path, setting.model, setting.task)
-    assert [count(store, 1), count(store, 1), count(store, 2), count(store, 2)] == [1, 0, 1, 0]
-    assert store.resumed == ["part", "part"]
-    assert count(Store(tmp_path, setting.model, setting.task[:3]), 2) == 1
-    assert count(Store(None, setting.model, setting.task), 2) == 1
-
-
 def test_an_interrupted_run_is_taken_up(model, tmp_path, monkeypatch):
     names = ["signals", "adversarial", "mlps"]
     begun = []
@@ -247,13 +189,13 @@ def test_an_interrupted_run_is_taken_up(model, tmp_path, monkeypatch):
 
     arguments = {"n": 6, "parts": names, "size": SMALL, "out": tmp_path}
     with monkeypatch.context() as patched:
-        patched.setattr(ioi, "PARTS", {n: watched(n, n == "mlps") for n in names})
+        patched.setattr(parts, "PARTS", {n: watched(n, n == "mlps") for n in names})
         with pytest.raises(KeyboardInterrupt):
             ioi.run(model, **arguments)
     assert begun == names
     begun.clear()
     with monkeypatch.context() as patched:
-        patched.setattr(ioi, "PARTS", {n: watched(n, False) for n in names})
+        patched.setattr(parts, "PARTS", {n: watched(n, False) for n in names})
         report = ioi.run(model, **arguments)
     assert begun == ["mlps"]
     found = json.loads((tmp_path / "results.json").read_text())
@@ -262,7 +204,7 @@ def test_an_interrupted_run_is_taken_up(model, tmp_path, monkeypatch):
     compared = {row["figure"] for row in found["paper"]}
     assert {"Effect of the position signal", "S above IO, IO twice"} <= compared
     headings = [section.heading for section in report.sections]
-    places = [headings.index(PARTS[n].tell.__globals__["HEADING"]) for n in names]
+    places = [headings.index(PARTS[n].write.__globals__["HEADING"]) for n in names]
     assert all(a < b for a, b in pairwise(places))
     fresh = ioi.run(model, **arguments | {"out": None})
     assert [section.text for section in fresh.sections] == [s.text for s in report.sections]
@@ -292,17 +234,35 @@ def test_a_derived_circuit_that_keeps_too_little_gives_way_to_pruning(monkeypatc
     task = ioi_task(mini.tokenizer, 6)
     known = {}
 
-    def derived(model, task, *, nodes=None, **options):
+    def derived(model, task, *, smallest, seed, nodes=None, ablation=None):
         known["nodes"] = nodes
         kept = 0.1 if nodes is None else 0.9
-        heads = () if nodes is None else tuple(CircuitHead(*n[:2], "other", n[2]) for n in nodes)
-        alone = xr.Dataset({"full": ("prompt", [1.0]), "circuit": ("prompt", [kept])})
-        about = {"circuit": Circuit("mini", heads).to_json()}
-        return {"nodes": xr.Dataset(attrs=about), "alone": alone}
+        members = () if nodes is None else tuple(Member(node, "other") for node in nodes)
+        found = empty_derivation(Circuit("mini", members))
+        alone = xr.Dataset({"logit_diff": (("run", "prompt"), [[1.0], [kept]])})
+        alone = alone.assign_coords(run=["full", "circuit"])
+        about = {"json": found.to_json(), "prompts": 6}
+        return {"derivation": xr.Dataset(attrs=about), "alone": alone}
 
     monkeypatch.setattr(ioi_circuit, "derived", derived)
-    monkeypatch.setattr(ioi_circuit, "prune_heads", lambda *args, **options: [(5, 0, "END")])
+    node = Node(Head(5, 0), "END")
+    monkeypatch.setattr(ioi_circuit, "prune_heads", lambda *args, **options: [node])
     circuit, found = ioi_circuit.find_circuit(mini, task, threshold=0.02)
-    assert known["nodes"] == [(5, 0, "END")] and [h.label for h in circuit.heads] == ["5.0"]
-    assert derivation.circuit_of(found).heads == circuit.heads
+    assert known["nodes"] == [node] and circuit.nodes == (node,)
+    assert derivation.derivation_of(found).circuit == circuit
     assert "pruned" in circuit.source and "kept 10% of it" in circuit.source
+
+
+def empty_derivation(circuit):
+    """A derivation of a circuit, with no numbers worth looking at."""
+    names = [str(member) for member in circuit.heads]
+    zeros = xr.DataArray(np.zeros((len(names), 6)), {"node": names}, ["node", "prompt"])
+    nodes = zeros.to_dataset(name="logit_diff").assign_coords(
+        metric=["logit_diff"], q_value=(("metric", "node"), np.ones((1, len(names)))),
+        found_by=("node", np.array(["logit_diff"] * len(names), dtype=str)),
+    )  # fmt: skip
+    effects = xr.Dataset({"logit_diff": (("link", "prompt"), np.zeros((0, 6)))})
+    behavior = zeros.to_dataset(name="copy")
+    return Derivation(
+        circuit, effects.assign_coords(link=np.array([], dtype=str)), nodes, behavior, 3, 0.1, 0.05
+    )

@@ -1,0 +1,194 @@
+"""Stand-ins against means and partners by hand, wherever roles stand."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from interp.parts import as_node
+from interp.patching import Ablation, Selection, ablate, measure
+from tests.helpers import apart, make_runs_small, random_model, random_task, unaligned
+from tests.naive import ablation as twin
+
+NODES = ["0.1@S2", "1.2@END", "m1@S2", "m0.3@END", "2.0@END"]
+VALUES = ["zero", "mean", "group mean", "resample"]
+
+
+@pytest.fixture(autouse=True)
+def _small_runs(monkeypatch):
+    make_runs_small(monkeypatch)
+
+
+def fixed_roles(task, s2=1):
+    return replace(task, positions={**task.positions, "S2": torch.full((len(task),), s2)})
+
+
+def by_hand(model, task, parts, value, side="clean", **options):
+    nodes = [as_node(one) for one in parts]
+    return [
+        twin.difference(
+            model, task, i, twin.hooks(model, task, i, nodes, value, side=side, **options), side
+        )
+        for i in range(len(task))
+    ]
+
+
+def assert_close(found, expected):
+    torch.testing.assert_close(
+        torch.as_tensor(found.values), torch.tensor(expected), atol=2e-5, rtol=0
+    )
+
+
+@pytest.mark.parametrize("value", VALUES)
+@torch.inference_mode()
+def test_the_default_reference_is_the_task_itself(value):
+    """The same numbers as with the task as reference, however it is padded."""
+    model = random_model()
+    for task in (random_task(6), unaligned(apart(random_task(6)))):
+        wider = replace(
+            task,
+            **{
+                name: F.pad(getattr(task, name), (0, 3))
+                for name in ("clean_tokens", "corrupted_tokens", "attention_mask", "corrupted_mask")
+                if getattr(task, name) is not None
+            },
+        )
+        own = ablate(model, task, {"all": NODES}, value=value).logit_diff
+        for reference in (task, wider, task.subset(list(range(6)))):
+            same = ablate(model, task, {"all": NODES}, value=value, reference=reference)
+            assert_close(same.logit_diff, own.values.tolist())
+            gone = Ablation(NODES, value=value, reference=reference)
+            assert_close(measure(model, task, ablation=gone).logit_diff, own.values[0].tolist())
+        same = ablate(model, task, {"all": NODES}, value=value, reference=task)
+        assert same.logit_diff.values.tolist() == own.values.tolist()  # bit by bit
+
+
+@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize("side", ["clean", "corrupted"])
+@torch.inference_mode()
+def test_nodes_at_roles_that_stand_elsewhere_in_the_partner(value, side):
+    model, task = random_model(), unaligned(apart(random_task(7)))
+    found = measure(model, task, side=side, ablation=Ablation(NODES, value=value)).logit_diff
+    aligned = side == "corrupted"  # the texts that are run are those that stand in
+    expected = by_hand(model, task, NODES, value, side, by_position=aligned)
+    assert_close(found, expected)
+    roles = Ablation(["0.1", "m1"], value=value, positions=["END", "S2"])
+    found = measure(model, task, side=side, ablation=roles).logit_diff
+    places = {"positions": ["END", "S2"], "by_position": aligned}
+    assert_close(found, by_hand(model, task, ["0.1", "m1"], value, side, **places))
+
+
+@pytest.mark.parametrize("value", ["group mean", "resample"])
+@torch.inference_mode()
+def test_a_reference_of_other_prompts_whose_roles_stand_elsewhere(value):
+    model, task = random_model(), apart(random_task(6))
+    other = unaligned(apart(random_task(6, seed=8)))
+    found = ablate(model, task, {"all": NODES}, value=value, reference=other).logit_diff[0]
+    assert_close(found, by_hand(model, task, NODES, value, reference=other))
+    at_roles = Selection(over=["layer"], heads=[1], positions=["S2", "END"])
+    found = ablate(model, task, "z", at_roles, value=value, reference=other).logit_diff
+    for layer in range(3):
+        expected = by_hand(
+            model, task, [f"{layer}.1"], value, reference=other, positions=["S2", "END"]
+        )
+        assert_close(found.sel(layer=layer), expected)
+
+
+@torch.inference_mode()
+def test_group_means_are_over_real_tokens_where_the_texts_of_a_group_differ_in_length():
+    """Corrupted texts of 6, 7 and 8 tokens in one group, run and averaged position by position."""
+    model, task = random_model(), unaligned(apart(random_task(7, (6,))))
+    for parts in (["0.1", "m1", "m2.5"], ["1.3@END"], ["m0"]):
+        gone = Ablation(parts, value="group mean")
+        found = measure(model, task, side="corrupted", ablation=gone).logit_diff
+        expected = by_hand(model, task, parts, "group mean", "corrupted", by_position=True)
+        assert_close(found, expected)
+
+
+@torch.inference_mode()
+def test_group_means_by_role_where_the_texts_of_a_group_differ_in_length():
+    model, task = random_model(), unaligned(apart(random_task(7, (6,))))
+    found = measure(model, task, ablation=Ablation(NODES, value="group mean")).logit_diff
+    assert_close(found, by_hand(model, task, NODES, "group mean"))
+    swept = ablate(model, task, {"all": NODES}, value="group mean").logit_diff[0]
+    assert_close(swept, found.values.tolist())
+
+
+@torch.inference_mode()
+def test_group_means_of_a_reference_with_longer_groups_of_the_same_lengths():
+    model, task = random_model(), fixed_roles(random_task(4, (6, 4)))
+    other = fixed_roles(random_task(9, (6, 4), seed=4))
+    parts = ["0.1", "m1", "1.2@S2"]
+    found = ablate(model, task, {"all": parts}, value="group mean", reference=other)
+    expected = by_hand(model, task, parts, "group mean", reference=other, by_position=True)
+    assert_close(found.logit_diff[0], expected)
+
+
+EVERYWHERE = {"heads": ["0.1"], "MLP": ["m1"], "mixed": ["0.1@S2", "1.2"]}
+
+
+@pytest.mark.parametrize("parts", EVERYWHERE.values(), ids=EVERYWHERE)
+@pytest.mark.parametrize("value", ["group mean", "resample"])
+def test_positions_that_cannot_be_matched_are_refused(value, parts):
+    """Longer partners, a longer clean side, and a role elsewhere, in the task and a reference."""
+    model, plain = random_model(), fixed_roles(random_task(4, (6,)))
+    cases = [
+        (unaligned(plain), None),
+        (plain, unaligned(plain)),
+        (fixed_roles(random_task(4, (6, 5)), 2), fixed_roles(random_task(4, (6, 5), seed=5))),
+    ]
+    shorter = plain.attention_mask.clone()
+    shorter[1, 4:] = False
+    roles = {"S2": plain.positions["S2"], "END": shorter.sum(-1) - 1}
+    cases.append((replace(plain, corrupted_mask=shorter, corrupted_positions=roles), None))
+    message = "ablate at roles that both have, use value='mean"
+    for task, reference in cases:
+        with pytest.raises(ValueError, match=message):
+            ablate(model, task, {"a": parts}, value=value, reference=reference)
+        with pytest.raises(ValueError, match=message):
+            measure(model, task, ablation=Ablation(parts, value=value, reference=reference))
+
+
+def test_indices_are_no_roles_to_match_by():
+    model, task = random_model(), unaligned(random_task(4, (6,)))
+    with pytest.raises(ValueError, match="ablate at roles"):
+        ablate(model, task, "z", Selection(positions=[1, "END"]), value="resample")
+    with pytest.raises(ValueError, match="ablate at roles"):
+        measure(model, task, ablation=Ablation(["0.0"], value="group mean", positions=[1]))
+    assert ablate(model, task, "z", Selection(positions=[1]), value="mean").logit_diff.size
+
+
+def test_a_token_of_two_roles_for_which_two_would_stand_in_is_refused():
+    model, task = random_model(), random_task(4, (6,))
+    task.positions["S2"][:] = 5
+    elsewhere = {"S2": torch.full((4,), 2), "END": task.positions["END"]}
+    two = replace(task, corrupted_positions=elsewhere)
+    both = {"both": ["0.1@S2", "0.1@END"]}
+    for value, message in (("resample", "one token in one text"), ("group mean", "two means")):
+        with pytest.raises(ValueError, match=message):
+            ablate(model, two, both, value=value)
+        one = ablate(model, two, {"one": ["0.1@S2"]}, value=value).logit_diff[0]
+        assert_close(one, by_hand(model, two, ["0.1@S2"], value))
+    other_way = replace(
+        task,
+        positions=elsewhere,
+        corrupted_positions=dict.fromkeys(("S2", "END"), task.positions["END"]),
+    )
+    found = ablate(model, other_way, both, value="group mean").logit_diff[0]
+    assert_close(found, by_hand(model, other_way, both["both"], "group mean"))
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_the_other_side_is_prepared_by_its_own_roles(value):
+    """`Pair` ablates both runs, each at its own roles; NodePaths and `patch` rest on that."""
+    model, task = random_model(), unaligned(apart(random_task(5)))
+    gone = Ablation(NODES, value=value)
+    for side in ("clean", "corrupted"):
+        prepared = gone.prepare(model, task, side)
+        for key, mask in prepared.masks.items():
+            roles = {node.role for node in gone.nodes(model) if node.layer == key[1]}
+            some = torch.zeros(task.tokens(side).shape, dtype=torch.bool)
+            for role in roles:
+                some[torch.arange(5), task.roles(side)[role]] = True
+            assert not (mask.any(-1) & ~some).any() and mask.any()
