@@ -78,7 +78,7 @@ def test_a_block_of_the_users_refuses_other_threads_even_those_it_waits_for():
         lambda: model.hooks().__enter__(),
         lambda: model.add_hook("hook_embed", print),
         lambda: interp.model.require_no_hooks(model, "patch"),
-        lambda: next(model.stream_of_ids) if False else list(interp.sample(model, tokens(1))),
+        lambda: list(interp.sample(model, tokens(1))),
     ]
     with model.hooks([("hook_embed", lambda x, hook: 0 * x)]):
         for error in in_threads(*calls):
@@ -113,6 +113,10 @@ def test_after_an_error_the_model_is_free(error):
     def fail(x, hook):
         raise error("in a hook")
 
+    def entered(context):
+        with context:
+            model(tokens(1))
+
     for run in (
         lambda: model.run_with_hooks(tokens(1), fwd_hooks=[("blocks.1.hook_mlp_out", fail)]),
         lambda: entered(model.hooks([("blocks.1.hook_mlp_out", fail)])),
@@ -122,10 +126,6 @@ def test_after_an_error_the_model_is_free(error):
             run()
         assert model.user_hooks() == []
         assert isinstance(in_threads(lambda: model(tokens(1)))[0], torch.Tensor)
-
-    def entered(context):
-        with context:
-            model(tokens(1))
 
 
 def test_bad_hooks_leave_nothing_behind():
