@@ -13,6 +13,7 @@ holds values above 1000. Log-probabilities are measured against the logits they 
 Source: transformers `GPT2LMHeadModel` with `attn_implementation="eager"`.
 """
 
+import math
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -111,13 +112,19 @@ def verify(
         The largest difference per layer; `.passed` is the verdict, `print` shows the table.
 
     Raises:
-        ModelNotFoundError, CheckpointError: as for `interp.load`.
+        ModelNotFoundError, CheckpointError, TypeError: as for `interp.load`.
+        ValueError: for a tolerance that is negative or not a number.
 
     Example:
         >>> report = verify("mini")
         >>> report.passed
         True
     """
+    if not 0 <= tolerance < math.inf:
+        raise ValueError(
+            "tolerance must be a finite number of at least 0, a fraction of the largest value, "
+            f"got {tolerance}"
+        )
     from transformers import GPT2LMHeadModel
 
     model = load(name_or_path, device="cpu")

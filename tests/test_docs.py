@@ -10,6 +10,7 @@ import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = [
+    "model",
     "activation_patching",
     "path_patching",
     "ablation",

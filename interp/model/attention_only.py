@@ -25,6 +25,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from interp.model.checks import check_device, check_dtype, check_whole
 from interp.model.config import GPT2Config
 from interp.model.hf_layout import CheckpointError, parse_config, tensor_table
 from interp.model.hooked_gpt2 import HookedGPT2
@@ -73,9 +74,20 @@ class AttentionWeights:
 
     @classmethod
     def of(cls, model: "HookedGPT2 | AttentionWeights") -> "AttentionWeights":
-        """The attention weights of a model; weights stay what they are."""
+        """The attention weights of a model; weights stay what they are.
+
+        Args:
+            model: a model, or its attention weights.
+
+        Raises:
+            TypeError: for anything else.
+        """
         if isinstance(model, AttentionWeights):
             return model
+        if not isinstance(model, HookedGPT2):
+            raise TypeError(
+                f"expected a HookedGPT2 or AttentionWeights, got {type(model).__name__}"
+            )
         names = ("W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V", "b_O", "W_pos")
         weights = {name: getattr(model, name).detach() for name in names}
         norms = [torch.stack([getattr(b.ln1, x).detach() for b in model.blocks]) for x in "wb"]
@@ -149,11 +161,18 @@ def load_attention(
     Raises:
         ModelNotFoundError: an unknown name, a missing directory or file.
         CheckpointError: a file that is damaged, or tensors that are missing or mis-shaped.
+        ValueError: fewer than one head, a dtype that is not a floating-point one, or a device that
+            is not there.
+        TypeError: arguments of another type.
 
     Example:
         >>> load_attention("mini").folded().W_pos.mean(-1).abs().max() < 1e-6
         tensor(True)
     """
+    check_dtype(dtype)
+    target = check_device(device)
+    if n_heads is not None:
+        check_whole(n_heads, "n_heads", 1)
     directory = locate(name_or_path)
     sources = _open_weights(directory)
     if "wpe.weight" not in sources:
@@ -180,13 +199,15 @@ def load_attention(
     expected = dict(table.values())
     sources = {name: at for name, at in sources.items() if name in expected}
     _check_header(directory, sources, expected)
-    stored = {name: t.to(device, dtype) for name, t in _read_tensors(directory, sources).items()}
+    stored = {name: t.to(target, dtype) for name, t in _read_tensors(directory, sources).items()}
 
     def stack(part: str) -> Float[Tensor, "layer ..."]:
         return torch.stack([stored[f"h.{i}.{part}"] for i in range(shape.n_layers)])
 
     heads = (3, shape.n_heads, shape.d_head)
-    W_Q, W_K, W_V = stack("attn.c_attn.weight").unflatten(-1, heads).permute(2, 0, 3, 1, 4)
+    W_Q, W_K, W_V = (
+        stack("attn.c_attn.weight").unflatten(-1, heads).permute(2, 0, 3, 1, 4)
+    )  # l h d k
     b_Q, b_K, b_V = stack("attn.c_attn.bias").unflatten(-1, heads).unbind(1)  # l h k
     known = os.fspath(name_or_path) in MODEL_NAMES
     return AttentionWeights(

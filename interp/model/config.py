@@ -3,7 +3,10 @@
 Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", table 2.
 """
 
+import math
 from dataclasses import dataclass
+
+from interp.model.checks import check_whole
 
 ACTIVATIONS = ("gelu_new", "gelu", "relu")
 
@@ -13,7 +16,7 @@ class GPT2Config:
     """The hyperparameters of a GPT-2, under the names of the field.
 
     Args:
-        n_layers: number of transformer blocks.
+        n_layers: how many transformer blocks there are.
         n_heads: attention heads in each block.
         d_model: width of the residual stream; a multiple of `n_heads`.
         d_mlp: neurons in each block's MLP (GPT-2: 4 * d_model).
@@ -24,8 +27,9 @@ class GPT2Config:
         tied: whether the unembedding is the transpose of the token embedding.
 
     Raises:
-        ValueError: for a size below one, a width that the heads do not divide, or an unknown
-            activation.
+        ValueError: for a size below one, a width that the heads do not divide, an unknown
+            activation, or an eps that is not a positive number.
+        TypeError: for a size that is not a whole number.
 
     Example:
         >>> GPT2Config(n_layers=12, n_heads=12, d_model=768, d_mlp=3072, d_vocab=50257).d_head
@@ -45,13 +49,14 @@ class GPT2Config:
     def __post_init__(self) -> None:
         sizes = ("n_layers", "n_heads", "d_model", "d_mlp", "d_vocab", "n_ctx")
         for name in sizes:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+            check_whole(getattr(self, name), name, 1)
         if self.d_model % self.n_heads:
             raise ValueError(
                 f"d_model must be a multiple of n_heads, got d_model={self.d_model} and "
                 f"n_heads={self.n_heads}"
             )
+        if not 0 < self.eps < math.inf:
+            raise ValueError(f"eps must be a positive number, got {self.eps}")
         if self.act_fn not in ACTIVATIONS:
             raise ValueError(f"act_fn must be one of {ACTIVATIONS}, got {self.act_fn!r}")
 

@@ -46,6 +46,7 @@ def find_points(
         point = modules[where]
         if not isinstance(point, HookPoint):
             inside = [name for name in points if name.startswith(f"{where}.")]
+            inside.sort(key=lambda name: name.count("."))
             near = inside[:8] or get_close_matches(where, points, n=3) or list(points)[:3]
             raise ValueError(
                 f"{where!r} is a module but no hook point; hook points near it: {', '.join(near)}"

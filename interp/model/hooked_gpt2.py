@@ -33,7 +33,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from interp.model._lens import TransformerLensConfig
-from interp.model.checks import check_device
+from interp.model.checks import check_device, check_whole
 from interp.model.config import GPT2Config
 from interp.model.fingerprint import Kept, digest
 from interp.model.generation import generate, stream
@@ -71,6 +71,9 @@ class HookedGPT2(TextMethods, WeightViews, HookedModule):
         seed: seed of the random weights (Radford et al. 2019: normal with standard deviation 0.02,
             projections onto the residual stream divided by sqrt(2 n_layers)).
 
+    Raises:
+        TypeError: for a config or a seed of another type.
+
     Example:
         >>> config = GPT2Config(n_layers=2, n_heads=2, d_model=8, d_mlp=32, d_vocab=10, n_ctx=16)
         >>> model = HookedGPT2(config)
@@ -87,6 +90,12 @@ class HookedGPT2(TextMethods, WeightViews, HookedModule):
         name: str = "untrained",
         seed: int = 0,
     ) -> None:
+        if not isinstance(config, GPT2Config):
+            raise TypeError(
+                f"HookedGPT2 takes a GPT2Config, got {type(config).__name__}; to open a model use "
+                "interp.load"
+            )
+        check_whole(seed, "seed")
         super().__init__()
         self.config, self.tokenizer, self.name = config, tokenizer, name
         self._digests: Kept = {}

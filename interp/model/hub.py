@@ -33,11 +33,25 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
         name_or_path: one of `MODEL_NAMES`, or a directory in Hugging Face layout. Names win over
             directories of the same name; write "./gpt2" for a directory called gpt2.
 
+    Returns:
+        The directory.
+
     Raises:
-        ModelNotFoundError: an unknown name, a path that is no directory, or a hub file that is
-            neither cached nor to be downloaded.
+        ModelNotFoundError: an unknown or empty name, a path that is no directory, or a hub file
+            that is neither cached nor to be downloaded.
+        TypeError: for anything but a name or a path.
     """
+    if not isinstance(name_or_path, str | os.PathLike):
+        raise TypeError(
+            f"expected the name of a model or a directory, got {type(name_or_path).__name__}; "
+            f"models: {', '.join(MODEL_NAMES)}"
+        )
     name = os.fspath(name_or_path)
+    if not name.strip():
+        raise ModelNotFoundError(
+            f"the name of the model is empty; models: {', '.join(MODEL_NAMES)}; or give a "
+            'directory in Hugging Face layout ("." is the current one)'
+        )
     if name == BUNDLED:
         return _bundled()
     if name in HUB:

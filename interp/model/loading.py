@@ -21,6 +21,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from interp.model.checks import check_device, check_dtype
 from interp.model.config import GPT2Config
 from interp.model.hf_layout import (
     SHARD_INDEX,
@@ -60,19 +61,22 @@ def load(
         The model, named after `name_or_path`.
 
     Raises:
-        ModelNotFoundError: an unknown name, a missing directory or file, a download that failed.
+        ModelNotFoundError: an unknown or empty name, a missing directory or file, a download that
+            failed.
         CheckpointError: files that are not a GPT-2 in safetensors: another architecture, pickled
             weights, a truncated file, missing, unexpected or mis-shaped tensors, NaN or infinite
             weights, a tokenizer with more tokens than the embedding.
-        ValueError: a dtype that is not a floating-point one.
+        ValueError: a dtype that is not a floating-point one, or a device that is not there.
+        TypeError: a name or path, or a dtype, of another type.
 
     Example:
         >>> model = load("mini")
         >>> model.name
         'mini'
     """
-    if dtype is not None and not dtype.is_floating_point:
-        raise ValueError(f"dtype must be a floating-point torch.dtype or None, got {dtype}")
+    if dtype is not None:
+        check_dtype(dtype)
+    target = check_device(device)
     directory = locate(name_or_path)
     fields, config = _read_config(directory)
     stored = _read_weights(directory, config)
@@ -81,7 +85,6 @@ def load(
     name = os.fspath(name_or_path) if known else directory.resolve().name
     with torch.device("meta"):
         model = HookedGPT2(config, tokenizer, name=name)
-    target = torch.get_default_device() if device is None else torch.device(device)
     shapes = {key: parameter.shape for key, parameter in model.state_dict().items()}
     state: dict[str, Tensor] = {
         ours: tensor.view(shapes[ours]).to(target, dtype or torch.float32)

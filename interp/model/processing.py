@@ -34,7 +34,7 @@ def process_weights(
     """A new model with the same log-probabilities and simpler weights.
 
     Args:
-        model: left as it is.
+        model: the model; it is left as it is.
         fold_layer_norm: move each layer norm's w and b into the weights that read it, which
             leaves w = 1 and b = 0. The unembedding is no longer tied to the embedding.
         center_writing_weights: subtract the mean over d_model of all that writes to the residual
@@ -46,12 +46,17 @@ def process_weights(
     Returns:
         The processed model, named as the given one, on its device and in its dtype.
 
+    Raises:
+        TypeError: for anything but a model.
+
     Example:
         >>> import interp
         >>> simple = interp.process_weights(interp.load("mini"))
         >>> bool((simple.ln_final.w == 1).all() and (simple.b_V == 0).all())
         True
     """
+    if not isinstance(model, HookedGPT2):
+        raise TypeError(f"process_weights takes a HookedGPT2, got {type(model).__name__}")
     config = replace(model.config, tied=False)
     with torch.device("meta"):
         new = HookedGPT2(config, model.tokenizer, name=model.name)

@@ -1,8 +1,8 @@
 """Write a checkpoint that `interp.load` and `transformers.AutoModelForCausalLM` read.
 
 The files are first written whole into a temporary folder inside the target and then renamed into
-place: a full disk or an interrupted run leaves the earlier checkpoint as it was, also when the
-model being saved is memory-mapped from that very file.
+place, all of them or none: a full disk or an interruption leaves the earlier checkpoint as it was,
+also when the model being saved is memory-mapped from that very file.
 
 Source: transformers `models/gpt2/modeling_gpt2.py` (names and shapes of the tensors).
 """
@@ -13,7 +13,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from interp.model.hf_layout import (
@@ -35,15 +34,53 @@ def save(model: HookedGPT2, directory: str | os.PathLike[str]) -> None:
 
     Args:
         model: the model; its unembedding must have no bias, since GPT-2's has none.
-        directory: where to; made if it does not exist.
+        directory: the directory to write into; made if it does not exist.
 
     Raises:
-        CheckpointError: weights that GPT2LMHeadModel cannot hold (a nonzero `unembed.b_U`, as
-            weight processing makes; an unembedding that differs although `config.tied`), or a
-            directory with a checkpoint of another kind.
+        CheckpointError: weights that are NaN or infinite, or that GPT2LMHeadModel cannot hold (a
+            nonzero `unembed.b_U`, as weight processing makes; an unembedding that differs although
+            `config.tied`), or a directory with a checkpoint of another kind.
+        ValueError: `directory` is empty.
+        TypeError: `model` is no model, or `directory` no path.
         NotADirectoryError: `directory` is a file.
         OSError: the files could not be written; an earlier checkpoint is still intact.
     """
+    _check_model(model)
+    if not isinstance(directory, str | os.PathLike):
+        raise TypeError(f"directory must be a path, got {type(directory).__name__}")
+    if not os.fspath(directory):
+        raise ValueError('directory is empty; "." is the current one')
+    target = Path(directory).expanduser()
+    _check_target(target)
+    is_new = not target.exists()
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".saving-", dir=target) as temporary:
+            new = Path(temporary) / "new"
+            new.mkdir()
+            _write(model, new)
+            _put_in_place(new, target)
+    except BaseException as error:
+        if is_new and target.is_dir() and not any(target.iterdir()):
+            target.rmdir()
+        if not isinstance(error, Exception):
+            raise
+        raise OSError(  # tokenizers raises bare Exception
+            f"could not write a checkpoint into {target}: {error}. Check the free space and the "
+            "permissions; what was there before is unchanged"
+        ) from error
+
+
+def _check_model(model: HookedGPT2) -> None:
+    """Refuse what a checkpoint would not hold, or what could not be loaded again."""
+    if not isinstance(model, HookedGPT2):
+        raise TypeError(f"save takes a HookedGPT2, got {type(model).__name__}")
+    for name, parameter in model.named_parameters():
+        if not all(bound.isfinite() for bound in torch.aminmax(parameter.detach())):
+            raise CheckpointError(
+                f"{name} holds NaN or infinite values, and the checkpoint could not be loaded "
+                "again; did the training diverge?"
+            )
     if model.unembed.b_U.any():
         raise CheckpointError(
             "this model's unembedding has a bias (unembed.b_U), which weight processing made and "
@@ -55,25 +92,29 @@ def save(model: HookedGPT2, directory: str | os.PathLike[str]) -> None:
             "model.config.tied says that the unembedding is the token embedding, but the two "
             "differ; only one of them would be saved"
         )
-    target = Path(directory).expanduser()
-    _check_target(target)
-    is_new = not target.exists()
-    target.mkdir(parents=True, exist_ok=True)
+
+
+def _put_in_place(new: Path, target: Path) -> None:
+    """Move all files of a finished checkpoint into place, or none of them."""
+    written = sorted(path.name for path in new.iterdir())
+    # A tokenizer of the checkpoint that is replaced does not belong to the new one.
+    stale = [name for name in TOKENIZER_FILES if name not in written]
+    earlier = new.parent / "earlier"
+    earlier.mkdir()
+    moved: list[str] = []
     try:
-        with TemporaryDirectory(prefix=".saving-", dir=target) as temporary:
-            _write(model, Path(temporary))
-            written = sorted(path.name for path in Path(temporary).iterdir())
-            for name in written:
-                os.replace(Path(temporary) / name, target / name)
-    except (OSError, SafetensorError) as error:
-        if is_new and not any(target.iterdir()):
-            target.rmdir()
-        raise OSError(
-            f"could not write a checkpoint into {target}: {error}. Check the free space and the "
-            "permissions; what was there before is unchanged"
-        ) from error
-    for name in set(TOKENIZER_FILES).difference(written):  # of the checkpoint just replaced
-        (target / name).unlink(missing_ok=True)
+        for name in (*written, *stale):
+            if (target / name).exists():
+                os.replace(target / name, earlier / name)
+            moved.append(name)
+            if name in written:
+                os.replace(new / name, target / name)
+    except BaseException:
+        for name in moved:
+            (target / name).unlink(missing_ok=True)
+        for path in list(earlier.iterdir()):
+            os.replace(path, target / path.name)
+        raise
 
 
 def _check_target(target: Path) -> None:

@@ -10,11 +10,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from interp.model.checks import check_ids, check_whole
+
 
 class WeightViews:
     """Weight properties of a model made of `embed`, `pos_embed`, `blocks` and `unembed`.
 
-    Properties over several layers are stacked anew at each call; `model.blocks[i].attn.W_Q` is a
+    Properties over several layers are stacked again at each call; `model.blocks[i].attn.W_Q` is a
     view of the weights themselves.
     """
 
@@ -122,10 +124,14 @@ class WeightViews:
         """The sum of all biases written to the residual stream before `layer`.
 
         Args:
-            layer: from 0 to n_layers.
+            layer: a layer, from 0 to n_layers.
             mlp_input: count the attention bias of `layer` itself too.
             include_mlp_biases: whether b_out counts.
+
+        Raises:
+            ValueError: for a layer that is not there.
         """
+        check_whole(layer, "layer", 0, len(self.blocks) - bool(mlp_input), note="(layers)")
         total = torch.zeros_like(self.blocks[0].attn.b_O)
         for block in self.blocks[:layer]:
             total = total + block.attn.b_O
@@ -140,8 +146,12 @@ class WeightViews:
 
         Args:
             tokens: a single-token text, a token id, or ids of any shape.
+
+        Raises:
+            ValueError: for a text of several tokens, or ids that the vocabulary does not have.
         """
         if isinstance(tokens, str):
             tokens = self.to_single_token(tokens)  # type: ignore[attr-defined]
         ids = torch.as_tensor(tokens, device=self.device)
+        check_ids(ids, len(self.unembed.weight))
         return self.unembed.weight[ids]

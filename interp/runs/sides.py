@@ -135,7 +135,7 @@ def run_side(
     names = {hook_name(*key): key for key in keys}
     tokens, n_layers = task.tokens(side)[rows, :length].to(model.device), model.config.n_layers
     cache: Mapping[str, Tensor] = {}
-    with model.hooks(fwd_hooks=list(hooks)):
+    with model.own_hooks(hooks):
         if names:
             resid, cache = model.run_with_cache(
                 tokens, stop_at_layer=n_layers, names_filter=list(names)

@@ -77,6 +77,18 @@ def test_draws_follow_the_truncated_distribution():
     expect(frequencies(temperature=0.0), [1.0, 0, 0, 0])
 
 
+@pytest.mark.parametrize("temperature", [1e-6, 1e-5])
+def test_cold_draws_are_greedy_and_hot_ones_even(tokens, temperature):
+    model = random_model()
+    greedy = interp.generate(model, tokens, max_new_tokens=5)
+    cold = interp.generate(model, tokens, max_new_tokens=5, temperature=temperature)
+    assert torch.equal(cold, greedy)
+    logits = torch.tensor([[80.0, -80.0, 0.0, 3.0]]).expand(20_000, 4)
+    generator = torch.Generator().manual_seed(0)
+    hot = torch.bincount(_draw(logits, 1e9, None, None, generator), minlength=4) / 20_000
+    torch.testing.assert_close(hot, torch.full((4,), 0.25), atol=0.015, rtol=0)
+
+
 @pytest.mark.parametrize("use_past", [True, False])
 def test_hooks_act_in_every_step(tokens, use_past):
     model = random_model()

@@ -1,6 +1,7 @@
 """Saving: Hugging Face reads back the very bits, and a failure costs nothing that was there."""
 
 import json
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -180,3 +181,40 @@ def test_processed_weights_without_a_bias_are_saved_untied(tmp_path: Path) -> No
     processed: Any = interp.process_weights(model)
     processed.save(tmp_path)
     torch.testing.assert_close(interp.load(tmp_path)(TOKENS), processed(TOKENS))
+
+
+@pytest.mark.parametrize("failing", range(6))
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_when_a_file_cannot_be_moved_none_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int, error: type[BaseException]
+) -> None:
+    write_checkpoint(tmp_path / "a", words=WORDS)
+    before = contents(tmp_path / "a")
+    replace, calls = os.replace, []
+
+    def move(source: Any, target: Any) -> None:
+        calls.append(source)
+        if len(calls) == failing + 1:
+            raise error("no more room")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", move)
+    with pytest.raises(error):
+        random_model().save(tmp_path / "a")
+    assert contents(tmp_path / "a") == before
+    if failing < 2:  # into an empty place there are two files to move
+        calls.clear()
+        with pytest.raises(error):
+            random_model().save(tmp_path / "new")
+        assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_could_not_be_loaded_are_not_saved(tmp_path: Path, value: float) -> None:
+    write_checkpoint(tmp_path)
+    before, model = contents(tmp_path), random_model()
+    with torch.no_grad():
+        model.ln_final.b[3] = value
+    with pytest.raises(CheckpointError, match=r"ln_final\.b holds NaN or infinite"):
+        model.save(tmp_path)
+    assert contents(tmp_path) == before

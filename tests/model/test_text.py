@@ -58,8 +58,25 @@ def test_round_trip(mini):
 
 def test_single_token(gpt2):
     assert gpt2.to_string(gpt2.to_single_token(" Mary")) == " Mary"
-    with pytest.raises(ValueError, match=r"not a single token but \['Z', 'eb', 'ul', 'on'\]"):
+    with pytest.raises(ValueError, match=r"not a single token but \['Z', 'eb', 'ul', 'on'\]$"):
         gpt2.to_single_token("Zebulon")
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("Rivera", "; did you mean ' Rivera'?"),
+        (" Zebulon", None),
+        ("Zebulon", None),
+        (" ing", "; did you mean 'ing'?"),
+    ],
+)
+def test_only_what_is_a_single_token_is_suggested(gpt2, text, hint):
+    if len(gpt2.to_tokens(text)[0]) == 1:
+        pytest.skip(f"{text!r} is a single token")
+    with pytest.raises(ValueError, match="not a single token") as error:
+        gpt2.to_single_token(text)
+    assert str(error.value).endswith(hint or "]")
 
 
 @pytest.mark.parametrize(
