@@ -1,6 +1,5 @@
 """Completeness and minimality against whole runs, and the paper's own sets by hand."""
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -28,7 +27,7 @@ from interp.circuits import (
 from interp.metrics import probability
 from interp.patching import measure
 from interp.results import Question
-from tests.helpers import random_model, random_task
+from tests.helpers import apart, random_model, random_task
 from tests.naive import ioi as naive
 
 OWN = Circuit(
@@ -294,8 +293,8 @@ def test_what_stands_in_can_be_chosen(value):
 
 
 def test_a_reference_of_its_own():
-    model, task = random_model(), random_task()
-    other = replace(task, corrupted_tokens=random_task(seed=5).corrupted_tokens)
+    model = random_model()
+    task, other = apart(random_task()), apart(random_task(30, seed=5))
     for run in (
         lambda task, **more: faithfulness(model, task, OWN, **more),
         lambda task, **more: completeness(model, task, OWN, class_sets(OWN), **more),
