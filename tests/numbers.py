@@ -1598,6 +1598,29 @@ def ablated_layers_together(s: Setting) -> Any:
     }
 
 
+@run("ablate/where the ablation is too, layers together")
+def ablated_in_the_ablation_together(s: Setting) -> Any:
+    """Units that are ablated twice, by other values, in layers after the first that is ablated."""
+    return {
+        f"{site}/{value}": call_ablate(
+            s.mini,
+            s.grouped,
+            site,
+            over,
+            value=value,
+            layers=[0, 1, 3],
+            neurons=neurons,
+            ablation=out_of("mean"),
+        )
+        for value in VALUES
+        for site, over, neurons in (
+            ("z", ("head",), None),
+            ("mlp_out", ("role",), None),
+            ("mlp_post", ("neuron",), [16, 17]),
+        )
+    }
+
+
 @run("ablate/metrics")
 def ablated_metrics(s: Setting) -> Any:
     return {
