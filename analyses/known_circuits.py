@@ -153,7 +153,7 @@ def _section(
     heads = list(dict.fromkeys(head.part for head in known.circuit.heads))
     alone = interp.circuits.faithfulness(known.model, known.task, known.circuit)
     full, circuit = (alone.logit_diff.sel(run=run) for run in ("full", "circuit"))
-    ratio = interp.statistics.bootstrap_ratio(circuit, full)
+    ratio = interp.statistics.estimate_ratio(circuit, full)
     gone = interp.patching.measure(
         known.model, known.task, ablation=interp.patching.Ablation(heads, value="group mean")
     ).logit_diff
@@ -162,7 +162,7 @@ def _section(
         f"\N{LEFT DOUBLE QUOTATION MARK}{task.clean[0]}\N{RIGHT DOUBLE QUOTATION MARK} "
         f"\N{RIGHTWARDS ARROW} {known.model.to_string(int(task.answer[0]))}. The true circuit "
         f"alone keeps {ratio:.3f} of the logit difference; without it the logit difference is "
-        f"{interp.statistics.bootstrap_mean(gone):.2f}, where 0 is chance. {derived.tested} paths "
+        f"{interp.statistics.estimate_mean(gone):.2f}, where 0 is chance. {derived.tested} paths "
         f"were tested against a smallest effect of {derived.smallest:.2f} logits."
     )
     return Section(

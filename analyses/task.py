@@ -152,7 +152,7 @@ def _faithfulness(study: Study, label: str, circuit: interp.circuits.Circuit) ->
             means = study.estimates[f"{key}, {label}"]
             ends = (float(means[end]) for end in ("mean", "low", "high"))
             study.figures[f"{key}, {label}"] = interp.statistics.Estimate(*ends)
-        ratio = interp.statistics.bootstrap_ratio(alone, whole)
+        ratio = interp.statistics.estimate_ratio(alone, whole)
         study.figures[f"ratio{where}, {label}"] = ratio
 
 

@@ -111,10 +111,21 @@ def interval(
         >>> [end.round(2).tolist() for end in ends]
         [[3.0], [1.04], [4.96]]
     """
-    return _interval(statistic, samples, groups, where, level)
+    arrays, present = _checked(statistic, samples, where, level)
+    if groups is None:
+        groups = _groups_of(samples)
+    shape = arrays[0].shape[:-1]
+    rows = [array.reshape(-1, array.shape[-1]) for array in arrays]
+    labels = _labels(groups, arrays[0].shape[-1])
+    found = np.full((3, len(rows[0])), np.nan)
+    for cells, prompts in _patterns(present, rows[0].shape):
+        part = [row[np.ix_(cells, prompts)] for row in rows]
+        found[:, cells] = _bounded(statistic, part, _strata(labels[prompts]), level)
+    estimate, low, high = (each.reshape(shape) for each in found)
+    return estimate, low, high
 
 
-def bootstrap_mean(
+def estimate_mean(
     values: Values, *, groups: Sequence[str] | None = None, level: float = 0.95
 ) -> Estimate:
     """Estimate a mean over prompts.
@@ -130,10 +141,10 @@ def bootstrap_mean(
     Raises:
         ValueError: as for `interval`.
     """
-    return Estimate(*map(float, _interval("mean", [values], groups, None, level)))
+    return Estimate(*map(float, interval("mean", values, groups=groups, level=level)))
 
 
-def bootstrap_ratio(
+def estimate_ratio(
     numerator: Values,
     denominator: Values,
     *,
@@ -155,77 +166,10 @@ def bootstrap_ratio(
     Raises:
         ValueError: the denominator's mean is zero, or as for `interval`.
     """
-    found = _interval("ratio", [numerator, denominator], groups, None, level)
+    found = interval("ratio", numerator, denominator, groups=groups, level=level)
     if _float64(denominator).mean() == 0:
         raise ValueError("the denominator's mean is zero, so there is no ratio; report both means")
     return Estimate(*map(float, found))
-
-
-def bootstrap_interval(
-    values: Values, *, groups: Sequence[str] | None = None, level: float = 0.95
-) -> tuple[Float[np.ndarray, "*batch"], Float[np.ndarray, "*batch"]]:
-    """Bound many means over the same prompts at once, for instance those of all heads.
-
-    Args:
-        values: one value a prompt along the last axis, any axes before it.
-        groups: as for `interval`.
-        level: probability that each interval should cover, a fraction.
-
-    Returns:
-        Lower and upper ends of the intervals of the means over the last axis.
-
-    Raises:
-        ValueError: as for `interval`.
-    """
-    return _interval("mean", [values], groups, None, level)[1:]
-
-
-def bootstrap_ratio_interval(
-    numerator: Values,
-    denominator: Values,
-    *,
-    groups: Sequence[str] | None = None,
-    where: Bool[np.ndarray, "*batch prompt"] | None = None,
-    level: float = 0.95,
-) -> tuple[Float[np.ndarray, "*batch"], Float[np.ndarray, "*batch"], Float[np.ndarray, "*batch"]]:
-    """Bound many ratios of means over the same prompts at once.
-
-    Args:
-        numerator: one value a prompt along the last axis, any axes before it.
-        denominator: one value a prompt, in the shape of the numerator.
-        groups: as for `interval`.
-        where: as for `interval`.
-        level: probability that each interval should cover, a fraction.
-
-    Returns:
-        The ratios of the means, and lower and upper ends of their intervals: from -inf to inf where
-        the denominator's own interval holds zero, NaN where all its values are zero.
-
-    Raises:
-        ValueError: as for `interval`.
-    """
-    return _interval("ratio", [numerator, denominator], groups, where, level)
-
-
-def _interval(
-    statistic: Any,
-    samples: Sequence[Any],
-    groups: Sequence[str] | None,
-    where: np.ndarray | None,
-    level: float,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    arrays, present = _checked(statistic, samples, where, level)
-    if groups is None:
-        groups = _groups_of(samples)
-    shape = arrays[0].shape[:-1]
-    rows = [array.reshape(-1, array.shape[-1]) for array in arrays]
-    labels = _labels(groups, arrays[0].shape[-1])
-    found = np.full((3, len(rows[0])), np.nan)
-    for cells, prompts in _patterns(present, rows[0].shape):
-        part = [row[np.ix_(cells, prompts)] for row in rows]
-        found[:, cells] = _bounded(statistic, part, _strata(labels[prompts]), level)
-    estimate, low, high = (each.reshape(shape) for each in found)
-    return estimate, low, high
 
 
 def _float64(values: Any) -> np.ndarray:

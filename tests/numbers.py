@@ -741,13 +741,13 @@ def call_paper_tables() -> dict[str, Any]:
 def call_bootstrap(values: np.ndarray, other: np.ndarray, groups: Any) -> dict[str, Any]:
     """Means, and ratios to others, with intervals: of one row of values, and of all."""
     settings: dict[str, Any] = {"groups": groups, "level": 0.95}
-    mean = statistics.bootstrap_mean(values[0], **settings)
-    ratio = statistics.bootstrap_ratio(values[0], other[0], **settings)
+    mean = statistics.estimate_mean(values[0], **settings)
+    ratio = statistics.estimate_ratio(values[0], other[0], **settings)
     return {
         "mean": [mean.mean, mean.low, mean.high],
         "ratio": [ratio.mean, ratio.low, ratio.high],
-        "means/interval": np.stack(statistics.bootstrap_interval(values, **settings)),
-        "ratios/interval": np.stack(statistics.bootstrap_ratio_interval(values, other, **settings)),
+        "means/interval": np.stack(statistics.interval("mean", values, **settings)[1:]),
+        "ratios/interval": np.stack(statistics.interval("ratio", values, other, **settings)),
     }
 
 

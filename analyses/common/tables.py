@@ -30,7 +30,7 @@ def behavior(study: Study) -> Table:
     rows = [
         {
             "run": side,
-            f"{study.metric} ({unit})": text(interp.statistics.bootstrap_mean(result[name])),
+            f"{study.metric} ({unit})": text(interp.statistics.estimate_mean(result[name])),
         }
         for side in ("clean", "corrupted")
         if (name := f"{study.metric}_{side}") in result

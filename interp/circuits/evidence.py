@@ -11,7 +11,7 @@ import xarray as xr
 from interp.circuits import files
 from interp.circuits.circuit import Circuit
 from interp.parts import Node
-from interp.statistics import bootstrap_interval
+from interp.statistics import interval
 
 FORMAT = "interp.Derivation"
 
@@ -71,7 +71,7 @@ class Derivation:
             return pd.DataFrame()
         first = self.metrics[0]
         means, values = self.behavior.mean("prompt"), self.nodes[first]
-        ends = dict(zip(("low", "high"), bootstrap_interval(values), strict=True))
+        ends = dict(zip(("low", "high"), interval("mean", values)[1:], strict=True))
         place = {str(name): i for i, name in enumerate(self.nodes["node"].values)}
         rows = []
         for head in self.circuit.heads:

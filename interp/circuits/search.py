@@ -16,7 +16,7 @@ from interp.metrics import Metrics
 from interp.model import HookedGPT2
 from interp.parts import QKV, Edge, Head, Input, Logits, Node, Port
 from interp.patching import Ablation, NodePaths, Sent
-from interp.statistics import bootstrap_interval
+from interp.statistics import interval
 from interp.tasks import Task
 
 Effects = dict[str, Float[np.ndarray, " prompt"]]
@@ -176,7 +176,9 @@ class Search:
             name: np.array([tried[i][1][name] for i in taken]).reshape(-1, len(self.task))
             for name in self.metrics
         }
-        low, high = bootstrap_interval(values[first], groups=self.task.group) if taken else ((), ())
+        low, high = (
+            interval("mean", values[first], groups=self.task.group)[1:] if taken else ((), ())
+        )
         means = values[first].mean(-1)
         links = [
             Link(tried[i][0], float(means[j]), float(low[j]), float(high[j]), float(q[i]))

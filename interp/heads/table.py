@@ -26,7 +26,7 @@ from interp.runs.arguments import count
 from interp.runs.question import question
 from interp.runs.sides import Progress, ready_task
 from interp.runs.texts import Prompt
-from interp.statistics import bootstrap_interval
+from interp.statistics import interval
 from interp.tasks import Task
 
 
@@ -88,7 +88,7 @@ def head_table(
         table[name] = values.mean("prompt", keep_attrs=True)
         low = high = np.full(table[name].shape, np.nan)
         if scored.sizes["prompt"] > 1:
-            low, high = bootstrap_interval(scored)
+            low, high = interval("mean", scored)[1:]
         table[f"{name}_low"] = (("layer", "head"), low)
         table[f"{name}_high"] = (("layer", "head"), high)
     return table.assign(alone)

@@ -29,7 +29,7 @@ from interp.circuits.search import _alone
 from interp.metrics import probability
 from interp.parts import Head, Input, Logits, Node
 from interp.patching import Ablation, NodePaths, effect, measure, path_patch
-from interp.statistics import bootstrap_ratio
+from interp.statistics import estimate_ratio
 from tests.helpers import random_model, random_task
 from tests.naive.node_paths import node_effect
 
@@ -202,7 +202,7 @@ def test_it_runs_on_the_bundled_model(capsys):
     derived = derive(model, task, smallest=0.1)
     alone = faithfulness(model, task, derived.circuit)
     circuit, full = (alone["logit_diff"].sel(run=run).values for run in ("circuit", "full"))
-    ratio = bootstrap_ratio(circuit, full)
+    ratio = estimate_ratio(circuit, full)
     with capsys.disabled():
         print(f"\nmini, 8 prompts: {len(derived.circuit.heads)} heads, F(C) / F(M) = {ratio:.2f}")
     assert np.isfinite(ratio.mean)

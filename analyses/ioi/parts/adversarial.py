@@ -11,7 +11,7 @@ from analyses.common.wording import text
 from analyses.ioi.parts.setting import Chapter, Measured, Part, Results, Setting, verdicts
 from interp.patching import measure
 from interp.report import Section, Table
-from interp.statistics import bootstrap_mean
+from interp.statistics import estimate_mean
 from interp.tasks import named_again
 from interp.tasks.ioi_variants import breaks
 
@@ -62,9 +62,9 @@ def write(setting: Setting, found: Results) -> Chapter:
         rows.append(
             {
                 "prompts": about,
-                "logit difference": text(bootstrap_mean(one.logit_diff), 2),
-                "probability of IO": text(bootstrap_mean(one.probability)),
-                "S above IO": text(bootstrap_mean(wrong)),
+                "logit difference": text(estimate_mean(one.logit_diff), 2),
+                "probability of IO": text(estimate_mean(one.probability)),
+                "S above IO": text(estimate_mean(wrong)),
             }
         )
         for key, label, values, unit in (

@@ -24,7 +24,7 @@ from interp.circuits import (
 )
 from interp.plots import completeness_scatter
 from interp.report import Figure, Item, Section, Table
-from interp.statistics import bootstrap_mean
+from interp.statistics import estimate_mean
 
 HEADING = "Completeness: the circuit without some of its nodes (4.1)"
 BOTH = "name movers of both positive kinds"
@@ -164,9 +164,9 @@ def _row(values: xr.Dataset, name: str) -> dict[str, object]:
     return {
         "K": name,
         "nodes": str(one["nodes"].item()) or "\N{EN DASH}",
-        "F(C without K)": text(bootstrap_mean(one.logit_diff.sel(run="circuit")), 2),
-        "F(M without K)": text(bootstrap_mean(one.logit_diff.sel(run="full")), 2),
-        "gap": text(bootstrap_mean(gap(one)), 2),
+        "F(C without K)": text(estimate_mean(one.logit_diff.sel(run="circuit")), 2),
+        "F(M without K)": text(estimate_mean(one.logit_diff.sel(run="full")), 2),
+        "gap": text(estimate_mean(gap(one)), 2),
     }
 
 

@@ -21,7 +21,7 @@ from interp.circuits import (
 from interp.patching import mean_over_prompts
 from interp.plots import effect_ranking
 from interp.report import Figure, Section, Table
-from interp.statistics import bootstrap_mean, bootstrap_ratio
+from interp.statistics import estimate_mean, estimate_ratio
 
 HEADING = "Minimality: what every node adds (4.2)"
 
@@ -84,13 +84,13 @@ def write(setting: Setting, found: Results) -> Chapter:
     for name in map(str, changes["node"].values):
         change = changes.sel(node=name, drop=True)
         sign = 1 if float(change.mean()) >= 0 else -1
-        shares[name] = bootstrap_ratio(sign * change, full)
+        shares[name] = estimate_ratio(sign * change, full)
         rows.append(
             {
                 "node": name,
                 "class": kinds[name],
                 "K": " ".join(h.label for h in sets[name]) or "\N{EN DASH}",
-                "change": text(bootstrap_mean(change)),
+                "change": text(estimate_mean(change)),
                 "of F(M)": shares[name].mean,
             }
         )

@@ -15,7 +15,7 @@ from interp.execution import Results
 from interp.parts import Head, as_head
 from interp.patching import effect, path_patch
 from interp.report import Item, Section, Table
-from interp.statistics import Estimate, bootstrap_mean
+from interp.statistics import Estimate, estimate_mean
 from interp.tasks import Task
 
 
@@ -129,7 +129,7 @@ class Measured:
     @classmethod
     def mean(cls, key: str, label: str, values: xr.DataArray | np.ndarray, unit: str) -> "Measured":
         """The mean over prompts of one value each."""
-        return cls(key, label, bootstrap_mean(values), unit)
+        return cls(key, label, estimate_mean(values), unit)
 
 
 @dataclass(frozen=True)
