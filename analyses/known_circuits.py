@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 NAMES = ("induction", "duplicate", "ioi")
 LEVELS = (0.0, 0.05, 0.1, 0.2, 0.3)
-"""Levels of noise: none, half of `interp.circuits.NOISE`, all of it, twice and three times."""
+"""Levels of noise: 0, 0.5, 1, 2 and 3 times `interp.circuits.known.NOISE`."""
 DOWNLOADS = (
     Download("results.json", "Heads and links, true and derived, with the evidence."),
     Download("noise.csv", "Precision and recall at every level of noise."),
@@ -78,7 +78,7 @@ def run(
     require_prompts(n)
     folder = prepare(out)
 
-    def again(known: interp.circuits.KnownCircuit, what: str) -> interp.circuits.Derivation:
+    def again(known: interp.circuits.known.KnownCircuit, what: str) -> interp.circuits.Derivation:
         return interp.circuits.derive(
             known.model, known.task, smallest=smallest, fdr=fdr, progress=bar(what)
         )
@@ -147,7 +147,7 @@ def run(
 
 
 def _section(
-    name: str, known: interp.circuits.KnownCircuit, derived: interp.circuits.Derivation
+    name: str, known: interp.circuits.known.KnownCircuit, derived: interp.circuits.Derivation
 ) -> Section:
     """One model: what it does, the two circuits, the evidence."""
     heads = list(dict.fromkeys(head.part for head in known.circuit.heads))

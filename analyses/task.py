@@ -81,7 +81,7 @@ def run(
     readings += ["cutoff_sharpness"] if name == "greater-than" else []
     sides = {
         str(side): interp.patching.measure(loaded, study.task, readings, side=side)
-        for side in interp.tasks.SIDES
+        for side in interp.tasks.sides.SIDES
     }
     direct = interp.patching.path_patch(
         loaded, study.task, metrics=metric, progress=bar("direct effects")
@@ -130,7 +130,7 @@ def run(
 def _published(study: Study) -> dict[str, interp.circuits.Circuit]:
     """The circuit of the literature, if there is one for this model."""
     try:
-        return {"published": interp.circuits.published(study.task.name, study.model.name)}
+        return {"published": interp.circuits.published_circuit(study.task.name, study.model.name)}
     except KeyError:
         return {}
 

@@ -31,8 +31,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from interp.tasks import Choice, Task
+from interp.tasks import Task
 from interp.tasks.metric_names import METRICS, did_you_mean
+from interp.tasks.sides import Choice
 
 MetricFunction = Callable[[Float[Tensor, "run d_vocab"], Task], Float[Tensor, " run"]]
 """A metric of one's own: the logits at END and the prompts they belong to -> one value a run."""

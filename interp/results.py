@@ -1,4 +1,4 @@
-"""Results as labelled arrays: every number knows its dimensions, its unit and its whole question.
+"""Results as labeled arrays: every number knows its dimensions, its unit and its whole question.
 
 Results keep the value of each prompt; `interp.statistics` turns them into means with intervals.
 They save, load and become tables with xarray's own calls (`to_netcdf`, `to_dataframe`).
@@ -181,7 +181,7 @@ def require_same(
             )
 
 
-def labelled(
+def labeled(
     values: Tensor | np.ndarray,
     dims: Sequence[str],
     *,

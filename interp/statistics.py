@@ -111,18 +111,7 @@ def interval(
         >>> [end.round(2).tolist() for end in ends]
         [[3.0], [1.04], [4.96]]
     """
-    arrays, present = _checked(statistic, samples, where, level)
-    if groups is None:
-        groups = _groups_of(samples)
-    shape = arrays[0].shape[:-1]
-    rows = [array.reshape(-1, array.shape[-1]) for array in arrays]
-    labels = _labels(groups, arrays[0].shape[-1])
-    found = np.full((3, len(rows[0])), np.nan)
-    for cells, prompts in _patterns(present, rows[0].shape):
-        part = [row[np.ix_(cells, prompts)] for row in rows]
-        found[:, cells] = _bounded(statistic, part, _strata(labels[prompts]), level)
-    estimate, low, high = (each.reshape(shape) for each in found)
-    return estimate, low, high
+    return _interval(statistic, samples, groups, where, level)
 
 
 def estimate_mean(
@@ -141,7 +130,7 @@ def estimate_mean(
     Raises:
         ValueError: as for `interval`.
     """
-    return Estimate(*map(float, interval("mean", values, groups=groups, level=level)))
+    return Estimate(*map(float, _interval("mean", [values], groups, None, level)))
 
 
 def estimate_ratio(
@@ -166,10 +155,31 @@ def estimate_ratio(
     Raises:
         ValueError: the denominator's mean is zero, or as for `interval`.
     """
-    found = interval("ratio", numerator, denominator, groups=groups, level=level)
+    found = _interval("ratio", [numerator, denominator], groups, None, level)
     if _float64(denominator).mean() == 0:
         raise ValueError("the denominator's mean is zero, so there is no ratio; report both means")
     return Estimate(*map(float, found))
+
+
+def _interval(
+    statistic: Any,
+    samples: Sequence[Any],
+    groups: Sequence[str] | None,
+    where: np.ndarray | None,
+    level: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    arrays, present = _checked(statistic, samples, where, level)
+    if groups is None:
+        groups = _groups_of(samples)
+    shape = arrays[0].shape[:-1]
+    rows = [array.reshape(-1, array.shape[-1]) for array in arrays]
+    labels = _labels(groups, arrays[0].shape[-1])
+    found = np.full((3, len(rows[0])), np.nan)
+    for cells, prompts in _patterns(present, rows[0].shape):
+        part = [row[np.ix_(cells, prompts)] for row in rows]
+        found[:, cells] = _bounded(statistic, part, _strata(labels[prompts]), level)
+    estimate, low, high = (each.reshape(shape) for each in found)
+    return estimate, low, high
 
 
 def _float64(values: Any) -> np.ndarray:

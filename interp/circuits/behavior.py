@@ -43,7 +43,7 @@ from interp.heads import copy_scores
 from interp.model import HookedGPT2
 from interp.model.masks import after_same_token, same_token_before
 from interp.parts import Head, Logits, Node, NodeLike, require_in_model
-from interp.results import labelled
+from interp.results import labeled
 from interp.runs.question import question
 from interp.runs.sides import batches, run_side
 from interp.tasks import Task
@@ -111,7 +111,7 @@ def node_behavior(model: HookedGPT2, task: Task, nodes: Sequence[NodeLike]) -> x
     names = [str(Node(head, role)) for head, role in heads]
     return xr.Dataset(
         {
-            name: labelled(
+            name: labeled(
                 value,
                 ("node", "prompt"),
                 name=name,

@@ -10,7 +10,7 @@ import pandas as pd
 
 from interp.circuits.circuit import Circuit
 from interp.circuits.classes import CLASSES
-from interp.circuits.published import connections_of
+from interp.circuits.published.connections import connections_of
 
 
 def compare(circuit: Circuit, reference: Circuit) -> pd.DataFrame:
@@ -33,8 +33,8 @@ def compare(circuit: Circuit, reference: Circuit) -> pd.DataFrame:
             both say what they are of.
 
     Example:
-        >>> from interp.circuits import published
-        >>> paper = published("ioi", "gpt2")
+        >>> from interp.circuits import published_circuit
+        >>> paper = published_circuit("ioi", "gpt2")
         >>> int(compare(paper, paper).set_index("part").loc["any class", "shared"])
         26
     """

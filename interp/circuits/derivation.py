@@ -46,7 +46,7 @@ from interp.metrics import METRICS, Metrics
 from interp.model import HookedGPT2
 from interp.parts import Node, NodeLike
 from interp.patching import Ablation
-from interp.results import labelled
+from interp.results import labeled
 from interp.runs.question import question
 from interp.runs.sides import Progress
 from interp.tasks import Task
@@ -135,7 +135,7 @@ def derive(
     def arrays(what: str, names: Sequence[str], of: Mapping[str, np.ndarray]) -> xr.Dataset:
         return xr.Dataset(
             {
-                metric: labelled(
+                metric: labeled(
                     numbers,
                     (what, "prompt"),
                     name=metric,

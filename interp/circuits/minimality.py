@@ -52,8 +52,9 @@ def minimality_sets(
         ValueError: a head is named twice, or a class is unknown.
 
     Example:
-        >>> from interp.circuits import published
-        >>> sets = minimality_sets(published("ioi", "gpt2"), importance=["9.9", "10.0", "9.6"])
+        >>> from interp.circuits import published_circuit
+        >>> paper = published_circuit("ioi", "gpt2")
+        >>> sets = minimality_sets(paper, importance=["9.9", "10.0", "9.6"])
         >>> [str(member) for member in sets["9.6@END"]]
         ['9.9@END', '10.0@END']
     """

@@ -15,7 +15,8 @@ from interp.circuits.links import Link
 from interp.metrics import Metrics
 from interp.model import HookedGPT2
 from interp.parts import QKV, Edge, Head, Input, Logits, Node, Port
-from interp.patching import Ablation, NodePaths, Sent
+from interp.patching import Ablation, NodePaths
+from interp.patching.node_paths import Sent
 from interp.statistics import interval
 from interp.tasks import Task
 

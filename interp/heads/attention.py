@@ -10,7 +10,7 @@ import xarray as xr
 
 from interp.heads.roles import chosen_roles
 from interp.model import HookedGPT2
-from interp.results import labelled
+from interp.results import labeled
 from interp.runs.ablation import Ablation
 from interp.runs.arguments import require_finite
 from interp.runs.question import question
@@ -64,7 +64,7 @@ def attention_between(
         picked = [kept["pattern", i][row, q[:, None], :, k[None]] for i in layers]  # q k b h
         parts.append(torch.stack(picked))  # layer q k b h
     values = torch.cat(parts, 3).permute(0, 4, 1, 2, 3)  # layer head query key prompt
-    return labelled(
+    return labeled(
         values,
         ("layer", "head", "query", "key", "prompt"),
         name="attention",

@@ -30,7 +30,7 @@ from torch import Tensor
 from interp.heads.products import Weights, weights_of
 from interp.model import AttentionWeights
 from interp.parts import QKV, Head, require_once
-from interp.results import labelled
+from interp.results import labeled
 from interp.runs.arguments import count, items
 from interp.runs.question import question
 
@@ -213,7 +213,7 @@ def _result(
     title: str,
     asked: Mapping[str, object],
 ) -> xr.DataArray:
-    return labelled(
+    return labeled(
         values,
         ("sample", "kind", *_PAIR)[-values.ndim :],
         name="composition",

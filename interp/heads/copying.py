@@ -34,8 +34,9 @@ from torch import Tensor
 
 from interp.heads.products import weights_of
 from interp.heads.roles import answer_roles
-from interp.model import HookedGPT2, require_no_hooks
-from interp.results import labelled
+from interp.model import HookedGPT2
+from interp.model.user_hooks import require_no_hooks
+from interp.results import labeled
 from interp.runs.arguments import Token, count, require_finite, token_ids, wide
 from interp.runs.question import question
 from interp.runs.sides import Progress, at, batches, ready_task, run_side
@@ -88,7 +89,7 @@ def copy_scores(
     titles = (f"Own token among the top {k} of the head's output", "The same, output negated")
     return xr.Dataset(
         {
-            name: labelled(
+            name: labeled(
                 value,
                 ("layer", "head", "role", "prompt"),
                 name=name,
@@ -144,7 +145,7 @@ def ov_ranks(
     ranks = _own_ranks(model, x, ids, progress)
     return xr.Dataset(
         {
-            name: labelled(
+            name: labeled(
                 value,
                 ("layer", "head", "token"),
                 name=name,
@@ -186,7 +187,7 @@ def eigenvalue_scores(model: HookedGPT2) -> xr.DataArray:
     )  # the same eigenvalues as W_E W_V W_O W_U
     require_finite(model, square)
     values = torch.linalg.eigvals(square.double())  # l h k
-    return labelled(
+    return labeled(
         (values.real.sum(-1) / values.abs().sum(-1)).to(square.dtype),
         ("layer", "head"),
         name="eigenvalue",

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from interp.model import HookedGPT2
 from interp.parts import Head
-from interp.results import labelled
+from interp.results import labeled
 from interp.runs.ablation import Ablation
 from interp.runs.arguments import count, require_finite, token_texts, wide
 from interp.runs.question import question
@@ -96,7 +96,7 @@ def attention_patterns(
     dims: tuple[str, ...] = ("layer", "head", "query", "key", "prompt")
     if texts.is_one:
         pattern, norm, dims = pattern[..., 0], norm[..., 0], dims[:-1]
-    return labelled(
+    return labeled(
         pattern,
         dims,
         name="attention",

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.heads.products import Weights, weights_of
-from interp.results import labelled
+from interp.results import labeled
 from interp.runs.question import question
 
 
@@ -64,7 +64,7 @@ def position_similarity(model: Weights) -> xr.Dataset:
     tables = _tables(model)
     return xr.Dataset(
         {
-            name: labelled(
+            name: labeled(
                 cosines(table),
                 ("pos", "other"),
                 name=name,
@@ -96,7 +96,7 @@ def position_spectrum(model: Weights) -> xr.Dataset:
         if len(table) % 2 == 0:
             power[-1] /= 2  # all others stand for two terms of the transform, themselves and back
         frequency = range(1, len(power) + 1)
-        found[name] = labelled(
+        found[name] = labeled(
             power / power.sum(),
             ("frequency",),
             name=name,

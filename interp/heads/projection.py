@@ -25,7 +25,7 @@ from torch import Tensor
 from interp.heads.roles import answer_roles
 from interp.model import HookedGPT2
 from interp.model.masks import after_same_token
-from interp.results import labelled
+from interp.results import labeled
 from interp.runs.ablation import Ablation
 from interp.runs.arguments import require_finite, wide
 from interp.runs.question import question
@@ -95,7 +95,7 @@ def attention_projection(
     }
     return xr.Dataset(
         {
-            name: labelled(
+            name: labeled(
                 torch.cat(parts, 2).permute(0, 3, 1, 2),  # layer head role prompt
                 ("layer", "head", "role", "prompt"),
                 name=name,
@@ -184,7 +184,7 @@ def next_token_projection(
         each = torch.stack(writes)  # layer h row
         sums = each.new_zeros(*each.shape[:2], len(tokens[rows])).index_add_(-1, b, each)
         found.append(sums / repeats[rows].sum(-1))  # layer h b
-    return labelled(
+    return labeled(
         torch.cat(found, -1),
         ("layer", "head", "prompt"),
         name="next_token",

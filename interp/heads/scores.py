@@ -27,7 +27,7 @@ from torch import Tensor
 
 from interp.model import HookedGPT2
 from interp.model.masks import after_same_token, same_token_before
-from interp.results import labelled
+from interp.results import labeled
 from interp.runs.arguments import count, require_finite, wide
 from interp.runs.question import question
 from interp.runs.sides import Progress
@@ -113,7 +113,7 @@ def attention_scores(model: HookedGPT2, tokens: Prompt, *, progress: Progress = 
         parts.append(_batch(model, ids[rows], real[rows]))
     return xr.Dataset(
         {
-            name: labelled(
+            name: labeled(
                 torch.cat([part[name] for part in parts], -1),
                 ("layer", "head", "prompt"),
                 name=name,

@@ -33,7 +33,7 @@ from interp.lens.contributions import KINDS_OF_PARTS, By, Run
 from interp.lens.reading import final_scale
 from interp.model import HookedGPT2
 from interp.parts import require_once
-from interp.results import labelled
+from interp.results import labeled
 from interp.runs.ablation import Ablation
 from interp.runs.arguments import (
     Token,
@@ -135,7 +135,7 @@ def direct_logit_attribution(
         parts.append(kind.contributions(run))  # part ... b
     row = "answer" if texts.is_one else "prompt"
     coords = {"answer": token_texts(model, answers.tolist())} if texts.is_one else {}
-    return labelled(
+    return labeled(
         torch.cat(parts, -1),
         (*kind.dims, row),
         name="attribution",

@@ -39,7 +39,7 @@ from torch import Tensor
 from interp.lens.reading import UNIT_OF, Scale, readings
 from interp.lens.tuned import TunedLens
 from interp.model import HookedGPT2
-from interp.results import labelled
+from interp.results import labeled
 from interp.runs.ablation import Ablation
 from interp.runs.arguments import (
     Token,
@@ -253,7 +253,7 @@ def _dataset(
     for name, value in found.items():
         if site == "z":
             value = value.unflatten(0, (len(layers), -1))  # layer head row ...
-        arrays[name] = labelled(
+        arrays[name] = labeled(
             value.cpu().numpy(),
             (*dims, "top") if name.startswith("top_") else dims,
             name=name,

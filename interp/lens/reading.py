@@ -22,7 +22,7 @@ from torch import Tensor
 from interp import metrics
 from interp.model import HookedGPT2
 from interp.runs.arguments import wide
-from interp.tasks import Choice
+from interp.tasks.sides import Choice
 
 Scale = Literal["own", "final"]
 

@@ -24,8 +24,9 @@ from torch import Tensor
 from interp import metrics
 from interp.lens.reading import logits_of, row_chunks
 from interp.lens.tuned import TunedLens, translated
-from interp.model import HookedGPT2, require_no_hooks
-from interp.results import labelled
+from interp.model import HookedGPT2
+from interp.model.user_hooks import require_no_hooks
+from interp.results import labeled
 from interp.runs.arguments import count, require_finite, require_vocabulary
 from interp.runs.question import question
 from interp.runs.sides import Progress
@@ -130,7 +131,7 @@ def compare_lenses(model: HookedGPT2, tokens: Prompt, tuned: TunedLens) -> xr.Da
     arrays = {}
     for name, parts in found.items():
         rows = torch.cat(parts, 1).split(task.lengths.tolist(), 1)  # row of [layer token]
-        arrays[name] = labelled(
+        arrays[name] = labeled(
             torch.stack([row.mean(-1) for row in rows], -1),
             ("layer", "prompt"),
             name=name,

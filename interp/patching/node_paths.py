@@ -26,7 +26,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.metrics import Metrics
-from interp.model import HookedGPT2, require_no_hooks
+from interp.model import HookedGPT2
+from interp.model.user_hooks import require_no_hooks
 from interp.parts import (
     MLP,
     QKV,

@@ -7,7 +7,8 @@ import xarray as xr
 from transformers import PreTrainedTokenizerBase
 
 from interp.characters import escape
-from interp.tasks import Side, Task
+from interp.tasks import Task
+from interp.tasks.sides import Side
 
 AXES: Mapping[str, str] = {
     "source": "position attended to",

@@ -32,7 +32,8 @@ from interp.runs.rows import Rows
 from interp.runs.sides import Hooks, Progress, Prompts
 from interp.runs.sites import Key, hook_name, n_units, site_of
 from interp.runs.stand_ins import StandIns, Value, require_reference, require_value, stand_ins
-from interp.tasks import Side, Task
+from interp.tasks import Task
+from interp.tasks.sides import Side
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from interp import metrics
 from interp.metrics import MetricFunction, Metrics, named_metrics
 from interp.model import HookedGPT2
 from interp.runs.sides import batches, run_to_end
-from interp.tasks import Choice, Task
+from interp.tasks import Task
+from interp.tasks.sides import Choice
 
 _LOGITS = 1 << 24  # values of logits held at once
 

@@ -10,12 +10,14 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from interp.model import HookedGPT2, require_no_hooks
+from interp.model import HookedGPT2
+from interp.model.user_hooks import require_no_hooks
 from interp.runs.edits import Edits
 from interp.runs.forward import resume
 from interp.runs.rows import Jobs, in_order
 from interp.runs.sites import Key, hook_name
-from interp.tasks import SIDES, Side, Task
+from interp.tasks import Task
+from interp.tasks.sides import SIDES, Side
 
 PROMPTS = 64
 """Prompts in one run: enough to fill the cores, little enough for the memory of a laptop."""

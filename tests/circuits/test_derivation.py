@@ -9,8 +9,6 @@ import xarray as xr
 
 import interp
 from interp.circuits import (
-    KNOWN,
-    NOISE,
     Circuit,
     Link,
     Member,
@@ -18,11 +16,11 @@ from interp.circuits import (
     derive,
     faithfulness,
     known_circuit,
-    published,
+    published_circuit,
 )
 from interp.circuits.behavior import class_of, node_behavior
 from interp.circuits.discoveries import effect_p_values, q_values
-from interp.circuits.known import induction
+from interp.circuits.known import KNOWN, NOISE, induction
 from interp.circuits.known.byhand import Workbench
 from interp.circuits.known.words import word_tokenizer
 from interp.circuits.search import _alone
@@ -419,7 +417,7 @@ def test_what_cannot_be_derived(options, message):
 
 
 def test_compare_counts_by_class():
-    paper = published("ioi", "gpt2")
+    paper = published_circuit("ioi", "gpt2")
     fewer = Circuit(
         "gpt2", (*(h for h in paper.heads if h.label != "11.10"), Member("0.0@END", "name mover"))
     )
@@ -457,11 +455,16 @@ def test_compare_refuses_circuits_of_other_questions():
 
 
 def test_compare_counts_mlps_and_links_in_any_order():
-    paper = published("greater_than", "gpt2")
+    paper = published_circuit("greater_than", "gpt2")
     fewer = Circuit("gpt2", (*paper.mlps[1:], *paper.heads))
     table = compare(fewer, paper).set_index("part")
     assert table.loc["MLPs", ["reference", "found", "shared"]].tolist() == [8, 7, 7]
-    assert "MLPs" not in compare(published("ioi", "gpt2"), published("ioi", "gpt2"))["part"].values
+    assert (
+        "MLPs"
+        not in compare(published_circuit("ioi", "gpt2"), published_circuit("ioi", "gpt2"))[
+            "part"
+        ].values
+    )
     known = known_circuit("ioi", n=2).circuit
     turned = Circuit(known.model, known.members[::-1], links=known.links[::-1])
     assert compare(turned, known).equals(compare(known, known))

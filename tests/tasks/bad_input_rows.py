@@ -18,7 +18,7 @@ import torch
 import xarray as xr
 
 from interp import metrics, statistics
-from interp.results import Question, labelled, require_same
+from interp.results import Question, labeled, require_same
 from interp.tasks import (
     acronym,
     agreement,
@@ -80,7 +80,7 @@ def _result(**question: object) -> xr.DataArray:
     class Model:
         name = "m"
 
-    return labelled(
+    return labeled(
         torch.ones(2), ("x",), name="n", title="t", unit="u", model=Model(), question=question
     )
 

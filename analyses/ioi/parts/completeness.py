@@ -12,16 +12,16 @@ from analyses.common.shell import bar
 from analyses.common.wording import text
 from analyses.ioi.parts.setting import Chapter, Measured, Part, Results, Setting, verdicts
 from interp.circuits import (
-    IOI_GREEDY,
     Circuit,
     Member,
     class_sets,
     completeness,
     gap,
     greedy_sets,
-    published,
+    published_circuit,
     random_sets,
 )
+from interp.circuits.published import IOI_GREEDY
 from interp.plots import completeness_scatter
 from interp.report import Figure, Item, Section, Table
 from interp.statistics import estimate_mean
@@ -44,7 +44,7 @@ def collect(setting: Setting) -> Results:
     """
     circuits = {"circuit": setting.circuit}
     if setting.papers:
-        circuits["naive"] = published("ioi naive", "gpt2")
+        circuits["naive"] = published_circuit("ioi naive", "gpt2")
     return {
         name: _measure(setting, circuit, name)
         for name, circuit in circuits.items()

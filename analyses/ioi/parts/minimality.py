@@ -9,15 +9,8 @@ import numpy as np
 from analyses.common.shell import bar
 from analyses.common.wording import text
 from analyses.ioi.parts.setting import Chapter, Measured, Part, Results, Setting, titled, verdicts
-from interp.circuits import (
-    IOI_EXCEPTIONS,
-    IOI_IMPORTANCE,
-    Member,
-    faithfulness,
-    gap,
-    minimality,
-    minimality_sets,
-)
+from interp.circuits import Member, faithfulness, gap, minimality, minimality_sets
+from interp.circuits.published import IOI_EXCEPTIONS, IOI_IMPORTANCE
 from interp.patching import mean_over_prompts
 from interp.plots import effect_ranking
 from interp.report import Figure, Section, Table

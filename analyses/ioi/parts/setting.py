@@ -10,7 +10,8 @@ import xarray as xr
 import interp
 from analyses.common.wording import minus, text
 from analyses.ioi.size import USUAL_SIZE, Size
-from interp.circuits import IOI_FIGURES, Circuit, published
+from interp.circuits import Circuit, published_circuit
+from interp.circuits.published import IOI_FIGURES
 from interp.execution import Results
 from interp.parts import Head, as_head
 from interp.patching import effect, path_patch
@@ -74,7 +75,7 @@ class Setting:
         """Whether the model is the paper's and the circuit too, so that figures can be compared."""
         if self.model.name != "gpt2":
             return False
-        return self.circuit.members == published("ioi", "gpt2").members
+        return self.circuit.members == published_circuit("ioi", "gpt2").members
 
     @property
     def depends(self) -> dict[str, object]:

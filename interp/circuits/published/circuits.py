@@ -21,7 +21,7 @@ _PUBLISHED: dict[tuple[str, str], tuple[Mapping[tuple[str, str], Any], str]] = {
 _NOT_ESTABLISHED = ("pronoun", "agreement")
 
 
-def published(task: str, model: str) -> Circuit:
+def published_circuit(task: str, model: str) -> Circuit:
     """A published circuit.
 
     Args:
@@ -37,7 +37,7 @@ def published(task: str, model: str) -> Circuit:
             and agreement no list of heads is established in the literature.
 
     Example:
-        >>> len(published("ioi", "gpt2").heads)
+        >>> len(published_circuit("ioi", "gpt2").heads)
         26
     """
     if (task, model) not in _PUBLISHED:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from math import ceil, sqrt
 from statistics import fmean
 
-from interp.circuits import Circuit, Connection, Group, Member
+from interp.circuits import Circuit, Member
 from interp.circuits.classes import MLP_CLASS
-from interp.circuits.published import connections_of
+from interp.circuits.members import Connection, Group
+from interp.circuits.published.connections import connections_of
 from interp.plots.diagram.shapes import (
     NOTE_SIZE,
     TITLE_SIZE,

@@ -17,8 +17,10 @@ wire crosses a box, whatever the circuit.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from interp.circuits import Circuit, Connection, Group
-from interp.circuits.published import IOI_PAPER_ROLES, IOI_ROLES, connections_of
+from interp.circuits import Circuit
+from interp.circuits.members import Connection, Group
+from interp.circuits.published.connections import connections_of
+from interp.circuits.published.ioi import IOI_PAPER_ROLES, IOI_ROLES
 from interp.plots.diagram.grid import MARGIN, Grid, make_grid, place_pills, rows_of
 from interp.plots.diagram.shapes import EXAMPLE, Box, Example, Layout, Rect, Token, Wire
 

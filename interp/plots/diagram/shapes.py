@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from interp.circuits import CLASSES, Connection, Group, Member
+from interp.circuits import CLASSES, Member
 from interp.circuits.classes import MLP_CLASS
+from interp.circuits.members import Connection, Group
 
 Example = Sequence[tuple[str, str]]
 """A sentence in pieces, each (text, role); the role is "" for text between the roles."""

@@ -9,9 +9,10 @@ import numpy as np
 import xarray as xr
 
 from interp.characters import escape
-from interp.circuits import Circuit, Group, Member
+from interp.circuits import Circuit, Member
 from interp.circuits.classes import MLP_CLASS
-from interp.circuits.published import connections_of
+from interp.circuits.members import Group
+from interp.circuits.published.connections import connections_of
 from interp.parts import unit_of
 from interp.plots.diagram.grid import LOGITS
 from interp.plots.diagram.layout import layout
