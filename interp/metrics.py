@@ -35,6 +35,18 @@ from interp.tasks import Task
 from interp.tasks.metric_names import METRICS, did_you_mean
 from interp.tasks.sides import Choice
 
+__all__ = [
+    "METRICS",
+    "accuracy",
+    "cutoff_sharpness",
+    "end_logits",
+    "kl_divergence",
+    "logit_diff",
+    "probability",
+    "probability_diff",
+    "rank",
+]
+
 MetricFunction = Callable[[Float[Tensor, "run d_vocab"], Task], Float[Tensor, " run"]]
 """A metric of one's own: the logits at END and the prompts they belong to -> one value a run."""
 

@@ -21,6 +21,18 @@ from dataclasses import dataclass
 from functools import total_ordering
 from typing import Any, Literal, NamedTuple
 
+__all__ = [
+    "MLP",
+    "Edge",
+    "Head",
+    "Input",
+    "Logits",
+    "Neuron",
+    "Node",
+    "Port",
+    "parse",
+]
+
 QKV = ("q", "k", "v")
 """The inputs of a head."""
 

@@ -18,6 +18,12 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+__all__ = [
+    "Question",
+    "require_same",
+    "versions",
+]
+
 _PACKAGES = ("interp", "torch", "transformer-lens", "numpy")
 
 

@@ -37,6 +37,13 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+__all__ = [
+    "Estimate",
+    "estimate_mean",
+    "estimate_ratio",
+    "interval",
+]
+
 Values = Float[Tensor, "*batch prompt"] | Float[np.ndarray, "*batch prompt"] | xr.DataArray
 """One value a prompt along the last axis; a DataArray knows their groups, as `group`."""
 

@@ -108,6 +108,7 @@ class Drawing:
 
 
 Item = str | Table | Figure | Drawing
+"""What a section may hold after its text."""
 
 
 def _is_missing(value: Any) -> bool:
