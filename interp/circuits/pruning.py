@@ -27,11 +27,12 @@ from interp.circuits.evaluation import only
 from interp.circuits.evidence import Derivation
 from interp.metrics import Metrics, named_metrics
 from interp.model import HookedGPT2
+from interp.model.hooking import Hooks
 from interp.parts import Head, Node
 from interp.patching import Ablation, measure
 from interp.runs.ablation import node_masks
 from interp.runs.readout import Readout
-from interp.runs.sides import Hooks, Progress, at, batches, ready_task
+from interp.runs.sides import Progress, at, batches, ready_task
 from interp.runs.sites import hook_name
 from interp.runs.stand_ins import Value
 from interp.tasks import Task

@@ -47,21 +47,21 @@ class Store:
     refused: dict[str, str] = field(default_factory=dict)
 
     def get(
-        self, name: str, measure: Callable[[], Results], *, version: int = 1, **options: object
+        self, name: str, job: Callable[[], Results], *, version: int = 1, **options: object
     ) -> Results:
         """Results of a job: those that are kept, if they answer the same question, else new ones.
 
         Args:
             name: name of the job and of its file.
-            measure: does the job.
-            version: version of the job, raised when `measure` changes.
+            job: measures the results.
+            version: version of the job, raised when `job` changes.
             options: what the results follow from besides model and prompts, by its `repr`.
 
         Returns:
             The results.
         """
         if self.folder is None:
-            return measure()
+            return job()
         asked = self.question(name, version=version, **options)
         path = self.folder / f"{name}.npz"
         if path.is_file():
@@ -72,7 +72,7 @@ class Store:
             else:
                 self.resumed.append(name)
                 return kept
-        found = measure()
+        found = job()
         save(path, asked, found)
         return found
 

@@ -13,9 +13,9 @@ from interp.results import labeled
 from interp.runs.ablation import Ablation, prepared
 from interp.runs.question import question
 from interp.runs.readout import Readout
-from interp.runs.sides import Progress, Prompts, batches, ready_task, require_side, run_to_end
+from interp.runs.sides import Progress, Prompts, batches, ready_task, run_to_end
 from interp.tasks import Task
-from interp.tasks.sides import Side
+from interp.tasks.sides import Side, require_side
 
 
 @torch.inference_mode()

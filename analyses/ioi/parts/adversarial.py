@@ -8,7 +8,7 @@ sentences behind. The sentences are ours, so figures are compared with wide tole
 import xarray as xr
 
 from analyses.common.wording import text
-from analyses.ioi.parts.setting import Chapter, Measured, Part, Results, Setting, verdicts
+from analyses.ioi.parts.setting import Chapter, Measured, PaperPart, Results, Setting, verdicts
 from interp.patching import measure
 from interp.report import Section, Table
 from interp.statistics import estimate_mean
@@ -87,4 +87,4 @@ def write(setting: Setting, found: Results) -> Chapter:
     return Chapter(section, figures)
 
 
-PART = Part("adversarial", 1, collect, write)
+PART = PaperPart("adversarial", 1, collect, write)

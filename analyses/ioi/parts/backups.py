@@ -15,7 +15,7 @@ from analyses.ioi.parts.setting import (
     Chapter,
     Claim,
     Measured,
-    Part,
+    PaperPart,
     Results,
     Setting,
     labels,
@@ -162,4 +162,4 @@ def _table(looks: Mapping[str, xr.DataArray], heads: Sequence[tuple[int, int]]) 
     return Table(rows, "Mean attention of each backup from END to the names, a probability.")
 
 
-PART = Part("backups", 1, collect, write)
+PART = PaperPart("backups", 1, collect, write)

@@ -10,7 +10,7 @@ import xarray as xr
 
 from analyses.common.shell import bar
 from analyses.common.wording import text
-from analyses.ioi.parts.setting import Chapter, Measured, Part, Results, Setting, verdicts
+from analyses.ioi.parts.setting import Chapter, Measured, PaperPart, Results, Setting, verdicts
 from interp.circuits import (
     Circuit,
     Member,
@@ -174,4 +174,4 @@ def _names(heads: tuple[Member, ...]) -> str:
     return " ".join(head.label for head in heads)
 
 
-PART = Part("completeness", 3, collect, write)
+PART = PaperPart("completeness", 3, collect, write)

@@ -11,7 +11,7 @@ import xarray as xr
 import interp
 from analyses.common.shell import bar
 from analyses.common.tables import derivation_tables
-from analyses.ioi.parts.setting import Chapter, Measured, Part, Results, Setting, verdicts
+from analyses.ioi.parts.setting import Chapter, Measured, PaperPart, Results, Setting, verdicts
 from interp.circuits import Derivation, compare, derive, faithfulness
 from interp.parts import NodeLike
 from interp.patching import Ablation
@@ -148,4 +148,4 @@ def write(setting: Setting, found: Results) -> Chapter:
     )
 
 
-PART = Part("derivation", 2, collect, write)
+PART = PaperPart("derivation", 2, collect, write)

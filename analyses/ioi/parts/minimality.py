@@ -8,7 +8,15 @@ import numpy as np
 
 from analyses.common.shell import bar
 from analyses.common.wording import text
-from analyses.ioi.parts.setting import Chapter, Measured, Part, Results, Setting, titled, verdicts
+from analyses.ioi.parts.setting import (
+    Chapter,
+    Measured,
+    PaperPart,
+    Results,
+    Setting,
+    titled,
+    verdicts,
+)
 from interp.circuits import Member, faithfulness, gap, minimality, minimality_sets
 from interp.circuits.published import IOI_EXCEPTIONS, IOI_IMPORTANCE
 from interp.patching import mean_over_prompts
@@ -119,4 +127,4 @@ def write(setting: Setting, found: Results) -> Chapter:
     return Chapter(section, figures)
 
 
-PART = Part("minimality", 2, collect, write)
+PART = PaperPart("minimality", 2, collect, write)

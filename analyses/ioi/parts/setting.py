@@ -168,7 +168,7 @@ class Chapter:
 
 
 @dataclass(frozen=True)
-class Part:
+class PaperPart:
     """One section of the paper.
 
     Args:

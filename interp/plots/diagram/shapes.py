@@ -73,7 +73,7 @@ class Wire:
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class Piece:
     """A piece of the sentence; the role is "" for text between the roles."""
 
     text: str
@@ -88,7 +88,7 @@ class Layout:
     width: float
     height: float
     columns: tuple[Rect, ...]
-    tokens: tuple[Token, ...]
+    tokens: tuple[Piece, ...]
     boxes: tuple[Box, ...]
     wires: tuple[Wire, ...]
     logits: Rect

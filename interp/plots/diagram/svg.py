@@ -25,8 +25,8 @@ from interp.plots.diagram.shapes import (
     Box,
     Example,
     Layout,
+    Piece,
     Rect,
-    Token,
     Wire,
     note_of,
     title_of,
@@ -141,7 +141,7 @@ def _wires(wires: Iterable[Wire]) -> list[str]:
     return lines + labels
 
 
-def _token(token: Token) -> list[str]:
+def _token(token: Piece) -> list[str]:
     place = token.rect
     if not token.role:
         return [centered(place, 20.0, token.text, size=15.0, color=MUTED)]
