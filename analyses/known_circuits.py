@@ -117,7 +117,7 @@ def run(
             "not built, recall if built ones are missed.",
             [
                 Figure(
-                    interp.plots.recovery_lines(noise), "Links between heads, one line a model."
+                    interp.plots.recovery_lines(noise), "Links between heads, one line per model."
                 ),
                 Table(
                     noise[noise["part"].isin(["positions", "links"])][

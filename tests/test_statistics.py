@@ -205,7 +205,7 @@ def test_any_statistic_by_the_jackknife() -> None:
     np.testing.assert_allclose(
         interval(lambda x: x.mean(-1), one, groups=groups), interval("mean", one, groups=groups)
     )
-    with pytest.raises(ValueError, match=r"one value a cell, of shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"one value per cell, of shape \(3,\)"):
         interval(lambda x: x, one)
 
 

@@ -23,7 +23,7 @@ def behavior(study: Study) -> Table:
         study: a study with at least one result.
 
     Returns:
-        One row a run, with intervals.
+        One row per run, with intervals.
     """
     result = next(iter(study.results.values()))
     unit = interp.metrics.METRICS[study.metric]
@@ -47,7 +47,7 @@ def effects_table(effects: xr.Dataset, fractions: xr.Dataset | None = None, *, n
         n: number of cells.
 
     Returns:
-        One row a cell, the strongest first.
+        One row per cell, the strongest first.
     """
     import numpy as np
 

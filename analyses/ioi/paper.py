@@ -55,7 +55,7 @@ def paper_table(
         chapters: what each part of the paper has to say.
 
     Returns:
-        One row a figure: `figure`, `paper`, `ours` with its 95 % interval, `tolerance`, `agrees`.
+        One row per figure: `figure`, `paper`, `ours` with its 95 % interval, `tolerance`, `agrees`.
         Faithfulness and the figures of parts are there only if the circuit is the paper's.
     """
     paper = published_circuit("ioi", "gpt2")

@@ -1,15 +1,16 @@
 """Does the circuit do the task alone, and does it break as the model does? By mean ablation.
 
-F(M) is the mean of a metric over the whole model's runs, F(C) that of the model in which every head
-output outside the circuit is set to its mean. A faithful circuit has F(C) near F(M); a complete one
-also after any nodes K of the circuit are knocked out of both,
+F(M) is the mean of a metric over runs of the whole model, F(C) its mean over runs in which every
+head output outside the circuit is set to its mean. A circuit is faithful if F(C) is near F(M), and
+complete if this still holds after any nodes K of the circuit are knocked out of both:
 
     incompleteness   | F(C without K) - F(M without K) |
 
-A divergence (`kl_divergence`) is, in every run, the divergence from the whole model's clean run.
+The divergence (`kl_divergence`) is always taken from the whole model's clean run.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 4; ablation as in section 2.1. As in the
-authors' code, K is knocked out of the model at the roles where the circuit has it, not everywhere.
+authors' code, K is knocked out of the model at the roles where the circuit has it, not at all
+positions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,13 +47,13 @@ def faithfulness(
     reference: Task | None = None,
     progress: Progress = iter,
 ) -> xr.Dataset:
-    """Measure the whole model and the circuit alone, prompt by prompt.
+    """Measure the whole model, and the circuit alone, on every prompt.
 
     Args:
-        model: the model that the circuit is of.
+        model: the circuit's model.
         task: clean prompts.
         circuit: the circuit.
-        metrics: what is read off, as in `patch`; by default the task's own metric.
+        metrics: the metrics, as in `patch`; by default the task's own metric.
         value: what heads outside the circuit say instead, as in `Ablation`.
         positions: roles or indices where heads are ablated; by default everywhere. A model that
             works by way of tokens without a role loses the task without these, whatever the
@@ -92,7 +93,7 @@ def completeness(
     """Measure the whole model and the circuit, both without the same nodes.
 
     Args:
-        model: the model that the circuit is of.
+        model: the circuit's model.
         task: clean prompts.
         circuit: the circuit.
         sets: the sets K by name, each of nodes of the circuit; an empty one gives F(M) and F(C).
@@ -180,7 +181,7 @@ def only(
     """Ablate all heads but those of a circuit at their roles.
 
     Args:
-        model: the model that the circuit is of.
+        model: the circuit's model.
         circuit: the circuit that is left, or its nodes, such as "9.6@END".
         value: what the other heads say instead, as in `Ablation`.
         positions: roles or indices where heads are ablated; by default everywhere.

@@ -156,7 +156,7 @@ class Derivation:
         """Write the derivation to one JSON file.
 
         Args:
-            path: the file; folders that are missing are made.
+            path: the file; missing folders are created.
 
         Raises:
             OSError: it cannot be written.

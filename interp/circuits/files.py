@@ -166,7 +166,7 @@ def dataset_of(record: Any, what: str) -> xr.Dataset:
         The dataset.
 
     Raises:
-        ValueError: it is no such record.
+        ValueError: it is not such a record.
     """
     try:
         parts = {

@@ -95,7 +95,7 @@ def minimality(
     """Measure what every node adds to the circuit without its K.
 
     Args:
-        model: the model that the circuit is of.
+        model: the circuit's model.
         task: clean prompts.
         circuit: the circuit.
         sets: node -> K, as `minimality_sets` makes them.

@@ -55,7 +55,7 @@ def prune_heads(
     Args:
         model: the model.
         task: clean prompts, and roles.
-        metrics: what is read off, as in `patch`; by default the task's own metric. An output is
+        metrics: the metrics, as in `patch`; by default the task's own metric. An output is
             kept if it matters to one of them.
         threshold: smallest change of a metric's mean that keeps an output, as a fraction of the
             whole model's.
@@ -207,7 +207,7 @@ class _Trials:
         self.new = [prepared.new.values(rows, prepared.width) for rows in self.batches]
 
     def streams(self, layer: int, keep: Sequence[Node] | None) -> list[Tensor]:
-        """The residual stream before a layer, one tensor a batch; None keeps all heads."""
+        """The residual stream before a layer, one tensor per batch; None keeps all heads."""
         found = []
         for i, rows in enumerate(self.batches):
             with self.model.own_hooks(self._hooks(i, 0, keep, layer)):

@@ -87,7 +87,7 @@ def greedy_sets(
     """Search for sets in which model and circuit differ most.
 
     Args:
-        model: the model that the circuit is of.
+        model: the circuit's model.
         task: clean prompts.
         circuit: the circuit.
         metrics: as in `faithfulness`; the gap is that of the first.

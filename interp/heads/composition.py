@@ -121,7 +121,7 @@ def composition_pairs(
         n: how many pairs, over all kinds.
 
     Returns:
-        One row a pair, strongest first: `kind`, `sender`, `receiver` ("4.11"), `score`; and with
+        One row per pair, strongest first: `kind`, `sender`, `receiver` ("4.11"), `score`; and with
         `random` also `random` (mean of the kind's random scores) and `excess` (score minus that),
         by which the rows are then sorted.
 

@@ -75,7 +75,7 @@ def ov_directions(model: HookedGPT2, head: NodeLike, *, n: int = 5, k: int = 8) 
         k: how many tokens at each end.
 
     Returns:
-        Two rows a direction, as its sign is arbitrary: `direction`, `singular_value`, `sign`, and
+        Two rows per direction, as its sign is arbitrary: `direction`, `singular_value`, `sign`, and
         the tokens that lie farthest along it, `reads` (in the embedding) and `writes` (in the
         unembedding). Reading the tokens of one row makes the head write those of the same row.
 

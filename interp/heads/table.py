@@ -1,4 +1,4 @@
-"""One line a head: everything that is measured of it, side by side.
+"""One line per head: everything that is measured of it, side by side.
 
 Scores of attention are means over repeated random tokens, and scores of copying are means over a
 task's prompts; eigenvalues need the weights alone. Read them together: an induction head looks at
@@ -103,7 +103,7 @@ def ranked(table: xr.Dataset, by: str, *, n: int | None = None) -> pd.DataFrame:
         n: how many heads; None for all.
 
     Returns:
-        One row a head: `head` ("9.6") and every score, without the ends of their intervals.
+        One row per head: `head` ("9.6") and every score, without the ends of their intervals.
 
     Raises:
         ValueError: a score that the table does not have, or n below 1.

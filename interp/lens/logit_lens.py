@@ -151,7 +151,7 @@ def logit_lens(
     last = ("resid_post", model.config.n_layers - 1)
 
     def pick(kept: Mapping[Key, Tensor], rows: slice) -> dict[Key, Float[Tensor, "row ..."]]:
-        """The activations of what is read: one position a prompt, or some of one text."""
+        """The activations of what is read: one position per prompt, or some of one text."""
         if texts.is_one:
             return {key: x[0, where] for key, x in kept.items()}
         return {key: at(x, where[rows]) for key, x in kept.items()}
@@ -218,7 +218,7 @@ def _vectors(
     tuned: TunedLens | None,
     rows: slice,
 ) -> Iterator[Float[Tensor, "row d_model"]]:
-    """The vectors to read, one after the other: one a layer, or at z one a head."""
+    """The vectors to read, one after the other: one per layer, or one per head at z."""
     for layer in layers:
         x = kept[site, layer][rows]
         if site == "z":

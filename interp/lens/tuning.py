@@ -2,7 +2,7 @@
 
 Each layer's translator minimizes, as a mean over the real positions of the text,
 
-    KL(final || lens_l) = sum_t p_final(t) (log p_final(t) - log p_lens(t)),    nats a token,
+    KL(final || lens_l) = sum_t p_final(t) (log p_final(t) - log p_lens(t)),    nats per token,
 
 by Adam (Kingma and Ba 2015) from the identity, with a learning rate that falls linearly to zero.
 The model is frozen; layers do not see each other. Batches are a pure function of the step, so the
@@ -216,7 +216,7 @@ def _batch(
     if mask.shape != tokens.shape or not bool(mask.any()):
         raise ValueError(
             f"batches({step}) returned ids of shape {tuple(tokens.shape)} with a mask of shape "
-            f"{tuple(mask.shape)}; expected one entry a token, True at real ones"
+            f"{tuple(mask.shape)}; expected one entry per token, True at real ones"
         )
     return tokens, mask.bool()
 

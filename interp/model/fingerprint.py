@@ -1,6 +1,6 @@
 """A short digest that says whether two models have the same weights.
 
-    fingerprint = the first 16 hex digits of SHA-256 over one line a tensor,
+    fingerprint = the first 16 hex digits of SHA-256 over one line per tensor,
                   "name dtype shape SHA-256 of its bytes", sorted by name, and over `also`
 
 Results carry it, so that figures of different models are not compared by mistake. It is the same on

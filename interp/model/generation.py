@@ -34,7 +34,7 @@ def sample(
     seed: int = 0,
     use_past: bool = True,
 ) -> Iterator[Int[Tensor, " batch"]]:
-    """Yield one new token a prompt and step.
+    """Yield one new token per prompt and step.
 
     Args:
         model: the model that continues them.

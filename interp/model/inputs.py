@@ -99,7 +99,7 @@ def check_size(batch: int, length: int, n_past: int, n_ctx: int) -> None:
     if batch == 0:
         raise ValueError("expected at least one prompt, got an empty batch")
     if length == 0 or n_past + length > n_ctx:
-        raise ValueError(f"expected 1 to {n_ctx} tokens a prompt (n_ctx), got {n_past + length}")
+        raise ValueError(f"expected 1 to {n_ctx} tokens per prompt (n_ctx), got {n_past + length}")
 
 
 def real_tokens(
@@ -126,7 +126,7 @@ def real_tokens(
         )
     if mask.shape != (batch, keys):
         raise ValueError(
-            f"attention_mask must have one entry a token, shape {(batch, keys)}, got "
+            f"attention_mask must have one entry per token, shape {(batch, keys)}, got "
             f"{tuple(mask.shape)}"
         )
     mask = mask.to(device).bool()

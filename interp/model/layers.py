@@ -189,7 +189,7 @@ class Block(nn.Module):
     """One layer: attention and MLP, each reading a normalized copy of the stream and adding to it.
 
     The per-head inputs `hook_q_input`, `hook_k_input`, `hook_v_input [b p h d]` are copies of the
-    stream before LN1, one a head: what path patching changes. Each has its own layer norm, which
+    stream before LN1, one per head: what path patching changes. Each has its own layer norm, which
     does not fire the hooks of `ln1`.
     """
 

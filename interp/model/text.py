@@ -195,7 +195,7 @@ def next_tokens(model: Any, text: str, k: int = 10) -> "pandas.DataFrame":
         k: how many tokens, most probable first.
 
     Returns:
-        One row a token, indexed by rank from 0: `token` (its text), `id`, `logit`, `probability`.
+        One row per token, indexed by rank from 0: `token` (its text), `id`, `logit`, `probability`.
 
     Raises:
         ValueError: for empty text, a text longer than n_ctx, or k outside 1 ... d_vocab.

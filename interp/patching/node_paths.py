@@ -127,7 +127,7 @@ class NodePaths:
 
         Raises:
             ValueError: no senders, one without a role, or one that model or task do not have; or
-                hooks of the caller's on the model.
+                the caller has hooks on the model.
         """
         require_no_hooks(self.model, "NodePaths")
         if isinstance(senders, str):

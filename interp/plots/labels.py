@@ -34,7 +34,7 @@ def position_labels(
         side: which text of each pair.
 
     Returns:
-        One label a position of the text, as plotly writes it.
+        One label per position of the text, as plotly writes it.
 
     Raises:
         ValueError: the prompts differ in length or in the positions of their roles.
@@ -95,7 +95,7 @@ def cell_labels(effects: xr.DataArray) -> list[str]:
         effects: any dims.
 
     Returns:
-        One name a value of `effects.values.ravel()`.
+        One name per value of `effects.values.ravel()`.
     """
     values = [map(str, effects[dim].values) for dim in effects.dims]
     return [cell_label(effects.dims, labels) for labels in product(*values)]

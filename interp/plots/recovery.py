@@ -13,7 +13,7 @@ _STYLES = (
 
 
 def recovery_lines(noise: pd.DataFrame, *, part: str = "links") -> go.Figure:
-    """Draw precision (solid) and recall (dotted) against the level of noise, a color a model.
+    """Draw precision (solid) and recall (dotted) against the level of noise, a color per model.
 
     Args:
         noise: tables of `compare` with the columns `model` and `noise`, up to three models.

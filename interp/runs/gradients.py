@@ -89,7 +89,7 @@ class Graph:
             dropped: the layer whose outputs pass no gradient, if any.
 
         Returns:
-            One gradient an activation, of its shape.
+            One gradient per activation, of its shape.
         """
         self.dropped.clear()
         if dropped is not None:

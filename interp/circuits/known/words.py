@@ -7,7 +7,7 @@ UNKNOWN, END_OF_TEXT = "<unk>", "<|endoftext|>"
 
 
 def word_tokenizer(words: Sequence[str]) -> Any:
-    """One token a word, whether or not a space comes before it.
+    """One token per word, whether or not a space comes before it.
 
     Args:
         words: the vocabulary; token ids count from 0 in this order, after the two special tokens.
