@@ -159,7 +159,7 @@ class Circuit:
         )
         if model.name != self.model:
             raise ValueError(
-                f"the circuit is of the model {self.model!r}, and this is {model.name!r}"
+                f"the circuit belongs to the model {self.model!r}, and this is {model.name!r}"
                 + on_purpose
             )
         if self.weights and (weights := model.fingerprint()) != self.weights:

@@ -1,4 +1,4 @@
-"""Circuits of the literature, as data to check a run against."""
+"""Circuits from the literature, as data to check a run against."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +22,7 @@ _NOT_ESTABLISHED = ("pronoun", "agreement")
 
 
 def published_circuit(task: str, model: str) -> Circuit:
-    """A published circuit.
+    """Look up a published circuit.
 
     Args:
         task: name of the task, such as "ioi"; "ioi naive" for the smaller circuit of the same
@@ -30,11 +30,11 @@ def published_circuit(task: str, model: str) -> Circuit:
         model: name of the model, such as "gpt2".
 
     Returns:
-        The circuit. It knows the name of its model, not the weights.
+        The circuit. It records the name of its model, not the weights.
 
     Raises:
-        KeyError: no circuit is stored for the pair; the message lists those that are. For pronouns
-            and agreement no list of heads is established in the literature.
+        KeyError: no circuit is stored for this task and model; the message lists those that are.
+            For pronouns and agreement, the literature has no established list of heads.
 
     Example:
         >>> len(published_circuit("ioi", "gpt2").heads)
