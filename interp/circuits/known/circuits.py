@@ -49,7 +49,7 @@ class Plan:
         received_at: str,
         inputs: str = "",
     ) -> None:
-        """Write down the links from each sender (None: the tokens) to each receiver (None: the
+        """Record the links from each sender (None: the tokens) to each receiver (None: the
         logits).
         """
         self.links += [
