@@ -229,8 +229,9 @@ def _checked(
         wrong = ~np.isfinite(array) if present is None else ~np.isfinite(array) & present
         if wrong.any():
             prompt = int(np.argwhere(wrong)[0, -1])
-            raise ValueError(f"the value of prompt {prompt} is not finite; leave it out or correct
-            it")
+            raise ValueError(
+                f"the value of prompt {prompt} is not finite; leave it out or correct it"
+            )
     return arrays, present
 
 

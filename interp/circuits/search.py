@@ -202,9 +202,9 @@ class Search:
     def _counted(
         self, sent: Sent, values: Mapping[str, Float[np.ndarray, "sender prompt"]]
     ) -> dict[str, Float[np.ndarray, "sender prompt"]]:
-        """Effects, zero where a later role stands at the sender's token and has the effect
-        instead.""" alone = np.stack([self._alone[str(node.role)] for node in sent.senders]) return
-        {name: one * alone for name, one in values.items()}
+        """Effects, zero where a later role at the sender's token has the effect instead."""
+        alone = np.stack([self._alone[str(node.role)] for node in sent.senders])
+        return {name: one * alone for name, one in values.items()}
 
 
 def _alone(task: Task) -> dict[str, Bool[np.ndarray, " prompt"]]:

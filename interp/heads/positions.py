@@ -94,8 +94,7 @@ def position_spectrum(model: Weights) -> xr.Dataset:
         waves = torch.fft.rfft(table - table.mean(0), dim=0)[1:]  # frequency d
         power = waves.abs().pow(2).sum(-1)
         if len(table) % 2 == 0:
-            power[-1] /= 2 # every other frequency stands for two terms of the transform, itself and
-            its mirror image
+            power[-1] /= 2  # every other frequency stands for two terms of the transform
         frequency = range(1, len(power) + 1)
         found[name] = labeled(
             power / power.sum(),

@@ -154,11 +154,13 @@ class HandSetHead:
         return self
 
     def move(self, source: str, target: str, strength: float = 1.0) -> "HandSetHead":
-        """Move what is attended to from one subspace to another of the same size, times
-        `strength`.""" value, out = self._spaces[source], self._spaces[target] dims =
-        self._checked(slice(self._moved, self._moved + len(value))) self._moved = dims.stop
-        self._attn.W_V[self.head, :, dims] = value.T self._attn.W_O[self.head, dims] = strength *
-        out return self
+        """Add `strength` times what is attended to in a subspace to another of its size."""
+        value, out = self._spaces[source], self._spaces[target]
+        dims = self._checked(slice(self._moved, self._moved + len(value)))
+        self._moved = dims.stop
+        self._attn.W_V[self.head, :, dims] = value.T
+        self._attn.W_O[self.head, dims] = strength * out
+        return self
 
     def raise_all(self, target: str, strength: float) -> "HandSetHead":
         """Add `strength` to all coordinates of a subspace, wherever the head looks."""

@@ -52,9 +52,9 @@ def _near(key: str, label: str, value: float, source: str, room: float = 0.6) ->
 
 
 def _like(key: str, label: str, value: float, source: str) -> PublishedFigure:
-    """A difference of two values, from a third of it to three times it; 0.05 logits count as
-    none.""" low, high = sorted((value / 3, value * 3)) return PublishedFigure(key, label, value,
-    low - 0.05, high + 0.05, _LOGITS, source)
+    """A difference, from a third of it to three times it; 0.05 logits count as none."""
+    low, high = sorted((value / 3, value * 3))
+    return PublishedFigure(key, label, value, low - 0.05, high + 0.05, _LOGITS, source)
 
 
 _ONE_BY_ONE = tuple(
