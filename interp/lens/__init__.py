@@ -1,4 +1,4 @@
-"""Reading the residual stream: what it predicts at each layer, and which part wrote the answer."""
+"""Reading the residual stream: what it predicts at each layer, and which parts wrote the answer."""
 
 from interp.lens.attribution import cumulative, direct_logit_attribution
 from interp.lens.logit_lens import logit_lens
