@@ -10,11 +10,11 @@ last stream (see `interp.lens.reading`):
 
 The final layer norm divides by one of two scales:
 
-    own     sqrt(variance(x) + eps): x is taken for a whole stream, whatever its size. The default for
-            streams, and the usual meaning of logit lens.
-    final   the scale of the run's last stream at the same position: x counts as much as it does in the
-            final logits, so parts agree with direct logit attribution. The default for parts, which
-            are small; at their own scale they would all look certain.
+    own     sqrt(variance(x) + eps): x is taken for a whole stream, whatever its size. The default
+            for streams, and the usual meaning of logit lens.
+    final   the scale of the run's last stream at the same position: x counts as much as it does in
+            the final logits, so parts agree with direct logit attribution. The default for parts,
+            which are small; at their own scale they would all look certain.
 
 The biases of the layer norm and the unembedding belong to whole streams; they are left out for
 parts.
