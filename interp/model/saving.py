@@ -153,8 +153,6 @@ def _write(model: HookedGPT2, directory: Path) -> None:
     config = directory / "config.json"
     config.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     save_file(tensors, directory / WEIGHTS, metadata={"format": "pt"})
-    os.chmod(
-        directory / WEIGHTS, config.stat().st_mode
-    )  # safetensors makes it readable only by its owner
+    os.chmod(directory / WEIGHTS, config.stat().st_mode)  # safetensors makes it private
     if model.tokenizer is not None:
         model.tokenizer.save_pretrained(directory)

@@ -19,20 +19,20 @@ from interp.runs.sides import Prompts
 from interp.runs.sweep import Swept
 
 Fix = Literal["qk", "grad_drop"]
-"""What AtP* mends; see `interp.patching.attribution`."""
+"""The fixes of AtP*; see `interp.patching.attribution`."""
 
 _STREAM = ("embed", "resid_pre", "resid_mid", "resid_post")
 """The sites that no dropped layer freezes."""
 
 
 class Estimates:
-    """Some prompts: their base run with its graph, and what would replace its activations.
+    """Some prompts: their base run with its graph, and the replacements of its activations.
 
     Args:
         pair: how the runs are made.
-        runs: how those are made that gradients are taken of.
+        runs: how runs with gradients are made.
         site: the activation.
-        parts: which of its parts are patched.
+        parts: the parts that are patched.
         fixes: fixes of AtP*.
         prompts: which prompts.
     """
@@ -54,7 +54,7 @@ class Estimates:
         exact = torch.promote_types(pair.model.dtype, torch.float32)
         places = parts.places.of(prompts, length)
         self.places = places.where[:, 0]  # place prompt pos
-        # the places run through every position and, for each, every source
+        # places enumerate the positions and, for each, the sources
         n_sources = 1 if places.sources is None else _n_sources(parts)
         self.where = self.places[::n_sources].to(exact)  # where prompt pos
         self.sources = torch.ones(1, len(prompts), length, dtype=exact, device=prompts.device)
@@ -69,7 +69,7 @@ class Estimates:
         (self.metric,) = pair.readout.chosen
 
     def estimate(self) -> Swept:
-        """The estimates of every cell at every place."""
+        """Estimate every cell at every place."""
         value = self.graph.metric.detach()
         base, change = {self.metric: value}, {self.metric: self._effect()}
         if self.drops:
@@ -85,7 +85,7 @@ class Estimates:
         return swept
 
     def _effect(self, *, dropped: int | None = None) -> Float[Tensor, "cell place prompt"]:
-        """What each cell changes at each place, along a gradient."""
+        """The change by each cell at each place, along a gradient."""
         site = "pattern" if self.exact_softmax else self.site
         gradients = self.graph.gradients([(site, layer) for layer in self.new], dropped=dropped)
         found: Tensor | None = None
@@ -100,7 +100,7 @@ class Estimates:
     def _change(
         self, layer: int, gradient: Float[Tensor, "prompt ..."]
     ) -> Float[Tensor, "unit where source prompt"]:
-        """What each unit of a layer changes at each place."""
+        """The change by each unit of a layer at each place."""
         if self.exact_softmax:
             return self._through_softmax(layer, gradient)[:, :, None]
         products = gradient * (self.new[layer] - self.graph.activation((self.site, layer)))
@@ -114,11 +114,11 @@ class Estimates:
     def _through_softmax(
         self, layer: int, gradient: Float[Tensor, "prompt head pos source"]
     ) -> Float[Tensor, "head where prompt"]:
-        """What new queries or keys change by way of the pattern, which is computed with them."""
+        """The change through the pattern, which is computed with new queries or keys."""
         q, k = (self.graph.activation((site, layer)) for site in ("q", "k"))
         scores = _scores(q, k)
         pattern = scores.softmax(-1)
-        if self.site == "q":  # each query has a softmax of its own
+        if self.site == "q":  # each query has its own softmax
             effect = (gradient * (_scores(self.new[layer], k).softmax(-1) - pattern)).sum(-1)
             return einsum(self.where, effect, "w b p, b h p -> h w b")
         new, found = _scores(q, self.new[layer]), []
@@ -138,10 +138,10 @@ def _scores(
 
 
 def _as_hooked(site: str, value: Tensor) -> Tensor:
-    """Patterns with the head first, as at their hook point."""
+    """Patterns with the head first, as at the hook point."""
     return value.transpose(1, 2) if site == "pattern" else value
 
 
 def _n_sources(parts: Grid) -> int:
-    """How many sources the places run through."""
+    """The number of sources that places enumerate."""
     return next((len(parts.coords[d]) for d in ("source", "source_role") if d in parts.dims), 1)

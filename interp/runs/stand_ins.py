@@ -7,9 +7,9 @@
     resample     what it is in the prompt's own reference partner, at the same position
 
 The reference prompts are the task's corrupted texts, or those of another task. A position must mean
-the same on both sides: to each prompt and its own partner, or, for the mean of a group, to all of
-its texts. Where the roles stand elsewhere in the reference, what stands at each role there stands
-in at that role here, and anything ablated away from roles is refused.
+the same on both sides: for each prompt and its own partner, or, for a group mean, for all texts of
+the group. If roles stand elsewhere in the reference, the activation at each role there stands in at
+that role here, and ablations at positions without a role are refused.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 2.2 (mean ablation); Chan et al. 2022, "Causal
 Scrubbing", for resampling.
@@ -43,23 +43,23 @@ VALUES: tuple[str, ...] = get_args(Value)
 
 
 def require_value(value: str) -> None:
-    """Refuse a stand-in that there is not.
+    """Refuse an unknown stand-in.
 
     Args:
         value: its name.
 
     Raises:
-        ValueError: it is none of `VALUES`.
+        ValueError: it is not in `VALUES`.
     """
     if value not in VALUES:
         raise ValueError(f"expected a value among {list(VALUES)}, got {value!r}")
 
 
 def require_reference(reference: Task | None) -> None:
-    """Refuse what is no task.
+    """Refuse a reference that is not a task.
 
     Args:
-        reference: what was given.
+        reference: the reference.
 
     Raises:
         TypeError: it is neither a task nor None.
@@ -73,7 +73,7 @@ def require_reference(reference: Task | None) -> None:
 
 @dataclass(frozen=True)
 class StandIns:
-    """The stand-ins of one ablation, worked out batch by batch.
+    """The stand-ins of one ablation, computed batch by batch.
 
     Args:
         model: the model.
@@ -82,10 +82,10 @@ class StandIns:
         value: which stand-in; see the module.
         source: the reference prompts, padded on the right.
         side: which text of each pair is run.
-        roles: the roles at which activations are ablated, where source and task are matched by
-            role; None where they are matched by position.
-        means: for means, the mean of each activation: [group pos ...], [group role ...] where
-            they are matched by role, or dims of size 1.
+        roles: the roles at which activations are ablated, if source and task are matched by role;
+            None if they are matched by position.
+        means: for means, the mean of each activation: [group pos ...], or [group role ...] if they
+            are matched by role, or with dims of size 1.
         group: index in `means` of each prompt's group.
     """
 
@@ -100,14 +100,14 @@ class StandIns:
     group: Int[Tensor, " prompt"] | None = None
 
     def values(self, prompts: slice | Prompts, length: int) -> dict[Key, Float[Tensor, "_ _ ..."]]:
-        """What stands in on some prompts.
+        """The stand-ins for some prompts.
 
         Args:
             prompts: which prompts of the task.
-            length: positions of the run.
+            length: number of positions of the run.
 
         Returns:
-            For each activation its stand-in, broadcastable to [prompt pos ...].
+            The stand-in of each activation, broadcastable to [prompt pos ...].
         """
         if self.value == "zero":
             nothing = torch.zeros((), device=self.model.device, dtype=self.model.dtype)
@@ -129,7 +129,7 @@ class StandIns:
     def run(
         self, prompts: Prompts, length: int
     ) -> tuple[dict[Key, Float[Tensor, "_ _ ..."]], dict[str, Float[Tensor, " prompt"]]]:
-        """The same for a sweep, with no metrics of another run."""
+        """The same for a sweep, without metrics of another run."""
         return self.values(prompts, length), {}
 
 
@@ -144,7 +144,7 @@ def stand_ins(
     roles: Sequence[str] | None = None,
     progress: Progress = iter,
 ) -> StandIns:
-    """Work out what ablated activations are replaced by.
+    """Compute what ablated activations are replaced by.
 
     Args:
         model: the model.
@@ -153,14 +153,15 @@ def stand_ins(
         value: which stand-in; see the module.
         side: which text of each pair is run.
         reference: prompts whose corrupted texts are the reference; None for the task's own.
-        roles: the roles at which activations are ablated; None if also at other positions.
+        roles: the roles at which activations are ablated; None if they are ablated at other
+            positions too.
         progress: wraps the batches of reference prompts, for a progress bar.
 
     Returns:
         The stand-ins.
 
     Raises:
-        ValueError: for an unknown value, or reference prompts that do not fit the task.
+        ValueError: the value is unknown, or the reference prompts do not fit the task.
     """
     require_value(value)
     require_reference(reference)
@@ -225,7 +226,7 @@ def _group_means(
     roles: tuple[str, ...] | None,
     progress: Progress,
 ) -> dict[Key, Float[Tensor, "group _ ..."]]:
-    """Means over the corrupted texts of each group, at each position or role apart."""
+    """Means over the corrupted texts of each group, separately at each position or role."""
     real = source.mask("corrupted")
     width = source.corrupted_tokens.shape[1]
     n_places = width if roles is None else len(roles)
@@ -246,7 +247,7 @@ def _group_means(
                 sums[key] = value.new_zeros(n_groups, *value.shape[1:])  # group place ...
             extra = (1,) * (value.ndim - 2)
             sums[key].index_add_(0, group[rows], value * here.view(*here.shape, *extra))
-    counts = counts.clamp(min=1)  # positions that no text has are never read
+    counts = counts.clamp(min=1)  # positions beyond the end of all texts are never read
     return {
         key: total / counts.view(*counts.shape, *(1,) * (total.ndim - 2))
         for key, total in sums.items()
@@ -256,7 +257,7 @@ def _group_means(
 def _of_length(
     value: Float[Tensor, "prompt _ ..."], length: int
 ) -> Float[Tensor, "prompt pos ..."]:
-    """The activation at the first positions, with zeros after its last."""
+    """The activation at the first positions, padded with zeros."""
     more = max(0, length - value.shape[1])
     return F.pad(value[:, :length], (0, 0) * (value.ndim - 2) + (0, more))
 
