@@ -1,5 +1,4 @@
-"""What a circuit is made of: heads and MLPs at roles, each with a class, and the graph of
-classes."""
+"""What circuits are made of: heads and MLPs at roles, with their class; the graph of classes."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
