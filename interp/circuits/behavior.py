@@ -26,7 +26,7 @@ where "looks" means a mean attention of at least `min_attention`, and a head cop
 at least one half. In tasks without a role IO, movers move no names: they are called mover, backup
 mover and negative mover, and there is no S-inhibition.
 
-Source: Wang et al. 2022 (arXiv 2211.00593), section 3, for what tells the classes apart.
+Source: Wang et al. 2022 (arXiv 2211.00593), section 3, for what distinguishes the classes.
 """
 
 from collections.abc import Mapping, Sequence

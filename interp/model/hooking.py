@@ -75,7 +75,7 @@ class HookedModule(HookedRootModule):
         Args:
             name: a hook point, or a predicate on their names.
             hook: takes a tensor and `hook=`, the point; it may edit the tensor in place, or return
-                another to go on with.
+                another to continue with.
             dir: "fwd" for activations, "bwd" for their gradients.
             is_permanent: whether the hook survives `reset_hooks`.
             level: the `hooks` block that the hook belongs to.

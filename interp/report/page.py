@@ -54,8 +54,8 @@ class Download:
     def __post_init__(self) -> None:
         if ":" in self.path or self.path.startswith(("/", "\\")):
             raise ValueError(
-                f"a download is a file beside the report, and {self.path!r} is not relative; "
-                "write the file into the report's folder and pass its name"
+                f"a download is a file in the report's folder, and {self.path!r} is not relative; "
+                "write the file there and pass its name"
             )
 
 

@@ -198,7 +198,7 @@ def whole(value: Any, what: str) -> int:
         The integer.
 
     Raises:
-        TypeError: it is no integer.
+        TypeError: the value is not an integer.
     """
     try:
         if isinstance(value, bool | np.bool_):
@@ -223,7 +223,7 @@ def count(value: Any, what: str, low: int, high: int | None = None, note: str = 
 
     Raises:
         ValueError: the number is out of bounds.
-        TypeError: it is no integer.
+        TypeError: the value is not an integer.
     """
     found = whole(value, f"an integer for {what}")
     if found < low or (high is not None and found > high):

@@ -2,7 +2,7 @@
 
     zero         0
     mean         its mean over the real positions of all reference prompts
-    group mean   its mean over the reference prompts of the same group, at each position apart (the
+    group mean   its mean over the reference prompts of the same group, at each position (the
                  IOI paper's: what the template tells is kept, who the names are is lost)
     resample     what it is in the prompt's own reference partner, at the same position
 
