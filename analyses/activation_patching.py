@@ -1,9 +1,9 @@
-"""Activation patching: where does the model keep what the answer depends on?
+"""Activation patching: where does the model store what the answer depends on?
 
-Every activation of the clean run is put into the corrupted one (denoising), or the other way round
-(noising): the residual stream and the outputs of attention and MLPs by layer and role; heads, and
-what their queries, keys, values and patterns are good for; and, on prompts of one template, layers
-by tokens, and the strongest head's pattern entry by entry.
+Every activation of the clean run is put into the corrupted run (denoising), or the reverse
+(noising): the residual stream and the outputs of attention and MLPs, by layer and role; the
+outputs, queries, keys, values and patterns of heads; and, on prompts of one template, the same by
+layer and token, and the strongest head's pattern entry by entry.
 
     interp activation-patching --model mini --n 100 --corruption flip --out out/activation_patching
 
@@ -53,7 +53,7 @@ BY_HEAD = {
 SITES = {**BY_ROLE, **BY_HEAD}
 
 ONE_TEMPLATE = 30
-"""How many prompts of one template are patched token by token, at most."""
+"""Largest number of prompts of one template to patch token by token."""
 
 
 def run(
@@ -103,8 +103,8 @@ def run(
     into, of = ("corrupted", "clean") if direction == "denoising" else ("clean", "corrupted")
     about = Section(
         "What was done",
-        f"In turn, each activation of the {into} run is replaced by that of the {of} run, and "
-        f"everything after it is computed again. An effect is what this changes in {metric} "
+        f"Each activation of the {into} run in turn is replaced by that of the {of} run, and "
+        f"everything after it is recomputed. An effect is what this changes in {metric} "
         f"({interp.metrics.METRICS[metric]}). For example, the clean prompt "
         f"“{study.task.clean[0]} …” has the corrupted partner “{study.task.corrupted[0]} …”.",
         [behavior(study)],
@@ -117,7 +117,7 @@ def run(
 
 
 def _section(study: Study, site: str, direction: str) -> Section:
-    """One site: over all prompts by role or head, and by token over those of one template."""
+    """One site: by role or head over all prompts, and by token over prompts of one template."""
     over = ("layer", "role") if site in BY_ROLE else ("layer", "head")
     selection = interp.patching.Selection(over=over)
     options: dict[str, Any] = {"direction": direction, "metrics": study.metric}
@@ -146,7 +146,7 @@ def _section(study: Study, site: str, direction: str) -> Section:
 
 
 def _by_token(study: Study, site: str, head: Sequence[Head], options: dict[str, Any]) -> Figure:
-    """Layers by tokens, or the entries of one head's pattern, where a position means the same."""
+    """Layers by tokens, or the entries of one head's pattern, on prompts of one template."""
     of, name = study.task, f"{site} by position"
     task = study.draw(
         min(len(of), ONE_TEMPLATE), templates=[of.template[0]], order=of.order[0].lower()
