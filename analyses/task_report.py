@@ -29,12 +29,16 @@ _ABOUT = {
     "greater-than": "A span starts in a year of some century; the year in which it ends must be a "
     "later one. Answers are all later years of the century, foils the others. The partner starts "
     "in the year 01, after which nearly all years are right.",
-    "induction": "Some random words are repeated, and the answer is what followed before. In the partner, the answer and the foil have changed places.",
-    "pronoun": "A sentence about one person continues with the pronoun that English text uses with the name. The partner has a name of the other gender. The literature has no established list of heads for this task.",
+    "induction": "Some random words are repeated, and the answer is what followed before. In the "
+    "partner, the answer and the foil have changed places.",
+    "pronoun": "A sentence about one person continues with the pronoun that English text uses with "
+    "the name. The partner has a name of the other gender. The literature has no established list "
+    "of heads for this task.",
     "agreement": "The verb agrees with the subject, not with the noun in between. Answers are the "
     "verbs of the subject\u2019s number, foils those of the other. In the partner the subject has "
     "the other number. No list of heads for this task is established in the literature.",
-    "acronym": "Three capitalized words are followed by a bracket with their initials except the last. The partner has three other words with their initials.",
+    "acronym": "Three capitalized words are followed by a bracket with their initials except the "
+    "last. The partner has three other words with their initials.",
 }
 
 
