@@ -205,7 +205,7 @@ def plain_errors(debug: bool = False) -> Iterator[None]:
             raise typer.Exit(2) from error
         say(f"interp: {type(error).__name__}: {message}")
         say(
-            "This is a fault of interp, not of your input. "
+            "This is a bug in interp, not an error in your input. "
             + ("Please report it." if debug else "Run it with --debug and report the traceback.")
         )
         raise typer.Exit(1) from error
