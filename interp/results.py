@@ -175,7 +175,7 @@ def require_same(
     for name in fields:
         if not any(name in question.names() for question in (ours, theirs)):
             raise ValueError(
-                f"neither question has a field or an option {name!r}; "
+                f"a question has no field {name!r}, and neither has an option of that name; "
                 f"compare by {', '.join(ours.names())}"
             )
         one, other = ours.value(name), theirs.value(name)
