@@ -13,6 +13,8 @@ functions of the toolkit take either the types or the words.
 
 Parts sort in the order in which a forward pass computes them: the input, then layer by layer the
 heads, the neurons and the MLP, and finally the logits.
+
+The file is longer than most, because the types and what reads and prints them belong together.
 """
 
 import re

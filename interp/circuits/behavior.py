@@ -38,8 +38,8 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from interp.circuits.classes import NAME_MOVERS
-from interp.circuits.evaluation import node_list
 from interp.circuits.links import Link
+from interp.circuits.nodes import node_list
 from interp.heads import copy_scores
 from interp.model import HookedGPT2
 from interp.model.masks import after_same_token, same_token_before

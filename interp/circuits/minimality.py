@@ -20,8 +20,9 @@ import xarray as xr
 
 from interp.circuits.circuit import Circuit
 from interp.circuits.classes import CLASSES
-from interp.circuits.evaluation import Sets, joined, nodes_of_sets, only, without
+from interp.circuits.evaluation import joined, only, without
 from interp.circuits.members import Member
+from interp.circuits.nodes import Sets, nodes_of_sets
 from interp.metrics import Metrics
 from interp.model import HookedGPT2
 from interp.parts import Node, as_head, as_heads, as_node

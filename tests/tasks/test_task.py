@@ -1,4 +1,7 @@
-"""Task: its checks, slicing, and table."""
+"""Task: its checks, slicing, and table.
+
+The file is longer than most: one class, each method with its cases.
+"""
 
 import inspect
 from dataclasses import fields, replace
