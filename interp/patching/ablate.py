@@ -219,7 +219,7 @@ def _cells_of(
         tasks = [id(one) for one in _references(sets, reference)]
         source = [tasks.index(id(reference[name])) for name in sets]
     found = Cells.of(widths, cells, n_slots=len(slots), device=model.device, source=source)
-    return found, Places(torch.stack(at)[None])
+    return found, Places(torch.stack(at)[None])  # place slot prompt pos
 
 
 def _roles_of(

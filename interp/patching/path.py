@@ -226,7 +226,8 @@ def path_attention(
                 _pattern(source[i][:, h], run.kept["k", i][:, :, h], run.up_to_end)
                 for i, h in receiving
             ]
-            parts[name].append(torch.stack([one[prompt, where] for one in looks]))
+            at_keys = torch.stack([one[prompt, where] for one in looks])  # head key prompt
+            parts[name].append(at_keys)
     titles = {"clean": "Attention from END", "patched": "The same, paths from the senders patched"}
     asked = question(
         "path_attention", senders=" ".join(map(str, sending)), receivers=into, keys=roles
@@ -257,7 +258,7 @@ def _together(model: HookedGPT2, task: Task, heads: Sequence[Head]) -> Grid:
     }
     widths: dict[Key, int] = dict.fromkeys(cell, model.config.n_heads)
     cells = Cells.of(widths, [cell], n_slots=1, device=model.device)
-    places = Places(positions_mask(task, ["END"])[None, None])
+    places = Places(positions_mask(task, ["END"])[None, None])  # place slot prompt pos
     return Grid((), {}, layers, cells, places, ("END",), True, None)
 
 

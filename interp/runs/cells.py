@@ -70,8 +70,8 @@ class Cells:
             return {}
         groups: dict[Key, list[int]] = defaultdict(list)
         keys = sorted(self.members, key=in_computed_order)
-        touched = torch.stack([self.members[key].flatten(1).any(1) for key in keys], 1).cpu()
-        for index, row in enumerate(touched):  # key
+        touched = torch.stack([self.members[key].flatten(1).any(1) for key in keys], 1)  # cell key
+        for index, row in enumerate(touched.cpu()):
             if bool(row.any()):
                 groups[keys[int(row.int().argmax())]].append(index)
         return dict(sorted(groups.items(), key=lambda one: in_computed_order(one[0])))

@@ -92,7 +92,7 @@ class Estimates:
         for layer, gradient in zip(self.new, gradients, strict=True):
             change = self._change(layer, gradient).flatten(1, 2)  # unit place prompt
             units = self.parts.cells.members[self.site, layer][..., 0]  # cell unit
-            by_cell = einsum(units.to(change.dtype), change, "c u, u w b -> c w b")
+            by_cell = einsum(units.to(change.dtype), change, "c u, u w b -> c w b")  # c w b
             found = by_cell if found is None else found + by_cell
         assert found is not None
         return found
@@ -102,14 +102,14 @@ class Estimates:
     ) -> Float[Tensor, "unit where source prompt"]:
         """The change by each unit of a layer at each place."""
         if self.exact_softmax:
-            return self._through_softmax(layer, gradient)[:, :, None]
+            return self._through_softmax(layer, gradient)[:, :, None]  # u w 1 b
         products = gradient * (self.new[layer] - self.graph.activation((self.site, layer)))
         if self.site == "pattern":
             return einsum(self.where, products, self.sources, "w b p, b u p f, s b f -> u w s b")
         if self.site != "mlp_post":
             products = products.sum(-1)
         products = products.view(*products.shape[:2], -1)  # b p u
-        return einsum(self.where, products, "w b p, b p u -> u w b")[:, :, None]
+        return einsum(self.where, products, "w b p, b p u -> u w b")[:, :, None]  # u w 1 b
 
     def _through_softmax(
         self, layer: int, gradient: Float[Tensor, "prompt head pos source"]
@@ -120,12 +120,12 @@ class Estimates:
         pattern = scores.softmax(-1)
         if self.site == "q":  # each query has its own softmax
             effect = (gradient * (_scores(self.new[layer], k).softmax(-1) - pattern)).sum(-1)
-            return einsum(self.where, effect, "w b p, b h p -> h w b")
+            return einsum(self.where, effect, "w b p, b h p -> h w b")  # h w b
         new, found = _scores(q, self.new[layer]), []
         for at in self.where.bool():  # keys patched together share each query's softmax
             mixed = torch.where(at[:, None, None], new, scores).softmax(-1)
             found.append((gradient * (mixed - pattern)).sum((2, 3)))  # b h
-        return torch.stack(found).permute(2, 0, 1)
+        return torch.stack(found).permute(2, 0, 1)  # h w b
 
 
 def _scores(
@@ -139,7 +139,7 @@ def _scores(
 
 def _as_hooked(site: str, value: Tensor) -> Tensor:
     """Patterns with the head first, as at the hook point."""
-    return value.transpose(1, 2) if site == "pattern" else value
+    return value.transpose(1, 2) if site == "pattern" else value  # b h p s
 
 
 def _n_sources(parts: Grid) -> int:

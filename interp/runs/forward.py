@@ -151,7 +151,7 @@ class _Run:
             k, v = F.linear(x, attn.W_QKV[:, d:].T, attn.b_QKV[d:]).chunk(2, -1)
         else:
             q, k, v = F.linear(x, attn.W_QKV.T, attn.b_QKV).chunk(3, -1)
-        return [x.unflatten(-1, (attn.n_heads, attn.d_head)) for x in (q, k, v)]
+        return [x.unflatten(-1, (attn.n_heads, attn.d_head)) for x in (q, k, v)]  # row h k
 
     def project_changed(
         self, layer: int, resid_pre: Float[Tensor, "row d"], changed: Bool[Tensor, " row"]
@@ -163,7 +163,7 @@ class _Run:
             self.model.blocks[layer].ln1.unhooked(resid_pre[at]), attn.W_QKV.T, attn.b_QKV
         )
         for x, part in zip(qkv, new.chunk(3, -1), strict=True):
-            x[at] = part.unflatten(-1, (attn.n_heads, attn.d_head))
+            x[at] = part.unflatten(-1, (attn.n_heads, attn.d_head))  # row h k
         if layer == self.n_layers - 1:
             qkv[0] = qkv[0][self.jobs.end_row]
         return qkv
@@ -183,15 +183,16 @@ class _Run:
             queries = self.queries(layer, segment, q).transpose(1, 2)  # job h query k
             mask = self.mask(layer, segment)
             if by_hand:
-                scores = queries @ keys.transpose(2, 3) / math.sqrt(queries.shape[-1])
+                scores = queries @ keys.transpose(2, 3)  # job h query pos
+                scores = scores / math.sqrt(queries.shape[-1])
                 pattern = scores.masked_fill(~mask, -math.inf).softmax(-1)
                 pattern = F.pad(pattern, (0, self.jobs.length - segment.stop))
                 parts.append(pattern.transpose(1, 2))  # job query h pos
             else:
-                values = self.with_past("v", layer, segment, v).transpose(1, 2)
+                values = self.with_past("v", layer, segment, v).transpose(1, 2)  # job h pos k
                 z = F.scaled_dot_product_attention(queries, keys, values, mask)
                 parts.append(z.transpose(1, 2))  # job query h k
-        result = torch.cat([part.flatten(0, 1) for part in parts])
+        result = torch.cat([part.flatten(0, 1) for part in parts])  # query h ...
         return self.mix(layer, self.edit("pattern", layer, result), v) if by_hand else result
 
     def mix(
@@ -203,7 +204,7 @@ class _Run:
             values = self.with_past("v", layer, segment, v)
             weights = self.queries(layer, segment, pattern)[..., : segment.stop]
             z = einsum(weights, values, "job query h pos, job pos h k -> job query h k")
-            parts.append(z.flatten(0, 1))
+            parts.append(z.flatten(0, 1))  # query h k
         return torch.cat(parts)
 
     def queries(
@@ -211,14 +212,15 @@ class _Run:
     ) -> Float[Tensor, "job _ ..."]:
         """A segment's part of an activation with one row per query."""
         at = segment.jobs if layer == self.n_layers - 1 else segment.rows
-        return value[at].unflatten(0, (segment.jobs.stop - segment.jobs.start, -1))
+        n_jobs = segment.jobs.stop - segment.jobs.start
+        return value[at].unflatten(0, (n_jobs, -1))  # job query ...
 
     def with_past(
         self, site: str, layer: int, segment: Segment, own: Float[Tensor, "row h k"]
     ) -> Float[Tensor, "job pos h k"]:
         """The keys or values of a segment up to END: the base run's, then its own."""
         prompt = self.jobs.prompt[segment.jobs]
-        new = own[segment.rows].unflatten(0, (len(prompt), -1))
+        new = own[segment.rows].unflatten(0, (len(prompt), -1))  # job pos h k
         if segment.start == 0:
             return new
         return torch.cat([self.base[site, layer][prompt, : segment.start], new], 1)
@@ -236,7 +238,7 @@ class _Run:
         attn = self.model.blocks[layer].attn
         if site == "z":
             z = self.edit("z", layer, value)
-            value = F.linear(z.flatten(-2), attn.W_O.flatten(0, 1).T, attn.b_O)
+            value = F.linear(z.flatten(-2), attn.W_O.flatten(0, 1).T, attn.b_O)  # query d
             value = self.edit("attn_out", layer, value)
         resid_mid = self.edit("resid_mid", layer, resid_pre + value)
         return self.mlp(layer, resid_mid, "mlp_in", resid_mid)

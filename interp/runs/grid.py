@@ -168,17 +168,18 @@ def grid(
     )
     both = list(product(where, of_source))
     left_out = positions_mask(task, selection.except_positions or [], side)
-    at = torch.stack([positions_mask(task, one, side) & ~left_out for one, _ in both])
+    at = [positions_mask(task, one, side) & ~left_out for one, _ in both]
     sources = None
     if "source" in parts:
-        sources = torch.stack([positions_mask(task, one, side) for _, one in both])
+        masks = [positions_mask(task, one, side) for _, one in both]
+        sources = torch.stack(masks)  # place prompt source
     named = [one for some in where for one in some or ()]
     found = Grid(
         dims,
         {dim: coords[dim] for dim in dims},
         layers,
         cells,
-        Places(at[:, None], sources),
+        Places(torch.stack(at)[:, None], sources),  # place slot prompt pos
         tuple(dict.fromkeys(str(one) for one in named)),
         all(some is not None and all(isinstance(one, str) for one in some) for some in where),
         None,

@@ -38,7 +38,7 @@ def receive(
         Metric -> its change.
     """
     run = runs.run
-    sent_from = torch.stack([runs.where(sender) for sender in senders])
+    sent_from = torch.stack([runs.where(sender) for sender in senders])  # sender prompt
     start = torch.full_like(sent_from, run.length)  # the first position that changes
     changes: dict[Key, list[tuple[int, Tensor, Tensor]]] = defaultdict(list)
     taken: dict[object, list[Tensor]] = defaultdict(list)
@@ -156,12 +156,12 @@ def _received(
     scale = 1 / math.sqrt(q.shape[-1])
 
     def mixed(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        scores = torch.einsum("sbk,bpk->sbp", query, kept["k"]) * scale
+        scores = torch.einsum("sbk,bpk->sbp", query, kept["k"]) * scale  # sender prompt pos
         scores = scores.masked_fill(~seen, -math.inf)
         changed = (query * key).sum(-1, keepdim=True) * scale
         scores = scores.scatter(-1, sent_from[..., None], changed)
         pattern = scores.softmax(-1)
-        z = torch.einsum("sbp,bpk->sbk", pattern, kept["v"])
+        z = torch.einsum("sbp,bpk->sbk", pattern, kept["v"])  # sender prompt k
         return z + pattern.gather(-1, sent_from[..., None]) * (value - old_v)
 
     change = mixed(new_q, new.get("k", old_k), new.get("v", old_v)) - mixed(q, old_k, old_v)

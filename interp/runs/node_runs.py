@@ -147,4 +147,5 @@ class NodeRuns:
         prompt = torch.arange(pos.shape[1], device=pos.device).expand_as(pos)
         job = torch.arange(len(pos), device=pos.device)[:, None].expand_as(pos)
         rows = Rows(job.flatten(), prompt.flatten(), pos.flatten())
-        return edited(self.run.edits, key, rows, value.flatten(0, 1)).view_as(value)
+        by_row = value.flatten(0, 1)  # (sender prompt) d
+        return edited(self.run.edits, key, rows, by_row).view_as(value)  # sender prompt d

@@ -28,7 +28,7 @@ def also_ablated(ablation: PreparedAblation | None, cells: Cells, places: Places
     where = places.where.any(0)  # slot prompt pos
     for (site, layer), members in cells.members.items():
         units = members.any(0)  # unit slot
-        asked = torch.einsum("us,sbp->bpu", units.float(), where.float()) > 0
+        asked = torch.einsum("us,sbp->bpu", units.float(), where.float()) > 0  # prompt pos unit
         for key, mask in ablation.masks.items():
             if key[1] != layer or _PART_OF.get(site) != _PART_OF[key[0]]:
                 continue

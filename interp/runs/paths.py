@@ -112,7 +112,7 @@ class Paths:
         for layer, change in changes.items():
             units = self.units[layer].float()  # cell unit
             by_cell = change.any(-1).float() @ units.T > 0  # prompt pos cell
-            found |= by_cell.movedim(-1, 0)[:, None] & where
+            found |= by_cell.movedim(-1, 0)[:, None] & where  # cell place prompt pos
         return found
 
     def received(self, run: BaseRun) -> Bool[Tensor, "prompt pos"]:
@@ -169,8 +169,9 @@ class Paths:
             stream = stream + live.of(run.kept["attn_out", layer])
             if self.site == "z" and senders is not None:
                 sending = senders.any(-1).nonzero()[:, 0]
-                z = live.take(sending).of(changes[layer]) * senders[sending][..., None]
-                stream[sending] += z.flatten(1) @ self.model.blocks[layer].attn.W_O.flatten(0, 1)
+                z = live.take(sending).of(changes[layer]) * senders[sending][..., None]  # row h k
+                W_O = self.model.blocks[layer].attn.W_O.flatten(0, 1)  # (h k) d
+                stream[sending] += z.flatten(1) @ W_O  # row d
             if layer in self.heads and site not in BEFORE_ATTENTION:
                 got[layer] = stream
                 if layer == self.last:
@@ -191,7 +192,7 @@ class Paths:
         attn, heads = self.model.blocks[layer].attn, self.heads[layer]
         weight = getattr(attn, f"W_{site.upper()}")[heads]  # h d k
         normalized = self.model.blocks[layer].ln1.unhooked(stream)
-        value = einsum(normalized, weight, "row d, h d k -> row h k")
+        value = einsum(normalized, weight, "row d, h d k -> row h k")  # row h k
         return value + getattr(attn, f"b_{site.upper()}")[heads]
 
     def _mlp(
@@ -229,7 +230,8 @@ class Paths:
                 at = ((index >= 0) & (index < len(sent[layer]))).nonzero()[:, 0]
                 new[at] = sent[layer][index[at]]
             value = value.clone()
-            here = received[rows.prompt, rows.pos].view(-1, *(1,) * (value.ndim - 1))
+            here = received[rows.prompt, rows.pos]  # row
+            here = here.view(-1, *(1,) * (value.ndim - 1))  # row 1 ...
             value[:, heads] = torch.where(here, new, value[:, heads])
             return value
 

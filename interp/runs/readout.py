@@ -178,6 +178,6 @@ def logit_diff_of(
     """
     direction, bias = answer_direction(model, answer, foil)
     extra = (1,) * (resid.ndim - 2)
-    direction = direction.view(len(direction), *extra, -1)
-    bias = bias.view(len(bias), *extra)
+    direction = direction.view(len(direction), *extra, -1)  # batch 1 ... d_model
+    bias = bias.view(len(bias), *extra)  # batch 1 ...
     return (model.ln_final.unhooked(resid) * direction).sum(-1) + bias

@@ -86,9 +86,8 @@ class Jobs:
     def segments(self) -> list[Segment]:
         """The jobs, grouped by start and END."""
         segments, row, job = [], 0, 0
-        both, n_jobs = torch.stack([self.start, self.end + 1], -1).unique_consecutive(
-            dim=0, return_counts=True
-        )
+        both = torch.stack([self.start, self.end + 1], -1)  # job 2
+        both, n_jobs = both.unique_consecutive(dim=0, return_counts=True)
         for (start, stop), count in zip(both.tolist(), n_jobs.tolist(), strict=True):
             n_rows = count * (stop - start)
             segments.append(Segment(start, stop, slice(job, job + count), slice(row, row + n_rows)))

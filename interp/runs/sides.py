@@ -134,7 +134,7 @@ def run_side(
     kept = {key: cache[name] for name, key in names.items()}
     for key in kept:
         if key[0] == "pattern":
-            kept[key] = kept[key].transpose(1, 2)
+            kept[key] = kept[key].transpose(1, 2)  # batch query head source
     return at(resid, task.roles(side)["END"][rows]), kept
 
 

@@ -245,8 +245,8 @@ def _group_means(
         for key, value in kept.items():
             if key not in sums:
                 sums[key] = value.new_zeros(n_groups, *value.shape[1:])  # group place ...
-            extra = (1,) * (value.ndim - 2)
-            sums[key].index_add_(0, group[rows], value * here.view(*here.shape, *extra))
+            weight = here.view(*here.shape, *(1,) * (value.ndim - 2))  # prompt place 1 ...
+            sums[key].index_add_(0, group[rows], value * weight)
     counts = counts.clamp(min=1)  # positions beyond the end of all texts are never read
     return {
         key: total / counts.view(*counts.shape, *(1,) * (total.ndim - 2))

@@ -196,7 +196,8 @@ class _Batch:
         """
         run, keys = self.run, self.cells.keys_of(indices)
         here = torch.tensor(indices, device=run.end.device)  # cell
-        active = torch.stack([self._active(key, here) for key in keys]).any(0)
+        by_key = torch.stack([self._active(key, here) for key in keys])
+        active = by_key.any(0)  # cell place prompt pos
         if self.chosen is not None:
             active &= self.chosen[here][..., None, None]
         cell, place, prompt, start = jobs_of(active, run.end)
@@ -240,8 +241,8 @@ class _Batch:
                 units = changed.float() @ members[:, :, slot].T > 0  # [place] prompt pos cell
                 units = units.movedim(-1, 0)  # cell [place] prompt pos
                 if units.ndim == 3:
-                    units = units[:, None]
-                found = found | (units & where[:, slot])
+                    units = units[:, None]  # cell 1 prompt pos
+                found = found | (units & where[:, slot])  # cell place prompt pos
             by_source.append(found)
         if len(by_source) == 1:
             return by_source[0]
