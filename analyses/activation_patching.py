@@ -72,25 +72,25 @@ def run(
     """Run the analysis.
 
     Args:
-        model: a name or directory for `interp.load`, or a loaded model.
-        n: number of prompts, at least 2.
-        seed: seed of the prompts.
-        out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing.
-        sites: activations among `SITES`; None for all.
-        direction: "denoising" or "noising".
-        metric: a name of `interp.metrics.METRICS`.
+        model: a name or directory for `interp.load`, or a loaded model
+        n: number of prompts, at least 2
+        seed: seed of the prompts
+        out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing
+        sites: activations among `SITES`; None for all
+        direction: "denoising" or "noising"
+        metric: a name of `interp.metrics.METRICS`
         corruption: how the partner of a prompt differs from it: "flip", "abc" or "random", see
-            `interp.tasks.ioi`.
-        prompts: a JSON file of templates, names and nouns; None for interp's own.
-        device: where to run; None for where the model is.
+            `interp.tasks.ioi`
+        prompts: a JSON file of templates, names and nouns; None for interp's own
+        device: where to run; None for where the model is
 
     Returns:
         The report.
 
     Raises:
         ValueError: a site, the direction, the metric or the corruption is unknown, there are fewer
-            than 2 prompts, or as `begin`.
-        OSError: `out` cannot be written to.
+            than 2 prompts, or as `begin`
+        OSError: `out` cannot be written to
     """
     chosen = list(SITES if sites is None else sites)
     among("site", chosen, SITES)

@@ -74,22 +74,22 @@ def run(
     """Run the analysis.
 
     Args:
-        model: a name or directory for `interp.load`, or a loaded model.
-        text: what the model reads.
-        heads: heads to show in detail, such as "9.6"; None for those that look most sharply.
-        n: number of IOI prompts for the means by role, at least 2; 0 leaves roles out.
-        seed: seed of the prompts.
-        out: folder for report.html and its files; None writes nothing.
-        prompts: a JSON file of templates, names and nouns; None for interp's own.
-        device: where to run; None for where the model is.
+        model: a name or directory for `interp.load`, or a loaded model
+        text: what the model reads
+        heads: heads to show in detail, such as "9.6"; None for those that look most sharply
+        n: number of IOI prompts for the means by role, at least 2; 0 leaves roles out
+        seed: seed of the prompts
+        out: folder for report.html and its files; None writes nothing
+        prompts: a JSON file of templates, names and nouns; None for interp's own
+        device: where to run; None for where the model is
 
     Returns:
         The report.
 
     Raises:
         ValueError: the text is empty or longer than the context, a head is unknown, n is 1, or the
-            model does not fit the prompts.
-        OSError: `out` cannot be written to.
+            model does not fit the prompts
+        OSError: `out` cannot be written to
     """
     require_prompts(n, none=True)
     named = heads_of(heads)

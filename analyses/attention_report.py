@@ -103,7 +103,7 @@ def looked_at_most(between: xr.DataArray) -> list[dict[str, Any]]:
     """For each role, the head that attends to it most from END.
 
     Args:
-        between: attention between roles, dims layer, head, query, key and prompt.
+        between: attention between roles, dims layer, head, query, key and prompt
 
     Returns:
         One row per role: the role, the head, and its mean attention with an interval.

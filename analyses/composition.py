@@ -50,22 +50,22 @@ def run(
     """Run the analysis.
 
     Args:
-        model: a name or directory for `interp.load_attention`, a model, or attention weights.
+        model: a name or directory for `interp.load_attention`, a model, or attention weights
         attention_only: a directory to load instead of `model`, which needs only attention weights,
-            layer norms and position embedding.
+            layer norms and position embedding
         receivers: heads whose strongest senders to show, such as "5.5"; None for those of the
-            strongest pairs.
-        samples: number of random rotations for the baseline, at least 1.
-        seed: seed of the rotations.
-        out: folder for report.html, results.json and two tables; None writes nothing.
+            strongest pairs
+        samples: number of random rotations for the baseline, at least 1
+        seed: seed of the rotations
+        out: folder for report.html, results.json and two tables; None writes nothing
 
     Returns:
         The report.
 
     Raises:
         ValueError: the checkpoint cannot be read, a receiver is unknown or has no earlier head, or
-            `samples` is below 1.
-        OSError: `out` cannot be written to.
+            `samples` is below 1
+        OSError: `out` cannot be written to
     """
     if samples < 1:
         raise ValueError(f"samples must be at least 1 random rotation, got {samples}")

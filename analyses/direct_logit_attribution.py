@@ -44,21 +44,21 @@ def run(
     """Run the analysis.
 
     Args:
-        model: a name or directory for `interp.load`, or a loaded model.
-        n: number of prompts, at least 2.
-        seed: seed of the prompts.
-        out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing.
+        model: a name or directory for `interp.load`, or a loaded model
+        n: number of prompts, at least 2
+        seed: seed of the prompts
+        out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing
         without: heads to mean-ablate in the last section, such as "9.9"; None for the one that
-            writes most.
-        prompts: a JSON file of templates, names and nouns; None for interp's own.
-        device: where to run; None for where the model is.
+            writes most
+        prompts: a JSON file of templates, names and nouns; None for interp's own
+        device: where to run; None for where the model is
 
     Returns:
         The report.
 
     Raises:
-        ValueError: a head is unknown, or as for `begin`.
-        OSError: `out` cannot be written to.
+        ValueError: a head is unknown, or as for `begin`
+        OSError: `out` cannot be written to
     """
     gone = heads_of(without)
     study = begin(

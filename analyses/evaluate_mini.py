@@ -20,15 +20,15 @@ def run(model: str = "mini", *, n: int = 2000, seed: int = 1) -> list[Score]:
     """Measure every skill of the language on held-out prompts.
 
     Args:
-        model: a name or directory that `interp.load` opens.
-        n: number of prompts for each skill, at least 4.
-        seed: seed of the prompts.
+        model: a name or directory that `interp.load` opens
+        n: number of prompts for each skill, at least 4
+        seed: seed of the prompts
 
     Returns:
         The scores of `interp.training.mini.held_out_scores`.
 
     Raises:
-        ValueError: the model does not exist, or there are fewer than 4 prompts.
+        ValueError: the model does not exist, or there are fewer than 4 prompts
     """
     if n < 4:
         raise ValueError(f"n must be at least 4 prompts for each skill, got {n}")

@@ -59,27 +59,27 @@ def run(
     """Run the analysis.
 
     Args:
-        model: a name or directory for `interp.load`, or a loaded model.
-        n: number of prompts, at least 2.
-        seed: seed of the prompts.
-        out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing.
+        model: a name or directory for `interp.load`, or a loaded model
+        n: number of prompts, at least 2
+        seed: seed of the prompts
+        out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing
         value: what stands in for a head: "zero", "mean", "group mean" or "resample"; the reference
-            is the corrupted prompts.
+            is the corrupted prompts
         knocked_out: heads to knock out when looking for backups, such as "9.9"; None for the three
-            with the largest direct effects on the logits, as in the paper.
-        top: number of strongest heads to ablate in pairs, at least 2.
-        metric: a name of `interp.metrics.METRICS`.
+            with the largest direct effects on the logits, as in the paper
+        top: number of strongest heads to ablate in pairs, at least 2
+        metric: a name of `interp.metrics.METRICS`
         corruption: how the partner of a prompt differs from it: "flip", "abc" or "random", see
-            `interp.tasks.ioi`.
-        prompts: a JSON file of templates, names and nouns; None for interp's own.
-        device: where to run; None for where the model is.
+            `interp.tasks.ioi`
+        prompts: a JSON file of templates, names and nouns; None for interp's own
+        device: where to run; None for where the model is
 
     Returns:
         The report.
 
     Raises:
-        ValueError: the value, a head or another option is unknown, or as for `begin`.
-        OSError: `out` cannot be written to.
+        ValueError: the value, a head or another option is unknown, or as for `begin`
+        OSError: `out` cannot be written to
     """
     among("value", [value], VALUES)
     if top < 2:

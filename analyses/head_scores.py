@@ -79,21 +79,21 @@ def run(
     """Run the analysis.
 
     Args:
-        model: a name or directory for `interp.load`, or a loaded model.
-        n: number of prompts of IOI, at least 2.
-        seed: seed of the prompts and of the random tokens.
-        out: folder for report.html, heads.csv and results.json; None writes nothing.
-        prompts: a JSON file of templates, names and nouns; None for interp's own.
-        by: the score by which to sort the table of heads.
-        device: where to run; None for where the model is.
+        model: a name or directory for `interp.load`, or a loaded model
+        n: number of prompts of IOI, at least 2
+        seed: seed of the prompts and of the random tokens
+        out: folder for report.html, heads.csv and results.json; None writes nothing
+        prompts: a JSON file of templates, names and nouns; None for interp's own
+        by: the score by which to sort the table of heads
+        device: where to run; None for where the model is
 
     Returns:
         The report.
 
     Raises:
         ValueError: there are fewer than 2 prompts, the score is unknown, or the model does not fit
-            the prompts.
-        OSError: `out` cannot be written to.
+            the prompts
+        OSError: `out` cannot be written to
     """
     among("score", [by], SCORES)
     require_prompts(n)

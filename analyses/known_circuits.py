@@ -50,22 +50,22 @@ def run(
     """Run the analysis.
 
     Args:
-        n: number of prompts, at least 2.
-        seed: seed of the prompts, weights and noise.
-        out: folder for report.html, results.json and noise.csv; None writes nothing.
-        names: models, among `NAMES`.
+        n: number of prompts, at least 2
+        seed: seed of the prompts, weights and noise
+        out: folder for report.html, results.json and noise.csv; None writes nothing
+        names: models, among `NAMES`
         smallest: smallest effect of a head in the circuit, as a fraction of the mean logit
-            difference.
-        fdr: bound on the fraction of false discoveries.
-        levels: levels of noise on the weights, see `interp.circuits.known_circuit`.
+            difference
+        fdr: bound on the fraction of false discoveries
+        levels: levels of noise on the weights, see `interp.circuits.known_circuit`
 
     Returns:
         The report.
 
     Raises:
         ValueError: a model is unknown; there are no models, no levels of noise or fewer than 2
-            prompts; or an option is out of range.
-        OSError: `out` cannot be written to.
+            prompts; or an option is out of range
+        OSError: `out` cannot be written to
     """
     among("model", names, NAMES)
     if not names or not levels:

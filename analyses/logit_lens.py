@@ -72,24 +72,24 @@ def run(
     """Run the analysis.
 
     Args:
-        model: a name or directory for `interp.load`, or a loaded model.
-        text: what the model reads.
-        site: "resid_pre", "resid_mid" or "resid_post": where the text is read in each layer.
-        tuned: path of a tuned lens for `TunedLens.load`, with which to read the text too.
-        k: number of most probable tokens to keep at each token.
-        n: number of IOI prompts, at least 2; 0 leaves them out.
-        seed: seed of the prompts.
-        out: folder for report.html and its files; None writes nothing.
-        prompts: a JSON file of templates, names and nouns; None for interp's own.
-        device: where to run; None for where the model is.
+        model: a name or directory for `interp.load`, or a loaded model
+        text: what the model reads
+        site: "resid_pre", "resid_mid" or "resid_post": where the text is read in each layer
+        tuned: path of a tuned lens for `TunedLens.load`, with which to read the text too
+        k: number of most probable tokens to keep at each token
+        n: number of IOI prompts, at least 2; 0 leaves them out
+        seed: seed of the prompts
+        out: folder for report.html and its files; None writes nothing
+        prompts: a JSON file of templates, names and nouns; None for interp's own
+        device: where to run; None for where the model is
 
     Returns:
         The report.
 
     Raises:
         ValueError: the site is not a stream, the lens belongs to another model, the text is empty
-            or longer than the context, n is 1, or the model does not fit the prompts.
-        OSError: `out` cannot be written to.
+            or longer than the context, n is 1, or the model does not fit the prompts
+        OSError: `out` cannot be written to
     """
     among("site", [site], STREAM_SITES)
     require_prompts(n, none=True)

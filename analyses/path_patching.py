@@ -60,30 +60,30 @@ def run(
     """Run the analysis.
 
     Args:
-        model: a name or directory for `interp.load`, or a loaded model.
-        n: number of prompts, at least 2.
-        seed: seed of the prompts.
-        out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing.
+        model: a name or directory for `interp.load`, or a loaded model
+        n: number of prompts, at least 2
+        seed: seed of the prompts
+        out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing
         receivers: heads, such as "9.9"; None for the `top` heads with the largest effects on the
-            logits.
-        inputs: inputs of the receivers, among `INPUTS`.
+            logits
+        inputs: inputs of the receivers, among `INPUTS`
         positions: roles at which they receive; None for END with queries and everywhere with keys
-            and values.
-        top: number of receivers to choose from the data.
-        mlps: MLPs on the path from sender to receiver: "recomputed" (as in the paper) or "frozen".
-        direction: "noising" (the paper) or "denoising".
-        metric: a name of `interp.metrics.METRICS`.
+            and values
+        top: number of receivers to choose from the data
+        mlps: MLPs on the path from sender to receiver: "recomputed" (as in the paper) or "frozen"
+        direction: "noising" (the paper) or "denoising"
+        metric: a name of `interp.metrics.METRICS`
         corruption: how the partner of a prompt differs from it: "flip", "abc" or "random", see
-            `interp.tasks.ioi`.
-        prompts: a JSON file of templates, names and nouns; None for interp's own.
-        device: where to run; None for where the model is.
+            `interp.tasks.ioi`
+        prompts: a JSON file of templates, names and nouns; None for interp's own
+        device: where to run; None for where the model is
 
     Returns:
         The report.
 
     Raises:
-        ValueError: a receiver, input, role or another option is unknown, or as for `begin`.
-        OSError: `out` cannot be written to.
+        ValueError: a receiver, input, role or another option is unknown, or as for `begin`
+        OSError: `out` cannot be written to
     """
     among("input", inputs, INPUTS)
     among("direction", [direction], DIRECTIONS)

@@ -45,22 +45,22 @@ def run(
     """Run the analysis.
 
     Args:
-        name: a task in `TASKS`.
-        model: a name or directory for `interp.load`, or a loaded model.
-        n: number of prompts, at least 2.
-        seed: seed of the prompts.
+        name: a task in `TASKS`
+        model: a name or directory for `interp.load`, or a loaded model
+        n: number of prompts, at least 2
+        seed: seed of the prompts
         out: folder for the report, results.json, results.csv, prompts.csv, the circuit and its
-            diagrams; None writes nothing.
-        threshold: smallest effect of a head in the circuit, as a fraction of the mean metric.
-        device: where to run; None for where the model is.
+            diagrams; None writes nothing
+        threshold: smallest effect of a head in the circuit, as a fraction of the mean metric
+        device: where to run; None for where the model is
 
     Returns:
         The report.
 
     Raises:
         ValueError: the task is unknown, there are fewer than 2 prompts, the threshold is not a
-            fraction between 0 and 1, or the model does not fit the task.
-        OSError: `out` cannot be written to.
+            fraction between 0 and 1, or the model does not fit the task
+        OSError: `out` cannot be written to
     """
     among("task", [name], TASKS)
     require_prompts(n)

@@ -52,11 +52,11 @@ def sections(
     """Make the sections of the page.
 
     Args:
-        study: the study, with direct effects, ablation and the faithfulness of each circuit.
-        name: name of the task in the command.
-        sides: metrics of the clean and the corrupted prompts.
-        circuits: origin -> circuit.
-        evidence: evidence for the heads and links of the circuit found here.
+        study: the study, with direct effects, ablation and the faithfulness of each circuit
+        name: name of the task in the command
+        sides: metrics of the clean and the corrupted prompts
+        circuits: origin -> circuit
+        evidence: evidence for the heads and links of the circuit found here
 
     Returns:
         The sections: behavior, direct effects, each circuit, faithfulness.
@@ -194,10 +194,10 @@ def write_circuits(
     """Write each circuit as JSON, drawings and graphs into the study's folder.
 
     Args:
-        study: the study, with a folder, direct effects and ablation.
-        circuits: origin -> circuit.
-        attention: attention between roles, as `attention_between` returns it.
-        patterns: attention patterns of the first prompt.
+        study: the study, with a folder, direct effects and ablation
+        circuits: origin -> circuit
+        attention: attention between roles, as `attention_between` returns it
+        patterns: attention patterns of the first prompt
     """
     if study.folder is None:
         return

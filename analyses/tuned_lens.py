@@ -52,24 +52,24 @@ def run(
     """Run the analysis.
 
     Args:
-        model: a name or directory for `interp.load`, or a loaded model.
+        model: a name or directory for `interp.load`, or a loaded model
         text: a text file to train on, of which the last tenth is held out; None for text in the
             language that `mini` was trained on or, for any other model, text that the model
-            generates itself.
-        lens: path of a trained lens to evaluate; None to train one.
-        steps: number of training steps, each on up to 1,024 tokens, at least 1.
-        learning_rate: learning rate of the first step, above 0.
-        seed: seed of the generated text, or of the order of the file's rows.
-        out: folder for report.html and its files; None writes nothing.
-        device: where to run; None for where the model is.
+            generates itself
+        lens: path of a trained lens to evaluate; None to train one
+        steps: number of training steps, each on up to 1,024 tokens, at least 1
+        learning_rate: learning rate of the first step, above 0
+        seed: seed of the generated text, or of the order of the file's rows
+        out: folder for report.html and its files; None writes nothing
+        device: where to run; None for where the model is
 
     Returns:
         The report.
 
     Raises:
         ValueError: a file does not exist or is not text, the text is too short, the lens belongs to
-            another model, or an option is out of range.
-        OSError: `out` cannot be written to.
+            another model, or an option is out of range
+        OSError: `out` cannot be written to
     """
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")

@@ -35,12 +35,12 @@ def among(what: str, given: Iterable[str], choices: Iterable[str]) -> None:
     """Refuse names that are unknown or given twice.
 
     Args:
-        what: what an error calls such a name.
-        given: the names.
-        choices: the known names.
+        what: what an error calls such a name
+        given: the names
+        choices: the known names
 
     Raises:
-        ValueError: a name is unknown, or given twice.
+        ValueError: a name is unknown, or given twice
     """
     known, seen = list(choices), set()
     for one in given:
@@ -58,8 +58,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Suggest the known name nearest to an unknown one, as the end of an error.
 
     Args:
-        word: the unknown name.
-        known: the known names.
+        word: the unknown name
+        known: the known names
 
     Returns:
         For instance " (did you mean 'END'?)", or "" if no name is near.
@@ -73,14 +73,14 @@ def words(text: str | None, what: str = "name") -> list[str] | None:
     """Split the value of an option that takes several words, such as `--site z,q`.
 
     Args:
-        text: the words, separated by commas; None if the option was not given.
-        what: what an error calls such a word.
+        text: the words, separated by commas; None if the option was not given
+        what: what an error calls such a word
 
     Returns:
         The words, or None.
 
     Raises:
-        ValueError: the text contains no word.
+        ValueError: the text contains no word
     """
     if text is None:
         return None
@@ -94,13 +94,13 @@ def heads_of(labels: Sequence[object] | None) -> list[Head] | None:
     """Read heads from labels such as "9.6"; whether the model has them is checked later.
 
     Args:
-        labels: the labels; None for heads that the analysis chooses.
+        labels: the labels; None for heads that the analysis chooses
 
     Returns:
         The heads, or None.
 
     Raises:
-        ValueError: a label is not a head, a head is given twice, or there are no labels.
+        ValueError: a label is not a head, a head is given twice, or there are no labels
     """
     if labels is None:
         return None
@@ -113,12 +113,12 @@ def require_prompts(n: int, *, none: bool = False) -> None:
     """Refuse a number of prompts that is too small for intervals.
 
     Args:
-        n: the number.
-        none: whether 0, for no prompts, is allowed too.
+        n: the number
+        none: whether 0, for no prompts, is allowed too
 
     Raises:
-        ValueError: the number is too small.
-        TypeError: the number is not an integer.
+        ValueError: the number is too small
+        TypeError: the number is not an integer
     """
     if isinstance(n, bool) or not isinstance(n, int):
         raise TypeError(f"n must be a whole number of prompts, got {n!r}")
@@ -131,10 +131,10 @@ def require_model(model: object) -> None:
     """Refuse a name or path that leads to no model.
 
     Args:
-        model: a name, a directory, or a loaded model, which is accepted unchecked.
+        model: a name, a directory, or a loaded model, which is accepted unchecked
 
     Raises:
-        ValueError: there is no model and no directory of this name.
+        ValueError: there is no model and no directory of this name
     """
     if not isinstance(model, str | Path) or str(model) in MODELS:
         return
@@ -150,10 +150,10 @@ def require_device(device: str | None) -> None:
     """Refuse names that are not device names; whether the device exists is checked later.
 
     Args:
-        device: such as "cpu" or "cuda:1"; None for where the model is.
+        device: such as "cpu" or "cuda:1"; None for where the model is
 
     Raises:
-        ValueError: it is not the name of a device.
+        ValueError: it is not the name of a device
     """
     if device is not None and not _DEVICE.fullmatch(str(device)):
         hint = did_you_mean(str(device), ("cpu", "cuda", "mps", "xpu"))
@@ -167,10 +167,10 @@ def require_lens(path: str | Path | None) -> None:
     """Refuse a tuned lens that does not exist.
 
     Args:
-        path: a file or folder for `interp.lens.TunedLens.load`; None for none.
+        path: a file or folder for `interp.lens.TunedLens.load`; None for none
 
     Raises:
-        ValueError: the path does not exist.
+        ValueError: the path does not exist
     """
     if path is not None and not Path(path).exists():
         raise ValueError(f"there is no tuned lens at {path}; interp tuned-lens writes one")
@@ -180,14 +180,14 @@ def read_text(path: str | Path, what: str) -> str:
     """Read a file that the caller named.
 
     Args:
-        path: the file.
-        what: what it should be, for the error, such as "prompts file".
+        path: the file
+        what: what it should be, for the error, such as "prompts file"
 
     Returns:
         Its text.
 
     Raises:
-        ValueError: the file does not exist, is empty, or is not UTF-8.
+        ValueError: the file does not exist, is empty, or is not UTF-8
     """
     path = Path(path)
     if not path.is_file():
@@ -209,11 +209,11 @@ def require_json(path: str | Path | None, what: str) -> None:
     """Refuse a file that is not JSON.
 
     Args:
-        path: the file; None for none.
-        what: what it should be, for the error, such as "prompts file".
+        path: the file; None for none
+        what: what it should be, for the error, such as "prompts file"
 
     Raises:
-        ValueError: as for `read_text`, or the text is not a JSON object.
+        ValueError: as for `read_text`, or the text is not a JSON object
     """
     if path is None:
         return
@@ -232,7 +232,7 @@ def names(heads: Iterable[Sequence[int]]) -> str:
     """Write heads as text.
 
     Args:
-        heads: (layer, head) pairs.
+        heads: (layer, head) pairs
 
     Returns:
         The labels of the heads, separated by commas.

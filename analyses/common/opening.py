@@ -14,15 +14,15 @@ def open_model(
     """Load a model, or use the one given.
 
     Args:
-        model: a name or directory for `interp.load`, or a loaded model.
-        device: where to run; None for where the model is.
+        model: a name or directory for `interp.load`, or a loaded model
+        device: where to run; None for where the model is
 
     Returns:
         The model.
 
     Raises:
-        ValueError: the model does not exist, or this machine does not have the device.
-        TypeError: the argument is not a model.
+        ValueError: the model does not exist, or this machine does not have the device
+        TypeError: the argument is not a model
     """
     require_model(model)
     require_device(device)
@@ -38,10 +38,10 @@ def require_present(device: str) -> None:
     """Refuse a device that this machine does not have.
 
     Args:
-        device: name of the device, such as "cuda:1".
+        device: name of the device, such as "cuda:1"
 
     Raises:
-        ValueError: the device does not exist.
+        ValueError: the device does not exist
     """
     import torch
 

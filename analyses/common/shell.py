@@ -73,10 +73,10 @@ def command(
     """Make the command of an analysis, with its options and those that all commands have.
 
     Args:
-        main: the function that takes the options of the analysis.
+        main: the function that takes the options of the analysis
         views: options that choose what to show or measure in addition; runs that differ only in
-            these may share a folder.
-        debug: default of `--debug`.
+            these may share a folder
+        debug: default of `--debug`
 
     Returns:
         A function for typer.
@@ -115,8 +115,8 @@ def start(main: Callable[..., None], **options: Any) -> None:
     """Run the command of an analysis file, as `python -m analyses.NAME` does.
 
     Args:
-        main: as for `command`.
-        options: as for `command`.
+        main: as for `command`
+        options: as for `command`
     """
     app = typer.Typer(**SETTINGS)
     app.command()(command(main, **options))
@@ -131,11 +131,11 @@ def require_own(folder: Path, asked: Mapping[str, Any]) -> None:
     """Refuse a folder that holds the results of another run.
 
     Args:
-        folder: folder for the results.
-        asked: what this run asks for.
+        folder: folder for the results
+        asked: what this run asks for
 
     Raises:
-        ValueError: the results in the folder answer something else.
+        ValueError: the results in the folder answer something else
     """
     try:
         before = json.loads((folder / ASKED).read_text(encoding="utf-8"))
@@ -156,13 +156,13 @@ def prepare(folder: str | Path | None) -> Path | None:
     """Create the folder and check that it is writable, so that no work is wasted.
 
     Args:
-        folder: folder for the files; None for none.
+        folder: folder for the files; None for none
 
     Returns:
         The folder.
 
     Raises:
-        OSError: it cannot be created or written to.
+        OSError: it cannot be created or written to
     """
     if folder is None:
         return None
@@ -183,7 +183,7 @@ def plain_errors(debug: bool = False) -> Iterator[None]:
     """Report errors in the input in one line, and any other error as a bug.
 
     Args:
-        debug: whether to show the traceback of either.
+        debug: whether to show the traceback of either
 
     Raises:
         typer.Exit: with code 2 for an error in the input, else with code 1.
@@ -219,7 +219,7 @@ def is_about_input(error: BaseException) -> bool:
     cannot be opened is always an error in the input.
 
     Args:
-        error: the error, with its traceback.
+        error: the error, with its traceback
 
     Returns:
         True if the input is wrong.
@@ -240,8 +240,8 @@ def show(report: "Report", folder: Path) -> None:
     """Print what an analysis found and where its report is.
 
     Args:
-        report: the report.
-        folder: folder that it was written to.
+        report: the report
+        folder: folder that it was written to
     """
     from rich.console import Console
 
@@ -255,7 +255,7 @@ def bar(description: str) -> partial[Iterable[slice]]:
     """A progress bar on the terminal's error stream, which disappears when it is full.
 
     Args:
-        description: what the steps do.
+        description: what the steps do
 
     Returns:
         A value for the `progress` argument of techniques.

@@ -47,18 +47,18 @@ class Study:
     """Interventions on one model and one task, read with one metric.
 
     Args:
-        model: the model.
-        task: the prompts.
-        seed: seed that the prompts were drawn with.
-        metric: a name of `interp.metrics.METRICS`.
-        folder: folder for files; None for none.
-        options: the caller's other choices, for the report.
+        model: the model
+        task: the prompts
+        seed: seed that the prompts were drawn with
+        metric: a name of `interp.metrics.METRICS`
+        folder: folder for files; None for none
+        options: the caller's other choices, for the report
         draw: function that makes other prompts with the same seed, corruption and file; it takes
-            the arguments of the task's function.
-        results: name -> a dataset of metrics, or an array of effects, for every prompt.
-        estimates: name -> mean effects with intervals.
-        tasks: name -> the prompts of a result on prompts other than `task`.
-        figures: name -> another number with its interval.
+            the arguments of the task's function
+        results: name -> a dataset of metrics, or an array of effects, for every prompt
+        estimates: name -> mean effects with intervals
+        tasks: name -> the prompts of a result on prompts other than `task`
+        figures: name -> another number with its interval
     """
 
     model: interp.HookedGPT2
@@ -77,8 +77,8 @@ class Study:
         """Store a result for the files.
 
         Args:
-            name: its name there.
-            result: metrics of runs, or effects on every prompt.
+            name: its name there
+            result: metrics of runs, or effects on every prompt
 
         Returns:
             The mean effect, with its interval.
@@ -98,10 +98,10 @@ class Study:
         """Make the report, and write it with its files if there is a folder.
 
         Args:
-            title: its title.
-            lead: the main result in a few sentences.
-            sections: its parts.
-            more: further files, besides those that every study writes.
+            title: its title
+            lead: the main result in a few sentences
+            sections: its parts
+            more: further files, besides those that every study writes
 
         Returns:
             The page.
@@ -202,23 +202,23 @@ def begin(
     """Check the arguments, load the model and make the IOI prompts.
 
     Args:
-        model: a name or directory for `interp.load`, or a loaded model.
-        n: number of prompts, at least 2.
-        seed: seed of the prompts.
-        metric: a name of `interp.metrics.METRICS`.
-        out: folder for the files; None for none.
-        corruption: how the partner of a prompt differs from it, see `interp.tasks.ioi`.
-        prompts: a JSON file of templates, names and nouns; None for interp's own.
-        device: where to run; None for where the model is.
-        options: the caller's other choices.
+        model: a name or directory for `interp.load`, or a loaded model
+        n: number of prompts, at least 2
+        seed: seed of the prompts
+        metric: a name of `interp.metrics.METRICS`
+        out: folder for the files; None for none
+        corruption: how the partner of a prompt differs from it, see `interp.tasks.ioi`
+        prompts: a JSON file of templates, names and nouns; None for interp's own
+        device: where to run; None for where the model is
+        options: the caller's other choices
 
     Returns:
         The study, without results.
 
     Raises:
         ValueError: there are fewer than 2 prompts; the metric, corruption, model or device is
-            unknown; or the model does not fit the prompts.
-        OSError: `out` cannot be written to.
+            unknown; or the model does not fit the prompts
+        OSError: `out` cannot be written to
     """
     require_prompts(n)
     among("metric", [metric], METRICS)

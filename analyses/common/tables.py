@@ -20,7 +20,7 @@ def behavior(study: Study) -> Table:
     """The metric in the unchanged runs.
 
     Args:
-        study: a study with at least one result.
+        study: a study with at least one result
 
     Returns:
         A table with one row per run, with intervals.
@@ -42,9 +42,9 @@ def effects_table(effects: xr.Dataset, fractions: xr.Dataset | None = None, *, n
     """The strongest cells of a sweep, with their intervals.
 
     Args:
-        effects: mean effects, as `mean_effect` returns them.
-        fractions: normalized effects of the same cells, for a second column.
-        n: number of cells.
+        effects: mean effects, as `mean_effect` returns them
+        fractions: normalized effects of the same cells, for a second column
+        n: number of cells
 
     Returns:
         A table with one row per cell, the strongest first.
@@ -74,7 +74,7 @@ def derivation_tables(found: Derivation) -> list[Table]:
     """The evidence for the heads and links of a derived circuit.
 
     Args:
-        found: the circuit with its evidence.
+        found: the circuit with its evidence
 
     Returns:
         A table of heads and a table of links, if there are any.

@@ -17,8 +17,8 @@ def text(estimate: Estimate, digits: int = 3) -> str:
     """Write an estimate as mean [low, high].
 
     Args:
-        estimate: a mean with its interval.
-        digits: decimals of each.
+        estimate: a mean with its interval
+        digits: decimals of each
 
     Returns:
         For instance "0.123 [0.046, 0.200]".

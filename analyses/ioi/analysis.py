@@ -88,28 +88,28 @@ def run(
     """Run the analysis.
 
     Args:
-        model: a name or directory for `interp.load`, or a loaded model.
-        n: number of prompts, at least 2.
-        seed: seed of the prompts.
+        model: a name or directory for `interp.load`, or a loaded model
+        n: number of prompts, at least 2
+        seed: seed of the prompts
         out: folder for report.html, results.json, prompts.json, circuit.json, the diagram and the
-            finished parts; None writes nothing.
-        prompts: a JSON file of templates, names and nouns; None for interp's own.
+            finished parts; None writes nothing
+        prompts: a JSON file of templates, names and nouns; None for interp's own
         circuit: the circuit to evaluate, or its file; None for the paper's if the model is `gpt2`,
-            else the derived one.
+            else the derived one
         threshold: smallest effect of a head in the circuit, as a fraction of the mean logit
-            difference.
+            difference
         parts: parts, among `PART_NAMES`, to run after behavior, direct effects, circuit and
-            faithfulness; None for all.
-        size: size of searches and samples; `PAPERS_SIZE` for the paper's.
-        device: where to run; None for where the model is.
+            faithfulness; None for all
+        size: size of searches and samples; `PAPERS_SIZE` for the paper's
+        device: where to run; None for where the model is
 
     Returns:
         The report.
 
     Raises:
         ValueError: there are fewer than 2 prompts, a part is unknown, the threshold is not a
-            fraction, a file cannot be read, or model, prompts and circuit do not fit each other.
-        OSError: `out` cannot be written to.
+            fraction, a file cannot be read, or model, prompts and circuit do not fit each other
+        OSError: `out` cannot be written to
     """
     require_prompts(n)
     if not 0 < threshold < 1:

@@ -27,9 +27,9 @@ def find_circuit(
     links.
 
     Args:
-        model: the model.
-        task: IOI prompts with ABC partners.
-        threshold: smallest effect of a head, as a fraction of the mean logit difference.
+        model: the model
+        task: IOI prompts with ABC partners
+        threshold: smallest effect of a head, as a fraction of the mean logit difference
 
     Returns:
         The circuit, and its derivation (None for the paper's circuit).
@@ -60,10 +60,10 @@ def kept_circuit(
     """The same, or the circuit kept by an earlier run that asked the same question.
 
     Args:
-        store: the kept results of the run.
-        model: as in `find_circuit`.
-        task: the prompts.
-        threshold: as in `find_circuit`.
+        store: the kept results of the run
+        model: as in `find_circuit`
+        task: the prompts
+        threshold: as in `find_circuit`
 
     Returns:
         The circuit and its derivation.

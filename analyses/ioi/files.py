@@ -29,10 +29,10 @@ def write(
     """Write results.json, prompts.json, circuit.json, the diagram in three forms and the page.
 
     Args:
-        folder: folder for the files.
-        findings: what the analysis measured.
-        report: the page.
-        chapters: what each part of the paper has to say.
+        folder: folder for the files
+        findings: what the analysis measured
+        report: the page
+        chapters: what each part of the paper has to say
     """
     circuit, effects = findings.circuit, findings.contribution()
     looks = findings.attention.sel(query="END").mean("prompt", keep_attrs=True)
@@ -67,8 +67,8 @@ def results(
     """Every figure of the analysis.
 
     Args:
-        findings: what the analysis measured.
-        chapters: what each part of the paper has to say.
+        findings: what the analysis measured
+        chapters: what each part of the paper has to say
 
     Returns:
         `model`, `n`, `seed`, `options` (the other arguments), `versions`; `behaviour`: logit_diff
@@ -125,7 +125,7 @@ def prompts(findings: Findings) -> list[dict[str, Any]]:
     """The prompts, as one dictionary each.
 
     Args:
-        findings: what the analysis measured.
+        findings: what the analysis measured
 
     Returns:
         `clean` and `abc` (texts without the answer), `clean_tokens` and `abc_tokens` (ids),

@@ -23,17 +23,17 @@ class Findings:
     """What the analysis measured on every prompt.
 
     Args:
-        model: the model.
-        task: the prompts.
-        seed: seed that they were drawn with.
-        options: the other arguments of the run, with which it can be repeated.
+        model: the model
+        task: the prompts
+        seed: seed that they were drawn with
+        options: the other arguments of the run, with which it can be repeated
         behavior: logit_diff, accuracy and io_probability, dims prompt, with the order of each
-            prompt.
-        direct: direct effects, dims layer, head, prompt, in logits.
-        attention: attention between roles, dims layer, head, query, key, prompt.
-        attribution: direct logit attribution of heads at END, dims layer, head, prompt, in logits.
-        circuit: the circuit.
-        alone: logit difference as `faithfulness` measures it, dims run ("full", "circuit"), prompt.
+            prompt
+        direct: direct effects, dims layer, head, prompt, in logits
+        attention: attention between roles, dims layer, head, query, key, prompt
+        attribution: direct logit attribution of heads at END, dims layer, head, prompt, in logits
+        circuit: the circuit
+        alone: logit difference as `faithfulness` measures it, dims run ("full", "circuit"), prompt
     """
 
     model: interp.HookedGPT2

@@ -21,9 +21,9 @@ def against_the_paper(
     """Make the section of the page.
 
     Args:
-        f: what was measured on GPT-2 small.
-        faithful: what `Findings.faithfulness` returned.
-        chapters: what each part of the paper has to say.
+        f: what was measured on GPT-2 small
+        faithful: what `Findings.faithfulness` returned
+        chapters: what each part of the paper has to say
 
     Returns:
         The section, with `paper_table`.
@@ -50,9 +50,9 @@ def paper_table(
     """Put the paper's figures next to ours.
 
     Args:
-        f: findings on GPT-2 small.
-        faithful: what `Findings.faithfulness` returned.
-        chapters: what each part of the paper has to say.
+        f: findings on GPT-2 small
+        faithful: what `Findings.faithfulness` returned
+        chapters: what each part of the paper has to say
 
     Returns:
         One row per figure: `figure`, `paper`, `ours` with its 95 % interval, `tolerance`, `agrees`.

@@ -11,14 +11,14 @@ class Passage:
     """A passage of the story.
 
     Args:
-        title: its heading.
-        words: what the paper asks, does and finds, without numbers of ours.
+        title: its heading
+        words: what the paper asks, does and finds, without numbers of ours
         part: part of `interp ioi` whose figures are in the table, or "behaviour" or "faithfulness";
-            "" for none.
-        section: heading of the report's section whose figures are shown; "" for that of the part.
-        figures: which of them, by index.
+            "" for none
+        section: heading of the report's section whose figures are shown; "" for that of the part
+        figures: which of them, by index
         keys: prefixes of the keys of the paper's figures in this chapter; figures that were not
-            measured are in the table too.
+            measured are in the table too
     """
 
     title: str

@@ -32,8 +32,8 @@ def write_report(
     """Write everything that the analysis found as a page.
 
     Args:
-        findings: what the analysis measured.
-        chapters: what each part of the paper has to say.
+        findings: what the analysis measured
+        chapters: what each part of the paper has to say
 
     Returns:
         The report.

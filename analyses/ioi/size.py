@@ -8,12 +8,12 @@ class Size:
     """The sizes of searches and samples.
 
     Args:
-        random_sets: number of random sets of nodes.
-        runs: number of greedy searches.
-        iterations: largest number of nodes that a search adds.
-        candidates: number of nodes tried in each iteration.
-        search_prompts: number of prompts used in searches.
-        sequences: number of repeated random sequences.
+        random_sets: number of random sets of nodes
+        runs: number of greedy searches
+        iterations: largest number of nodes that a search adds
+        candidates: number of nodes tried in each iteration
+        search_prompts: number of prompts used in searches
+        sequences: number of repeated random sequences
     """
 
     random_sets: int = 10

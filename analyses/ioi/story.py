@@ -33,14 +33,14 @@ def run(folder: str | Path, page: str | Path = Path("docs/ioi.md")) -> str:
     """Write the story of a run.
 
     Args:
-        folder: folder of a run of `interp ioi`; whatever is missing is measured.
-        page: the Markdown file; its pictures go to `images/` in the same folder.
+        folder: folder of a run of `interp ioi`; whatever is missing is measured
+        page: the Markdown file; its pictures go to `images/` in the same folder
 
     Returns:
         The text of the page.
 
     Raises:
-        ValueError: there is no run in the folder.
+        ValueError: there is no run in the folder
     """
     folder, page = Path(folder), Path(page)
     written = folder / "results.json"
@@ -74,9 +74,9 @@ def story(results: Mapping[str, Any], report: Report, images: Path) -> str:
     """Write the page.
 
     Args:
-        results: the content of results.json.
-        report: the report of the same run.
-        images: folder for the pictures.
+        results: the content of results.json
+        report: the report of the same run
+        images: folder for the pictures
 
     Returns:
         Markdown.

@@ -77,9 +77,9 @@ def node_behavior(model: HookedGPT2, task: Task, nodes: Sequence[NodeLike]) -> x
     """Measure where heads look from their roles, and what they copy.
 
     Args:
-        model: the model.
-        task: the prompts; the clean ones are run.
-        nodes: heads at roles, such as "9.6@END".
+        model: the model
+        task: the prompts; the clean ones are run
+        nodes: heads at roles, such as "9.6@END"
 
     Returns:
         The attentions that the module lists, as probabilities, and `copy` and `anti_copy`, as
@@ -87,7 +87,7 @@ def node_behavior(model: HookedGPT2, task: Task, nodes: Sequence[NodeLike]) -> x
         answer or the foil.
 
     Raises:
-        ValueError: a node is not a head at a role, or the model or the task lacks it.
+        ValueError: a node is not a head at a role, or the model or the task lacks it
     """
     heads = require_heads(model, task, nodes)
     task = task.right_padded().to(model.device)
@@ -134,15 +134,15 @@ def require_heads(
     """Refuse anything but heads at roles of the task.
 
     Args:
-        model: the model.
-        task: the prompts.
-        nodes: the nodes.
+        model: the model
+        task: the prompts
+        nodes: the nodes
 
     Returns:
         Head and role of each.
 
     Raises:
-        ValueError: a node is another part or is given twice, or the model or the task lacks it.
+        ValueError: a node is another part or is given twice, or the model or the task lacks it
     """
     found = []
     for node in node_list(nodes):
@@ -168,11 +168,11 @@ def class_of(
     """The class of a head at a role, by the rules of the module.
 
     Args:
-        node: the head at its role.
-        behavior: its row of `node_behavior`, averaged over prompts.
-        links: the links of the circuit.
-        later: the nodes of later layers and their classes.
-        min_attention: the smallest mean attention that counts as looking.
+        node: the head at its role
+        behavior: its row of `node_behavior`, averaged over prompts
+        links: the links of the circuit
+        later: the nodes of later layers and their classes
+        min_attention: the smallest mean attention that counts as looking
 
     Returns:
         One of `CLASSES`.
@@ -203,8 +203,8 @@ def named_for(task: Task, kind: str) -> str:
     """The name of one of the paper's classes in a task.
 
     Args:
-        task: the prompts.
-        kind: the paper's class.
+        task: the prompts
+        kind: the paper's class
 
     Returns:
         One of `CLASSES`.

@@ -48,23 +48,23 @@ def faithfulness(
     """Measure the whole model, and the circuit alone, on every prompt.
 
     Args:
-        model: the circuit's model.
-        task: clean prompts.
-        circuit: the circuit.
-        metrics: the metrics, as in `patch`; by default the task's own metric.
-        value: what stands in for the heads outside the circuit, as in `Ablation`.
+        model: the circuit's model
+        task: clean prompts
+        circuit: the circuit
+        metrics: the metrics, as in `patch`; by default the task's own metric
+        value: what stands in for the heads outside the circuit, as in `Ablation`
         positions: roles or indices at which heads are ablated; by default everywhere. A model that
             does the task through tokens without a role fails when these are ablated, whatever the
             circuit is.
-        reference: prompts whose corrupted texts stand in; by default the task's own.
-        progress: wraps the batches of each of the two runs, for a progress bar.
+        reference: prompts whose corrupted texts stand in; by default the task's own
+        progress: wraps the batches of each of the two runs, for a progress bar
 
     Returns:
         One variable for each metric, dims run ("full", "circuit"), prompt. F(M) and F(C) are the
         means over prompts. MLPs, layer norms and embeddings are left alone.
 
     Raises:
-        ValueError: the circuit belongs to another model, or the task lacks one of its roles.
+        ValueError: the circuit belongs to another model, or the task lacks one of its roles
     """
     left = only(model, circuit, value=value, positions=positions, reference=reference)
     left.require(model, task.right_padded())
@@ -91,22 +91,22 @@ def completeness(
     """Measure the whole model and the circuit with the same nodes knocked out of both.
 
     Args:
-        model: the circuit's model.
-        task: clean prompts.
-        circuit: the circuit.
-        sets: name -> the set K, nodes of the circuit; an empty set gives F(M) and F(C).
-        metrics: as in `faithfulness`.
-        value: what stands in for the nodes of K and the heads outside the circuit.
-        positions: roles or indices where heads outside the circuit are ablated.
-        reference: prompts whose corrupted texts stand in; by default the task's own.
-        progress: wraps the steps of each of the two runs, for a progress bar.
+        model: the circuit's model
+        task: clean prompts
+        circuit: the circuit
+        sets: name -> the set K, nodes of the circuit; an empty set gives F(M) and F(C)
+        metrics: as in `faithfulness`
+        value: what stands in for the nodes of K and the heads outside the circuit
+        positions: roles or indices where heads outside the circuit are ablated
+        reference: prompts whose corrupted texts stand in; by default the task's own
+        progress: wraps the steps of each of the two runs, for a progress bar
 
     Returns:
         One variable for each metric, dims run, set, prompt: F(M without K) at run "full" and F(C
         without K) at "circuit", before the mean over prompts. `gap` returns their difference.
 
     Raises:
-        ValueError: there are no sets, the circuit lacks a node of a set, or as for `faithfulness`.
+        ValueError: there are no sets, the circuit lacks a node of a set, or as for `faithfulness`
     """
     left = only(model, circuit, value=value, positions=positions, reference=reference)
     nodes = nodes_of_sets(circuit, sets)
@@ -143,8 +143,8 @@ def gap(result: xr.Dataset, metric: str | None = None) -> xr.DataArray:
     """The difference between the two runs of a result.
 
     Args:
-        result: what `faithfulness`, `completeness` or `minimality` return.
-        metric: one of its metrics; by default the first.
+        result: what `faithfulness`, `completeness` or `minimality` return
+        metric: one of its metrics; by default the first
 
     Returns:
         The second run minus the first: F(C) - F(M) for `faithfulness`; F(C without K) - F(M without
@@ -152,7 +152,7 @@ def gap(result: xr.Dataset, metric: str | None = None) -> xr.DataArray:
         score; and F(C without K and v) - F(C without K) for `minimality`.
 
     Raises:
-        ValueError: the result does not have two runs, or lacks the metric.
+        ValueError: the result does not have two runs, or lacks the metric
     """
     if "run" not in result.dims or result.sizes["run"] != 2:
         raise ValueError(
@@ -179,17 +179,17 @@ def only(
     """Ablate all heads except those of a circuit at their roles.
 
     Args:
-        model: the circuit's model.
-        circuit: the circuit to keep, or its nodes, such as "9.6@END".
-        value: what stands in for the other heads, as in `Ablation`.
-        positions: roles or indices where heads are ablated; by default everywhere.
-        reference: prompts whose corrupted texts stand in; by default those of the task that is run.
+        model: the circuit's model
+        circuit: the circuit to keep, or its nodes, such as "9.6@END"
+        value: what stands in for the other heads, as in `Ablation`
+        positions: roles or indices where heads are ablated; by default everywhere
+        reference: prompts whose corrupted texts stand in; by default those of the task that is run
 
     Returns:
         The ablation.
 
     Raises:
-        ValueError: the circuit belongs to another model, or the model lacks one of the nodes.
+        ValueError: the circuit belongs to another model, or the model lacks one of the nodes
     """
     if isinstance(circuit, Circuit):
         circuit.require_model(model)
@@ -205,9 +205,9 @@ def joined(runs: Mapping[str, xr.Dataset], title: str, asked: Mapping[str, objec
     """Put runs side by side.
 
     Args:
-        runs: the metrics of each run, by its name.
-        title: one line that says what is measured.
-        asked: fields of the question that all runs answer.
+        runs: the metrics of each run, by its name
+        title: one line that says what is measured
+        asked: fields of the question that all runs answer
 
     Returns:
         One variable for each metric, with the dim `run`.

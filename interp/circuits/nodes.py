@@ -14,14 +14,14 @@ def node_list(given: Sequence[Member | NodeLike]) -> list[Node]:
     """Turn any of the ways to name nodes into a list of nodes at roles.
 
     Args:
-        given: members of a circuit, or anything that `as_node` takes.
+        given: members of a circuit, or anything that `as_node` takes
 
     Returns:
         The nodes.
 
     Raises:
-        ValueError: a node occurs twice or has no role, or the words name no node.
-        TypeError: the argument is not a list of nodes.
+        ValueError: a node occurs twice or has no role, or the words name no node
+        TypeError: the argument is not a list of nodes
     """
     if isinstance(given, str) or not isinstance(given, Sequence):
         raise TypeError(f"expected a list of nodes, such as ['9.6@END']; got {given!r}")
@@ -37,15 +37,15 @@ def nodes_of_sets(circuit: Circuit, sets: Sets) -> dict[str, list[Node]]:
     """Turn sets into nodes, checked against the circuit.
 
     Args:
-        circuit: the circuit.
-        sets: name -> nodes.
+        circuit: the circuit
+        sets: name -> nodes
 
     Returns:
         Name -> nodes.
 
     Raises:
-        ValueError: the circuit lacks a node, or there are no sets.
-        TypeError: the sets are not a mapping to lists.
+        ValueError: the circuit lacks a node, or there are no sets
+        TypeError: the sets are not a mapping to lists
     """
     if not isinstance(sets, Mapping):
         raise TypeError(

@@ -33,17 +33,17 @@ def save(model: HookedGPT2, directory: str | os.PathLike[str]) -> None:
     directory is replaced, including its tokenizer; files with other names stay.
 
     Args:
-        model: the model; its unembedding must have no bias, since GPT-2's has none.
-        directory: the directory to write to; created if it does not exist.
+        model: the model; its unembedding must have no bias, since GPT-2's has none
+        directory: the directory to write to; created if it does not exist
 
     Raises:
         CheckpointError: weights are NaN or infinite, GPT2LMHeadModel cannot hold them (a nonzero
             `unembed.b_U`, as from weight processing, or an unembedding that differs although
-            `config.tied`), or the directory has a checkpoint of another kind.
-        ValueError: `directory` is empty.
-        TypeError: `model` is not a model, or `directory` is not a path.
-        NotADirectoryError: `directory` is a file.
-        OSError: the files cannot be written; an earlier checkpoint is intact.
+            `config.tied`), or the directory has a checkpoint of another kind
+        ValueError: `directory` is empty
+        TypeError: `model` is not a model, or `directory` is not a path
+        NotADirectoryError: `directory` is a file
+        OSError: the files cannot be written; an earlier checkpoint is intact
     """
     _check_model(model)
     if not isinstance(directory, str | os.PathLike):

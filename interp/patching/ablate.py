@@ -64,21 +64,21 @@ def ablate(
     """Ablate parts in the clean run: the parts of an activation, one by one, or sets of parts.
 
     Args:
-        model: the model.
-        task: the prompts; their clean texts are run.
+        model: the model
+        task: the prompts; their clean texts are run
         what: an activation ("z" for heads, "mlp_out", "mlp_post" for neurons, or any other site of
             `patch` except patterns), swept over the selection; or a mapping from names to sets of
             heads, MLPs and neurons. Parts with a role ("9.9@END") are ablated there, parts without
             one at the positions of the selection. An empty set changes nothing.
-        selection: the parts to sweep over; for sets, only the positions.
-        value: what stands in: "zero", "mean", "group mean" or "resample".
+        selection: the parts to sweep over; for sets, only the positions
+        value: what stands in: "zero", "mean", "group mean" or "resample"
         reference: prompts whose corrupted texts are used for means and resampling, or a mapping
             from the name of each set to its prompts; by default the task's own. If their roles
             stand elsewhere, activations are matched by role.
-        metrics: as in `patch`.
+        metrics: as in `patch`
         ablation: what is knocked out already. Where both replace the same activation at the same
             place, what is asked for here takes precedence.
-        progress: wraps the steps, for a progress bar.
+        progress: wraps the steps, for a progress bar
 
     Returns:
         For each metric, its value in the ablated run, with the dims of the sweep (or set) and
@@ -86,8 +86,8 @@ def ablate(
         turns them into effects.
 
     Raises:
-        ValueError: as for `patch`, or there are no sets, or a reference does not fit.
-        TypeError: an argument is of another type.
+        ValueError: as for `patch`, or there are no sets, or a reference does not fit
+        TypeError: an argument is of another type
 
     Example:
         >>> import interp
@@ -152,13 +152,13 @@ def pairs(heads: Sequence[Any]) -> dict[str, list[Head]]:
     """Form all pairs of some heads, as sets for `ablate`.
 
     Args:
-        heads: the heads, such as "9.6" or (9, 6).
+        heads: the heads, such as "9.6" or (9, 6)
 
     Returns:
         Name of each pair, such as "9.6 9.9" -> the two heads.
 
     Raises:
-        ValueError: a head is given twice.
+        ValueError: a head is given twice
 
     Example:
         >>> list(pairs(["9.9", "9.6", (10, 0)]))

@@ -51,19 +51,19 @@ def patch(
     """Patch an activation, part by part.
 
     Args:
-        model: the model.
-        task: clean prompts with corrupted partners.
-        site: the activation; see the module.
+        model: the model
+        task: clean prompts with corrupted partners
+        site: the activation; see the module
         selection: the parts to sweep over; by default every layer, with every head or neuron if the
-            site has them, else with every position.
+            site has them, else with every position
         direction: "denoising" puts clean activations into the corrupted run, "noising" corrupted
-            ones into the clean run.
+            ones into the clean run
         metrics: a name from `METRICS`, a function of the logits at END [run d_vocab] and the
             prompts they belong to, several of these, or a mapping from names to functions; None for
-            the task's own metric.
+            the task's own metric
         ablation: what is knocked out of the model in every run. Where a patch and the ablation
             replace the same activation at the same place, the patch takes precedence.
-        progress: wraps the steps, for a progress bar.
+        progress: wraps the steps, for a progress bar
 
     Returns:
         For each metric, its value in the patched run, with the dims of the sweep and prompt, NaN
@@ -74,8 +74,8 @@ def patch(
     Raises:
         ValueError: a site, part, metric, layer, head, neuron, role or position is unknown; the task
             does not fit the model; the caller has hooks on the model; or clean and corrupted
-            prompts are neither aligned nor patched by role.
-        TypeError: an argument is of another type.
+            prompts are neither aligned nor patched by role
+        TypeError: an argument is of another type
     """
     base = base_of(direction)
     task = ready_task(model, task, "patch")

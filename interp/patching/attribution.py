@@ -63,21 +63,21 @@ def attribution_patch(
     """Estimate what `patch` would measure, to first order.
 
     Args:
-        model: the model.
-        task: clean prompts with corrupted partners.
-        site: as in `patch`.
-        selection: as in `patch`; "layer" must be swept over unless only one layer is patched.
-        direction: as in `patch`; the gradient is taken in the run that is patched.
+        model: the model
+        task: clean prompts with corrupted partners
+        site: as in `patch`
+        selection: as in `patch`; "layer" must be swept over unless only one layer is patched
+        direction: as in `patch`; the gradient is taken in the run that is patched
         metric: a differentiable metric, as in `patch` (not "accuracy" or "rank"); None for the
-            task's own.
+            task's own
         fixes: fixes of AtP*, see the module: "qk" at site "q" or "k", "grad_drop" at any site. The
             latter needs one more backward pass per layer.
-        ablation: what is knocked out of the model in every run.
+        ablation: what is knocked out of the model in every run
         dtype: `torch.bfloat16` for matrix products in half precision; None for the model's own.
             Sums over the stream and the metric keep the model's precision. Half precision is faster
             on devices that support it, such as most GPUs; on a CPU without support it is many times
             slower.
-        progress: wraps the batches of prompts, for a progress bar.
+        progress: wraps the batches of prompts, for a progress bar
 
     Returns:
         As for `patch`, but with the estimated metric of the patched run: `effect` and `normalized`
@@ -88,8 +88,8 @@ def attribution_patch(
     Raises:
         ValueError: as for `patch`; or several layers are patched together, the metric has no
             gradient, a fix does not fit, the dtype is another, or the model was made inside
-            `torch.inference_mode`.
-        TypeError: an argument is of another type.
+            `torch.inference_mode`
+        TypeError: an argument is of another type
 
     Source: see the module, which states where we differ.
     """

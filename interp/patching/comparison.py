@@ -29,13 +29,13 @@ class Agreement:
     """How well estimates agree with exact effects.
 
     Args:
-        rank_correlation: from -1 to 1; NaN where all effects are equal.
-        correlation: from -1 to 1; NaN where all effects are equal.
-        relative_error: a fraction, at least 0; NaN or infinite if all exact effects are zero.
-        n_cells: number of cells compared.
-        unit: unit of the effects.
+        rank_correlation: from -1 to 1; NaN where all effects are equal
+        correlation: from -1 to 1; NaN where all effects are equal
+        relative_error: a fraction, at least 0; NaN or infinite if all exact effects are zero
+        n_cells: number of cells compared
+        unit: unit of the effects
         worst: the cells with the largest absolute differences, largest first: their labels, and
-            `estimate`, `exact` and `difference` (estimate minus exact), in `unit`.
+            `estimate`, `exact` and `difference` (estimate minus exact), in `unit`
     """
 
     rank_correlation: float
@@ -66,20 +66,20 @@ def agreement(
     """Compare estimated mean effects with exact ones, cell by cell.
 
     Args:
-        estimated: result of `attribution_patch`.
+        estimated: result of `attribution_patch`
         exact: result of `patch`, or of `screen`, at the same site, in the same direction, over the
             same parts of the same task. Cells without a value (NaN) are left out.
-        metric: a metric that both have; None for the first metric of the estimates.
+        metric: a metric that both have; None for the first metric of the estimates
         by: "effect" compares mean effects; "grad_drop" compares the mean over prompts of their
-            absolute values, which GradDrop estimates.
-        worst: number of worst misses to list.
+            absolute values, which GradDrop estimates
+        worst: number of worst misses to list
 
     Returns:
         The agreement over all cells.
 
     Raises:
         ValueError: the two differ in prompts, model, ablation, site, direction or parts; one lacks
-            the metric or, for "grad_drop", its sizes; or there are fewer than two cells to compare.
+            the metric or, for "grad_drop", its sizes; or there are fewer than two cells to compare
     """
     if by not in get_args(Estimated):
         raise ValueError(f"expected by 'effect' or 'grad_drop', got {by!r}")

@@ -20,15 +20,15 @@ def effect(result: xr.Dataset, metric: str | None = None) -> xr.DataArray:
     """The change by each intervention, on every prompt.
 
     Args:
-        result: a result of `patch`, `path_patch`, `ablate` or `attribution_patch`.
-        metric: one of its metrics; None for the first.
+        result: a result of `patch`, `path_patch`, `ablate` or `attribution_patch`
+        metric: one of its metrics; None for the first
 
     Returns:
         The metric of the changed run minus that of the run that was changed, with the dims of
         `result`; negative if the intervention lowered the metric.
 
     Raises:
-        ValueError: for a metric that the result does not have.
+        ValueError: for a metric that the result does not have
     """
     metric = _known(result, metric)
     values = result[metric]
@@ -42,9 +42,9 @@ def mean_effect(
     """The mean effect over prompts, with its interval.
 
     Args:
-        result: as for `effect`.
-        metric: one of its metrics; None for the first.
-        level: probability that each interval should cover, a fraction.
+        result: as for `effect`
+        metric: one of its metrics; None for the first
+        level: probability that each interval should cover, a fraction
 
     Returns:
         `mean`, `low` and `high`, in the metric's unit, without the dim prompt; NaN where no prompt
@@ -57,8 +57,8 @@ def mean_over_prompts(values: xr.DataArray, *, level: float = 0.95) -> xr.Datase
     """The mean over prompts, with its interval.
 
     Args:
-        values: any dims and prompt, such as the result of `effect` or `direct_logit_attribution`.
-        level: probability that each interval should cover, a fraction.
+        values: any dims and prompt, such as the result of `effect` or `direct_logit_attribution`
+        level: probability that each interval should cover, a fraction
 
     Returns:
         `mean`, `low` and `high`, without the dim prompt; NaN where no prompt has a value.
@@ -71,16 +71,16 @@ def normalized(result: xr.Dataset, metric: str | None = None, *, level: float = 
     """Effects on a scale from 0 (the corrupted run) to 1 (the clean run).
 
     Args:
-        result: a result of `patch`, `path_patch` or `attribution_patch`.
-        metric: one of its metrics; None for the first.
-        level: probability that each interval should cover, a fraction.
+        result: a result of `patch`, `path_patch` or `attribution_patch`
+        metric: one of its metrics; None for the first
+        level: probability that each interval should cover, a fraction
 
     Returns:
         `mean`, `low` and `high`, without the dim prompt; NaN where no prompt has the position. The
         interval runs from -inf to inf if the clean and the corrupted run cannot be told apart.
 
     Raises:
-        ValueError: the result lacks the metric, or has only one run.
+        ValueError: the result lacks the metric, or has only one run
     """
     metric = _known(result, metric)
     if f"{metric}_corrupted" not in result:

@@ -30,17 +30,17 @@ def run_task(
     """The logits at END of every prompt.
 
     Args:
-        model: the model.
-        task: the prompts.
-        side: which of each pair of prompts to run.
-        ablation: what is knocked out of the model.
-        progress: wraps the batches, for a progress bar.
+        model: the model
+        task: the prompts
+        side: which of each pair of prompts to run
+        ablation: what is knocked out of the model
+        progress: wraps the batches, for a progress bar
 
     Returns:
         The logits [prompt d_vocab].
 
     Raises:
-        ValueError: as for `measure`.
+        ValueError: as for `measure`
     """
     require_side(side)
     task = ready_task(model, task, "run_task")
@@ -61,14 +61,14 @@ def measure(
     """The metrics of every prompt.
 
     Args:
-        model: the model.
-        task: the prompts.
+        model: the model
+        task: the prompts
         metrics: a name from `METRICS`, a function of the logits at END [run d_vocab] and the
             prompts they belong to, several of these, or a mapping from names to functions; None for
-            the task's own metric.
-        side: which of each pair of prompts to run.
-        ablation: what is knocked out of the model.
-        progress: wraps the batches, for a progress bar.
+            the task's own metric
+        side: which of each pair of prompts to run
+        ablation: what is knocked out of the model
+        progress: wraps the batches, for a progress bar
 
     Returns:
         One array for each metric, dim prompt. The divergence is taken from the whole model's clean
@@ -76,7 +76,7 @@ def measure(
 
     Raises:
         ValueError: a metric is unknown, the task does not fit the model, the caller has hooks on
-            the model, or as for `Ablation.prepare`.
+            the model, or as for `Ablation.prepare`
     """
     require_side(side)
     task = ready_task(model, task, "measure")

@@ -57,8 +57,8 @@ class Sent:
     """The changed streams at the positions of senders, before each later layer.
 
     Args:
-        senders: the senders, in the order of a forward pass.
-        streams: for each batch of prompts, layer -> the streams of all senders before that layer.
+        senders: the senders, in the order of a forward pass
+        streams: for each batch of prompts, layer -> the streams of all senders before that layer
     """
 
     senders: list[Node]
@@ -78,14 +78,14 @@ class NodePaths:
     """Paths between nodes, patched in runs of a task that are computed once and kept.
 
     Args:
-        model: the model.
-        task: clean prompts with corrupted partners.
-        metrics: as in `patch`.
+        model: the model
+        task: clean prompts with corrupted partners
+        metrics: as in `patch`
         ablation: what is knocked out in every run. An ablated receiver still receives; leave it out
             of the ports if it should not.
 
     Raises:
-        ValueError: as `patch` does.
+        ValueError: as `patch` does
     """
 
     def __init__(
@@ -121,14 +121,14 @@ class NodePaths:
         """Carry the senders' outputs in the corrupted run along the frozen stream.
 
         Args:
-            senders: heads, MLPs or the input, each at a role: "9.6@END", "m0@S2", "input@IO".
+            senders: heads, MLPs or the input, each at a role: "9.6@END", "m0@S2", "input@IO"
 
         Returns:
             The streams that they change.
 
         Raises:
             ValueError: there are no senders, a sender has no role or does not exist, or the caller
-                has hooks on the model.
+                has hooks on the model
         """
         require_no_hooks(self.model, "NodePaths")
         if isinstance(senders, str):
@@ -144,9 +144,9 @@ class NodePaths:
         """Measure the effect of each sender's paths into all receivers together.
 
         Args:
-            sent: what `send` returned.
+            sent: what `send` returned
             ports: inputs of heads (some of the letters "qkv", or "" for all three), MLPs, or the
-                logits.
+                logits
 
         Returns:
             Metric -> its change on each prompt, in the metric's unit; negative if the paths favor
@@ -154,7 +154,7 @@ class NodePaths:
 
         Raises:
             ValueError: a receiver does not exist or has no such input, or the caller has hooks on
-                the model.
+                the model
         """
         require_no_hooks(self.model, "NodePaths")
         if not isinstance(ports, Sequence) or not all(isinstance(one, Port) for one in ports):

@@ -63,27 +63,27 @@ def path_patch(
     """Patch the paths from senders to receivers, swept over the senders.
 
     Args:
-        model: the model.
-        task: clean prompts with corrupted partners.
-        receivers: where the paths end.
+        model: the model
+        task: clean prompts with corrupted partners
+        receivers: where the paths end
         selection: the senders to sweep over; by default every head, every MLP, or the embeddings at
-            all positions together.
-        site: the kind of senders: heads ("z"), MLPs ("mlp_out") or token embeddings ("embed").
+            all positions together
+        site: the kind of senders: heads ("z"), MLPs ("mlp_out") or token embeddings ("embed")
         mlps: whether MLPs on the path are "recomputed" (as in the paper) or "frozen" like the
-            heads.
+            heads
         direction: "noising" sends the corrupted run's outputs into the clean run (as in the paper),
-            "denoising" the reverse.
-        metrics: as in `patch`.
-        ablation: what is knocked out of the model in every run.
-        progress: wraps the batches of prompts, for a progress bar.
+            "denoising" the reverse
+        metrics: as in `patch`
+        ablation: what is knocked out of the model in every run
+        progress: wraps the batches of prompts, for a progress bar
 
     Returns:
         As for `patch`; the attrs also state the receivers and the treatment of MLPs. A sender
         without a path to the receivers has exactly the base run's value.
 
     Raises:
-        ValueError: as for `patch`, or a receiver does not exist.
-        TypeError: for an argument of another type.
+        ValueError: as for `patch`, or a receiver does not exist
+        TypeError: for an argument of another type
     """
     if receivers == "logits":
         receivers = Receivers()
@@ -172,20 +172,20 @@ def path_attention(
     """Measure heads' attention from END before and after the paths from other heads are patched.
 
     Args:
-        model: the model.
-        task: clean prompts with corrupted partners, END at the same position in both.
-        senders: heads whose paths are patched, all together.
-        receivers: heads whose queries the paths lead into.
-        keys: roles attended to; by default all.
-        progress: wraps the batches of prompts, for a progress bar.
+        model: the model
+        task: clean prompts with corrupted partners, END at the same position in both
+        senders: heads whose paths are patched, all together
+        receivers: heads whose queries the paths lead into
+        keys: roles attended to; by default all
+        progress: wraps the batches of prompts, for a progress bar
 
     Returns:
         `clean` and `patched`, probabilities, dims head (label), key, prompt.
 
     Raises:
         ValueError: there are no senders or no receivers, a head or role does not exist, or END is
-            at another position in a prompt's partner.
-        TypeError: for an argument of another type.
+            at another position in a prompt's partner
+        TypeError: for an argument of another type
     """
     task = ready_task(model, task, "path_attention")
     sending, receiving = as_heads(senders), as_heads(receivers)

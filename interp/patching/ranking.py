@@ -11,8 +11,8 @@ def strongest_heads(effects: xr.Dataset | xr.DataArray, n: int) -> list[Head]:
 
     Args:
         effects: effects with dims layer and head, averaged over any other dims; or the result of
-            `mean_effect`.
-        n: number of heads.
+            `mean_effect`
+        n: number of heads
 
     Returns:
         At most n heads.
@@ -30,7 +30,7 @@ def heads_in_order(values: xr.DataArray) -> list[Head]:
     """All heads, ordered by a value that each has, the lowest first.
 
     Args:
-        values: values with dims layer and head, averaged over any other dims.
+        values: values with dims layer and head, averaged over any other dims
 
     Returns:
         The heads; equal values are in the order of the model, and NaN comes last.

@@ -47,18 +47,18 @@ def screen(
     """Estimate the effect of every cell of a sweep, and patch the cells with the largest.
 
     Args:
-        model: the model.
-        task: clean prompts with corrupted partners.
-        site: as in `patch`.
-        selection: as in `attribution_patch`.
-        top: number of cells to patch; all, if there are fewer.
-        direction: as in `patch`.
-        metric: as in `attribution_patch`.
-        fixes: as in `attribution_patch`; with "grad_drop", cells are chosen by their GradDrop size.
-        ablation: what is knocked out of the model in every run.
+        model: the model
+        task: clean prompts with corrupted partners
+        site: as in `patch`
+        selection: as in `attribution_patch`
+        top: number of cells to patch; all, if there are fewer
+        direction: as in `patch`
+        metric: as in `attribution_patch`
+        fixes: as in `attribution_patch`; with "grad_drop", cells are chosen by their GradDrop size
+        ablation: what is knocked out of the model in every run
         dtype: dtype of the estimates, as in `attribution_patch`; by default `torch.bfloat16`,
-            except on a CPU, where it is the model's own.
-        progress: wraps the batches of the estimates and then the steps of the patching.
+            except on a CPU, where it is the model's own
+        progress: wraps the batches of the estimates and then the steps of the patching
 
     Returns:
         As for `patch`, but NaN in cells that were not patched; and `<metric>_estimate`, with the
@@ -66,8 +66,8 @@ def screen(
         is patched. With "grad_drop" also `<metric>_grad_drop`, as for `attribution_patch`.
 
     Raises:
-        ValueError: as for `attribution_patch`, or `top` is below 1.
-        TypeError: an argument is of another type.
+        ValueError: as for `attribution_patch`, or `top` is below 1
+        TypeError: an argument is of another type
 
     Source: see the module.
     """

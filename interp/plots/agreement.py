@@ -24,15 +24,15 @@ def agreement_scatter(
 
     Args:
         estimated: effects of `attribution_patch`, with any dims except prompt (`mean_effect`'s
-            `mean`); the attrs `title` and `unit` label the figure, if present.
-        exact: effects of `patch` with the same dims, in the same unit.
-        annotate: number of cells to label.
+            `mean`); the attrs `title` and `unit` label the figure, if present
+        exact: effects of `patch` with the same dims, in the same unit
+        annotate: number of cells to label
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: the two have different cells, or no cell has a value in both.
+        ValueError: the two have different cells, or no cell has a value in both
 
     Source: Kramar et al. 2024 (arXiv 2403.00745), for comparing the two cell by cell.
     """

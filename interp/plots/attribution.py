@@ -15,13 +15,13 @@ def attribution_bars(parts: xr.Dataset | xr.DataArray) -> go.Figure:
 
     Args:
         parts: `mean_over_prompts` of `direct_logit_attribution`, with the dim component; or the
-            attribution for one prompt or token.
+            attribution for one prompt or token
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: the dims are others.
+        ValueError: the dims are others
     """
     mean = parts["mean"] if isinstance(parts, xr.Dataset) else parts
     if mean.dims != ("component",):

@@ -20,15 +20,15 @@ def completeness_scatter(
 
     Args:
         result: what `completeness` returns, dims run ("full", "circuit"), set, prompt; if it has a
-            coordinate `nodes` along set, hovering shows it.
-        metric: one of its metrics; by default the first.
-        title: title of the figure.
+            coordinate `nodes` along set, hovering shows it
+        metric: one of its metrics; by default the first
+        title: title of the figure
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: the result lacks one of the runs, or the metric.
+        ValueError: the result lacks one of the runs, or the metric
 
     Source: Wang et al. 2022 (arXiv 2211.00593), figure 7.
     """

@@ -28,14 +28,14 @@ def effect_heatmap(
             intervals are shown on hovering. The attrs `title` and `unit` label the figure, if
             present.
         labels: dim -> labels that replace its values, for instance `{"position":
-            position_labels(task, tokenizer)}`.
-        annotate: number of cells to label.
+            position_labels(task, tokenizer)}`
+        annotate: number of cells to label
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: there are not two dims, the labels do not fit, or every value is missing.
+        ValueError: there are not two dims, the labels do not fit, or every value is missing
 
     Source: Wang et al. 2022, Figure 3 (b); Meng et al. 2022, Figure 1, for layers x tokens.
     """
@@ -107,15 +107,15 @@ def head_heatmap(
     """Draw the effects of heads as `effect_heatmap` does, with layers down and heads across.
 
     Args:
-        effects: dims `layer`, `head`; the attrs `title` and `unit` label the figure, if present.
-        interval: dims `layer`, `head`, `bound`, with bounds "low" and "high", shown on hovering.
-        annotate: number of heads to label.
+        effects: dims `layer`, `head`; the attrs `title` and `unit` label the figure, if present
+        interval: dims `layer`, `head`, `bound`, with bounds "low" and "high", shown on hovering
+        annotate: number of heads to label
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: the dims are others, or every value is missing.
+        ValueError: the dims are others, or every value is missing
 
     Source: Wang et al. 2022, Figure 3 (b).
     """

@@ -29,15 +29,15 @@ def position_labels(
     leading space of a token is not shown.
 
     Args:
-        task: prompts whose roles stand at the same positions: one prompt, or one group.
-        tokenizer: the model's tokenizer.
-        side: which text of each pair.
+        task: prompts whose roles stand at the same positions: one prompt, or one group
+        tokenizer: the model's tokenizer
+        side: which text of each pair
 
     Returns:
         One label per position of the text, in plotly's markup.
 
     Raises:
-        ValueError: the prompts differ in length or in the positions of their roles.
+        ValueError: the prompts differ in length or in the positions of their roles
 
     Example:
         One prompt's labels are like `["Then", "Mary <b>IO</b>", "and", ...]`.
@@ -63,8 +63,8 @@ def cell_label(dims: Sequence[Hashable], labels: Sequence[str]) -> str:
     """Name one cell of a sweep.
 
     Args:
-        dims: the parts swept over.
-        labels: the value of each part.
+        dims: the parts swept over
+        labels: the value of each part
 
     Returns:
         The name: a head as "9.6", before everything else; a layer without a head as "layer 9"; what
@@ -92,7 +92,7 @@ def cell_labels(effects: xr.DataArray) -> list[str]:
     """Name all cells of a sweep, with the last dim varying fastest.
 
     Args:
-        effects: effects with any dims.
+        effects: effects with any dims
 
     Returns:
         One name per value of `effects.values.ravel()`.

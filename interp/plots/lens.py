@@ -33,15 +33,15 @@ def lens_heatmap(reading: xr.Dataset, *, color: str = "top_probability") -> go.F
     on hovering.
 
     Args:
-        reading: what `logit_lens` returns for a text; if it has heads, select one.
+        reading: what `logit_lens` returns for a text; if it has heads, select one
         color: the value that colors the cells, white at 0: "top_probability" of the word,
-            "entropy", "kl_divergence", or, with an answer, its "probability" or "rank".
+            "entropy", "kl_divergence", or, with an answer, its "probability" or "rank"
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: the dims are not layer and position, or there is no such value.
+        ValueError: the dims are not layer and position, or there is no such value
 
     Source: nostalgebraist 2020, "interpreting GPT: the logit lens".
     """
@@ -123,13 +123,13 @@ def lens_lines(
         values: one dim, layer or component: a result of `mean_over_prompts`, with intervals, or a
             plain array; or a mapping from names to up to four of them. The attrs `title` and `unit`
             of the first label the figure.
-        log: whether the vertical axis is logarithmic, for positive values of different sizes.
+        log: whether the vertical axis is logarithmic, for positive values of different sizes
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: there are other dims, or not one to four lines.
+        ValueError: there are other dims, or not one to four lines
     """
     lines: dict[str, Any]
     lines = {"": values} if isinstance(values, xr.Dataset | xr.DataArray) else dict(values)

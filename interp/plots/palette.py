@@ -80,14 +80,14 @@ def diverging(value: float, limit: float) -> str:
     """The color of a value on the diverging scale.
 
     Args:
-        value: the value; beyond the limits it gets the end color.
-        limit: end of the scale, which runs from `-limit` to `limit`; above 0.
+        value: the value; beyond the limits it gets the end color
+        limit: end of the scale, which runs from `-limit` to `limit`; above 0
 
     Returns:
         A hex color.
 
     Raises:
-        ValueError: the limit is not above 0.
+        ValueError: the limit is not above 0
 
     >>> diverging(0.0, 2.0)
     '#F7F7F7'
@@ -103,9 +103,9 @@ def mix(start: str, end: str, fraction: float) -> str:
     """Mix two colors.
 
     Args:
-        start: hex color at fraction 0.
-        end: hex color at fraction 1.
-        fraction: point between the two, from 0 to 1.
+        start: hex color at fraction 0
+        end: hex color at fraction 1
+        fraction: point between the two, from 0 to 1
 
     Returns:
         A hex color.
@@ -118,7 +118,7 @@ def ink_on(background: str) -> str:
     """The text color, dark or white, that contrasts more with a background (WCAG 2).
 
     Args:
-        background: hex color.
+        background: hex color
 
     Returns:
         `INK` or `PAPER`.
@@ -130,8 +130,8 @@ def contrast(first: str, second: str) -> float:
     """The WCAG 2 contrast ratio of two colors.
 
     Args:
-        first: hex color.
-        second: hex color.
+        first: hex color
+        second: hex color
 
     Returns:
         A ratio from 1 (equal) to 21 (black on white); text needs 4.5, shapes 3.

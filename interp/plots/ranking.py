@@ -25,15 +25,15 @@ def effect_ranking(effects: xr.Dataset | Mapping[str, xr.Dataset], *, n: int = 1
 
     Args:
         effects: what `mean_effect` or `normalized` returns, with any dims; or a mapping from names
-            to up to three of them.
-        n: number of cells to draw.
+            to up to three of them
+        n: number of cells to draw
 
     Returns:
         The figure.
 
     Raises:
         ValueError: there are no results or more than three, their cells differ, or `n` is not above
-            0.
+            0
     """
     series = {"": effects} if isinstance(effects, xr.Dataset) else dict(effects)
     if not 0 < len(series) <= len(_MARKERS) or n < 1:

@@ -17,14 +17,14 @@ def recovery_lines(noise: pd.DataFrame, *, part: str = "links") -> go.Figure:
 
     Args:
         noise: tables from `compare` with the added columns `model` and `noise`, for up to three
-            models.
-        part: the row of each table to draw.
+            models
+        part: the row of each table to draw
 
     Returns:
         The figure; both are fractions, with 1 at the top.
 
     Raises:
-        ValueError: there are more than three models, or no such part.
+        ValueError: there are more than three models, or no such part
     """
     rows = noise[noise["part"] == part]
     names = list(dict.fromkeys(rows["model"]))

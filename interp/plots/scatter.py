@@ -27,18 +27,18 @@ def attention_scatter(
 
     Args:
         attention: dims `layer`, `head` and optionally `prompt`: probability of attention from END
-            to IO.
+            to IO
         projection: with the same dims: the head's output along the direction of the logit
             difference, positive toward the answer. The attrs `unit` and `title` label the figure,
             if present.
-        heads: the heads to show.
+        heads: the heads to show
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: the dims are others, or there are no heads.
-        KeyError: a head is outside the arrays.
+        ValueError: the dims are others, or there are no heads
+        KeyError: a head is outside the arrays
 
     Source: Wang et al. 2022, Figure 3 (c).
     """

@@ -25,7 +25,7 @@ def composition_heatmap(scores: xr.DataArray) -> go.Figure:
         The figure.
 
     Raises:
-        ValueError: the dims are others, or there is no pair.
+        ValueError: the dims are others, or there is no pair
 
     Source: Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits".
     """
@@ -83,13 +83,13 @@ def similarity_heatmap(similarity: xr.DataArray) -> go.Figure:
     If there are many positions, evenly spaced ones are shown.
 
     Args:
-        similarity: dims pos, other, values from -1 to 1, from `position_similarity`.
+        similarity: dims pos, other, values from -1 to 1, from `position_similarity`
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: the dims are others.
+        ValueError: the dims are others
     """
     if set(similarity.dims) != {"pos", "other"}:
         raise ValueError(f"similarity_heatmap needs the dims (pos, other), not {similarity.dims}")
@@ -121,7 +121,7 @@ def spectrum_lines(spectrum: xr.Dataset) -> go.Figure:
     fraction of the power at that period.
 
     Args:
-        spectrum: what `position_spectrum` returns.
+        spectrum: what `position_spectrum` returns
 
     Returns:
         The figure.

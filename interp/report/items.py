@@ -32,7 +32,7 @@ class Table:
             no
 
     Raises:
-        KeyError: `formats` names a column that the data lacks.
+        KeyError: `formats` names a column that the data lacks
     """
 
     data: DataFrame | Sequence[Mapping[str, Any]]
@@ -93,7 +93,7 @@ class Drawing:
         caption: what is shown, and what colors and lines mean
 
     Raises:
-        ValueError: the text is not one `<svg>` element.
+        ValueError: the text is not one `<svg>` element
     """
 
     svg: str

@@ -45,7 +45,7 @@ class Download:
         about: what it contains
 
     Raises:
-        ValueError: the path is absolute or an address; the report would not survive a move.
+        ValueError: the path is absolute or an address; the report would not survive a move
     """
 
     path: str

@@ -45,15 +45,15 @@ class Ablation:
         parts: heads, MLPs and neurons, or "heads" for all heads of the model. A part with a role
             ("9.9@END") is ablated only there, a part without one at `positions`.
         value: what stands in for them: "zero", "mean", "group mean" or "resample"; see
-            `interp.runs.stand_ins`.
-        positions: roles or indices from 0 at which parts are ablated; None for everywhere.
-        keep: heads that are not ablated (those with a role, only there), such as a circuit.
+            `interp.runs.stand_ins`
+        positions: roles or indices from 0 at which parts are ablated; None for everywhere
+        keep: heads that are not ablated (those with a role, only there), such as a circuit
         reference: prompts whose corrupted texts are used for means and resampling; None for the
-            task's own.
+            task's own
 
     Raises:
-        ValueError: the value is unknown, there are no parts, or a part is given twice.
-        TypeError: an argument is of another type.
+        ValueError: the value is unknown, there are no parts, or a part is given twice
+        TypeError: an argument is of another type
 
     Example:
         >>> Ablation(["9.9", "9.6"], value="resample").parts
@@ -99,17 +99,17 @@ class Ablation:
         """Compute what is replaced by what, on the prompts of a task.
 
         Args:
-            model: the model.
-            task: the prompts that will be run.
-            side: which text of each pair.
-            progress: wraps the batches of reference prompts, for a progress bar.
+            model: the model
+            task: the prompts that will be run
+            side: which text of each pair
+            progress: wraps the batches of reference prompts, for a progress bar
 
         Returns:
             The ablation, as hooks and as edits of the resumed forward pass.
 
         Raises:
             ValueError: the model or the task lacks a part, role or position, or the reference
-                prompts do not fit.
+                prompts do not fit
         """
         task = task.right_padded().to(model.device)
         masks = self._masks(model, task, side)
@@ -170,14 +170,14 @@ def as_ablated(parts: Iterable[NodeLike]) -> tuple[Node, ...]:
     """Turn any of the ways to name nodes into nodes that can be ablated.
 
     Args:
-        parts: see `interp.parts.NodeLike`.
+        parts: see `interp.parts.NodeLike`
 
     Returns:
         The nodes.
 
     Raises:
-        ValueError: a node is given twice, or is the input or the logits.
-        TypeError: the argument is not a list of nodes.
+        ValueError: a node is given twice, or is the input or the logits
+        TypeError: the argument is not a list of nodes
     """
     if isinstance(parts, str) or not isinstance(parts, Iterable):
         raise TypeError(f"expected a list of parts, such as ['9.9', 'm0']; got {parts!r}")
@@ -199,11 +199,11 @@ def node_masks(
     """Masks of nodes: True at their roles, or at some positions for nodes without a role.
 
     Args:
-        model: the model, which must have the parts.
-        task: the prompts, from `Task.right_padded`, on the model's device.
-        nodes: the nodes.
-        positions: roles or indices for nodes without a role; None for all.
-        side: which text of each pair.
+        model: the model, which must have the parts
+        task: the prompts, from `Task.right_padded`, on the model's device
+        nodes: the nodes
+        positions: roles or indices for nodes without a role; None for all
+        side: which text of each pair
 
     Returns:
         Site and layer -> mask.
@@ -225,9 +225,9 @@ class PreparedAblation:
     """An ablation prepared for one model and one task.
 
     Args:
-        masks: (site, layer) -> where the activation is replaced.
-        new: the stand-ins.
-        width: number of positions of the task.
+        masks: (site, layer) -> where the activation is replaced
+        new: the stand-ins
+        width: number of positions of the task
     """
 
     masks: dict[Key, Bool[Tensor, "prompt pos unit"]]
@@ -238,8 +238,8 @@ class PreparedAblation:
         """Forward hooks for a run of some prompts.
 
         Args:
-            rows: which prompts of the task.
-            length: number of positions of the run; by default all positions of the task.
+            rows: which prompts of the task
+            length: number of positions of the run; by default all positions of the task
 
         Returns:
             The hooks, for `HookedGPT2.hooks` and `run_task`.
@@ -279,17 +279,17 @@ def prepared(
     """Prepare an ablation, if there is one.
 
     Args:
-        ablation: what is knocked out; None for nothing.
-        model: the model.
-        task: the prompts that will be run.
-        side: which text of each pair.
+        ablation: what is knocked out; None for nothing
+        model: the model
+        task: the prompts that will be run
+        side: which text of each pair
 
     Returns:
         The prepared ablation, or None.
 
     Raises:
-        TypeError: the argument is not an Ablation.
-        ValueError: as for `Ablation.prepare`.
+        TypeError: the argument is not an Ablation
+        ValueError: as for `Ablation.prepare`
     """
     if ablation is None:
         return None

@@ -34,15 +34,15 @@ def token_id(model: HookedGPT2, token: Token) -> int:
     """Turn a token into its id.
 
     Args:
-        model: the model.
-        token: its text or its id.
+        model: the model
+        token: its text or its id
 
     Returns:
         The id.
 
     Raises:
-        ValueError: the text is several tokens, or the id is outside the vocabulary.
-        TypeError: the token is neither a text nor an integer.
+        ValueError: the text is several tokens, or the id is outside the vocabulary
+        TypeError: the token is neither a text nor an integer
     """
     if isinstance(token, str):
         return model.to_single_token(token)
@@ -60,16 +60,16 @@ def token_ids(
     """Turn several tokens into their ids.
 
     Args:
-        model: the model.
-        tokens: their texts or ids.
-        what: the argument's name, for the errors.
+        model: the model
+        tokens: their texts or ids
+        what: the argument's name, for the errors
 
     Returns:
         The ids, on the model's device.
 
     Raises:
-        ValueError: there are no tokens, or as for `token_id`.
-        TypeError: the argument is not a list of tokens.
+        ValueError: there are no tokens, or as for `token_id`
+        TypeError: the argument is not a list of tokens
     """
     given = items(tokens, what, "[' Mary', ' John']")
     return torch.tensor([token_id(model, token) for token in given], device=model.device)
@@ -79,16 +79,16 @@ def one_or_more(model: HookedGPT2, tokens: Any, what: str) -> tuple[Int[Tensor, 
     """Turn one token or several into ids.
 
     Args:
-        model: the model.
-        tokens: a token, or a list of tokens.
-        what: the argument's name, for the errors.
+        model: the model
+        tokens: a token, or a list of tokens
+        what: the argument's name, for the errors
 
     Returns:
         The ids, and whether they were given as a list.
 
     Raises:
-        ValueError: as `token_ids` does.
-        TypeError: this is neither.
+        ValueError: as `token_ids` does
+        TypeError: this is neither
     """
     several = hasattr(tokens, "__iter__") and not isinstance(tokens, str)
     return token_ids(model, tokens if several else [tokens], what), several
@@ -98,11 +98,11 @@ def require_vocabulary(model: HookedGPT2, tokens: Int[Tensor, "..."]) -> None:
     """Refuse token ids outside the model's vocabulary.
 
     Args:
-        model: the model.
-        tokens: the ids, at least one.
+        model: the model
+        tokens: the ids, at least one
 
     Raises:
-        ValueError: an id is outside the vocabulary.
+        ValueError: an id is outside the vocabulary
     """
     low, high = (int(end) for end in tokens.aminmax())
     if low < 0 or high >= model.config.d_vocab:
@@ -116,15 +116,15 @@ def position_in(task: Task, position: Position) -> Int[Tensor, " prompt"]:
     """The position of a role or an index in each prompt.
 
     Args:
-        task: the prompts, padded on the right.
-        position: a role, or an index from 0.
+        task: the prompts, padded on the right
+        position: a role, or an index from 0
 
     Returns:
         One position per prompt.
 
     Raises:
-        ValueError: the task lacks the role, or a prompt is too short for the index.
-        TypeError: it is neither a role nor an integer.
+        ValueError: the task lacks the role, or a prompt is too short for the index
+        TypeError: it is neither a role nor an integer
     """
     if isinstance(position, str):
         if position not in task.positions:
@@ -144,15 +144,15 @@ def chosen_layers(model: HookedGPT2, layers: Sequence[int] | None) -> list[int]:
     """The layers asked for, or all layers.
 
     Args:
-        model: the model.
-        layers: indices from 0; None for all.
+        model: the model
+        layers: indices from 0; None for all
 
     Returns:
         The layers.
 
     Raises:
-        ValueError: the list is empty, or a layer is not in the model or is given twice.
-        TypeError: the argument is not a list of integers.
+        ValueError: the list is empty, or a layer is not in the model or is given twice
+        TypeError: the argument is not a list of integers
     """
     n_layers = model.config.n_layers
     if layers is None:
@@ -168,16 +168,16 @@ def items(given: Any, what: str, example: str) -> list[Any]:
     """The items of a list that must not be empty.
 
     Args:
-        given: the list.
-        what: the argument's name, for the errors.
-        example: an example of the list, for errors.
+        given: the list
+        what: the argument's name, for the errors
+        example: an example of the list, for errors
 
     Returns:
         The items.
 
     Raises:
-        ValueError: the list is empty.
-        TypeError: the argument is a string, or has no items.
+        ValueError: the list is empty
+        TypeError: the argument is a string, or has no items
     """
     if isinstance(given, str) or not hasattr(given, "__iter__"):
         raise TypeError(f"{what} must be a list, such as {example}; got {given!r}")
@@ -191,14 +191,14 @@ def whole(value: Any, what: str) -> int:
     """Turn any kind of integer, except a boolean, into an `int`.
 
     Args:
-        value: the number.
-        what: what was expected, for the error.
+        value: the number
+        what: what was expected, for the error
 
     Returns:
         The integer.
 
     Raises:
-        TypeError: the value is not an integer.
+        TypeError: the value is not an integer
     """
     try:
         if isinstance(value, bool | np.bool_):
@@ -212,18 +212,18 @@ def count(value: Any, what: str, low: int, high: int | None = None, note: str = 
     """Check that a number of things is within bounds.
 
     Args:
-        value: the number.
-        what: the argument's name, for the errors.
-        low: the smallest value allowed.
-        high: the largest value allowed; None for no bound.
-        note: the origin of the bound, for the error, such as " (d_vocab)".
+        value: the number
+        what: the argument's name, for the errors
+        low: the smallest value allowed
+        high: the largest value allowed; None for no bound
+        note: the origin of the bound, for the error, such as " (d_vocab)"
 
     Returns:
         The number.
 
     Raises:
-        ValueError: the number is out of bounds.
-        TypeError: the value is not an integer.
+        ValueError: the number is out of bounds
+        TypeError: the value is not an integer
     """
     found = whole(value, f"an integer for {what}")
     if found < low or (high is not None and found > high):
@@ -236,11 +236,11 @@ def require_finite(model: HookedGPT2 | AttentionWeights, values: Tensor) -> None
     """Refuse values that are not finite.
 
     Args:
-        model: the model, for its name.
-        values: activations of a run, or weights.
+        model: the model, for its name
+        values: activations of a run, or weights
 
     Raises:
-        ValueError: a value is infinite or NaN.
+        ValueError: a value is infinite or NaN
     """
     if not bool(values.isfinite().all()):
         raise ValueError(

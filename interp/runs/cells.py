@@ -22,9 +22,9 @@ class Cells:
 
     Args:
         members: for each activation, which units each cell replaces at which slots; sites without
-            units have one unit.
-        source: index of the run or the stand-ins from which each cell takes its values.
-        n: number of cells.
+            units have one unit
+        source: index of the run or the stand-ins from which each cell takes its values
+        n: number of cells
     """
 
     members: dict[Key, Bool[Tensor, "cell unit slot"]]
@@ -43,11 +43,11 @@ class Cells:
         """Build cells from lists of units.
 
         Args:
-            widths: number of units of each activation that any cell replaces.
-            cells: for each cell, activation -> slot -> units.
-            n_slots: number of slots of every place.
-            device: device for the masks.
-            source: index of the source of each cell's values; by default 0.
+            widths: number of units of each activation that any cell replaces
+            cells: for each cell, activation -> slot -> units
+            n_slots: number of slots of every place
+            device: device for the masks
+            source: index of the source of each cell's values; by default 0
 
         Returns:
             The cells.

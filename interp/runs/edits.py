@@ -25,8 +25,8 @@ def over(ablation: Edits, asked: Edits) -> Edits:
     """Combine the edits of an ablation with the caller's, which take precedence.
 
     Args:
-        ablation: what is knocked out in every run.
-        asked: what the caller asks for.
+        ablation: what is knocked out in every run
+        asked: what the caller asks for
 
     Returns:
         The combined edits.

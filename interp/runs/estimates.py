@@ -29,12 +29,12 @@ class Estimates:
     """Some prompts: their base run with its graph, and the replacements of its activations.
 
     Args:
-        pair: how the runs are made.
-        runs: how runs with gradients are made.
-        site: the activation.
-        parts: the parts that are patched.
-        fixes: fixes of AtP*.
-        prompts: which prompts.
+        pair: how the runs are made
+        runs: how runs with gradients are made
+        site: the activation
+        parts: the parts that are patched
+        fixes: fixes of AtP*
+        prompts: which prompts
     """
 
     def __init__(

@@ -54,17 +54,17 @@ def resume(
     """Run jobs from an activation of a layer to the end of the last block.
 
     Args:
-        model: the model.
+        model: the model
         base: activations of the base run: `k` and `v` of every layer from `layer` on, and in
-            `layer` whatever the entered site needs (`Site.needs`).
-        jobs: the jobs to run.
-        layer: the layer to enter.
+            `layer` whatever the entered site needs (`Site.needs`)
+        jobs: the jobs to run
+        layer: the layer to enter
         given: the site to enter at, with its activations at the rows of `Jobs.rows_of`. q, k and v
-            enter together; those not given are the base run's.
+            enter together; those not given are the base run's
         edits: edits in this layer after the given site and in all later layers; what is given
-            already includes earlier edits.
+            already includes earlier edits
         changed: the rows of a given `resid_pre` that differ from the base run's; queries, keys and
-            values of the others are not recomputed.
+            values of the others are not recomputed
 
     Returns:
         The stream after the last block, at END.

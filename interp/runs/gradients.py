@@ -32,7 +32,7 @@ def differentiable(model: HookedGPT2) -> Iterator[None]:
     """Enable gradients of activations but not of weights, whatever modes the caller is in.
 
     Raises:
-        ValueError: the model was made inside `torch.inference_mode`.
+        ValueError: the model was made inside `torch.inference_mode`
     """
     if any(parameter.is_inference() for parameter in model.parameters()):
         raise ValueError(
@@ -66,9 +66,9 @@ class Graph:
     """A run in which gradients can be taken.
 
     Args:
-        metric: the metric of each prompt.
-        kept: the activations that were kept, in the layout of their hook points.
-        dropped: the layers whose outputs pass no gradient; the run's hooks look them up.
+        metric: the metric of each prompt
+        kept: the activations that were kept, in the layout of their hook points
+        dropped: the layers whose outputs pass no gradient; the run's hooks look them up
     """
 
     metric: Float[Tensor, " prompt"]
@@ -85,8 +85,8 @@ class Graph:
         """The gradient of each prompt's metric with respect to kept activations.
 
         Args:
-            keys: the activations.
-            dropped: the layer whose outputs pass no gradient, if any.
+            keys: the activations
+            dropped: the layer whose outputs pass no gradient, if any
 
         Returns:
             One gradient per activation, with its shape.
@@ -106,8 +106,8 @@ class GradientRuns:
     """How runs in which gradients can be taken are made.
 
     Args:
-        setting: how the run that is changed is made; its readout has one metric.
-        dtype: dtype of matrix products; None for the model's own.
+        setting: how the run that is changed is made; its readout has one metric
+        dtype: dtype of matrix products; None for the model's own
     """
 
     setting: Setting
@@ -131,16 +131,16 @@ class GradientRuns:
         """Run some prompts.
 
         Args:
-            prompts: the prompts.
-            length: number of positions to run.
-            keys: the activations to keep.
-            drops: whether layers will be dropped.
+            prompts: the prompts
+            length: number of positions to run
+            keys: the activations to keep
+            drops: whether layers will be dropped
 
         Returns:
             The run.
 
         Raises:
-            ValueError: the metric has no gradient.
+            ValueError: the metric has no gradient
         """
         kept: dict[Key, Tensor] = {}
         dropped: set[int] = set()

@@ -30,14 +30,14 @@ class Grid:
     """A selection applied to one model and task.
 
     Args:
-        dims: the parts swept over, in the order of the result.
-        coords: the coordinates of each dim.
-        layers: the layers that are replaced.
-        cells: what each combination of layer and unit replaces.
-        places: where each combination of positions and sources replaces it.
-        roles: the roles at which activations are replaced.
-        by_role: whether activations are replaced only at single roles.
-        chosen: which cells to measure at which places; None for all.
+        dims: the parts swept over, in the order of the result
+        coords: the coordinates of each dim
+        layers: the layers that are replaced
+        cells: what each combination of layer and unit replaces
+        places: where each combination of positions and sources replaces it
+        roles: the roles at which activations are replaced
+        by_role: whether activations are replaced only at single roles
+        chosen: which cells to measure at which places; None for all
     """
 
     dims: tuple[str, ...]
@@ -66,11 +66,11 @@ class Grid:
         """Label the values of a sweep.
 
         Args:
-            values: metric -> its value with each replacement.
-            title: what was measured, in words.
-            model: the model.
-            task: the prompts.
-            question: fields of the question that the result answers; see `interp.results.labeled`.
+            values: metric -> its value with each replacement
+            title: what was measured, in words
+            model: the model
+            task: the prompts
+            question: fields of the question that the result answers; see `interp.results.labeled`
 
         Returns:
             For each metric, an array with the grid's dims and prompt.
@@ -107,18 +107,18 @@ def grid(
     """Check, before any work, what to sweep over.
 
     Args:
-        model: the model.
-        task: the prompts, padded on the right.
-        site: an activation, or "embed".
-        selection: the parts.
-        side: which text of each pair is changed.
-        default: the parts to sweep over if the selection does not say; None for the site's own.
+        model: the model
+        task: the prompts, padded on the right
+        site: an activation, or "embed"
+        selection: the parts
+        side: which text of each pair is changed
+        default: the parts to sweep over if the selection does not say; None for the site's own
 
     Returns:
         The grid.
 
     Raises:
-        ValueError: a site, part, layer, head, neuron, role or position does not exist.
+        ValueError: a site, part, layer, head, neuron, role or position does not exist
     """
     if not isinstance(selection, Selection):
         raise TypeError(

@@ -20,10 +20,10 @@ def moved(
     """Move the activation at each role of one text to where that role stands in another text.
 
     Args:
-        value: the activation of the first text.
-        there: position of each role in the first text.
-        here: position of each role in the other text.
-        length: number of positions of the other text.
+        value: the activation of the first text
+        there: position of each role in the first text
+        here: position of each role in the other text
+        length: number of positions of the other text
 
     Returns:
         The activation at the roles, and zeros elsewhere.
@@ -43,12 +43,12 @@ def require_one_token_each(
     """Refuse roles that are one token in one text of a pair and two tokens in the other.
 
     Args:
-        roles: the roles that are matched.
-        one: their positions in one text.
-        other: their positions in the other.
+        roles: the roles that are matched
+        one: their positions in one text
+        other: their positions in the other
 
     Raises:
-        ValueError: two roles coincide in only one of the texts.
+        ValueError: two roles coincide in only one of the texts
     """
     for a, b in combinations(sorted(roles), 2):
         if bool(((one[a] == one[b]) != (other[a] == other[b])).any()):
@@ -100,7 +100,7 @@ def roles_to_match(source: Task, roles: Sequence[str] | None, what: str) -> tupl
 
     Raises:
         ValueError: activations are also ablated at positions without a role, or at roles that the
-            reference lacks.
+            reference lacks
     """
     there = source.roles("corrupted")
     if roles is None or any(role not in there for role in roles):

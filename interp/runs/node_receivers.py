@@ -29,10 +29,10 @@ def receive(
     """Measure the effect of each sender's paths into all ports together.
 
     Args:
-        runs: the runs of some prompts.
-        senders: the senders, as given to `send`.
-        streams: the result of `send`.
-        ports: inputs of nodes, and the logits.
+        runs: the runs of some prompts
+        senders: the senders, as given to `send`
+        streams: the result of `send`
+        ports: inputs of nodes, and the logits
 
     Returns:
         Metric -> its change.

@@ -27,9 +27,9 @@ class NodeRuns:
     """Some prompts: their clean run, and the outputs of senders in the corrupted run.
 
     Args:
-        pair: how the runs are made.
-        prompts: which prompts.
-        keys: the activations of the clean run to keep.
+        pair: how the runs are made
+        prompts: which prompts
+        keys: the activations of the clean run to keep
     """
 
     def __init__(self, pair: Pair, prompts: Prompts, keys: Sequence[Key]) -> None:
@@ -81,7 +81,7 @@ class NodeRuns:
         """Compute the stream at each sender's position before each layer after it.
 
         Args:
-            senders: the senders, in the order of a forward pass.
+            senders: the senders, in the order of a forward pass
 
         Returns:
             The streams before each layer, and, with the number of layers as key, those after the

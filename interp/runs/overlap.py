@@ -15,9 +15,9 @@ def also_ablated(ablation: PreparedAblation | None, cells: Cells, places: Places
     """The parts that an ablation and a sweep both replace at the same place.
 
     Args:
-        ablation: what is knocked out, if anything.
-        cells: what the sweep replaces.
-        places: where.
+        ablation: what is knocked out, if anything
+        cells: what the sweep replaces
+        places: where
 
     Returns:
         The heads, MLPs and neurons, such as "9.6 m3"; "" for none.

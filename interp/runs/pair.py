@@ -30,13 +30,13 @@ def base_of(direction: str) -> Side:
     """The side that a direction changes.
 
     Args:
-        direction: "denoising" or "noising".
+        direction: "denoising" or "noising"
 
     Returns:
         "corrupted" for denoising, "clean" for noising.
 
     Raises:
-        ValueError: the direction is unknown.
+        ValueError: the direction is unknown
     """
     if direction not in get_args(Direction):
         raise ValueError(f"expected direction 'denoising' or 'noising', got {direction!r}")
@@ -47,13 +47,13 @@ class BaseRun:
     """The run of some prompts that is changed, and the activations kept from it.
 
     Args:
-        model: the model.
-        task: the prompts, padded on the right.
-        prompts: which of them.
-        side: which text of each pair.
-        keys: the activations to keep.
-        readout: what to measure.
-        ablation: what is knocked out, prepared for this side.
+        model: the model
+        task: the prompts, padded on the right
+        prompts: which of them
+        side: which text of each pair
+        keys: the activations to keep
+        readout: what to measure
+        ablation: what is knocked out, prepared for this side
     """
 
     def __init__(
@@ -94,11 +94,11 @@ class Setting:
     """How the base runs of a technique are made.
 
     Args:
-        model: the model.
-        task: the prompts, padded on the right and on the model's device.
-        side: the side that is changed.
-        readout: what to measure.
-        ablation: what is knocked out, prepared for this side.
+        model: the model
+        task: the prompts, padded on the right and on the model's device
+        side: the side that is changed
+        readout: what to measure
+        ablation: what is knocked out, prepared for this side
     """
 
     model: HookedGPT2
@@ -117,9 +117,9 @@ class Pair(Setting):
     """How the base run, and the run whose activations are put into it, are made.
 
     Args:
-        keys: the activations to put in; ("embed", 0) is given as ("resid_pre", 0).
-        roles: the roles at which they are, where the texts are not aligned.
-        there: what is knocked out, prepared for the other side.
+        keys: the activations to put in; ("embed", 0) is given as ("resid_pre", 0)
+        roles: the roles at which they are, where the texts are not aligned
+        there: what is knocked out, prepared for the other side
     """
 
     keys: Sequence[Key]
@@ -139,13 +139,13 @@ class Pair(Setting):
         """Prepare both runs; nothing is run yet except what the ablation needs.
 
         Args:
-            model: the model.
-            task: the prompts, padded on the right and on the model's device.
-            side: the side that is changed.
-            readout: what to measure.
-            keys: the activations to put in.
-            roles: the roles at which they are, where the texts are not aligned.
-            ablation: what is knocked out of both runs.
+            model: the model
+            task: the prompts, padded on the right and on the model's device
+            side: the side that is changed
+            readout: what to measure
+            keys: the activations to put in
+            roles: the roles at which they are, where the texts are not aligned
+            ablation: what is knocked out of both runs
 
         Returns:
             The pair.
@@ -161,8 +161,8 @@ class Pair(Setting):
         """Run the other side of some prompts.
 
         Args:
-            prompts: which.
-            length: number of positions of the base run.
+            prompts: which
+            length: number of positions of the base run
 
         Returns:
             The activations, at the positions of the base run, and the metrics.
@@ -194,14 +194,14 @@ def require_alignment(task: Task, site: str, roles: Collection[str], by_role: bo
     """Refuse to replace activations at positions that do not mean the same in both texts.
 
     Args:
-        task: the prompts.
-        site: the activation.
-        roles: the roles at which it is replaced.
-        by_role: whether it is replaced only at roles.
+        task: the prompts
+        site: the activation
+        roles: the roles at which it is replaced
+        by_role: whether it is replaced only at roles
 
     Raises:
         ValueError: the texts of a pair are not aligned, and the activation is not replaced at
-            single roles.
+            single roles
     """
     if task.aligned:
         return

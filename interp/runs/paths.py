@@ -38,11 +38,11 @@ class Paths:
     """The paths from a grid of senders to receivers.
 
     Args:
-        model: the model.
-        site: what sends: "z", "mlp_out" or "embed".
-        senders: the sending parts.
-        receivers: where the paths end.
-        frozen: whether MLPs on the path are frozen like the heads.
+        model: the model
+        site: what sends: "z", "mlp_out" or "embed"
+        senders: the sending parts
+        receivers: where the paths end
+        frozen: whether MLPs on the path are frozen like the heads
     """
 
     def __init__(
@@ -102,8 +102,8 @@ class Paths:
         """Where senders' outputs differ, at places that receivers read.
 
         Args:
-            changes: what `changes` returned.
-            where: positions at which senders send and receivers read.
+            changes: what `changes` returned
+            where: positions at which senders send and receivers read
 
         Returns:
             One boolean per position.
@@ -136,11 +136,11 @@ class Paths:
         """Carry the senders' changes to the receivers, past frozen heads.
 
         Args:
-            run: the base run.
-            new: the other run's activations.
-            changes: what `changes` returned.
-            rows: the changed positions, sorted by the layer in which they enter.
-            cell: the cell of each row.
+            run: the base run
+            new: the other run's activations
+            changes: what `changes` returned
+            rows: the changed positions, sorted by the layer in which they enter
+            cell: the cell of each row
 
         Returns:
             Layer -> what its receivers get; or "logits" -> the stream after the last block.

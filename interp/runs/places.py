@@ -25,8 +25,8 @@ class Places:
     replaces which units. Most places have one slot.
 
     Args:
-        where: True at the positions of each place.
-        sources: for patterns, the positions attended to; None for other sites.
+        where: True at the positions of each place
+        sources: for patterns, the positions attended to; None for other sites
     """
 
     where: Bool[Tensor, "place slot prompt pos"]
@@ -42,12 +42,12 @@ def require_positions(positions: Sequence[Position] | None, what: str = "positio
     """Refuse anything but a list of roles and indices.
 
     Args:
-        positions: the list; None for all.
-        what: what an error calls the list.
+        positions: the list; None for all
+        what: what an error calls the list
 
     Raises:
-        TypeError: it is not a list of roles and indices.
-        ValueError: the list is empty or has a position twice.
+        TypeError: it is not a list of roles and indices
+        ValueError: the list is empty or has a position twice
     """
     if positions is None:
         return
@@ -71,15 +71,15 @@ def positions_mask(
     """A mask of some positions of each prompt, False at padding.
 
     Args:
-        task: the prompts, of `Task.right_padded`.
-        positions: roles and indices; None for all.
-        side: which text of each pair.
+        task: the prompts, of `Task.right_padded`
+        positions: roles and indices; None for all
+        side: which text of each pair
 
     Returns:
         The mask.
 
     Raises:
-        ValueError: the task lacks a role, or an index is outside every prompt.
+        ValueError: the task lacks a role, or an index is outside every prompt
     """
     real = task.mask(side)
     if positions is None:

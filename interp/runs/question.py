@@ -23,12 +23,12 @@ def question(
     """The fields of an `interp.results.Question` that a technique supplies.
 
     Args:
-        technique: name of the technique.
-        site: the activation.
-        selection: the parts that it sweeps over.
-        ablation: what is knocked out in every run.
-        reference: prompts for means or resampling, if not the task's own.
-        options: everything else that affects a number, such as the direction; None is left out.
+        technique: name of the technique
+        site: the activation
+        selection: the parts that it sweeps over
+        ablation: what is knocked out in every run
+        reference: prompts for means or resampling, if not the task's own
+        options: everything else that affects a number, such as the direction; None is left out
 
     Returns:
         Field -> its value.

@@ -26,13 +26,13 @@ class Readout:
     """Metrics of runs of one task.
 
     Args:
-        model: the model.
-        task: its prompts, of `Task.right_padded`, on the model's device.
-        chosen: the metrics; None for the task's own.
+        model: the model
+        task: its prompts, of `Task.right_padded`, on the model's device
+        chosen: the metrics; None for the task's own
 
     Raises:
         ValueError: a metric is unknown, or the cutoff sharpness is asked of answers that are not
-            sets.
+            sets
     """
 
     def __init__(self, model: HookedGPT2, task: Task, chosen: Metrics | None = None) -> None:
@@ -69,14 +69,14 @@ class Readout:
         """Compute the metrics from the stream after the last block.
 
         Args:
-            stream: the stream at END of each run.
-            prompt: index of each run's prompt in the task.
+            stream: the stream at END of each run
+            prompt: index of each run's prompt in the task
 
         Returns:
             Metric -> one value per run.
 
         Raises:
-            ValueError: a user's function did not return one number per run.
+            ValueError: a user's function did not return one number per run
         """
         found = {}
         if self.direction is not None:
@@ -138,9 +138,9 @@ def answer_direction(
     """The direction in the stream, after the last layer norm, that the logit difference reads.
 
     Args:
-        model: the model.
-        answer: token ids of the answers, one per prompt or a set.
-        foil: token ids of the foils; None for the answer's logit alone.
+        model: the model
+        answer: token ids of the answers, one per prompt or a set
+        foil: token ids of the foils; None for the answer's logit alone
 
     Returns:
         The answer's column of the unembedding minus the foil's, and the same for its bias; for a

@@ -19,14 +19,14 @@ class Receivers:
     """Where the changed paths end.
 
     Args:
-        site: "q", "k" or "v" of heads, "mlp_in", "resid_pre" or "resid_mid" of layers, or "logits".
-        heads: heads, such as "9.6" or (9, 6), for q, k and v.
-        layers: layers, for mlp_in, resid_pre and resid_mid.
-        positions: roles or indices at which they receive; None for all.
+        site: "q", "k" or "v" of heads, "mlp_in", "resid_pre" or "resid_mid" of layers, or "logits"
+        heads: heads, such as "9.6" or (9, 6), for q, k and v
+        layers: layers, for mlp_in, resid_pre and resid_mid
+        positions: roles or indices at which they receive; None for all
 
     Raises:
-        ValueError: the site is unknown, the receivers do not fit it, or one is given twice.
-        TypeError: an argument is of another type.
+        ValueError: the site is unknown, the receivers do not fit it, or one is given twice
+        TypeError: an argument is of another type
 
     Example:
         >>> name_movers = Receivers("q", heads=["9.9", "9.6", "10.0"], positions=["END"])
@@ -66,11 +66,11 @@ class Receivers:
         """Refuse receivers that the model or the task lacks.
 
         Args:
-            model: the model.
-            task: the prompts, padded on the right.
+            model: the model
+            task: the prompts, padded on the right
 
         Raises:
-            ValueError: a layer, head, role or position does not exist.
+            ValueError: a layer, head, role or position does not exist
         """
         require_in_model(model, [*self.heads, *(MLP(layer) for layer in self.layers)])
         positions_mask(task, self.positions)

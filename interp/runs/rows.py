@@ -24,9 +24,9 @@ class Rows:
     """The job, prompt and position of each row of a matrix of activations.
 
     Args:
-        job: index of the job.
-        prompt: index of its prompt in the batch.
-        pos: position in that prompt.
+        job: index of the job
+        prompt: index of its prompt in the batch
+        pos: position in that prompt
     """
 
     job: Int[Tensor, " row"]
@@ -47,10 +47,10 @@ class Segment:
     """Jobs with the same positions, and where their rows lie.
 
     Args:
-        start: their first position.
-        stop: the position after END.
-        jobs: slice of the jobs.
-        rows: slice of the rows: job by job, positions in order.
+        start: their first position
+        stop: the position after END
+        jobs: slice of the jobs
+        rows: slice of the rows: job by job, positions in order
     """
 
     start: int
@@ -66,10 +66,10 @@ class Jobs:
     Jobs with the same start and END should be adjacent (`in_order`), so that they form one segment.
 
     Args:
-        prompt: index of each job's prompt.
-        start: first position to compute in each job.
-        end: END of each job, its last position.
-        length: number of positions of the batch.
+        prompt: index of each job's prompt
+        start: first position to compute in each job
+        end: END of each job, its last position
+        length: number of positions of the batch
     """
 
     prompt: Int[Tensor, " job"]
@@ -125,8 +125,8 @@ def jobs_of(
     """List the jobs, with those that have the same positions together.
 
     Args:
-        active: True where a cell at a place changes something.
-        end: END of each prompt.
+        active: True where a cell at a place changes something
+        end: END of each prompt
 
     Returns:
         Cell, place, prompt and first position of every job.
@@ -147,9 +147,9 @@ def chunks(starts: Int[Tensor, " job"], ends: Int[Tensor, " job"], n_rows: int) 
     """Cut jobs into chunks of at most `n_rows` rows, but at least one job.
 
     Args:
-        starts: first position of each job.
-        ends: END of each job.
-        n_rows: largest number of rows in a chunk.
+        starts: first position of each job
+        ends: END of each job
+        n_rows: largest number of rows in a chunk
 
     Yields:
         Slices of the jobs.

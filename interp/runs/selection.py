@@ -23,18 +23,18 @@ class Selection:
         over: the parts to sweep over, in the order of the result: "layer", "head", "neuron",
             "position" or "role", "source" or "source_role". By default layer, head and neuron; and
             position for activations with neither heads nor neurons.
-        layers: the layers; by default all.
-        heads: the heads, in every layer; by default all.
-        neurons: the neurons, in every layer; by default all.
-        positions: roles, or indices from 0 into each prompt's own tokens; by default all.
-        sources: for "pattern", roles or indices of the tokens attended to; by default all.
-        except_positions: roles or indices to leave out, whatever `positions` says.
+        layers: the layers; by default all
+        heads: the heads, in every layer; by default all
+        neurons: the neurons, in every layer; by default all
+        positions: roles, or indices from 0 into each prompt's own tokens; by default all
+        sources: for "pattern", roles or indices of the tokens attended to; by default all
+        except_positions: roles or indices to leave out, whatever `positions` says
         only: True for the cells to measure, with the dims of `over`; the other cells are NaN. By
             default all cells are measured.
 
     Raises:
-        ValueError: a list is empty or has an item twice.
-        TypeError: a value is of another type.
+        ValueError: a list is empty or has an item twice
+        TypeError: a value is of another type
 
     Example:
         >>> Selection(over=["layer", "role"], positions=["S2", "END"]).layers is None
@@ -88,12 +88,12 @@ def require_indices(name: str, chosen: Sequence[int] | None) -> None:
     """Refuse anything but a list of layers, heads or neurons.
 
     Args:
-        name: what an error calls them.
-        chosen: the list; None for all.
+        name: what an error calls them
+        chosen: the list; None for all
 
     Raises:
-        TypeError: it is not a list of integers.
-        ValueError: a list is empty or has an item twice.
+        TypeError: it is not a list of integers
+        ValueError: a list is empty or has an item twice
     """
     if chosen is None:
         return

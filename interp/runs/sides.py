@@ -37,16 +37,16 @@ def ready_task(model: HookedGPT2, task: Task, technique: str) -> Task:
     """Check, before any work, that a technique can run.
 
     Args:
-        model: the model.
-        task: the prompts.
-        technique: name of the technique, for errors.
+        model: the model
+        task: the prompts
+        technique: name of the technique, for errors
 
     Returns:
         The task, padded on the right and on the model's device.
 
     Raises:
-        TypeError: the model or the task is of another type.
-        ValueError: the task does not fit the model, or the caller has hooks on the model.
+        TypeError: the model or the task is of another type
+        ValueError: the task does not fit the model, or the caller has hooks on the model
     """
     if not isinstance(model, HookedGPT2):
         raise TypeError(
@@ -72,10 +72,10 @@ def batches_within(model: HookedGPT2, task: Task, side: Side, keys: Sequence[Key
     """Batches of prompts sorted by length, whose activations fit into `MEMORY`.
 
     Args:
-        model: the model.
-        task: the prompts.
-        side: which text of each pair.
-        keys: the activations to keep, counted twice, since another run keeps as many.
+        model: the model
+        task: the prompts
+        side: which text of each pair
+        keys: the activations to keep, counted twice, since another run keeps as many
 
     Returns:
         Indices of the prompts of each batch, at least one prompt each.
@@ -107,13 +107,13 @@ def run_side(
     """Run some prompts; they need no mask, because their padding is on the right.
 
     Args:
-        model: the model.
-        task: the prompts, padded on the right.
-        rows: which of them.
-        side: which text of each pair.
-        keys: the activations to keep.
-        length: number of positions to run; by default that of the longest of the texts.
-        hooks: forward hooks.
+        model: the model
+        task: the prompts, padded on the right
+        rows: which of them
+        side: which text of each pair
+        keys: the activations to keep
+        length: number of positions to run; by default that of the longest of the texts
+        hooks: forward hooks
 
     Returns:
         The stream after the last block at END, and the activations by key. Patterns are
@@ -148,11 +148,11 @@ def run_to_end(
     """Run some prompts without hooks, with only END carried through the last layer.
 
     Args:
-        model: the model.
-        task: the prompts, padded on the right, on the model's device.
-        rows: which of them.
-        side: which text of each pair.
-        edits: (prompts, positions) -> the edits during the run, such as `PreparedAblation.edits`.
+        model: the model
+        task: the prompts, padded on the right, on the model's device
+        rows: which of them
+        side: which text of each pair
+        edits: (prompts, positions) -> the edits during the run, such as `PreparedAblation.edits`
 
     Returns:
         The stream after the last block at END.

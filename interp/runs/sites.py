@@ -20,12 +20,12 @@ class Site:
     """An activation of every layer.
 
     Args:
-        hook: name of its hook point within the layer.
-        unit: "head" or "neuron" if the activation is made of them, else "".
+        hook: name of its hook point within the layer
+        unit: "head" or "neuron" if the activation is made of them, else ""
         needs: what a run that enters here needs from the base run in this layer, besides the keys
-            and values of all later layers.
+            and values of all later layers
         everywhere: whether it matters at every position of the last layer; otherwise it matters
-            there only at END, since nothing else is read.
+            there only at END, since nothing else is read
     """
 
     hook: str

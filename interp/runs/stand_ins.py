@@ -46,10 +46,10 @@ def require_value(value: str) -> None:
     """Refuse an unknown stand-in.
 
     Args:
-        value: its name.
+        value: its name
 
     Raises:
-        ValueError: it is not in `VALUES`.
+        ValueError: it is not in `VALUES`
     """
     if value not in VALUES:
         raise ValueError(f"expected a value among {list(VALUES)}, got {value!r}")
@@ -59,10 +59,10 @@ def require_reference(reference: Task | None) -> None:
     """Refuse a reference that is not a task.
 
     Args:
-        reference: the reference.
+        reference: the reference
 
     Raises:
-        TypeError: it is neither a task nor None.
+        TypeError: it is neither a task nor None
     """
     if reference is not None and not isinstance(reference, Task):
         raise TypeError(
@@ -76,17 +76,17 @@ class StandIns:
     """The stand-ins of one ablation, computed batch by batch.
 
     Args:
-        model: the model.
-        task: the prompts that are run, padded on the right.
-        keys: the ablated activations.
-        value: which stand-in; see the module.
-        source: the reference prompts, padded on the right.
-        side: which text of each pair is run.
+        model: the model
+        task: the prompts that are run, padded on the right
+        keys: the ablated activations
+        value: which stand-in; see the module
+        source: the reference prompts, padded on the right
+        side: which text of each pair is run
         roles: the roles at which activations are ablated, if source and task are matched by role;
-            None if they are matched by position.
+            None if they are matched by position
         means: for means, the mean of each activation: [group pos ...], or [group role ...] if they
-            are matched by role, or with dims of size 1.
-        group: index in `means` of each prompt's group.
+            are matched by role, or with dims of size 1
+        group: index in `means` of each prompt's group
     """
 
     model: HookedGPT2
@@ -103,8 +103,8 @@ class StandIns:
         """The stand-ins for some prompts.
 
         Args:
-            prompts: which prompts of the task.
-            length: number of positions of the run.
+            prompts: which prompts of the task
+            length: number of positions of the run
 
         Returns:
             The stand-in of each activation, broadcastable to [prompt pos ...].
@@ -147,21 +147,21 @@ def stand_ins(
     """Compute what ablated activations are replaced by.
 
     Args:
-        model: the model.
-        task: the prompts that will be run, padded on the right and on the model's device.
-        keys: the activations.
-        value: which stand-in; see the module.
-        side: which text of each pair is run.
-        reference: prompts whose corrupted texts are the reference; None for the task's own.
+        model: the model
+        task: the prompts that will be run, padded on the right and on the model's device
+        keys: the activations
+        value: which stand-in; see the module
+        side: which text of each pair is run
+        reference: prompts whose corrupted texts are the reference; None for the task's own
         roles: the roles at which activations are ablated; None if they are ablated at other
-            positions too.
-        progress: wraps the batches of reference prompts, for a progress bar.
+            positions too
+        progress: wraps the batches of reference prompts, for a progress bar
 
     Returns:
         The stand-ins.
 
     Raises:
-        ValueError: the value is unknown, or the reference prompts do not fit the task.
+        ValueError: the value is unknown, or the reference prompts do not fit the task
     """
     require_value(value)
     require_reference(reference)

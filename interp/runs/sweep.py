@@ -49,9 +49,9 @@ class Swept:
     """The measurements of a sweep.
 
     Args:
-        values: metric -> its value with each replacement.
-        base: metric -> its value without any replacement.
-        other: metric -> its value in the run that the replacements come from.
+        values: metric -> its value with each replacement
+        base: metric -> its value without any replacement
+        other: metric -> its value in the run that the replacements come from
     """
 
     values: dict[str, Float[Tensor, "cell place prompt"]]
@@ -68,10 +68,10 @@ class Swept:
         """Start with the base run's values for all cells; NaN where a prompt lacks a place.
 
         Args:
-            base: metrics of the base run.
-            other: metrics of the run that the replacements come from.
-            exists: True where there is something to replace, for all cells or for each cell.
-            n_cells: number of cells.
+            base: metrics of the base run
+            other: metrics of the run that the replacements come from
+            exists: True where there is something to replace, for all cells or for each cell
+            n_cells: number of cells
 
         Returns:
             The values, to be overwritten by `put`.
@@ -119,12 +119,12 @@ def sweep(
     """Measure the result of every replacement.
 
     Args:
-        setting: the run that is changed.
-        cells: what is replaced.
-        places: where.
-        sources: the sources of replacements.
-        chosen: which cells to measure at which places, the others being NaN; None for all.
-        progress: wraps the steps (batches times entries), for a progress bar.
+        setting: the run that is changed
+        cells: what is replaced
+        places: where
+        sources: the sources of replacements
+        chosen: which cells to measure at which places, the others being NaN; None for all
+        progress: wraps the steps (batches times entries), for a progress bar
 
     Returns:
         The metrics with and without each replacement.
@@ -190,9 +190,9 @@ class _Batch:
         """Run the jobs of cells that enter at an activation.
 
         Args:
-            found: where to store the measurements.
-            entry: the first activation that each of the cells touches.
-            indices: the cells.
+            found: where to store the measurements
+            entry: the first activation that each of the cells touches
+            indices: the cells
         """
         run, keys = self.run, self.cells.keys_of(indices)
         here = torch.tensor(indices, device=run.end.device)  # cell
@@ -279,9 +279,9 @@ def with_runs(result: xr.Dataset, swept: Swept, side: Side) -> xr.Dataset:
     """Add the metrics of the unchanged runs.
 
     Args:
-        result: the metrics with replacements.
-        swept: the measurements.
-        side: the side that was changed.
+        result: the metrics with replacements
+        swept: the measurements
+        side: the side that was changed
 
     Returns:
         The result with `<metric>_clean` and, if replacements come from another run,

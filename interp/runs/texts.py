@@ -35,8 +35,8 @@ class Texts:
     """Prompts, and the form in which they were given.
 
     Args:
-        task: the prompts, padded on the right, on the model's device.
-        kind: the form in which they were given; see the module.
+        task: the prompts, padded on the right, on the model's device
+        kind: the form in which they were given; see the module
     """
 
     task: Task
@@ -59,11 +59,11 @@ def read_prompts(
     """Check prompts and turn them into a task.
 
     Args:
-        model: the model that will run them.
-        prompt: the prompts; see the module.
-        technique: name of the function that reads them, for errors.
+        model: the model that will run them
+        prompt: the prompts; see the module
+        technique: name of the function that reads them, for errors
         obeys_hooks: whether the technique obeys the caller's hooks on the model when it reads one
-            text.
+            text
 
     Returns:
         The prompts.
@@ -71,8 +71,8 @@ def read_prompts(
     Raises:
         ValueError: there is no prompt, a prompt is empty or longer than n_ctx, an id is outside the
             vocabulary, token ids have other dims than [pos] or [prompt pos], the task belongs to
-            another tokenizer, or the caller has hooks on the model.
-        TypeError: the prompts are of another type.
+            another tokenizer, or the caller has hooks on the model
+        TypeError: the prompts are of another type
     """
     if isinstance(prompt, Task):
         return Texts(ready_task(model, prompt, technique), "task")
@@ -155,11 +155,11 @@ def require_reference(texts: Texts, ablation: Ablation | None) -> None:
     """Refuse an ablation that needs prompts other than the texts that are read.
 
     Args:
-        texts: the prompts.
-        ablation: the ablation, if any.
+        texts: the prompts
+        ablation: the ablation, if any
 
     Raises:
-        ValueError: the ablation takes its values from corrupted partners, which texts do not have.
+        ValueError: the ablation takes its values from corrupted partners, which texts do not have
     """
     if ablation is None or texts.is_task:
         return
@@ -179,18 +179,18 @@ def answers_of(
     """The answers and foils of prompts: the task's own, or those passed with texts.
 
     Args:
-        model: the model.
-        texts: the prompts.
-        answer: for texts, one token for all or a list with one for each; None for none.
-        foil: the same for the foils.
+        model: the model
+        texts: the prompts
+        answer: for texts, one token for all or a list with one for each; None for none
+        foil: the same for the foils
 
     Returns:
         "answer" and "foil", if there are any -> ids of each prompt, or one id for all.
 
     Raises:
         ValueError: they are passed for a task, a token is unknown, or the number of tokens is not
-            that of the texts.
-        TypeError: a token is neither a text nor an integer.
+            that of the texts
+        TypeError: a token is neither a text nor an integer
     """
     if texts.is_task:
         if not (answer is None and foil is None):

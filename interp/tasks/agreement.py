@@ -58,11 +58,11 @@ def agreement(
     Prepositions and numbers of the subject are spread evenly.
 
     Args:
-        tokenizer: the model's tokenizer.
-        n: number of prompts.
-        seed: seed of the sentences.
+        tokenizer: the model's tokenizer
+        n: number of prompts
+        seed: seed of the sentences
         distractor: number of the noun in between: "other" than the subject's, the "same", or
-            "mixed", both in turn.
+            "mixed", both in turn
 
     Returns:
         The task, named "agreement". `answer` and `foil` are sets of verbs; `group` and `template`
@@ -71,7 +71,7 @@ def agreement(
 
     Raises:
         ValueError: an argument is not one of its choices, or too few nouns or verbs are single
-            tokens.
+            tokens
     """
     require_count(n)
     require_choice("distractor", distractor, get_args(Distractor))

@@ -9,15 +9,15 @@ def balanced(task: Task, n: int) -> Task:
     """Pick prompts from all groups in turn.
 
     Args:
-        task: the prompts.
-        n: largest number of prompts.
+        task: the prompts
+        n: largest number of prompts
 
     Returns:
         The first prompt of every group, then the second of each, and so on up to n, in the task's
         order.
 
     Raises:
-        ValueError: n is below 1.
+        ValueError: n is below 1
     """
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise ValueError(f"expected at least one prompt, got n={n!r}")

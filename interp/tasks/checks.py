@@ -19,10 +19,10 @@ def check_task(task: Any) -> None:
     """Check that the fields of a task fit together.
 
     Args:
-        task: a `Task`.
+        task: a `Task`
 
     Raises:
-        ValueError: a field does not fit the others; the message names the field and the prompt.
+        ValueError: a field does not fit the others; the message names the field and the prompt
     """
     if task.metric not in METRICS:
         raise ValueError(

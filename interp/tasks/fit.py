@@ -19,9 +19,9 @@ def vocabulary_of(
     """Look up the texts of token ids.
 
     Args:
-        tokenizer: the tokenizer of the ids, from transformers.
-        ids: token ids of any shape; negative ones, which pad sets, are left out.
-        known: ids whose texts are known already.
+        tokenizer: the tokenizer of the ids, from transformers
+        ids: token ids of any shape; negative ones, which pad sets, are left out
+        known: ids whose texts are known already
 
     Returns:
         Id -> the token's text as the vocabulary writes it, in the order of the ids.
@@ -37,12 +37,12 @@ def require_fits(task: Any, model: Any) -> None:
     """Refuse a task that does not fit a model.
 
     Args:
-        task: a `Task`.
-        model: a `HookedGPT2`, or anything with its `config` and `tokenizer`.
+        task: a `Task`
+        model: a `HookedGPT2`, or anything with its `config` and `tokenizer`
 
     Raises:
         ValueError: a text is longer than the model's context, or a token id is outside the model's
-            vocabulary or is another word there.
+            vocabulary or is another word there
     """
     config, name = model.config, getattr(model, "name", "") or "the model"
     for side in SIDES:

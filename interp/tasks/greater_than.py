@@ -50,16 +50,16 @@ def greater_than(tokenizer: PreTrainedTokenizerBase, n: int = 100, *, seed: int 
     occurred. Years are drawn from those that the tokenizer writes as a century and a year.
 
     Args:
-        tokenizer: the model's tokenizer.
-        n: number of prompts.
-        seed: seed of the sentences and years.
+        tokenizer: the model's tokenizer
+        n: number of prompts
+        seed: seed of the sentences and years
 
     Returns:
         The task, named "greater_than". `answer` and `foil` are sets with the nearest year first;
         `group` and `template` give the sentence.
 
     Raises:
-        ValueError: `n` is below 1, or the tokenizer writes no year as a century and a year.
+        ValueError: `n` is below 1, or the tokenizer writes no year as a century and a year
     """
     require_count(n)
     spans = list(usable_words(tokenizer, SPANS, kind="nouns", drop_split=True))

@@ -41,17 +41,17 @@ def induction(
 
     Args:
         tokenizer: the model's tokenizer. Words are its tokens that consist of a space and letters.
-        n: number of prompts.
-        seed: seed of the sequences.
-        length: number of words in the sequence, all different.
-        repeated: number of words that are repeated.
+        n: number of prompts
+        seed: seed of the sequences
+        length: number of words in the sequence, all different
+        repeated: number of words that are repeated
 
     Returns:
         The task, named "induction"; all prompts have length + repeated tokens.
 
     Raises:
         ValueError: `n`, `length` or `repeated` is too small or does not fit, or the vocabulary has
-            too few words.
+            too few words
     """
     require_count(n)
     require_count(length, "length")

@@ -66,14 +66,14 @@ def ioi(
     prompts depend on the seed but not on the corruption.
 
     Args:
-        tokenizer: the model's tokenizer.
-        n: number of prompts.
-        seed: seed of the templates, names and nouns.
-        corruption: "abc", "flip" or "random", see the module.
-        order: "abba", "baba", or "mixed" for both.
+        tokenizer: the model's tokenizer
+        n: number of prompts
+        seed: seed of the templates, names and nouns
+        corruption: "abc", "flip" or "random", see the module
+        order: "abba", "baba", or "mixed" for both
         prompts: JSON file of templates, names and nouns (see `interp.tasks.templates`); None for
-            interp's own.
-        names: names to use instead of the file's, for instance held-out ones.
+            interp's own
+        names: names to use instead of the file's, for instance held-out ones
         templates: templates in BABA form to use instead of the file's. (The paper's "mixed" set
             uses only 7 of its 15.)
         drop_split_words: whether to leave out names and nouns that are several tokens; otherwise
@@ -84,9 +84,9 @@ def ioi(
         `template` is the BABA form.
 
     Raises:
-        FileNotFoundError: the file `prompts` does not exist.
+        FileNotFoundError: the file `prompts` does not exist
         ValueError: an argument is not one of its choices, the file or a template is not well
-            formed, a word is several tokens (the message shows them), or too few names are left.
+            formed, a word is several tokens (the message shows them), or too few names are left
     """
     require_count(n)
     require_choice("corruption", corruption, get_args(Corruption))

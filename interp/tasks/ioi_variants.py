@@ -61,16 +61,16 @@ def signal_variants(
 
     Args:
         task: a task made by `ioi` with "abc" or "random" corruption; names are drawn from all its
-            prompts.
-        tokenizer: the model's tokenizer.
-        seed: seed of the random names.
+            prompts
+        tokenizer: the model's tokenizer
+        seed: seed of the random names
 
     Returns:
         (token, position) signal -> the same clean prompts, with the text of that signal as partner.
 
     Raises:
         ValueError: the task has fewer than four names, lacks one of the roles IO, S1 and S2, or has
-            sets of answers.
+            sets of answers
     """
     if task.answer.ndim != 1 or task.foil.ndim != 1:
         raise ValueError(
@@ -113,15 +113,15 @@ def with_beginning(
     """Pair each prompt with the same text after another sentence.
 
     Args:
-        task: a task of `ioi`.
-        tokenizer: the model's tokenizer.
-        sentence: the sentence to put before the prompts.
+        task: a task of `ioi`
+        tokenizer: the model's tokenizer
+        sentence: the sentence to put before the prompts
 
     Returns:
         The same clean prompts, with the longer texts as partners, in which the roles come later.
 
     Raises:
-        ValueError: the sentence is empty, or changes the token of a role.
+        ValueError: the sentence is empty, or changes the token of a role
     """
     if not sentence.strip():
         raise ValueError("the sentence before the prompts is empty; give one such as 'It rained.'")
@@ -166,18 +166,18 @@ def named_again(
     """Name IO or S once more, in two sentences between the names and the second clause.
 
     Args:
-        task: a task of `ioi`.
-        tokenizer: the model's tokenizer.
-        role: who is named, "IO" or "S1".
-        sentences: the sentences, with [X] for the name, which needs a space on both sides.
-        seed: seed of the choice of sentences.
+        task: a task of `ioi`
+        tokenizer: the model's tokenizer
+        role: who is named, "IO" or "S1"
+        sentences: the sentences, with [X] for the name, which needs a space on both sides
+        seed: seed of the choice of sentences
 
     Returns:
         The prompts that have a comma or a full stop between the names and S2, with the two
         sentences added; in the partners, they name whoever has that role there.
 
     Raises:
-        ValueError: the role is unknown, a sentence lacks " [X] ", or no prompt has such a mark.
+        ValueError: the role is unknown, a sentence lacks " [X] ", or no prompt has such a mark
     """
     if role not in ("IO", "S1"):
         raise ValueError(f"IO or S1 can be named again, got {role!r}")
@@ -236,8 +236,8 @@ def breaks(task: Task, tokenizer: PreTrainedTokenizerBase) -> list[int | None]:
     """Find the first comma or full stop between the names and S2 of each prompt.
 
     Args:
-        task: a task made by `ioi`, padded on the right.
-        tokenizer: the model's tokenizer.
+        task: a task made by `ioi`, padded on the right
+        tokenizer: the model's tokenizer
 
     Returns:
         The position in each prompt, None if there is none.

@@ -23,8 +23,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Suggest the known word nearest to an unknown one, as the end of an error.
 
     Args:
-        word: the unknown word.
-        known: the known words.
+        word: the unknown word
+        known: the known words
 
     Returns:
         For instance "; did you mean 'rank'?", or "" if nothing is near.

@@ -50,15 +50,15 @@ def pronoun(tokenizer: PreTrainedTokenizerBase, n: int = 100, *, seed: int = 0) 
     Templates and pronouns are spread evenly; a prompt and its partner differ only in the name.
 
     Args:
-        tokenizer: the model's tokenizer.
-        n: number of prompts.
-        seed: seed of the templates and names.
+        tokenizer: the model's tokenizer
+        n: number of prompts
+        seed: seed of the templates and names
 
     Returns:
         The task, named "pronoun". `order` is the right pronoun, `group` the number of the template.
 
     Raises:
-        ValueError: `n` is below 1, or too few names or pronouns are single tokens.
+        ValueError: `n` is below 1, or too few names or pronouns are single tokens
     """
     require_count(n)
     names = [

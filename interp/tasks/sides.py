@@ -17,7 +17,7 @@ def require_side(side: Any) -> None:
     """Refuse an unknown side of a prompt.
 
     Raises:
-        ValueError: it is neither "clean" nor "corrupted".
+        ValueError: it is neither "clean" nor "corrupted"
     """
     if side not in SIDES:
         raise ValueError(f"side must be 'clean' or 'corrupted'; it is {side!r}")

@@ -37,28 +37,28 @@ def from_table(
     """Build a task from a CSV file or a DataFrame, one row per prompt.
 
     Args:
-        tokenizer: the model's tokenizer.
+        tokenizer: the model's tokenizer
         table: a DataFrame or the path of a CSV file (UTF-8, comma separated, with a header).
             The columns `clean` and `corrupted` hold the texts without the answer, `answer` and
             `foil` the right and the wrong next token as text. The columns `group`, `template` and
             `order` are used if present; without `group`, prompts of equal length form a group.
             Other columns are ignored.
-        name: name of the task in results.
+        name: name of the task in results
         roles: columns that hold the position of a role in each prompt, as an index from 0 into its
             tokens. "END" always exists and need not be given; a role such as "S+1" must be the
             token after "S", if both are given.
         leading_space: True adds a space before every answer and foil that has none; False takes
             them as written; None also takes them as written, but refuses a word right after a
-            letter or a punctuation mark if the same word after a space is a token.
+            letter or a punctuation mark if the same word after a space is a token
 
     Returns:
         The task.
 
     Raises:
-        FileNotFoundError: the file does not exist.
-        TypeError: the table is neither a path nor a DataFrame, or `roles` is a string.
+        FileNotFoundError: the file does not exist
+        TypeError: the table is neither a path nor a DataFrame, or `roles` is a string
         ValueError: the file is not UTF-8 or not CSV, a column is missing or occurs twice, or a row
-            does not fit; the message names the row, counting from 0.
+            does not fit; the message names the row, counting from 0
     """
     if leading_space not in (True, False, None):
         raise ValueError(f"leading_space must be True, False or None; it is {leading_space!r}")

@@ -36,28 +36,28 @@ class Task:
     """Prompts in pairs, padded to one length, with answers, foils and the positions of roles.
 
     Args:
-        name: name of the task in results and figures.
-        clean: the clean texts, without the answer.
-        corrupted: their corrupted partners.
-        clean_tokens: token ids of the clean texts.
-        corrupted_tokens: token ids of the corrupted texts, as long as the clean ones.
-        attention_mask: True at real tokens, False at padding, which may be on either side.
+        name: name of the task in results and figures
+        clean: the clean texts, without the answer
+        corrupted: their corrupted partners
+        clean_tokens: token ids of the clean texts
+        corrupted_tokens: token ids of the corrupted texts, as long as the clean ones
+        attention_mask: True at real tokens, False at padding, which may be on either side
         answer: token id of the right next token; or the ids of all right ones [prompt option], in
-            an order that the task chooses, padded with -1.
+            an order that the task chooses, padded with -1
         foil: token id of the wrong next token to compare with, or the ids of several, in the same
-            form.
-        positions: role -> its index into the tokens of each prompt; "END" is the last token.
-        group: label of the prompts that share template, order and length.
-        template: template of each prompt; "" if there is none.
-        order: "ABBA" or "BABA" for IOI; "" if the task has no orders.
-        corrupted_mask: the mask of the corrupted texts, if it differs.
-        corrupted_positions: the roles' positions in the corrupted texts, if they differ.
-        metric: name of the metric that is used unless another is chosen.
+            form
+        positions: role -> its index into the tokens of each prompt; "END" is the last token
+        group: label of the prompts that share template, order and length
+        template: template of each prompt; "" if there is none
+        order: "ABBA" or "BABA" for IOI; "" if the task has no orders
+        corrupted_mask: the mask of the corrupted texts, if it differs
+        corrupted_positions: the roles' positions in the corrupted texts, if they differ
+        metric: name of the metric that is used unless another is chosen
         vocabulary: token id -> its text in the tokenizer's vocabulary, for the ids that the task
             uses; empty if unknown. `require_fits` compares it with a model's.
 
     Raises:
-        ValueError: a field does not fit the others; the message names the field and the prompt.
+        ValueError: a field does not fit the others; the message names the field and the prompt
 
     Example:
         >>> one = torch.tensor([[5, 6, 7]])
@@ -182,11 +182,11 @@ class Task:
         """Refuse a model that the task does not fit.
 
         Args:
-            model: a `HookedGPT2`.
+            model: a `HookedGPT2`
 
         Raises:
             ValueError: a text is longer than the model's context, a token id is outside its
-                vocabulary, or a token id that the task uses is another word there.
+                vocabulary, or a token id that the task uses is another word there
         """
         require_fits(self, model)
 
@@ -204,15 +204,15 @@ class Task:
         """Pick prompts.
 
         Args:
-            indices: indices of the prompts, in the order wanted; negative ones count from the end.
+            indices: indices of the prompts, in the order wanted; negative ones count from the end
 
         Returns:
             A Task with those prompts, padded to the same width as this one.
 
         Raises:
-            TypeError: an index is not a whole number.
-            IndexError: an index is outside the task.
-            ValueError: there are no indices; a task has at least one prompt.
+            TypeError: an index is not a whole number
+            IndexError: an index is outside the task
+            ValueError: there are no indices; a task has at least one prompt
         """
         indices = [prompt_number(i) for i in indices]
         wrong = [i for i in indices if not -len(self) <= i < len(self)]
@@ -233,7 +233,7 @@ class Task:
         """Move every tensor to a device.
 
         Args:
-            device: the device, for instance "cuda" or `model.device`.
+            device: the device, for instance "cuda" or `model.device`
 
         Returns:
             The same task there.
@@ -253,7 +253,7 @@ class Task:
         Args:
             tokenizer: if given, the columns `answer` and `foil` hold the answer and the foil as
                 text, and `from_table` can read the table again if they are single tokens; the texts
-                of a set are joined.
+                of a set are joined
 
         Returns:
             A table with the columns `clean`, `corrupted`, `answer_id`, `foil_id` (a token id, or

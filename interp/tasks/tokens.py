@@ -16,8 +16,8 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[lis
     """Tokenize many texts at once, without special tokens or padding.
 
     Args:
-        tokenizer: the model's tokenizer.
-        texts: the texts.
+        tokenizer: the model's tokenizer
+        texts: the texts
 
     Returns:
         The token ids, one list per text.
@@ -32,8 +32,8 @@ def pieces(tokenizer: PreTrainedTokenizerBase, text: str) -> list[str]:
     """Cut a text into its tokens, as strings.
 
     Args:
-        tokenizer: the model's tokenizer.
-        text: any text.
+        tokenizer: the model's tokenizer
+        text: any text
 
     Returns:
         The tokens, in order, with their leading spaces.
@@ -53,15 +53,15 @@ def encode_pairs(
     Args:
         tokenizer: the model's tokenizer. Padding is its pad token; its end-of-text token if it has
             no pad token; or id 0 if it has neither.
-        clean: the clean texts, at least one.
-        corrupted: their corrupted partners, each with the same number of tokens.
-        unit: what an error calls an entry, "prompt" or "row".
+        clean: the clean texts, at least one
+        corrupted: their corrupted partners, each with the same number of tokens
+        unit: what an error calls an entry, "prompt" or "row"
 
     Returns:
         Clean tokens, corrupted tokens, and the mask of real tokens, which both share.
 
     Raises:
-        ValueError: a text is empty, or the texts of a pair differ in their number of tokens.
+        ValueError: a text is empty, or the texts of a pair differ in their number of tokens
     """
     clean_rows, corrupted_rows = encode(tokenizer, clean), encode(tokenizer, corrupted)
     for i, (ours, theirs) in enumerate(zip(clean_rows, corrupted_rows, strict=True)):
@@ -86,8 +86,8 @@ def single_tokens(
     """Divide words into those that are one token after a space, and the others.
 
     Args:
-        tokenizer: the model's tokenizer.
-        words: the words, without the space.
+        tokenizer: the model's tokenizer
+        words: the words, without the space
 
     Returns:
         `ids`: word -> token id, for words of one token; and `split`: word -> its tokens, for the

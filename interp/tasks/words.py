@@ -16,9 +16,9 @@ def draw_evenly(rng: Random, n: int, *parts: Sequence[Cell]) -> list[tuple[Cell,
     """Draw combinations of parts, all once before any twice.
 
     Args:
-        rng: the random source.
-        n: number of combinations.
-        parts: the choices for each part.
+        rng: the random source
+        n: number of combinations
+        parts: the choices for each part
 
     Returns:
         `n` combinations, with one choice for each part.
@@ -38,12 +38,12 @@ def require_count(n: Any, what: str = "n") -> None:
     """Refuse anything but a positive integer, such as a number of prompts.
 
     Args:
-        n: the number.
-        what: the argument's name.
+        n: the number
+        what: the argument's name
 
     Raises:
-        TypeError: `n` is not a whole number.
-        ValueError: `n` is below 1.
+        TypeError: `n` is not a whole number
+        ValueError: `n` is below 1
     """
     if isinstance(n, bool) or not isinstance(n, Integral):
         raise TypeError(f"{what} must be a whole number, for instance 100; it is {n!r}")
@@ -55,12 +55,12 @@ def require_choice(what: str, value: object, choices: Sequence[str]) -> None:
     """Refuse a value that is not one of the choices.
 
     Args:
-        what: the argument's name.
-        value: the value.
-        choices: the choices.
+        what: the argument's name
+        value: the value
+        choices: the choices
 
     Raises:
-        ValueError: the value is not one of the choices.
+        ValueError: the value is not one of the choices
     """
     if value not in choices:
         near = did_you_mean(value, choices) if isinstance(value, str) else ""
@@ -71,14 +71,14 @@ def require_words(words: Any, where: str, *, bare: bool = True) -> None:
     """Refuse anything but a list of different words or templates.
 
     Args:
-        words: the list.
-        where: what an error calls the list.
-        bare: whether to refuse empty words and words with spaces around them.
+        words: the list
+        where: what an error calls the list
+        bare: whether to refuse empty words and words with spaces around them
 
     Raises:
-        TypeError: it is a single string, or an entry is not a string.
+        TypeError: it is a single string, or an entry is not a string
         ValueError: the list is empty, an entry occurs twice, or a word is empty or has a space
-            before or after it.
+            before or after it
     """
     if isinstance(words, str):
         raise TypeError(f"{where} must be a list of strings; got one string, {words!r}")

@@ -24,7 +24,7 @@ def collect(setting: Setting) -> Results:
     """Measure behavior on the prompts as they are, with IO named again, and with S named again.
 
     Args:
-        setting: what the part works on.
+        setting: what the part works on
 
     Returns:
         `plain`, `IO`, `S1`: `logit_diff`, `accuracy` and `probability`, dims prompt; empty if no
@@ -48,8 +48,8 @@ def write(setting: Setting, found: Results) -> Chapter:
     """Write the chapter.
 
     Args:
-        setting: what the part worked on.
-        found: the result of `collect`.
+        setting: what the part worked on
+        found: the result of `collect`
 
     Returns:
         The section and the figures.

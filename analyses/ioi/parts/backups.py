@@ -50,7 +50,7 @@ def collect(setting: Setting) -> Results:
     """Measure the model without its name movers.
 
     Args:
-        setting: what the part works on.
+        setting: what the part works on
 
     Returns:
         `without`: `logit_diff` of the whole model (`clean`) and without name movers (`gone`);
@@ -74,8 +74,8 @@ def write(setting: Setting, found: Results) -> Chapter:
     """Write the chapter.
 
     Args:
-        setting: what the part worked on.
-        found: the result of `collect`.
+        setting: what the part worked on
+        found: the result of `collect`
 
     Returns:
         The section, the figures and the claims.

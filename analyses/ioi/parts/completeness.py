@@ -36,7 +36,7 @@ def collect(setting: Setting) -> Results:
     """Measure F(C without K) and F(M without K) for the circuit and for the paper's naive circuit.
 
     Args:
-        setting: what the part works on.
+        setting: what the part works on
 
     Returns:
         `circuit` and, if there is one, `naive`: results of `completeness`, with the coordinate
@@ -85,8 +85,8 @@ def write(setting: Setting, found: Results) -> Chapter:
     """Write the chapter.
 
     Args:
-        setting: what the part worked on.
-        found: the result of `collect`.
+        setting: what the part worked on
+        found: the result of `collect`
 
     Returns:
         The section and the figures.

@@ -36,11 +36,11 @@ def derived(
     """Derive the circuit, or the links of known heads.
 
     Args:
-        model: the model.
-        task: IOI prompts with ABC partners.
-        smallest: as in `derive`, a fraction.
-        nodes: as in `derive`.
-        ablation: as in `derive`.
+        model: the model
+        task: IOI prompts with ABC partners
+        smallest: as in `derive`, a fraction
+        nodes: as in `derive`
+        ablation: as in `derive`
 
     Returns:
         The derivation, as `results_of` returns it.
@@ -57,10 +57,10 @@ def results_of(model: interp.HookedGPT2, task: Task, found: Derivation, n_prompt
     """Turn a derivation into results to keep, with how much of the task its circuit does alone.
 
     Args:
-        model: the model.
-        task: all prompts.
-        found: the derivation.
-        n_prompts: number of prompts used for the derivation.
+        model: the model
+        task: all prompts
+        found: the derivation
+        n_prompts: number of prompts used for the derivation
 
     Returns:
         `derivation`: its text, and the number of prompts; `alone`: the result of `faithfulness` for
@@ -77,7 +77,7 @@ def derivation_of(found: Results) -> Derivation:
     """Read the derivation from kept results.
 
     Args:
-        found: the result of `results_of`.
+        found: the result of `results_of`
 
     Returns:
         The circuit with its evidence.
@@ -89,7 +89,7 @@ def collect(setting: Setting) -> Results:
     """Use the derivation that the run has already, or make one.
 
     Args:
-        setting: what the part works on.
+        setting: what the part works on
 
     Returns:
         The derivation, as `derived` returns it.
@@ -103,8 +103,8 @@ def write(setting: Setting, found: Results) -> Chapter:
     """Write the chapter.
 
     Args:
-        setting: what the part worked on.
-        found: the result of `collect`.
+        setting: what the part worked on
+        found: the result of `collect`
 
     Returns:
         The section and the figures.

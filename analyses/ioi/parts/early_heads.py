@@ -40,7 +40,7 @@ def collect(setting: Setting) -> Results:
     """Patch the paths from all heads into S-inhibition values and keys, and into induction keys.
 
     Args:
-        setting: what the part works on.
+        setting: what the part works on
 
     Returns:
         `values`, `inhibition_keys`, `keys`: results of `path_patch`, each only if the circuit has
@@ -64,8 +64,8 @@ def write(setting: Setting, found: Results) -> Chapter:
     """Write the chapter.
 
     Args:
-        setting: what the part worked on.
-        found: the result of `collect`.
+        setting: what the part worked on
+        found: the result of `collect`
 
     Returns:
         The section, the figures and the claims.

@@ -31,7 +31,7 @@ def collect(setting: Setting) -> Results:
     """Measure every node's contribution with its K knocked out.
 
     Args:
-        setting: what the part works on.
+        setting: what the part works on
 
     Returns:
         `nodes`: the result of `minimality`; `whole`: the result of `faithfulness`. Empty for an
@@ -52,7 +52,7 @@ def sets_of(setting: Setting) -> dict[str, tuple[Member, ...]]:
     """The set K of every node.
 
     Args:
-        setting: what the part works on.
+        setting: what the part works on
 
     Returns:
         Name of each node, such as "9.6@END" -> K.
@@ -70,8 +70,8 @@ def write(setting: Setting, found: Results) -> Chapter:
     """Write the chapter.
 
     Args:
-        setting: what the part worked on.
-        found: the result of `collect`.
+        setting: what the part worked on
+        found: the result of `collect`
 
     Returns:
         The section and the figures.

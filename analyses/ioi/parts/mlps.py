@@ -30,7 +30,7 @@ def collect(setting: Setting) -> Results:
     """Ablate every MLP alone, patch its direct path, and ablate all MLPs after the first.
 
     Args:
-        setting: what the part works on.
+        setting: what the part works on
 
     Returns:
         `ablated`: the result of `ablate`; `direct`: the result of `path_patch`; `rest`:
@@ -50,8 +50,8 @@ def write(setting: Setting, found: Results) -> Chapter:
     """Write the chapter.
 
     Args:
-        setting: what the part worked on.
-        found: the result of `collect`.
+        setting: what the part worked on
+        found: the result of `collect`
 
     Returns:
         The section, the figures and the claims.

@@ -35,7 +35,7 @@ def collect(setting: Setting) -> Results:
     """Measure attention, projection and copying of all heads.
 
     Args:
-        setting: what the part works on.
+        setting: what the part works on
 
     Returns:
         `projection`: `attention` and `projection` at IO and S2; `copy`: `copy` and `anti_copy`.
@@ -52,8 +52,8 @@ def write(setting: Setting, found: Results) -> Chapter:
     """Write the chapter.
 
     Args:
-        setting: what the part worked on.
-        found: the result of `collect`.
+        setting: what the part worked on
+        found: the result of `collect`
 
     Returns:
         The section and the figures.

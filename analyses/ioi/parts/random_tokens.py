@@ -34,7 +34,7 @@ def collect(setting: Setting) -> Results:
     """Measure attention scores on random tokens, and what heads write for the next token.
 
     Args:
-        setting: what the part works on.
+        setting: what the part works on
 
     Returns:
         `scores`: the result of `attention_scores`; `writes`: the result of `next_token_projection`.
@@ -51,8 +51,8 @@ def write(setting: Setting, found: Results) -> Chapter:
     """Write the chapter.
 
     Args:
-        setting: what the part worked on.
-        found: the result of `collect`.
+        setting: what the part worked on
+        found: the result of `collect`
 
     Returns:
         The section, the figures and the claims.

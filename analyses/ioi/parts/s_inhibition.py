@@ -39,7 +39,7 @@ def collect(setting: Setting) -> Results:
     """Patch the paths from all heads into the name movers' queries, and measure the attention.
 
     Args:
-        setting: what the part works on.
+        setting: what the part works on
 
     Returns:
         `queries`: the result of `path_patch`; `attention`: the result of `path_attention`, if there
@@ -61,8 +61,8 @@ def write(setting: Setting, found: Results) -> Chapter:
     """Write the chapter.
 
     Args:
-        setting: what the part worked on.
-        found: the result of `collect`.
+        setting: what the part worked on
+        found: the result of `collect`
 
     Returns:
         The section, the figures and the claims.

@@ -25,14 +25,14 @@ class Setting:
     """What the parts work on.
 
     Args:
-        model: the model.
-        task: IOI prompts with ABC partners.
-        circuit: heads with class and position.
-        direct: direct effects of heads, dims layer, head, prompt, in logits.
-        attention: attention between roles, dims layer, head, query, key, prompt.
-        seed: seed of whatever is drawn.
-        size: how much the sampling parts do.
-        derivation: the result of `analyses.ioi.parts.derivation.derived`, if there is one already.
+        model: the model
+        task: IOI prompts with ABC partners
+        circuit: heads with class and position
+        direct: direct effects of heads, dims layer, head, prompt, in logits
+        attention: attention between roles, dims layer, head, query, key, prompt
+        seed: seed of whatever is drawn
+        size: how much the sampling parts do
+        derivation: the result of `analyses.ioi.parts.derivation.derived`, if there is one already
     """
 
     model: interp.HookedGPT2
@@ -57,11 +57,11 @@ class Setting:
         """Measure what all parts need: direct effects and attention.
 
         Args:
-            model: the model.
-            task: IOI prompts with ABC partners.
-            circuit: heads with class and position.
-            seed: seed of whatever is drawn.
-            size: how much the sampling parts do.
+            model: the model
+            task: IOI prompts with ABC partners
+            circuit: heads with class and position
+            seed: seed of whatever is drawn
+            size: how much the sampling parts do
 
         Returns:
             The setting.
@@ -89,8 +89,8 @@ class Setting:
         """The heads of some classes of the circuit, each once.
 
         Args:
-            kinds: the classes.
-            position: role of the heads; None for any.
+            kinds: the classes
+            position: role of the heads; None for any
 
         Returns:
             The heads, in the order of a forward pass.
@@ -116,10 +116,10 @@ class Measured:
     """A figure with its interval.
 
     Args:
-        key: short name; if it is a key of `IOI_FIGURES`, there is a published value.
-        label: what is measured.
-        estimate: mean, low, high.
-        unit: unit of the three.
+        key: short name; if it is a key of `IOI_FIGURES`, there is a published value
+        label: what is measured
+        estimate: mean, low, high
+        unit: unit of the three
     """
 
     key: str
@@ -138,11 +138,11 @@ class Claim:
     """A claim of the paper about heads of GPT-2 small, and what we find.
 
     Args:
-        label: the claim.
-        paper: the paper's heads.
-        ours: our heads.
-        rule: when the two agree.
-        agrees: whether they do.
+        label: the claim
+        paper: the paper's heads
+        ours: our heads
+        rule: when the two agree
+        agrees: whether they do
     """
 
     label: str
@@ -157,9 +157,9 @@ class Chapter:
     """The results of a part, as written for the page.
 
     Args:
-        section: the section of the page.
-        figures: the figures, with intervals.
-        claims: claims about the paper's heads; none for another model.
+        section: the section of the page
+        figures: the figures, with intervals
+        claims: claims about the paper's heads; none for another model
     """
 
     section: Section
@@ -172,10 +172,10 @@ class PaperPart:
     """One section of the paper.
 
     Args:
-        name: what `--parts` calls it.
-        version: increase it when `collect` changes, so that kept results are measured again.
-        collect: setting -> results, by name.
-        write: setting and results -> the chapter.
+        name: what `--parts` calls it
+        version: increase it when `collect` changes, so that kept results are measured again
+        collect: setting -> results, by name
+        write: setting and results -> the chapter
     """
 
     name: str
@@ -188,9 +188,9 @@ def verdicts(setting: Setting, figures: Sequence[Measured], claims: Sequence[Cla
     """Put figures and claims in a table, next to the paper's if the model is the paper's.
 
     Args:
-        setting: what the part worked on.
-        figures: the figures, with intervals.
-        claims: claims about heads.
+        setting: what the part worked on
+        figures: the figures, with intervals
+        claims: claims about heads
 
     Returns:
         A table with one row each; no table if there are no rows.

@@ -49,7 +49,7 @@ def collect(setting: Setting) -> Results:
     """Measure the logit difference with outputs of S-inhibition or early heads from the six texts.
 
     Args:
-        setting: what the part works on.
+        setting: what the part works on
 
     Returns:
         `signals`: `logit_diff`, dims token, position, prompt; `early`: the same for duplicate-token
@@ -105,7 +105,7 @@ def fit(values: np.ndarray) -> tuple[float, float, float]:
     """Fit the two effects by least squares through the origin.
 
     Args:
-        values: mean logit differences [token position] at signals (1, 0, -1) and (1, -1).
+        values: mean logit differences [token position] at signals (1, 0, -1) and (1, -1)
 
     Returns:
         The effect of the position, that of the token, and the mean absolute error as a fraction of
@@ -132,8 +132,8 @@ def write(setting: Setting, found: Results) -> Chapter:
     """Write the chapter.
 
     Args:
-        setting: what the part worked on.
-        found: the result of `collect`.
+        setting: what the part worked on
+        found: the result of `collect`
 
     Returns:
         The section and the figures.

@@ -29,16 +29,16 @@ def attention_arcs(
     Args:
         weights: dims `query`, `key`, with the same positions, such as one head of
             `attention_patterns` or of `attention_between`, averaged over prompts; the coord
-            `key_token` has the text.
-        threshold: smallest weight to draw, above 0.
-        query: the position or role whose arcs to draw; by default all.
+            `key_token` has the text
+        threshold: smallest weight to draw, above 0
+        query: the position or role whose arcs to draw; by default all
 
     Returns:
         An `<svg>` element, on white.
 
     Raises:
         ValueError: the dims are others, queries and keys are not the same positions, a weight is
-            negative or missing, the threshold is not above 0, or there is no such query.
+            negative or missing, the threshold is not above 0, or there is no such query
     """
     values = require_dims(weights, ("query", "key"), "attention_arcs")
     places = weights["key"].values.tolist()

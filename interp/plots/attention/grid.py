@@ -17,13 +17,13 @@ def attention_grid(patterns: xr.DataArray) -> go.Figure:
 
     Args:
         patterns: dims `layer`, `head`, `query`, `key`; the attrs `title` and `unit` label the
-            figure, if present.
+            figure, if present
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: the dims are others, or a weight is negative or missing.
+        ValueError: the dims are others, or a weight is negative or missing
     """
     values = require_dims(patterns, ("layer", "head", "query", "key"), "attention_grid")
     n_layers, n_heads, n_queries, n_keys = values.shape

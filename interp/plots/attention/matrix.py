@@ -26,13 +26,13 @@ def attention_heatmap(weights: xr.DataArray, *, largest: float | None = None) ->
         weights: dims `query`, `key`, such as one head of `attention_patterns` or one layer of
             `attention_rollout`; or dims `layer`, `key`, for one token. The coords `query_token` and
             `key_token` label the axes, the attrs `title` and `unit` the figure, if present.
-        largest: weight at the dark end of the scale; by default the largest weight.
+        largest: weight at the dark end of the scale; by default the largest weight
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: the dims are others, or a weight is negative or missing.
+        ValueError: the dims are others, or a weight is negative or missing
     """
     rows = "layer" if "layer" in weights.dims and "query" not in weights.dims else "query"
     values = require_dims(weights, (rows, "key"), "attention_heatmap")

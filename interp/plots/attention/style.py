@@ -20,7 +20,7 @@ def token_label(token: str) -> str:
     r"""Write a token as a label, without its leading space and with line ends and tabs as arrows.
 
     Args:
-        token: text of the token.
+        token: text of the token
 
     Returns:
         One line, never empty.

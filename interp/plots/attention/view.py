@@ -32,13 +32,13 @@ class AttentionView:
     Args:
         patterns: dims `layer`, `head`, `query`, `key`, with weights from 0 to 1 and none on later
             tokens, such as the result of `interp.heads.attention_patterns`; if the coord
-            `value_norm` is present, the page can switch to value-weighted attention.
-        title: heading of the page.
-        head: (layer, head) to show first; by default the first head.
+            `value_norm` is present, the page can switch to value-weighted attention
+        title: heading of the page
+        head: (layer, head) to show first; by default the first head
 
     Raises:
         ValueError: the dims or weights do not fit, queries and keys are not the same positions, or
-            the head is not in the patterns.
+            the head is not in the patterns
 
     Example:
         >>> import interp
@@ -80,7 +80,7 @@ class AttentionView:
         """Write the page to a file.
 
         Args:
-            path: the file; missing folders are created.
+            path: the file; missing folders are created
 
         Returns:
             The path.

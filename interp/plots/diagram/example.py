@@ -11,16 +11,16 @@ def example_of(model: HookedGPT2, task: Task, *, prompt: int = 0) -> Example:
     """Cut a prompt into pieces, each with its role, for circuit diagrams.
 
     Args:
-        model: the model, whose tokenizer writes the text.
-        task: prompts with roles.
-        prompt: index of the prompt whose clean text to use.
+        model: the model, whose tokenizer writes the text
+        task: prompts with roles
+        prompt: index of the prompt whose clean text to use
 
     Returns:
         (text, role) of each piece; tokens between roles are joined, and their role is "". A token
         with several roles gets END, or else the last of them.
 
     Raises:
-        IndexError: the task has no such prompt.
+        IndexError: the task has no such prompt
     """
     one = task[prompt].right_padded()
     ids = one.clean_tokens[0][one.attention_mask[0]].tolist()

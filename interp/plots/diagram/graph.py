@@ -25,7 +25,7 @@ def to_networkx(circuit: Circuit) -> nx.DiGraph:
     """Turn a circuit into a directed graph.
 
     Args:
-        circuit: the heads and MLPs.
+        circuit: the heads and MLPs
 
     Returns:
         Nodes named "9.6@END", "m9@END", "input@S2" or "logits", with the attributes
@@ -61,7 +61,7 @@ def circuit_graphml(circuit: Circuit) -> str:
     """Write the graph of `to_networkx` as GraphML, which Gephi, yEd and igraph read.
 
     Args:
-        circuit: the heads and MLPs.
+        circuit: the heads and MLPs
 
     Returns:
         The document.
@@ -73,7 +73,7 @@ def circuit_dot(circuit: Circuit) -> str:
     """Write the graph of `to_networkx` in the DOT language, which Graphviz draws.
 
     Args:
-        circuit: the heads and MLPs.
+        circuit: the heads and MLPs
 
     Returns:
         The text; a cluster is a class at a position.

@@ -91,9 +91,9 @@ def make_grid(circuit: Circuit, example: Example, edges: tuple[Connection, ...])
     """Choose rows, columns, and the sizes of boxes.
 
     Args:
-        circuit: the circuit.
-        example: the sentence, which has every position of the circuit.
-        edges: the connections to draw, which need room for arrow tips and lanes.
+        circuit: the circuit
+        example: the sentence, which has every position of the circuit
+        edges: the connections to draw, which need room for arrow tips and lanes
 
     Returns:
         The placement.
@@ -120,8 +120,8 @@ def place_pills(heads: tuple[Member, ...], box: Rect) -> tuple[tuple[Member, Rec
     """Arrange the heads of a box in centered lines.
 
     Args:
-        heads: the heads.
-        box: the box, of the size that `make_grid` chose.
+        heads: the heads
+        box: the box, of the size that `make_grid` chose
 
     Returns:
         Each head with its rectangle.
@@ -144,7 +144,7 @@ def rows_of(circuit: Circuit) -> dict[Group, int]:
     instead the length of the longest path to it along connections that lead to later layers.
 
     Args:
-        circuit: the heads and MLPs.
+        circuit: the heads and MLPs
 
     Returns:
         Group -> row.

@@ -41,7 +41,7 @@ def layout(circuit: Circuit, *, example: Example = EXAMPLE) -> Layout:
     """Lay out a circuit over a sentence.
 
     Args:
-        circuit: the circuit, with any number of heads.
+        circuit: the circuit, with any number of heads
         example: the sentence, whose roles are the columns. Connections from roles that it lacks,
             and measured ones that do not lead to a higher row, are left out.
 
@@ -49,7 +49,7 @@ def layout(circuit: Circuit, *, example: Example = EXAMPLE) -> Layout:
         The diagram.
 
     Raises:
-        ValueError: the sentence lacks END or the position of a head, or repeats a role.
+        ValueError: the sentence lacks END or the position of a head, or repeats a role
     """
     example = _without_idle(circuit, example)
     _check_roles(circuit, example)

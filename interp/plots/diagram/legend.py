@@ -18,9 +18,9 @@ def legend(placed: Layout, effects: xr.DataArray | None, limit: float) -> tuple[
     """Explain the marks, below the sentence, in as many lines as needed.
 
     Args:
-        placed: the diagram.
-        effects: the effects that shade the heads, if any.
-        limit: the shades run from `-limit` to `limit`.
+        placed: the diagram
+        effects: the effects that shade the heads, if any
+        limit: the shades run from `-limit` to `limit`
 
     Returns:
         The marks, and the total height of diagram and legend.

@@ -18,7 +18,7 @@ def circuit_mermaid(circuit: Circuit) -> str:
     that reads (q; k v), or the sign toward the logit difference (+; minus).
 
     Args:
-        circuit: the heads.
+        circuit: the heads
 
     Returns:
         The text of the flowchart, ending with a line break.

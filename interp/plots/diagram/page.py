@@ -38,20 +38,20 @@ def circuit_html(
     """Draw a circuit as an HTML page that needs no network.
 
     Args:
-        circuit: as for `circuit_svg`.
-        effects: as for `circuit_svg`.
-        example: as for `circuit_svg`.
+        circuit: as for `circuit_svg`
+        effects: as for `circuit_svg`
+        example: as for `circuit_svg`
         scores: name -> a score of every head: an array with dims `layer`, `head`, or a dataset from
             `mean_effect`, which has intervals. The attr `unit` is written after the number.
         attention: every head's pattern in one prompt, dims `layer`, `head`, `query`, `key`, such as
-            the result of `interp.heads.attention_patterns`.
+            the result of `interp.heads.attention_patterns`
 
     Returns:
         A complete HTML document; without `scores` and `attention` it has no script.
 
     Raises:
-        ValueError: as for `circuit_svg`, or a score or the attention has other dims.
-        KeyError: as for `circuit_svg`, or a head is outside a score or the attention.
+        ValueError: as for `circuit_svg`, or a score or the attention has other dims
+        KeyError: as for `circuit_svg`, or a head is outside a score or the attention
     """
     drawing = circuit_svg(circuit, effects=effects, example=example)
     data = None

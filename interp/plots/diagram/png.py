@@ -27,20 +27,20 @@ def circuit_png(
     """Write the drawing of `circuit_svg` to a PNG file.
 
     Args:
-        circuit: as for `circuit_svg`.
-        path: the file; missing folders are created.
-        effects: as for `circuit_svg`.
-        example: as for `circuit_svg`.
-        scale: pixels of the picture per pixel of the drawing.
+        circuit: as for `circuit_svg`
+        path: the file; missing folders are created
+        effects: as for `circuit_svg`
+        example: as for `circuit_svg`
+        scale: pixels of the picture per pixel of the drawing
 
     Returns:
         The path.
 
     Raises:
-        ValueError: as for `circuit_svg`, or `scale` is not above 0.
-        KeyError: as for `circuit_svg`.
-        ImportError: kaleido is not installed.
-        RuntimeError: kaleido finds no browser, or the browser fails.
+        ValueError: as for `circuit_svg`, or `scale` is not above 0
+        KeyError: as for `circuit_svg`
+        ImportError: kaleido is not installed
+        RuntimeError: kaleido finds no browser, or the browser fails
     """
     if not scale > 0:
         raise ValueError(f"scale must be above 0, not {scale}")
@@ -67,13 +67,13 @@ def as_figure(svg: str) -> go.Figure:
     """Make a plotly figure that shows only an SVG drawing, at the drawing's size.
 
     Args:
-        svg: one `<svg>` element with a width and a height in pixels.
+        svg: one `<svg>` element with a width and a height in pixels
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: the element has no width or height.
+        ValueError: the element has no width or height
     """
     size = search(r'<svg[^>]* width="(\d+)" height="(\d+)"', svg)
     if size is None:

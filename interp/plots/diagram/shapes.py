@@ -98,9 +98,9 @@ def text_width(text: str, size: float, *, bold: bool = False) -> float:
     """A width that the text fits into, in the usual sans-serif fonts.
 
     Args:
-        text: one line.
-        size: font size, pixels.
-        bold: whether it is bold.
+        text: one line
+        size: font size, pixels
+        bold: whether it is bold
 
     Returns:
         Pixels.

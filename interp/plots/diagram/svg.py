@@ -51,17 +51,17 @@ def circuit_svg(
     Hovering over a head shows what it is.
 
     Args:
-        circuit: the heads, in any number.
+        circuit: the heads, in any number
         effects: dims `layer`, `head`; shades each head on a scale centered at zero, red below and
             blue above. The attrs `title` and `unit` label the scale, if present.
-        example: the sentence in pieces (text, role), whose roles are the columns.
+        example: the sentence in pieces (text, role), whose roles are the columns
 
     Returns:
         An `<svg>` element without scripts, fonts or references to anything outside.
 
     Raises:
-        ValueError: the sentence lacks END or the position of a head, or `effects` has other dims.
-        KeyError: a head is outside `effects`.
+        ValueError: the sentence lacks END or the position of a head, or `effects` has other dims
+        KeyError: a head is outside `effects`
     """
     placed = layout(circuit, example=example)
     values = {} if effects is None else _values(effects, circuit)
