@@ -78,7 +78,7 @@ def run(
         out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing
         sites: activations among `SITES`; None for all
         direction: "denoising" or "noising"
-        metric: a name of `interp.metrics.METRICS`
+        metric: a name from `interp.metrics.METRICS`
         corruption: how the partner of a prompt differs from it: "flip", "abc" or "random", see
             `interp.tasks.ioi`
         prompts: a JSON file of templates, names and nouns; None for interp's own
@@ -89,7 +89,7 @@ def run(
 
     Raises:
         ValueError: a site, the direction, the metric or the corruption is unknown, there are fewer
-            than 2 prompts, or as `begin`
+            than 2 prompts, or as for `begin`
         OSError: `out` cannot be written to
     """
     chosen = list(SITES if sites is None else sites)

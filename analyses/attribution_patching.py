@@ -82,7 +82,7 @@ def run(
 
     Raises:
         ValueError: a site, the direction, the metric or the corruption is unknown, there are fewer
-            than 2 prompts, or as `begin`
+            than 2 prompts, or as for `begin`
         OSError: `out` cannot be written to
     """
     chosen = list(SITES if sites is None else sites)

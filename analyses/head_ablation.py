@@ -68,7 +68,7 @@ def run(
         knocked_out: heads to knock out when looking for backups, such as "9.9"; None for the three
             with the largest direct effects on the logits, as in the paper
         top: number of strongest heads to ablate in pairs, at least 2
-        metric: a name of `interp.metrics.METRICS`
+        metric: a name from `interp.metrics.METRICS`
         corruption: how the partner of a prompt differs from it: "flip", "abc" or "random", see
             `interp.tasks.ioi`
         prompts: a JSON file of templates, names and nouns; None for interp's own

@@ -72,7 +72,7 @@ def run(
         top: number of receivers to choose from the data
         mlps: MLPs on the path from sender to receiver: "recomputed" (as in the paper) or "frozen"
         direction: "noising" (the paper) or "denoising"
-        metric: a name of `interp.metrics.METRICS`
+        metric: a name from `interp.metrics.METRICS`
         corruption: how the partner of a prompt differs from it: "flip", "abc" or "random", see
             `interp.tasks.ioi`
         prompts: a JSON file of templates, names and nouns; None for interp's own

@@ -50,7 +50,7 @@ class Study:
         model: the model
         task: the prompts
         seed: seed that the prompts were drawn with
-        metric: a name of `interp.metrics.METRICS`
+        metric: a name from `interp.metrics.METRICS`
         folder: folder for files; None for none
         options: the caller's other choices, for the report
         draw: function that makes other prompts with the same seed, corruption and file; it takes
@@ -205,7 +205,7 @@ def begin(
         model: a name or directory for `interp.load`, or a loaded model
         n: number of prompts, at least 2
         seed: seed of the prompts
-        metric: a name of `interp.metrics.METRICS`
+        metric: a name from `interp.metrics.METRICS`
         out: folder for the files; None for none
         corruption: how the partner of a prompt differs from it, see `interp.tasks.ioi`
         prompts: a JSON file of templates, names and nouns; None for interp's own

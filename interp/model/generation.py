@@ -218,7 +218,7 @@ def stream(model: Any, prompt: str, **settings: Any) -> Iterator[str]:
 
     Raises:
         ValueError: as for `sample`, or the text is empty
-        TypeError: for anything but one text
+        TypeError: the prompt is not a single text
     """
     if not isinstance(prompt, str):
         raise TypeError(

@@ -82,7 +82,7 @@ class HookedModule(HookedRootModule):
             prepend: whether to call it before the existing hooks
 
         Raises:
-            KeyError: for a name that does not exist, with the nearest ones
+            KeyError: the name does not exist; the message suggests the nearest ones
             ValueError: the module is not a hook point, the predicate matches nothing, or the
                 direction is unknown
             TypeError: the hook is not callable

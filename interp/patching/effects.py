@@ -28,7 +28,7 @@ def effect(result: xr.Dataset, metric: str | None = None) -> xr.DataArray:
         `result`; negative if the intervention lowered the metric.
 
     Raises:
-        ValueError: for a metric that the result does not have
+        ValueError: the result lacks the metric
     """
     metric = _known(result, metric)
     values = result[metric]

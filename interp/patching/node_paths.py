@@ -85,7 +85,7 @@ class NodePaths:
             of the ports if it should not.
 
     Raises:
-        ValueError: as `patch` does
+        ValueError: as for `patch`
     """
 
     def __init__(

@@ -83,7 +83,7 @@ def path_patch(
 
     Raises:
         ValueError: as for `patch`, or a receiver does not exist
-        TypeError: for an argument of another type
+        TypeError: an argument is of another type
     """
     if receivers == "logits":
         receivers = Receivers()
@@ -185,7 +185,7 @@ def path_attention(
     Raises:
         ValueError: there are no senders or no receivers, a head or role does not exist, or END is
             at another position in a prompt's partner
-        TypeError: for an argument of another type
+        TypeError: an argument is of another type
     """
     task = ready_task(model, task, "path_attention")
     sending, receiving = as_heads(senders), as_heads(receivers)

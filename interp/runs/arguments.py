@@ -87,7 +87,7 @@ def one_or_more(model: HookedGPT2, tokens: Any, what: str) -> tuple[Int[Tensor, 
         The ids, and whether they were given as a list.
 
     Raises:
-        ValueError: as `token_ids` does
+        ValueError: as for `token_ids`
         TypeError: this is neither
     """
     several = hasattr(tokens, "__iter__") and not isinstance(tokens, str)
