@@ -88,7 +88,7 @@ def one_or_more(model: HookedGPT2, tokens: Any, what: str) -> tuple[Int[Tensor, 
 
     Raises:
         ValueError: as for `token_ids`
-        TypeError: this is neither
+        TypeError: the argument is neither
     """
     several = hasattr(tokens, "__iter__") and not isinstance(tokens, str)
     return token_ids(model, tokens if several else [tokens], what), several
