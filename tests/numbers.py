@@ -713,7 +713,7 @@ def call_known_circuit(name: str, noise: float) -> tuple[Any, Task, Any]:
 
 
 def call_known_names() -> list[str]:
-    return list(circuits.KNOWN)
+    return list(circuits.known.KNOWN)
 
 
 def call_published(task: str) -> Any:
