@@ -763,7 +763,7 @@ def call_metrics(logits: Tensor, task: Task) -> dict[str, Tensor]:
         "probability_diff": metrics.probability_diff(logits, task.answer, task.foil),
         "kl_divergence": metrics.kl_divergence(logits, logits.roll(1, 0)),
         "accuracy": metrics.accuracy(logits, task.answer, task.foil),
-        "accuracy of all": metrics.accuracy(logits, task.answer, None),
+        "accuracy of all": metrics.top1(logits, task.answer),
         "rank": metrics.rank(logits, task.answer),
     }
     if task.answer.ndim == 2:

@@ -24,6 +24,7 @@ from typing import Literal, get_args
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from interp.tasks.candidates import candidate_ids
 from interp.tasks.fit import vocabulary_of
 from interp.tasks.task import Task
 from interp.tasks.tokens import encode, encode_pairs
@@ -112,7 +113,10 @@ def acronym(
         group=("all",) * n,
         template=("The [WORD] [WORD] [WORD] (",) * n,
         order=("",) * n,
-        vocabulary=vocabulary_of(tokenizer, tokens, other_tokens, answers, foils),
+        candidates=candidate_ids(letters.values()),
+        vocabulary=vocabulary_of(
+            tokenizer, tokens, other_tokens, torch.tensor(list(letters.values()))
+        ),
     )
 
 

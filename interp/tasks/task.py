@@ -53,6 +53,8 @@ class Task:
         corrupted_mask: the mask of the corrupted texts, where it is another.
         corrupted_positions: the roles' positions in the corrupted texts, where they are others.
         metric: name of the metric that the task is read with unless another is chosen.
+        candidates: token ids that could be answers of the task, such as all its names, in any
+            order; None for the whole vocabulary. See `interp.tasks.candidates`.
         vocabulary: the token ids that the task uses, each with its text as the task's tokenizer
             has it; empty where that is not known. `require_fits` compares it with a model's.
 
@@ -85,6 +87,7 @@ class Task:
     corrupted_mask: Bool[Tensor, "prompt pos"] | None = None
     corrupted_positions: dict[str, Int[Tensor, " prompt"]] | None = None
     metric: str = "logit_diff"
+    candidates: Int[Tensor, " candidate"] | None = None
     vocabulary: tuple[tuple[int, str], ...] = ()
 
     def __post_init__(self) -> None:
@@ -158,7 +161,7 @@ class Task:
     def fingerprint(self) -> str:
         """What every number of this task depends on, as 16 hexadecimal digits.
 
-        It covers token ids and roles of both texts, answers, foils and groups. It does not depend
+        It covers token ids and roles of both texts, answers, foils, candidates and groups. It does not depend
         on the device, on padding, or on names.
         """
         digest = hashlib.sha256(json.dumps(self.group).encode())
@@ -176,6 +179,8 @@ class Task:
                 add(roles[role] - mask.int().argmax(-1))
         for choice in map(options, (self.answer, self.foil)):
             add((choice >= 0).sum(-1), choice[choice >= 0])
+        if self.candidates is not None:
+            add(self.candidates.sort().values)
         return digest.hexdigest()[:16]
 
     def require_fits(self, model: Any) -> None:
@@ -245,6 +250,8 @@ class Task:
                 for field, roles in self._role_fields().items()
             },
         }
+        if self.candidates is not None:
+            fields["candidates"] = self.candidates.to(device)
         return replace(self, **fields)
 
     def to_dataframe(self, tokenizer: PreTrainedTokenizerBase | None = None) -> pd.DataFrame:

@@ -97,3 +97,44 @@ def test_a_cutoff_is_asked_for_before_any_work():
     model, task = random_model(), random_task()
     with pytest.raises(ValueError, match="needs sets of answers and foils in order"):
         patch(model, task, "z", metrics="cutoff_sharpness", progress=work)
+
+
+@pytest.mark.parametrize("candidates", [None, torch.arange(3, 40, 3)])
+def test_answer_and_foil_are_read_against_the_other_candidates(candidates):
+    """By all logits, token by token; what lies between them is the logit difference."""
+    model, task = random_model(), replace(with_sets(), candidates=candidates)
+
+    def by_hand(tokens):
+        def metric(logits, task):
+            found = []
+            for row, own, answers, foils in zip(
+                logits, getattr(task, tokens), task.answer, task.foil, strict=True
+            ):
+                among = range(len(row)) if candidates is None else candidates.tolist()
+                named = {*answers.tolist(), *foils.tolist()}
+                others = [token for token in among if token not in named]
+                found.append(row[own[own >= 0]].mean() - row[others].mean())
+            return torch.stack(found)
+
+        return metric
+
+    own = {"own_answer": by_hand("answer"), "own_foil": by_hand("foil")}
+    built_in = ("logit_diff", "answer_logit", "foil_logit", "top1", "accuracy")
+    found = patch(model, task, "z", metrics={**own, **dict.fromkeys(built_in)})
+    assert float(abs(found.answer_logit - found.own_answer).max()) < 2e-5
+    assert float(abs(found.foil_logit - found.own_foil).max()) < 2e-5
+    assert float(abs(found.answer_logit - found.foil_logit - found.logit_diff).max()) < 2e-5
+    assert bool((found.top1 <= found.accuracy).all())
+    assert float(abs(found.answer_logit).mean()) > 0.1
+
+
+def test_top1_is_above_all_tokens():
+    model, task = random_model(), random_task()
+    logits = run_task(model, task)
+    first = replace(task, answer=logits.argmax(-1), foil=logits.argmin(-1))
+    assert measure(model, first, "top1").top1.values.tolist() == [1] * len(task)
+    second = replace(first, answer=logits.topk(2).indices[:, 1])
+    assert measure(model, second, ["top1", "accuracy"]).sum().to_array().values.tolist() == [
+        0,
+        len(task),
+    ]
