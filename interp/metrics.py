@@ -11,10 +11,11 @@
     top1              1 if the answer's logit is above all others'     fraction
     rank              how many tokens have a logit as high             count, 0 is the best
 
-All but the last three can be differentiated. The others of `answer_logit` and `foil_logit` are the
-task's candidates that are neither (`interp.tasks.candidates`), so that their difference is the logit
-difference. Values have the precision of the logits, float32 at
+All but the last three can be differentiated. Values have the precision of the logits, float32 at
 least. A prompt whose logits are not all numbers has the value NaN; its rank, a count, is an error.
+
+The others of `answer_logit` and `foil_logit` are the task's candidates that are neither answer nor
+foil (`interp.tasks.candidates`); the first less the second is the logit difference.
 
 Answers and foils are token ids, one a prompt or a set of them [prompt option], filled up with -1.
 Of a set, the logit is the mean over its tokens (so that the logit difference stays linear in the

@@ -161,8 +161,8 @@ class Task:
     def fingerprint(self) -> str:
         """What every number of this task depends on, as 16 hexadecimal digits.
 
-        It covers token ids and roles of both texts, answers, foils, candidates and groups. It does not depend
-        on the device, on padding, or on names.
+        It covers token ids and roles of both texts, answers, foils, candidates and groups. It does
+        not depend on the device, on padding, or on names.
         """
         digest = hashlib.sha256(json.dumps(self.group).encode())
 
