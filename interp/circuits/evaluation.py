@@ -25,7 +25,7 @@ from interp.patching import Ablation, ablate, measure
 from interp.results import Question
 from interp.runs.question import question
 from interp.runs.sides import Progress
-from interp.runs.stand_ins import Value
+from interp.runs.stand_ins import Reference, Value
 from interp.tasks import Task
 
 Sets = Mapping[str, Sequence[Member | NodeLike]]
@@ -43,7 +43,7 @@ def faithfulness(
     metrics: Metrics | None = None,
     value: Value = "group mean",
     positions: Sequence[str | int] | None = None,
-    reference: Task | None = None,
+    reference: Reference = None,
     progress: Progress = iter,
 ) -> xr.Dataset:
     """Measure the whole model and the circuit alone, prompt by prompt.
@@ -57,7 +57,8 @@ def faithfulness(
         positions: roles or indices where heads are ablated; by default everywhere. A model that
             works by way of tokens without a role loses the task without these, whatever the
             circuit is.
-        reference: prompts whose corrupted texts stand in; by default the task's own.
+        reference: prompts whose corrupted texts stand in, as in `Ablation`; by default a sample of
+            the task's kind.
         progress: wraps the batches of each of the two runs, for a progress bar.
 
     Returns:
@@ -73,7 +74,7 @@ def faithfulness(
         "full": measure(model, task, metrics, progress=progress),
         "circuit": measure(model, task, metrics, ablation=left, progress=progress),
     }
-    asked = question("faithfulness", ablation=left)
+    asked = question("faithfulness", task=task, ablation=left)
     return joined(runs, "Whole model, and circuit alone", asked)
 
 
@@ -86,7 +87,7 @@ def completeness(
     metrics: Metrics | None = None,
     value: Value = "group mean",
     positions: Sequence[str | int] | None = None,
-    reference: Task | None = None,
+    reference: Reference = None,
     progress: Progress = iter,
 ) -> xr.Dataset:
     """Measure the whole model and the circuit, both without the same nodes.
@@ -99,7 +100,8 @@ def completeness(
         metrics: as in `faithfulness`.
         value: what the nodes of K and the heads outside the circuit say instead.
         positions: roles or indices where heads outside the circuit are ablated.
-        reference: prompts whose corrupted texts stand in; by default the task's own.
+        reference: prompts whose corrupted texts stand in, as in `Ablation`; by default a sample of
+            the task's kind.
         progress: wraps the steps of each of the two runs, for a progress bar.
 
     Returns:
@@ -119,7 +121,7 @@ def completeness(
         for run in RUNS
     }  # fmt: skip
     sets = {name: " ".join(map(str, some)) for name, some in nodes.items()}
-    asked = question("completeness", ablation=left, sets=sets)
+    asked = question("completeness", task=task, ablation=left, sets=sets)
     return joined(runs, "Whole model and circuit, both without K", asked)
 
 
@@ -132,7 +134,7 @@ def without(
     metrics: Metrics | None,
     value: Value,
     positions: Sequence[str | int] | None,
-    reference: Task | None,
+    reference: Reference,
     progress: Progress,
 ) -> xr.Dataset:
     """F(C without K), dims set, prompt; the arguments are those of `completeness`."""
@@ -175,7 +177,7 @@ def only(
     *,
     value: Value = "group mean",
     positions: Sequence[str | int] | None = None,
-    reference: Task | None = None,
+    reference: Reference = None,
 ) -> Ablation:
     """Ablate all heads but those of a circuit at their roles.
 
@@ -289,7 +291,7 @@ def _knocked_out(
     nodes: Mapping[str, Sequence[Node]],
     metrics: Metrics | None,
     value: Value,
-    reference: Task | None,
+    reference: Reference,
     left: Ablation | None,
     progress: Progress,
 ) -> xr.Dataset:

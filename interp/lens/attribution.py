@@ -146,6 +146,7 @@ def direct_logit_attribution(
         coords=coords | _labels(model, task, by),
         question=question(
             "direct_logit_attribution",
+            task=task,
             ablation=ablation,
             by=by,
             position=position,

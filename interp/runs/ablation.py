@@ -31,7 +31,15 @@ from interp.runs.places import Position, positions_mask, require_positions
 from interp.runs.rows import Rows
 from interp.runs.sides import Hooks, Progress, Prompts
 from interp.runs.sites import Key, hook_name, n_units, site_of
-from interp.runs.stand_ins import StandIns, Value, require_reference, require_value, stand_ins
+from interp.runs.stand_ins import (
+    Reference,
+    StandIns,
+    Value,
+    reference_task,
+    require_reference,
+    require_value,
+    stand_ins,
+)
 from interp.tasks import Side, Task
 
 
@@ -46,8 +54,10 @@ class Ablation:
             `interp.runs.stand_ins`.
         positions: roles, or indices from 0, at which they are ablated; None for everywhere.
         keep: heads that are left alone all the same, those with a role there: a circuit.
-        reference: prompts, by their corrupted texts, that means are taken over or resampled from;
-            None for the task's own.
+        reference: prompts, by their corrupted texts, that means are taken over or resampled from.
+            None takes means over a sample of 500 prompts like the task's, if it can draw one
+            (`Task.reference`), and else over its own; "own" always takes the task's own, as the
+            paper does.
 
     Raises:
         ValueError: for an unknown value, no parts, or a part given twice.
@@ -62,7 +72,7 @@ class Ablation:
     value: Value = "mean"
     positions: Sequence[Position] | None = None
     keep: Sequence[NodeLike] = ()
-    reference: Task | None = None
+    reference: Reference = None
 
     def __post_init__(self) -> None:
         require_value(self.value)
@@ -129,16 +139,26 @@ class Ablation:
         roles = [node.role for node in (*self.nodes(model), *self.nodes_kept) if node.role]
         positions_mask(task, [*roles, *(self.positions or ())])
 
-    def describe(self) -> str:
-        """The ablation in one line, for the attrs of results."""
+    def describe(self, task: Task | None = None) -> str:
+        """The ablation in one line, for the attrs of results.
+
+        Args:
+            task: the prompts that are run, which say where means come from by default.
+
+        Returns:
+            The line.
+        """
         parts = self.parts if self.parts == "heads" else " ".join(map(str, self.parts))
         found = [f"{self.value} of {parts}"]
         if self.positions is not None:
             found.append(f"at {' '.join(map(str, self.positions))}")
         if self.keep:
             found.append(f"but {' '.join(map(str, self.keep))}")
-        if self.reference is not None:
-            found.append(f"reference {self.reference.name} {self.reference.fingerprint}")
+        other = self.reference if isinstance(self.reference, Task) else None
+        if task is not None:
+            other = reference_task(task, self.value, self.reference)
+        if other is not None:
+            found.append(f"reference {len(other)} prompts of {other.name} {other.fingerprint}")
         return "; ".join(found)
 
     def _roles(self, model: HookedGPT2) -> list[str] | None:

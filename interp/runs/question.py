@@ -14,6 +14,7 @@ from interp.tasks import Task
 def question(
     technique: str,
     *,
+    task: Task | None = None,
     site: str = "",
     selection: Selection | None = None,
     ablation: Ablation | None = None,
@@ -24,6 +25,7 @@ def question(
 
     Args:
         technique: its name.
+        task: the prompts, which say where the means of an ablation come from by default.
         site: the activation.
         selection: the parts that it goes over.
         ablation: what is knocked out in every run.
@@ -37,7 +39,7 @@ def question(
         "technique": technique,
         "site": site,
         "selection": "" if selection is None else selection.describe(),
-        "ablation": "" if ablation is None else ablation.describe(),
+        "ablation": "" if ablation is None else ablation.describe(task),
         "reference": "" if reference is None else reference.fingerprint,
         "options": {name: str(value) for name, value in options.items() if value is not None},
     }

@@ -27,6 +27,7 @@ from transformers import PreTrainedTokenizerBase
 
 from interp.tasks.candidates import candidate_ids
 from interp.tasks.fit import vocabulary_of
+from interp.tasks.sampler import can_draw_more
 from interp.tasks.task import Task
 from interp.tasks.templates import parse_template, read_prompts, usable_words
 from interp.tasks.tokens import encode_pairs
@@ -46,6 +47,7 @@ class _Prompt(NamedTuple):
     object: str
 
 
+@can_draw_more
 def ioi(
     tokenizer: PreTrainedTokenizerBase,
     n: int = 100,

@@ -16,7 +16,7 @@ mean ablation.
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -28,6 +28,7 @@ from transformers import PreTrainedTokenizerBase
 
 from interp.tasks.checks import TEXTS, check_task, prompt_number
 from interp.tasks.fit import require_fits
+from interp.tasks.sampler import Sampler
 from interp.tasks.sides import SIDES, Choice, Side, as_column, options, require_side, shown
 
 
@@ -57,6 +58,8 @@ class Task:
             order; None for the whole vocabulary. See `interp.tasks.candidates`.
         vocabulary: the token ids that the task uses, each with its text as the task's tokenizer
             has it; empty where that is not known. `require_fits` compares it with a model's.
+        sampler: draws more prompts of the kind; None for a task that was not drawn, or whose fields
+            were replaced.
 
     Raises:
         ValueError: a field does not fit the others; the message names the field and the prompt.
@@ -89,6 +92,7 @@ class Task:
     metric: str = "logit_diff"
     candidates: Int[Tensor, " candidate"] | None = None
     vocabulary: tuple[tuple[int, str], ...] = ()
+    sampler: Sampler | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         """Check that the fields fit together."""
@@ -155,7 +159,7 @@ class Task:
             roles = {role: at - first for role, at in self.roles(side).items()}
             values = (self.tokens(side).gather(1, index), mask.gather(1, index), roles)
             fields |= dict(zip(names, values, strict=True))
-        return replace(self, **fields)
+        return self._with(fields)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -232,7 +236,7 @@ class Task:
                 for field, roles in self._role_fields().items()
             },
         }
-        return replace(self, **fields)
+        return self._with(fields)
 
     def to(self, device: str | torch.device) -> "Task":
         """Move every tensor to a device.
@@ -252,7 +256,25 @@ class Task:
         }
         if self.candidates is not None:
             fields["candidates"] = self.candidates.to(device)
-        return replace(self, **fields)
+        return self._with(fields)
+
+    def drawn_by(self, sampler: Sampler) -> "Task":
+        """The same task, which can draw more prompts like its own.
+
+        Args:
+            sampler: what draws them.
+
+        Returns:
+            The task.
+        """
+        task = replace(self)
+        object.__setattr__(task, "sampler", sampler)
+        return task
+
+    @property
+    def reference(self) -> "Task | None":
+        """Other prompts of the kind, to take means over; None for a task that cannot draw any."""
+        return self.sampler.reference if self.sampler else None
 
     def to_dataframe(self, tokenizer: PreTrainedTokenizerBase | None = None) -> pd.DataFrame:
         """Write the task as a table, one row a prompt.
@@ -279,6 +301,11 @@ class Task:
                 rows = options(getattr(self, field)).tolist()
                 table[field] = [tokenizer.decode([t for t in row if t >= 0]) for row in rows]
         return pd.DataFrame(table)
+
+    def _with(self, fields: dict[str, Any]) -> "Task":
+        """The same prompts, or some of them, in other tensors."""
+        task = replace(self, **fields)
+        return task.drawn_by(self.sampler) if self.sampler else task
 
     def _tensors(self) -> dict[str, Tensor]:
         """The fields that are tensors."""
