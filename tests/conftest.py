@@ -3,13 +3,62 @@ import os
 # Before transformers and huggingface_hub read it: no test may reach the network.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+from collections.abc import Callable
+from functools import wraps
+from itertools import count
 from pathlib import Path
+from types import FunctionType
+from typing import Any, get_args
 
+import jaxtyping
 import pytest
 import torch
+from beartype import beartype
 
 # The models of the tests are tiny: a second thread costs more than it brings.
 torch.set_num_threads(1)
+
+_jaxtyped = jaxtyping.jaxtyped
+_EVERY = 500
+
+
+def _checked(*, typechecker: Any) -> Callable[[Any], Any]:
+    """Check shapes where there are some, and types alone elsewhere.
+
+    jaxtyping decorates every function of the library, at 50 microseconds a call and 10 more for
+    each array. Most functions know no shape; beartype alone costs next to nothing. What is called
+    again and again, such as the layers of the model, is checked in its first `_EVERY` calls and
+    then in one of ten.
+    """
+
+    def decorate(fn: Any) -> Any:
+        if not isinstance(fn, FunctionType):
+            return _jaxtyped(fn, typechecker=typechecker)
+        hints = list(fn.__annotations__.values())
+        if not any(map(_has_shape, hints)):
+            return fn if any(isinstance(hint, str) for hint in hints) else beartype(fn)
+        checked, calls = _jaxtyped(fn, typechecker=typechecker), count()
+
+        @wraps(fn)
+        def sometimes(*args: Any, **kwargs: Any) -> Any:
+            call = next(calls)
+            return (checked if call < _EVERY or call % 10 == 0 else fn)(*args, **kwargs)
+
+        return sometimes
+
+    return decorate
+
+
+def _has_shape(hint: Any) -> bool:
+    """Whether an annotation, or a part of it, is an array of some shape."""
+    if isinstance(hint, str):
+        return any(word in hint for word in ("Float[", "Int[", "Bool[", "Shaped["))
+    if isinstance(hint, type) and issubclass(hint, jaxtyping.AbstractArray):
+        return True
+    return any(map(_has_shape, get_args(hint)))
+
+
+jaxtyping.jaxtyped = _checked  # before the library is imported
 
 SHARED = Path(__file__).parents[2] / "shared"
 
