@@ -45,7 +45,8 @@ def test_a_task_that_was_changed_draws_nothing(mini):
         assert kept.reference is task.reference
     assert replace(task, corrupted_tokens=task.clean_tokens).reference is None
     frame = task.to_dataframe(mini.tokenizer)
-    assert from_table(frame[['clean', 'corrupted', 'answer', 'foil']], mini.tokenizer).reference is None
+    columns = ["clean", "corrupted", "answer", "foil"]
+    assert from_table(mini.tokenizer, frame[columns]).reference is None
 
 
 def test_blocks_leave_out_every_prompt_once(mini):
