@@ -54,8 +54,8 @@ TEXT = "Yesterday Mary and John met at the market, and John handed a book to"
 SHOWN = 3  # heads in detail, if none are named
 DOWNLOADS = (
     Download("attention.html", "Every head of the text, to look around in; needs no network."),
-    Download("results.csv", "Attention and value-weighted attention, one row a pair of tokens."),
-    Download("roles.csv", "Attention between roles, one row a pair of roles and a prompt."),
+    Download("results.csv", "Attention and value-weighted attention, one row per pair of tokens."),
+    Download("roles.csv", "Attention between roles, one row per pair of roles and a prompt."),
     Download("results.json", "Rollout and flow from the last token; what END looks at most."),
 )
 

@@ -113,6 +113,6 @@ def looked_at_most(between: xr.DataArray) -> list[dict[str, Any]]:
     for role in between["key"].values:
         at = between.sel(query="END", key=role).transpose("layer", "head", "prompt")
         layer, head = np.unravel_index(at.values.mean(-1).argmax(), at.shape[:2])
-        attention = interp.statistics.bootstrap_mean(at[layer, head])
+        attention = interp.statistics.estimate_mean(at[layer, head])
         rows.append({"role": str(role), "head": f"{layer}.{head}", "attention": attention})
     return rows

@@ -152,7 +152,7 @@ def _compare(study: Study, site: str, direction: Any, found: list[dict[str, Any]
     return Section(SITES[site], "", items)
 
 
-def _row(site: str, estimate: str, agrees: interp.patching.Agreement) -> dict[str, Any]:
+def _row(site: str, estimate: str, agrees: interp.patching.comparison.Agreement) -> dict[str, Any]:
     """One line of the summary."""
     return {
         "site": site,

@@ -1,4 +1,4 @@
-"""The `interp` command: one subcommand an analysis, imported when it is called."""
+"""The `interp` command: one subcommand per analysis, imported when it is called."""
 
 from importlib import import_module
 from typing import Annotated, Any

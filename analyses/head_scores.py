@@ -130,7 +130,7 @@ def run(
         ),
         Section(
             "All heads",
-            f"One row a head, by {by}. Attention to a role is from END, on the prompts of IOI.",
+            f"One row per head, by {by}. Attention to a role is from END, on the prompts of IOI.",
             [
                 Table(
                     interp.heads.ranked(table, by),

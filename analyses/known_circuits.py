@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 NAMES = ("induction", "duplicate", "ioi")
 LEVELS = (0.0, 0.05, 0.1, 0.2, 0.3)
-"""Levels of noise: none, half of `interp.circuits.NOISE`, all of it, twice and three times."""
+"""Levels of noise: 0, 0.5, 1, 2 and 3 times `interp.circuits.known.NOISE`."""
 DOWNLOADS = (
     Download("results.json", "Heads and links, true and derived, with the evidence."),
     Download("noise.csv", "Precision and recall at every level of noise."),
@@ -78,7 +78,7 @@ def run(
     require_prompts(n)
     folder = prepare(out)
 
-    def again(known: interp.circuits.KnownCircuit, what: str) -> interp.circuits.Derivation:
+    def again(known: interp.circuits.known.KnownCircuit, what: str) -> interp.circuits.Derivation:
         return interp.circuits.derive(
             known.model, known.task, smallest=smallest, fdr=fdr, progress=bar(what)
         )
@@ -117,7 +117,7 @@ def run(
             "not built, recall if built ones are missed.",
             [
                 Figure(
-                    interp.plots.recovery_lines(noise), "Links between heads, one line a model."
+                    interp.plots.recovery_lines(noise), "Links between heads, one line per model."
                 ),
                 Table(
                     noise[noise["part"].isin(["positions", "links"])][
@@ -147,13 +147,13 @@ def run(
 
 
 def _section(
-    name: str, known: interp.circuits.KnownCircuit, derived: interp.circuits.Derivation
+    name: str, known: interp.circuits.known.KnownCircuit, derived: interp.circuits.Derivation
 ) -> Section:
     """One model: what it does, the two circuits, the evidence."""
     heads = list(dict.fromkeys(head.part for head in known.circuit.heads))
     alone = interp.circuits.faithfulness(known.model, known.task, known.circuit)
     full, circuit = (alone.logit_diff.sel(run=run) for run in ("full", "circuit"))
-    ratio = interp.statistics.bootstrap_ratio(circuit, full)
+    ratio = interp.statistics.estimate_ratio(circuit, full)
     gone = interp.patching.measure(
         known.model, known.task, ablation=interp.patching.Ablation(heads, value="group mean")
     ).logit_diff
@@ -162,7 +162,7 @@ def _section(
         f"\N{LEFT DOUBLE QUOTATION MARK}{task.clean[0]}\N{RIGHT DOUBLE QUOTATION MARK} "
         f"\N{RIGHTWARDS ARROW} {known.model.to_string(int(task.answer[0]))}. The true circuit "
         f"alone keeps {ratio:.3f} of the logit difference; without it the logit difference is "
-        f"{interp.statistics.bootstrap_mean(gone):.2f}, where 0 is chance. {derived.tested} paths "
+        f"{interp.statistics.estimate_mean(gone):.2f}, where 0 is chance. {derived.tested} paths "
         f"were tested against a smallest effect of {derived.smallest:.2f} logits."
     )
     return Section(

@@ -51,7 +51,7 @@ READ = ("resid_mid", "resid_post", "attn_out", "mlp_out")
 MEASURES = tuple(HEADINGS)
 DOWNLOADS = (
     Download("text.csv", "The first choices at every layer and token of the text."),
-    Download("ioi.csv", "What the lens reads at the last token, one row a layer and prompt."),
+    Download("ioi.csv", "What the lens reads at the last token, one row per layer and prompt."),
     Download("results.json", "Means over prompts with 95 % intervals, layer by layer."),
 )
 

@@ -81,7 +81,7 @@ def run(
     readings += ["cutoff_sharpness"] if name == "greater-than" else []
     sides = {
         str(side): interp.patching.measure(loaded, study.task, readings, side=side)
-        for side in interp.tasks.SIDES
+        for side in interp.tasks.sides.SIDES
     }
     direct = interp.patching.path_patch(
         loaded, study.task, metrics=metric, progress=bar("direct effects")
@@ -130,7 +130,7 @@ def run(
 def _published(study: Study) -> dict[str, interp.circuits.Circuit]:
     """The circuit of the literature, if there is one for this model."""
     try:
-        return {"published": interp.circuits.published(study.task.name, study.model.name)}
+        return {"published": interp.circuits.published_circuit(study.task.name, study.model.name)}
     except KeyError:
         return {}
 
@@ -152,7 +152,7 @@ def _faithfulness(study: Study, label: str, circuit: interp.circuits.Circuit) ->
             means = study.estimates[f"{key}, {label}"]
             ends = (float(means[end]) for end in ("mean", "low", "high"))
             study.figures[f"{key}, {label}"] = interp.statistics.Estimate(*ends)
-        ratio = interp.statistics.bootstrap_ratio(alone, whole)
+        ratio = interp.statistics.estimate_ratio(alone, whole)
         study.figures[f"ratio{where}, {label}"] = ratio
 
 

@@ -20,7 +20,7 @@ from interp.plots import (
     example_of,
 )
 from interp.report import Download, Drawing, Figure, Section, Table
-from interp.statistics import bootstrap_mean
+from interp.statistics import estimate_mean
 
 READINGS = ("logit_diff", "probability_diff", "accuracy")
 """What is said of the behavior on every task."""
@@ -72,7 +72,7 @@ def sections(
 
 def _behavior(study: Study, name: str, sides: Mapping[str, xr.Dataset]) -> Section:
     rows = [
-        {"run": side, **{f"{m} ({METRICS[str(m)]})": text(bootstrap_mean(found[m])) for m in found}}
+        {"run": side, **{f"{m} ({METRICS[str(m)]})": text(estimate_mean(found[m])) for m in found}}
         for side, found in sides.items()
     ]
     example = (

@@ -2,7 +2,7 @@
 
 An affine translator for each layer is trained so that its stream, read with the model's own
 unembedding, predicts what the model will say in the end. On text held out of the training, the
-distance to the final prediction is compared with that of the plain logit lens, in nats a token.
+distance to the final prediction is compared with that of the plain logit lens, in nats per token.
 
     interp tuned-lens --steps 250 --out out/tuned_lens
 
@@ -33,7 +33,7 @@ BATCH_ROWS, LENGTH = 8, 128
 OWN_ROWS = 160  # what a model writes for itself, 16 rows of it held out
 DOWNLOADS = (
     Download("lens.safetensors", "The lens, for TunedLens.load and interp logit-lens --tuned."),
-    Download("results.csv", "Nats of both lenses, one row a layer and a row of the text."),
+    Download("results.csv", "Nats of both lenses, one row per layer and a row of the text."),
     Download("results.json", "Their means with 95 % intervals, layer by layer."),
 )
 
@@ -99,7 +99,7 @@ def run(
         f"On {held_out.numel():,} held-out tokens the tuned lens of {loaded.name} is as near to "
         "the final prediction as the logit lens, or nearer, in "
         f"{better} of {nats['tuned_lens'].size} layers. "
-        "Nats a token, tuned lens (logit lens), from layer 0 on: "
+        "Nats per token, tuned lens (logit lens), from layer 0 on: "
         f"{', '.join(f'{ours:.2f} ({theirs:.2f})' for ours, theirs in pairs)}."
     )
     origin = {"model": loaded.name, "text": str(text or "generated"), "seed": seed}
@@ -180,7 +180,7 @@ def _nats(means: dict[str, xr.Dataset]) -> Section:
         for layer in means["logit_lens"].layer.values
     ]
     return Section(
-        "Nats a token",
+        "Nats per token",
         "KL(final || lens) of the stream before each layer, mean over the held-out text with 95 % "
         "intervals over its rows. Zero would be a layer that already says what the last one says.",
         [Figure(figure, "The axis is logarithmic: a step of the same height is the same ratio."),

@@ -1,4 +1,4 @@
-"""Metrics over the logits at END, one value a prompt.
+"""Metrics over the logits at END, one value per prompt.
 
     logit_diff        logit(answer) - logit(foil)                      logits
     probability       sum of softmax(logits) over the answer tokens    probability
@@ -11,21 +11,22 @@
     top1              1 if the answer's logit is above all others'     fraction
     rank              how many tokens have a logit as high             count, 0 is the best
 
-All but the last three can be differentiated. Values have the precision of the logits, float32 at
-least. A prompt whose logits are not all numbers has the value NaN; its rank, a count, is an error.
+All but the last three are differentiable. Values have the precision of the logits, but at least
+float32. A prompt with NaN among its logits has the value NaN; asking for its rank, a count, is an
+error.
 
 The others of `answer_logit` and `foil_logit` are the task's candidates that are neither answer nor
-foil (`interp.tasks.candidates`); the first less the second is the logit difference.
+foil (`interp.tasks.candidates`); the first minus the second is the logit difference.
 
-Answers and foils are token ids, one a prompt or a set of them [prompt option], filled up with -1.
-Of a set, the logit is the mean over its tokens (so that the logit difference stays linear in the
-logits), the probability the sum, and the model's choice the highest.
+Answers and foils are token ids, one per prompt or a set of them [prompt option], padded with -1.
+The logit of a set is the mean over its tokens (so that the logit difference stays linear in the
+logits), its probability is the sum, and the model's choice is the highest.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 2.1, for the logit difference; Hanna et al.
 2023 (arXiv 2305.00586), section 2, for the probability difference and the cutoff sharpness; Conmy
 et al. 2023 (arXiv 2304.14997), section 3, for the divergence.
 
-The file is longer than most, since the choice of metrics by name stands beside the metrics.
+The file is longer than most, because the choice of metrics by name stands next to the metrics.
 """
 
 import functools
@@ -37,16 +38,29 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from interp.tasks import Choice, Task
+from interp.tasks import Task
 from interp.tasks.metric_names import METRICS, did_you_mean
+from interp.tasks.sides import Choice
+
+__all__ = [
+    "METRICS",
+    "accuracy",
+    "cutoff_sharpness",
+    "end_logits",
+    "kl_divergence",
+    "logit_diff",
+    "probability",
+    "probability_diff",
+    "rank",
+]
 
 MetricFunction = Callable[[Float[Tensor, "run d_vocab"], Task], Float[Tensor, " run"]]
-"""A metric of one's own: the logits at END and the prompts they belong to -> one value a run."""
+"""A custom metric: the logits at END and the prompts they belong to -> one value per run."""
 
 Metrics = (
     str | MetricFunction | Sequence[str | MetricFunction] | Mapping[str, MetricFunction | None]
 )
-"""One metric, several, or functions by the name that each has in the result."""
+"""One metric, several, or a mapping from names in the result to functions."""
 
 
 def end_logits(
@@ -62,7 +76,7 @@ def end_logits(
         The logits at END.
 
     Raises:
-        ValueError: the logits are not of the task's tokens.
+        ValueError: the logits do not have the shape of the task's tokens.
     """
     if logits.shape[:2] != task.clean_tokens.shape:
         raise ValueError(
@@ -159,8 +173,8 @@ def probability(
 
     Args:
         logits: logits at END.
-        answer: token ids, one or a set a prompt, or a mask that is True at every token that counts
-            as an answer.
+        answer: token ids, one per prompt or a set; or a mask that is True at every token that
+            counts as an answer.
 
     Returns:
         The probability, from 0 to 1.
@@ -208,7 +222,7 @@ def cutoff_sharpness(
 ) -> Float[Tensor, " prompt"]:
     """How sharply the probability rises from the foils to the answers, one step to either side.
 
-    For greater-than: the probability of the year after the start, less that of the year before it.
+    For greater-than: the probability of the year after the start minus that of the year before it.
 
     Args:
         logits: logits at END.
@@ -219,7 +233,7 @@ def cutoff_sharpness(
         The difference, from -1 to 1; positive where the step is upward.
 
     Raises:
-        ValueError: answers or foils are no sets, a prompt has only one foil, or as for
+        ValueError: answers or foils are not sets, a prompt has only one foil, or as for
             `probability`.
     """
     require_cutoff(answer, foil)
@@ -234,12 +248,12 @@ def require_cutoff(answer: Choice, foil: Choice) -> None:
         foil: token ids of the foils.
 
     Raises:
-        ValueError: they are no sets, or a prompt has only one foil.
+        ValueError: they are not sets, or a prompt has only one foil.
     """
     if answer.ndim != 2 or foil.ndim != 2 or foil.shape[1] < 2 or bool((foil[:, 1] < 0).any()):
         raise ValueError(
             "the cutoff sharpness needs sets of answers and foils in order, the nearest to the "
-            "cutoff first, and two foils a prompt; interp.tasks.greater_than makes such a task"
+            "cutoff first, and two foils per prompt; interp.tasks.greater_than makes such a task"
         )
 
 
@@ -281,8 +295,8 @@ def accuracy(
         foil: token ids of the foils.
 
     Returns:
-        1 where the answer's logit is above the foil's, else 0. A tie is 0. Of a set the highest
-        logit counts.
+        1 where the answer's logit is above the foil's, else 0; a tie gives 0. For a set, the
+        highest logit counts.
 
     Raises:
         ValueError: shapes differ, or an id is outside the vocabulary.
@@ -342,7 +356,7 @@ def _rivals(logits: Float[Tensor, "prompt d_vocab"], answer: Choice) -> Int[Tens
 def _unless_nan(
     values: Float[Tensor, " prompt"], logits: Float[Tensor, "prompt d_vocab"]
 ) -> Float[Tensor, " prompt"]:
-    """The values, NaN where one of the logits is, even if it is none that they were read from."""
+    """The values, NaN where any of the logits is NaN, even one that they do not depend on."""
     return values.masked_fill(logits.isnan().any(-1), torch.nan)
 
 
@@ -363,7 +377,7 @@ def _highest(values: Tensor, tokens: Choice) -> Float[Tensor, " prompt"]:
 def _take(
     values: Tensor, tokens: Choice
 ) -> tuple[Float[Tensor, "prompt option"], Bool[Tensor, "prompt option"]]:
-    """Take each prompt's values at its tokens, and which of them are tokens."""
+    """Take each prompt's values at its tokens, and a mask of the entries that are tokens."""
     if values.ndim != 2 or tokens.ndim not in (1, 2) or tokens.shape[0] != values.shape[0]:
         raise ValueError(
             "expected logits [prompt d_vocab] and token ids [prompt] or [prompt option]; got "
@@ -387,19 +401,19 @@ def named_metrics(
     """Give each chosen metric the name that it has in a result.
 
     Args:
-        chosen: a name of `METRICS`, a function of the logits at END and the task, a sequence of
+        chosen: a name from `METRICS`, a function of the logits at END and the task, a sequence of
             these, or a mapping from names to functions; None for the task's own metric.
-        task: the task that is read, if known; its answers must then fit the metrics.
+        task: the task, if known; its answers must then fit the metrics.
 
     Returns:
-        Name -> function, in the order chosen; None in place of a function for a name of `METRICS`.
-        A function goes by its own name, a `functools.partial` by that of what it wraps, and a
-        callable object by that of its class.
+        Name -> function, in the order chosen; None in place of a function for a name from
+        `METRICS`. A function goes by its own name, a `functools.partial` by that of what it wraps,
+        and a callable object by that of its class.
 
     Raises:
-        TypeError: a metric is neither a name nor a function, or the key of a mapping is no string.
-        ValueError: nothing is chosen, a name is unknown or comes twice, a function has the name of
-            a metric of `METRICS`, a function cannot be called with logits and a task, or the task
+        TypeError: a metric is neither a name nor a function, or a key of a mapping is not a string.
+        ValueError: nothing is chosen, a name is unknown or occurs twice, a function has the name of
+            a metric in `METRICS`, a function cannot be called with logits and a task, or the task
             has no cutoff for the cutoff sharpness.
 
     Example:
@@ -483,7 +497,7 @@ def _unkeyed(one: Any) -> tuple[str, MetricFunction | None]:
 
 
 def _own_name(function: Any) -> str:
-    """What a function is called; the wrapped function or the class of what has no name."""
+    """The name of a function; of the wrapped function, or of the class, if it has none."""
     while isinstance(function, functools.partial):
         function = function.func
     name = getattr(function, "__name__", None)
@@ -491,7 +505,7 @@ def _own_name(function: Any) -> str:
 
 
 def _require_function(name: str, function: Callable[..., Any]) -> None:
-    """Refuse a function under the name of a built-in metric, or one of other arguments."""
+    """Refuse a function with the name of a built-in metric, or one that takes other arguments."""
     if name in METRICS:
         raise ValueError(
             f"a function called {name!r} would be taken for the metric of that name; pass it under "
@@ -505,7 +519,7 @@ def _require_function(name: str, function: Callable[..., Any]) -> None:
             )
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # some that are written in C have none
+    except (TypeError, ValueError):  # some functions written in C have none
         return
     try:
         signature.bind(None, None)

@@ -65,7 +65,7 @@ class VerificationReport:
 
     Args:
         model: the name of the model.
-        layers: one entry a layer, in the order of the computation.
+        layers: one entry per layer, in the order of the computation.
         tolerance: the largest `relative` difference that counts as agreement.
         n_tokens: how many tokens were compared.
     """
@@ -113,7 +113,7 @@ def verify(
 
     Raises:
         ModelNotFoundError, CheckpointError, TypeError: as for `interp.load`.
-        ValueError: for a tolerance that is negative or not a number.
+        ValueError: the tolerance is negative or not a finite number.
 
     Example:
         >>> report = verify("mini")
@@ -159,7 +159,7 @@ def _largest(x: Tensor) -> float:
 
 
 def _sequences(model: HookedGPT2) -> list[Int[Tensor, " _"]]:
-    """Texts of several lengths, and random tokens from all over the vocabulary."""
+    """Texts of several lengths, and random tokens from the whole vocabulary."""
     config = model.config
     n_ctx = min(config.n_ctx, _LONGEST)
     generator = torch.Generator().manual_seed(0)
@@ -216,7 +216,7 @@ def _their_layers(
 def _layers(
     modules: dict[str, nn.Module], run: Callable[[], Float[Tensor, "batch pos d_vocab"]]
 ) -> dict[str, Float[Tensor, "batch pos _"]]:
-    """What each module puts out during `run`, which returns the logits."""
+    """The output of each module during `run`, which returns the logits."""
     layers: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable[..., None]:

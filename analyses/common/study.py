@@ -152,7 +152,7 @@ class Study:
         }
 
     def _values(self) -> pd.DataFrame:
-        """One row a value: the result, the metric, where, which prompt, how much."""
+        """One row per value: the result, the metric, where, which prompt, how much."""
         import pandas as pd
         import xarray as xr
 

@@ -23,14 +23,14 @@ def behavior(study: Study) -> Table:
         study: a study with at least one result.
 
     Returns:
-        One row a run, with intervals.
+        One row per run, with intervals.
     """
     result = next(iter(study.results.values()))
     unit = interp.metrics.METRICS[study.metric]
     rows = [
         {
             "run": side,
-            f"{study.metric} ({unit})": text(interp.statistics.bootstrap_mean(result[name])),
+            f"{study.metric} ({unit})": text(interp.statistics.estimate_mean(result[name])),
         }
         for side in ("clean", "corrupted")
         if (name := f"{study.metric}_{side}") in result
@@ -47,7 +47,7 @@ def effects_table(effects: xr.Dataset, fractions: xr.Dataset | None = None, *, n
         n: number of cells.
 
     Returns:
-        One row a cell, the strongest first.
+        One row per cell, the strongest first.
     """
     import numpy as np
 

@@ -147,8 +147,8 @@ def run(
         found, evidence = kept_circuit(store, loaded, task, threshold=threshold)
     else:
         found = given
-    measure = partial(_alone, loaded, task, found)
-    alone = store.get("faithfulness", measure, version=2, circuit=found)["alone"]
+    job = partial(_alone, loaded, task, found)
+    alone = store.get("faithfulness", job, version=2, circuit=found)["alone"]
 
     setting = paper.Setting(
         loaded, task, found, heads.direct, heads.attention, seed, size, evidence

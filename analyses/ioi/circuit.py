@@ -8,7 +8,7 @@ import interp
 from analyses.common.shell import bar
 from analyses.ioi.parts.derivation import PROMPTS, derivation_of, derived, results_of
 from analyses.ioi.parts.setting import Results
-from interp.circuits import Circuit, only, prune_heads, published
+from interp.circuits import Circuit, only, prune_heads, published_circuit
 from interp.execution import Store
 from interp.tasks import Task, balanced
 
@@ -34,7 +34,7 @@ def find_circuit(
         The circuit, and its derivation; none for the paper's.
     """
     if model.name == "gpt2":
-        return published("ioi", "gpt2"), None
+        return published_circuit("ioi", "gpt2"), None
     found = derived(model, task, smallest=threshold)
     alone = found["alone"].logit_diff.mean("prompt")
     kept = float(alone.sel(run="circuit") / alone.sel(run="full"))

@@ -11,7 +11,7 @@ from analyses.ioi.parts.setting import pick
 from interp.circuits import Circuit, Member
 from interp.parts import Node, as_head
 from interp.patching import strongest_heads
-from interp.statistics import Estimate, bootstrap_mean, bootstrap_ratio
+from interp.statistics import Estimate, estimate_mean, estimate_ratio
 from interp.tasks import Task
 
 STRONGEST = 10
@@ -51,15 +51,15 @@ class Findings:
         values = self.behavior[name]
         if order is not None:
             values = values[values.order == order]
-        return bootstrap_mean(values)
+        return estimate_mean(values)
 
     def faithfulness(self) -> dict[str, Estimate]:
         """F(M), F(C) and their ratio with 95 % intervals."""
         full, circuit = (self.alone.logit_diff.sel(run=run) for run in ("full", "circuit"))
         return {
-            "F_M": bootstrap_mean(full),
-            "F_C": bootstrap_mean(circuit),
-            "ratio": bootstrap_ratio(circuit, full),
+            "F_M": estimate_mean(full),
+            "F_C": estimate_mean(circuit),
+            "ratio": estimate_ratio(circuit, full),
         }
 
     def contribution(self) -> xr.DataArray:
@@ -76,4 +76,4 @@ class Findings:
     def attention_of(self, heads: Sequence[Member], key: str) -> Estimate:
         """Mean attention of heads from END to a role, as a probability."""
         looks = self.attention.sel(query="END", key=key)
-        return bootstrap_mean(pick(looks, [as_head(head.part) for head in heads]).mean("node"))
+        return estimate_mean(pick(looks, [as_head(head.part) for head in heads]).mean("node"))

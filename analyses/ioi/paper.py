@@ -8,7 +8,8 @@ import pandas as pd
 from analyses.common.wording import text
 from analyses.ioi.findings import Findings
 from analyses.ioi.parts import Chapter
-from interp.circuits import IOI_FIGURES, published
+from interp.circuits import published_circuit
+from interp.circuits.published import IOI_FIGURES
 from interp.patching import heads_in_order
 from interp.report import Section, Table
 from interp.statistics import Estimate
@@ -54,10 +55,10 @@ def paper_table(
         chapters: what each part of the paper has to say.
 
     Returns:
-        One row a figure: `figure`, `paper`, `ours` with its 95 % interval, `tolerance`, `agrees`.
+        One row per figure: `figure`, `paper`, `ours` with its 95 % interval, `tolerance`, `agrees`.
         Faithfulness and the figures of parts are there only if the circuit is the paper's.
     """
-    paper = published("ioi", "gpt2")
+    paper = published_circuit("ioi", "gpt2")
     ours = {
         "logit_diff": f.estimate("logit_diff"),
         "accuracy": f.estimate("accuracy"),

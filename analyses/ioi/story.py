@@ -20,7 +20,8 @@ from analyses.common.wording import minus
 from analyses.ioi.analysis import PART_NAMES
 from analyses.ioi.passages import PASSAGES, Passage
 from analyses.ioi.size import PAPERS_SIZE, Size
-from interp.circuits import IOI_FIGURES, published
+from interp.circuits import published_circuit
+from interp.circuits.published import IOI_FIGURES
 from interp.report import Figure, Report, Section
 
 NOT_RUN = "not run here"
@@ -141,12 +142,12 @@ def _command(results: Mapping[str, Any]) -> str:
 
 def _closing() -> str:
     heads = ", ".join(
-        f"{kind} {' '.join(h.label for h in published('ioi', 'gpt2').heads_of(kind))}"
-        for kind in dict.fromkeys(h.kind for h in published("ioi", "gpt2").heads)
+        f"{kind} {' '.join(h.label for h in published_circuit('ioi', 'gpt2').heads_of(kind))}"
+        for kind in dict.fromkeys(h.kind for h in published_circuit("ioi", "gpt2").heads)
     )
     return f"""## The paper's circuit
 
-26 heads of GPT-2 small: {heads}. `interp.circuits.published("ioi", "gpt2")` has them.
+26 heads of GPT-2 small: {heads}. `interp.circuits.published_circuit("ioi", "gpt2")` has them.
 
 Each part alone, what it is made of, and where it departs from the paper:
 [the parts of the IOI analysis](ioi_parts.md). The procedure on models whose circuit is known,

@@ -1,9 +1,9 @@
-"""The store of results: what a job has measured is kept, and taken up again after an interruption.
+"""The store of results: it keeps what a job has measured, so that an interrupted run can resume.
 
 A job's file holds its results and the whole question that they answer (`interp.results.Question`):
 the model with the fingerprint of its weights, the task with that of its prompts, the version of the
-job and its options, and the versions of the packages. A file that answers another question, or one
-that cannot be read to its end, is not taken: the job is done again, and `Store.refused` says why.
+job and its options, and the versions of the packages. A file that answers another question, or that
+is damaged, is not used: the job is done again, and `Store.refused` says why.
 """
 
 import json
@@ -36,7 +36,7 @@ class Store:
         folder: folder of the files; None keeps nothing.
         model: the model.
         task: the prompts.
-        resumed: names of the jobs that were not done again.
+        resumed: names of the jobs whose kept results were used.
         refused: names of the jobs that were done again although a file was there, and why.
     """
 
@@ -47,21 +47,21 @@ class Store:
     refused: dict[str, str] = field(default_factory=dict)
 
     def get(
-        self, name: str, measure: Callable[[], Results], *, version: int = 1, **options: object
+        self, name: str, job: Callable[[], Results], *, version: int = 1, **options: object
     ) -> Results:
-        """Results of a job: those that are kept, if they answer the same question, else new ones.
+        """Return the kept results of a job if they answer the same question, else do the job.
 
         Args:
             name: name of the job and of its file.
-            measure: does the job.
-            version: version of the job, raised when `measure` changes.
-            options: what the results follow from besides model and prompts, by its `repr`.
+            job: measures the results.
+            version: version of the job, raised when `job` changes.
+            options: what the results depend on besides model and prompts, by its `repr`.
 
         Returns:
             The results.
         """
         if self.folder is None:
-            return measure()
+            return job()
         asked = self.question(name, version=version, **options)
         path = self.folder / f"{name}.npz"
         if path.is_file():
@@ -72,7 +72,7 @@ class Store:
             else:
                 self.resumed.append(name)
                 return kept
-        found = measure()
+        found = job()
         save(path, asked, found)
         return found
 
@@ -99,11 +99,11 @@ class Store:
 
 
 def save(path: Path, question: Question, found: Results) -> None:
-    """Write results to a file that is there whole or not at all.
+    """Write results to a file, whole or not at all.
 
     Args:
-        path: the file; folders that are missing are made.
-        question: what the results answer.
+        path: the file; missing folders are created.
+        question: the question that the results answer.
         found: the results.
     """
     arrays: dict[str, np.ndarray] = {}
@@ -155,7 +155,7 @@ def load(path: str | Path, question: Question | None = None) -> Results:
 
 
 def _require_answer(path: Path, answered: Question, question: Question) -> None:
-    """Refuse results of another question, the versions of the packages included."""
+    """Refuse results that answer another question or come from other versions of the packages."""
     ours, theirs = question.attrs(), answered.attrs()
     for name in dict.fromkeys((*ours, *theirs)):
         if ours.get(name) != theirs.get(name):

@@ -22,7 +22,7 @@ import xarray as xr
 from interp.metrics import METRICS, Metrics
 from interp.model import HookedGPT2
 from interp.parts import Head, Node, NodeLike, as_heads, require_in_model, unit_of
-from interp.results import labelled
+from interp.results import labeled
 from interp.runs.ablation import (
     Ablation,
     as_ablated,
@@ -255,7 +255,7 @@ def _of_sets(
     """What was measured with each of several sets gone."""
     return xr.Dataset(
         {
-            name: labelled(
+            name: labeled(
                 values[:, 0],
                 ("set", "prompt"),
                 name=name,

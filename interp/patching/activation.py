@@ -73,7 +73,7 @@ def patch(
 
     Raises:
         ValueError: for an unknown site, part, metric, layer, head, neuron, role or position; a task
-            that does not fit the model; hooks of the caller's on the model; or clean and corrupted
+            that does not fit the model; the caller has hooks on the model; or clean and corrupted
             prompts that are not aligned and not patched by role.
         TypeError: for an argument of another type.
     """

@@ -13,7 +13,7 @@ Source: Wang et al. 2022 (arXiv 2211.00593), section 3.1; Heimersheim and Nanda 
 import numpy as np
 import xarray as xr
 
-from interp.statistics import bootstrap_ratio_interval
+from interp.statistics import interval
 
 
 def effect(result: xr.Dataset, metric: str | None = None) -> xr.DataArray:
@@ -100,7 +100,7 @@ def _estimate(
 ) -> xr.Dataset:
     """Ratio of the means over the prompts that have a value."""
     exists = np.isfinite(numerator.values)
-    ratio, low, high = bootstrap_ratio_interval(numerator, denominator, where=exists, level=level)
+    ratio, low, high = interval("ratio", numerator, denominator, where=exists, level=level)
     coords = {name: c for name, c in numerator.coords.items() if "prompt" not in c.dims}
     dims = numerator.dims[:-1]
     return xr.Dataset(

@@ -9,12 +9,13 @@ from torch import Tensor
 
 from interp.metrics import METRICS, Metrics
 from interp.model import HookedGPT2
-from interp.results import labelled
+from interp.results import labeled
 from interp.runs.ablation import Ablation, prepared
 from interp.runs.question import question
 from interp.runs.readout import Readout
-from interp.runs.sides import Progress, Prompts, batches, ready_task, require_side, run_to_end
-from interp.tasks import Side, Task
+from interp.runs.sides import Progress, Prompts, batches, ready_task, run_to_end
+from interp.tasks import Task
+from interp.tasks.sides import Side, require_side
 
 
 @torch.inference_mode()
@@ -84,7 +85,7 @@ def measure(
     ]
     return xr.Dataset(
         {
-            name: labelled(
+            name: labeled(
                 torch.cat([part[name] for part in parts]),
                 ("prompt",),
                 name=name,

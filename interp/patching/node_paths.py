@@ -26,7 +26,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.metrics import Metrics
-from interp.model import HookedGPT2, require_no_hooks
+from interp.model import HookedGPT2
+from interp.model.user_hooks import require_no_hooks
 from interp.parts import (
     MLP,
     QKV,
@@ -126,7 +127,7 @@ class NodePaths:
 
         Raises:
             ValueError: no senders, one without a role, or one that model or task do not have; or
-                hooks of the caller's on the model.
+                the caller has hooks on the model.
         """
         require_no_hooks(self.model, "NodePaths")
         if isinstance(senders, str):

@@ -22,7 +22,7 @@ from torch import Tensor
 from interp.metrics import Metrics
 from interp.model import HookedGPT2
 from interp.parts import Head, as_heads, require_in_model, require_once
-from interp.results import labelled
+from interp.results import labeled
 from interp.runs.ablation import Ablation
 from interp.runs.cells import Cells
 from interp.runs.grid import Grid, grid
@@ -232,7 +232,7 @@ def path_attention(
     )
     return xr.Dataset(
         {
-            name: labelled(
+            name: labeled(
                 torch.cat(found, -1)[..., back],
                 ("head", "key", "prompt"),
                 name=name,

@@ -1,4 +1,4 @@
-"""Model and circuit without the same nodes, one point a set."""
+"""Model and circuit without the same nodes, one point per set."""
 
 import plotly.graph_objects as go
 import xarray as xr

@@ -7,7 +7,8 @@ import xarray as xr
 from transformers import PreTrainedTokenizerBase
 
 from interp.characters import escape
-from interp.tasks import Side, Task
+from interp.tasks import Task
+from interp.tasks.sides import Side
 
 AXES: Mapping[str, str] = {
     "source": "position attended to",
@@ -33,7 +34,7 @@ def position_labels(
         side: which text of each pair.
 
     Returns:
-        One label a position of the text, as plotly writes it.
+        One label per position of the text, as plotly writes it.
 
     Raises:
         ValueError: the prompts differ in length or in the positions of their roles.
@@ -94,7 +95,7 @@ def cell_labels(effects: xr.DataArray) -> list[str]:
         effects: any dims.
 
     Returns:
-        One name a value of `effects.values.ravel()`.
+        One name per value of `effects.values.ravel()`.
     """
     values = [map(str, effects[dim].values) for dim in effects.dims]
     return [cell_label(effects.dims, labels) for labels in product(*values)]

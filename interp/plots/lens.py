@@ -106,7 +106,7 @@ def lens_heatmap(reading: xr.Dataset, *, color: str = "top_probability") -> go.F
         },
     )
     title = str(reading.attrs.get("title", ""))
-    title = f"{title}: first choices, colored by {_told(color)}"
+    title = f"{title}: first choices, colored by {_in_words(color)}"
     return dress(figure, title, height + 110)
 
 
@@ -221,7 +221,7 @@ def _choices(reading: xr.Dataset, color: str, values: np.ndarray) -> list[list[s
     words = reading.top_token.transpose("layer", "position", "top").values
     chances = reading.top_probability.transpose("layer", "position", "top").values
     tokens = [_escaped(str(token)) for token in reading.token.values]
-    rest = "" if color == "top_probability" else _told(color)
+    rest = "" if color == "top_probability" else _in_words(color)
     unit = reading[color].attrs.get("unit", "")
     return [
         [
@@ -237,7 +237,7 @@ def _choices(reading: xr.Dataset, color: str, values: np.ndarray) -> list[list[s
     ]
 
 
-def _told(color: str) -> str:
+def _in_words(color: str) -> str:
     return {"top_probability": "probability", "kl_divergence": "KL divergence"}.get(color, color)
 
 

@@ -13,7 +13,7 @@ _STYLES = (
 
 
 def recovery_lines(noise: pd.DataFrame, *, part: str = "links") -> go.Figure:
-    """Draw precision (solid) and recall (dotted) against the level of noise, a color a model.
+    """Draw precision (solid) and recall (dotted) against the level of noise, a color per model.
 
     Args:
         noise: tables of `compare` with the columns `model` and `noise`, up to three models.
@@ -34,16 +34,16 @@ def recovery_lines(noise: pd.DataFrame, *, part: str = "links") -> go.Figure:
     figure = go.Figure()
     for name, style in zip(names, _STYLES, strict=False):
         one = rows[rows["model"] == name].sort_values("noise")
-        for measure, dash in (("precision", "solid"), ("recall", "dot")):
+        for quantity, dash in (("precision", "solid"), ("recall", "dot")):
             figure.add_trace(
                 go.Scatter(
                     x=one["noise"],
-                    y=one[measure],
-                    name=f"{name}, {measure}",
+                    y=one[quantity],
+                    name=f"{name}, {quantity}",
                     mode="lines+markers",
                     line={"color": style["color"], "dash": dash},
                     marker={"symbol": style["symbol"], "size": 9},
-                    hovertemplate=f"{name}, {measure} %{{y:.0%}} at %{{x:g}}<extra></extra>",
+                    hovertemplate=f"{name}, {quantity} %{{y:.0%}} at %{{x:g}}<extra></extra>",
                 )
             )
     figure.update_layout(

@@ -21,8 +21,8 @@ def attention_scatter(
 ) -> go.Figure:
     """Draw every head at its attention (x) and its output's projection (y).
 
-    One color and marker a class. With a `prompt` dim, faint dots are the prompts and the labelled
-    marker is their mean; without one there is only the labelled marker. A name mover lies on the
+    One color and marker a class. With a `prompt` dim, faint dots are the prompts and the labeled
+    marker is their mean; without one there is only the labeled marker. A name mover lies on the
     right and above zero, a negative name mover on the right and below.
 
     Args:

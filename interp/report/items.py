@@ -22,7 +22,7 @@ Format = str | Callable[[Any], str]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table, with one line a row and the column names above.
+    """A table, with one line per row and the column names above.
 
     Args:
         data: a DataFrame (its index is not shown), or rows that map column names to values
@@ -108,6 +108,7 @@ class Drawing:
 
 
 Item = str | Table | Figure | Drawing
+"""What a section may hold after its text."""
 
 
 def _is_missing(value: Any) -> bool:

@@ -15,6 +15,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from interp.model import HookedGPT2
+from interp.model.hooking import Hooks
 from interp.parts import (
     MLP,
     Head,
@@ -29,7 +30,7 @@ from interp.parts import (
 from interp.runs.edits import Edits
 from interp.runs.places import Position, positions_mask, require_positions
 from interp.runs.rows import Rows
-from interp.runs.sides import Hooks, Progress, Prompts
+from interp.runs.sides import Progress, Prompts
 from interp.runs.sites import Key, hook_name, n_units, site_of
 from interp.runs.stand_ins import (
     Reference,
@@ -40,7 +41,8 @@ from interp.runs.stand_ins import (
     require_value,
     stand_ins,
 )
-from interp.tasks import Side, Task
+from interp.tasks import Task
+from interp.tasks.sides import Side
 
 
 @dataclass(frozen=True)

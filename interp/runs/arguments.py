@@ -120,7 +120,7 @@ def position_in(task: Task, position: Position) -> Int[Tensor, " prompt"]:
         position: a role, or an index from 0.
 
     Returns:
-        One position a prompt.
+        One position per prompt.
 
     Raises:
         ValueError: the task does not have the role, or a prompt is too short for the index.

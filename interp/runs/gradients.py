@@ -17,9 +17,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from interp.model import HookedGPT2
+from interp.model.hooking import Hooks
 from interp.runs.pair import Setting
 from interp.runs.readout import Readout
-from interp.runs.sides import Hooks, Prompts, run_side
+from interp.runs.sides import Prompts, run_side
 from interp.runs.sites import Key, hook_name
 
 GRAPH = ("resid_pre", "q", "k", "v", "z", "attn_out", "resid_mid", "mlp_post", "mlp_out")
@@ -88,7 +89,7 @@ class Graph:
             dropped: the layer whose outputs pass no gradient, if any.
 
         Returns:
-            One gradient an activation, of its shape.
+            One gradient per activation, of its shape.
         """
         self.dropped.clear()
         if dropped is not None:

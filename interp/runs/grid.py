@@ -12,12 +12,13 @@ from torch import Tensor
 
 from interp.metrics import METRICS
 from interp.model import HookedGPT2
-from interp.results import labelled
+from interp.results import labeled
 from interp.runs.cells import Cells
 from interp.runs.places import Places, Position, positions_mask
 from interp.runs.selection import Selection
 from interp.runs.sites import SITES
-from interp.tasks import Side, Task
+from interp.tasks import Task
+from interp.tasks.sides import Side
 
 _ORDER = ("layer", "head", "neuron", "position", "role", "source", "source_role")
 _ROLES = {"role": "position", "source_role": "source"}  # the same by name
@@ -69,7 +70,7 @@ class Grid:
             title: what was measured.
             model: the model.
             task: the prompts.
-            question: what the result is the answer to; see `interp.results.labelled`.
+            question: what the result is the answer to; see `interp.results.labeled`.
 
         Returns:
             For each metric, an array with the grid's dims and prompt.
@@ -78,7 +79,7 @@ class Grid:
         shape = [len(self.coords[dim]) for dim in own]
         return xr.Dataset(
             {
-                name: labelled(
+                name: labeled(
                     value.reshape(*shape, value.shape[-1]),
                     (*own, "prompt"),
                     name=name,

@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from interp.tasks import Side, Task
+from interp.tasks import Task
+from interp.tasks.sides import Side
 
 
 def moved(

@@ -20,7 +20,8 @@ from interp.runs.matching import moved, require_one_token_each
 from interp.runs.readout import Readout
 from interp.runs.sides import Prompts, run_side
 from interp.runs.sites import Key
-from interp.tasks import Side, Task
+from interp.tasks import Task
+from interp.tasks.sides import Side
 
 Direction = Literal["denoising", "noising"]
 

@@ -106,7 +106,7 @@ class Paths:
             where: positions at which senders send and receivers listen.
 
         Returns:
-            One truth value a position.
+            One truth value per position.
         """
         found = torch.zeros(len(self.entry), *where.shape, dtype=torch.bool, device=where.device)
         for layer, change in changes.items():

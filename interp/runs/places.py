@@ -10,7 +10,8 @@ from torch import Tensor
 
 from interp.parts import require_once
 from interp.runs.sides import Prompts
-from interp.tasks import Side, Task
+from interp.tasks import Task
+from interp.tasks.sides import Side
 
 Position = str | int
 """A role, or an index from 0 into each prompt's own tokens."""

@@ -1,6 +1,6 @@
 """The question that a result answers: what was replaced where and by what, and how it was read.
 
-`interp.results.labelled` adds the model with its weights' fingerprint, the task with that of its
+`interp.results.labeled` adds the model with its weights' fingerprint, the task with that of its
 prompts, and the versions.
 """
 

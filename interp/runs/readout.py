@@ -1,9 +1,10 @@
-"""What is read off a run at its end: metrics, one value a run.
+"""What is read off a run at its end: metrics, one value per run.
 
-A metric is a name of `METRICS` or a function of the logits at END and the task's prompts they
-belong to. The linear ones need one direction a prompt: the logit difference the answer's column of
-the unembedding less the foil's (the mean of the columns of a set), the logits of answer and foil
-theirs less the mean column of the task's other candidates. They are computed without all logits.
+A metric is a name from `METRICS` or a function of the logits at END and the prompts they belong to.
+The linear ones need one direction per prompt: for the logit difference the answer's column of the
+unembedding minus the foil's (for a set, the mean of its columns), for the logits of answer and foil
+their own minus the mean column of the task's other candidates. Only these are computed without all
+logits.
 """
 
 from collections.abc import Mapping
@@ -17,8 +18,9 @@ from interp import metrics
 from interp.metrics import MetricFunction, Metrics, named_metrics
 from interp.model import HookedGPT2
 from interp.runs.sides import batches, run_to_end
-from interp.tasks import Choice, Task
+from interp.tasks import Task
 from interp.tasks.candidates import other_candidates
+from interp.tasks.sides import Choice
 
 LINEAR = ("logit_diff", "answer_logit", "foil_logit")
 """The metrics that are linear in the stream after the last layer norm."""
@@ -35,7 +37,8 @@ class Readout:
         chosen: the metrics; None for the task's own.
 
     Raises:
-        ValueError: for what is no metric, or a cutoff sharpness of answers that are no sets.
+        ValueError: a metric is unknown, or the cutoff sharpness is asked of answers that are not
+            sets.
     """
 
     def __init__(self, model: HookedGPT2, task: Task, chosen: Metrics | None = None) -> None:
@@ -49,7 +52,7 @@ class Readout:
 
     @cached_property
     def clean(self) -> Float[Tensor, "prompt d_model"]:
-        """The whole model's last stream at END of the clean texts.
+        """The last stream of the whole model at END of the clean texts.
 
         The divergence is measured from it, also in a model in which something is ablated.
         """
@@ -69,17 +72,17 @@ class Readout:
     def __call__(
         self, stream: Float[Tensor, "run d_model"], prompt: Int[Tensor, " run"]
     ) -> dict[str, Float[Tensor, " run"]]:
-        """Read the metrics off the stream after the last block.
+        """Compute the metrics from the stream after the last block.
 
         Args:
-            stream: at END of each run.
-            prompt: index in the task of each run's prompt.
+            stream: the stream at END of each run.
+            prompt: index of each run's prompt in the task.
 
         Returns:
-            Metric -> one value a run.
+            Metric -> one value per run.
 
         Raises:
-            ValueError: a user's function did not return one number a run.
+            ValueError: a user's function did not return one number per run.
         """
         found = {}
         if self.directions:
@@ -110,7 +113,7 @@ class Readout:
             if not isinstance(value, Tensor) or value.shape != prompt.shape:
                 shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
                 raise ValueError(
-                    f"metric {name!r} must return one number a run, a tensor of shape "
+                    f"metric {name!r} must return one number per run, a tensor of shape "
                     f"{tuple(prompt.shape)}; it returned {shape}"
                 )
             found[name] = value.to(stream.dtype)
@@ -171,12 +174,12 @@ def answer_direction(
 
     Args:
         model: the model.
-        answer: token ids of the answers, one or a set a prompt.
-        foil: token ids of the foils; None for the logit of the answer alone.
+        answer: token ids of the answers, one per prompt or a set.
+        foil: token ids of the foils; None for the answer's logit alone.
 
     Returns:
-        The answer's column of the unembedding less the foil's, and the same of its bias; of a set,
-        the means over its tokens.
+        The answer's column of the unembedding minus the foil's, and the same for its bias; for a
+        set, the means over its tokens.
     """
     weight, bias = model.unembed.weight, model.unembed.b_U
 
@@ -204,7 +207,7 @@ def logit_diff_of(
     answer: Choice,
     foil: Choice,
 ) -> Float[Tensor, "batch ..."]:
-    """Logit of the answer minus the foil's, read off the residual stream after the last block.
+    """The answer's logit minus the foil's, from the residual stream after the last block.
 
     Only these tokens are unembedded.
     """

@@ -10,12 +10,15 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from interp.model import HookedGPT2, require_no_hooks
+from interp.model import HookedGPT2
+from interp.model.hooking import Hooks
+from interp.model.user_hooks import require_no_hooks
 from interp.runs.edits import Edits
 from interp.runs.forward import resume
 from interp.runs.rows import Jobs, in_order
 from interp.runs.sites import Key, hook_name
-from interp.tasks import SIDES, Side, Task
+from interp.tasks import Task
+from interp.tasks.sides import Side
 
 PROMPTS = 64
 """Prompts in one run: enough to fill the cores, little enough for the memory of a laptop."""
@@ -23,7 +26,6 @@ PROMPTS = 64
 Progress = Callable[[list[Any]], Iterable[Any]]
 """Wraps the steps of a run to show how far it is, such as `tqdm.tqdm` or `rich.progress.track`."""
 
-Hooks = Sequence[tuple[str | Callable[[str], bool], Callable[..., Any]]]
 MEMORY = 1 << 29
 """Bytes of activations kept of the runs of one batch of prompts; sets how many prompts that is."""
 
@@ -58,19 +60,6 @@ def ready_task(model: HookedGPT2, task: Task, technique: str) -> Task:
     require_no_hooks(model, technique)
     task.require_fits(model)
     return task.right_padded().to(model.device)
-
-
-def require_side(side: str) -> None:
-    """Refuse a side that there is not.
-
-    Args:
-        side: its name.
-
-    Raises:
-        ValueError: it is neither "clean" nor "corrupted".
-    """
-    if side not in SIDES:
-        raise ValueError(f"expected side 'clean' or 'corrupted', got {side!r}")
 
 
 def batches(task: Task, progress: Progress = iter) -> Iterable[slice]:

@@ -42,7 +42,8 @@ from interp.runs.matching import (
 from interp.runs.means import group_means, means_once, overall_means
 from interp.runs.sides import Progress, Prompts, run_side
 from interp.runs.sites import Key
-from interp.tasks import Side, Task
+from interp.tasks import Task
+from interp.tasks.sides import Side
 
 Value = Literal["zero", "mean", "group mean", "resample"]
 VALUES: tuple[str, ...] = get_args(Value)

@@ -24,7 +24,7 @@ from interp.runs.places import Places
 from interp.runs.rows import Jobs, Rows, chunks, jobs_of
 from interp.runs.sides import Progress, Prompts, batches_within
 from interp.runs.sites import SITES, Key
-from interp.tasks import Side
+from interp.tasks.sides import Side
 
 ROWS_PER_RUN = 1024
 """Rows in one run: enough for the matrix products to be fast."""

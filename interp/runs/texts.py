@@ -18,11 +18,13 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from interp.model import HookedGPT2, require_no_hooks
+from interp.model import HookedGPT2
+from interp.model.user_hooks import require_no_hooks
 from interp.runs.ablation import Ablation
 from interp.runs.arguments import Token, one_or_more, require_vocabulary, token_texts
 from interp.runs.sides import ready_task
-from interp.tasks import Choice, Task
+from interp.tasks import Task
+from interp.tasks.sides import Choice
 
 Prompt = str | Task | Tensor | np.ndarray | Sequence[Any]
 """A text, several texts, token ids ([pos] or [prompt pos]), or a task; see the module."""

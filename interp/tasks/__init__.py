@@ -8,14 +8,10 @@ from interp.tasks.induction import induction
 from interp.tasks.ioi import ioi
 from interp.tasks.ioi_variants import named_again, signal_variants, with_beginning
 from interp.tasks.pronoun import pronoun
-from interp.tasks.sides import SIDES, Choice, Side
 from interp.tasks.table import from_table
 from interp.tasks.task import Task
 
 __all__ = [
-    "SIDES",
-    "Choice",
-    "Side",
     "Task",
     "acronym",
     "agreement",

@@ -12,7 +12,7 @@ from interp.tasks.metric_names import METRICS, did_you_mean
 from interp.tasks.sides import SIDES, Side, options
 
 TEXTS = ("clean", "corrupted", "group", "template", "order")
-"""The fields of a task that hold one text a prompt."""
+"""The fields of a task that hold one text per prompt."""
 
 
 def check_task(task: Any) -> None:
@@ -63,7 +63,7 @@ def prompt_number(i: Any) -> int:
 
 
 def _check_choice(task: Any, field: str) -> None:
-    """Token ids from 0, at least one a prompt, with -1 only after them."""
+    """Token ids from 0, at least one per prompt, with -1 only after them."""
     choice = options(getattr(task, field))
     real = choice >= 0
     _require(task, choice[:, 0] >= 0, f"the {field}'s token id is negative")

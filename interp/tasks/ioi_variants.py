@@ -72,7 +72,7 @@ def signal_variants(
     """
     if task.answer.ndim != 1 or task.foil.ndim != 1:
         raise ValueError(
-            "signals need one answer and one foil a prompt, IO and S; got sets of them"
+            "signals need one answer and one foil per prompt, IO and S; got sets of them"
         )
     rows = torch.arange(len(task))
     at = {role: _positions(task, role) for role in ("IO", "S1", "S2")}

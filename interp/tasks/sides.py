@@ -10,7 +10,7 @@ Side = Literal["clean", "corrupted"]
 SIDES: tuple[Side, Side] = ("clean", "corrupted")
 
 Choice = Int[Tensor, " prompt"] | Int[Tensor, "prompt _"]
-"""One token id a prompt, or a set of them, filled up with -1 at its end."""
+"""One token id per prompt, or a set of them, filled up with -1 at its end."""
 
 
 def require_side(side: Any) -> None:

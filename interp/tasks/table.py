@@ -36,7 +36,7 @@ def from_table(
     roles: Sequence[str] = (),
     leading_space: bool | None = None,
 ) -> Task:
-    """Build a task from a CSV file or a DataFrame, one row a prompt.
+    """Build a task from a CSV file or a DataFrame, one row per prompt.
 
     Args:
         tokenizer: the model's tokenizer.

@@ -277,7 +277,7 @@ class Task:
         return self.sampler.reference if self.sampler else None
 
     def to_dataframe(self, tokenizer: PreTrainedTokenizerBase | None = None) -> pd.DataFrame:
-        """Write the task as a table, one row a prompt.
+        """Write the task as a table, one row per prompt.
 
         Args:
             tokenizer: if given, columns `answer` and `foil` hold the answer and the foil as text,
@@ -286,7 +286,7 @@ class Task:
 
         Returns:
             Columns `clean`, `corrupted`, `answer_id`, `foil_id` (a token id, or the ids of a set
-            with spaces between them), one column a role (its position), `group`, `template`,
+            with spaces between them), one column per role (its position), `group`, `template`,
             `order`; then `answer` and `foil` if asked for.
         """
         table: dict[str, Sequence[str] | Sequence[int]] = {

@@ -20,7 +20,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[lis
         texts: the texts.
 
     Returns:
-        The token ids, one list a text.
+        The token ids, one list per text.
     """
     if not texts:
         return []

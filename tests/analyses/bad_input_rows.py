@@ -214,7 +214,7 @@ ROWS = [
     ("threshold of a task", lambda given: task.run("pronoun", given["mini"], threshold=-1.0),
      ValueError, "positive fraction"),
     ("circuit of another model", lambda given: ioi.run(
-        given["mini"], n=2, circuit=interp.circuits.published("ioi", "gpt2")), ValueError,
+        given["mini"], n=2, circuit=interp.circuits.published_circuit("ioi", "gpt2")), ValueError,
      "the circuit is of the model 'gpt2'"),
     ("drawing that is no SVG", lambda _: Drawing("<p>"), ValueError, "one <svg> element"),
     ("format of no column", lambda _: Table([{"x": 1}], formats={"y": ".2f"}), KeyError,

@@ -32,7 +32,7 @@ def raised(function):
     [
         lambda: interp.tasks.ioi(interp.load("mini").tokenizer, 0),
         lambda: interp.parts.parse("nine"),
-        lambda: interp.circuits.published("none", "gpt2"),
+        lambda: interp.circuits.published_circuit("none", "gpt2"),
         lambda: Path("nowhere").read_text(),
     ],
 )

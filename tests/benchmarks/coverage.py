@@ -22,7 +22,7 @@ import xarray as xr
 import interp
 from interp.model import HookedGPT2
 from interp.patching import measure
-from interp.statistics import bootstrap_mean, interval
+from interp.statistics import estimate_mean, interval
 from interp.tasks import ioi
 
 SIZES = (2, 3, 5, 10, 20, 100)
@@ -137,7 +137,7 @@ def coverage(
             "draws": rng.choice(every.values, n),
         }
         for name, some in drawn.items():
-            found = bootstrap_mean(some)
+            found = estimate_mean(some)
             hits[name].append(found.low <= true <= found.high)
             if name == "seeds":
                 widths.append(found.high - found.low)

@@ -9,8 +9,6 @@ import xarray as xr
 
 import interp
 from interp.circuits import (
-    KNOWN,
-    NOISE,
     Circuit,
     Link,
     Member,
@@ -18,18 +16,18 @@ from interp.circuits import (
     derive,
     faithfulness,
     known_circuit,
-    published,
+    published_circuit,
 )
 from interp.circuits.behavior import class_of, node_behavior
 from interp.circuits.discoveries import effect_p_values, q_values
-from interp.circuits.known import induction
+from interp.circuits.known import KNOWN, NOISE, induction
 from interp.circuits.known.byhand import Workbench
 from interp.circuits.known.words import word_tokenizer
 from interp.circuits.search import _alone
 from interp.metrics import probability
 from interp.parts import Head, Input, Logits, Node
 from interp.patching import Ablation, NodePaths, effect, measure, path_patch
-from interp.statistics import bootstrap_ratio
+from interp.statistics import estimate_ratio
 from tests.helpers import random_model, random_task
 from tests.naive.node_paths import node_effect
 
@@ -202,7 +200,7 @@ def test_it_runs_on_the_bundled_model(capsys):
     derived = derive(model, task, smallest=0.1)
     alone = faithfulness(model, task, derived.circuit)
     circuit, full = (alone["logit_diff"].sel(run=run).values for run in ("circuit", "full"))
-    ratio = bootstrap_ratio(circuit, full)
+    ratio = estimate_ratio(circuit, full)
     with capsys.disabled():
         print(f"\nmini, 8 prompts: {len(derived.circuit.heads)} heads, F(C) / F(M) = {ratio:.2f}")
     assert np.isfinite(ratio.mean)
@@ -419,7 +417,7 @@ def test_what_cannot_be_derived(options, message):
 
 
 def test_compare_counts_by_class():
-    paper = published("ioi", "gpt2")
+    paper = published_circuit("ioi", "gpt2")
     fewer = Circuit(
         "gpt2", (*(h for h in paper.heads if h.label != "11.10"), Member("0.0@END", "name mover"))
     )
@@ -457,11 +455,16 @@ def test_compare_refuses_circuits_of_other_questions():
 
 
 def test_compare_counts_mlps_and_links_in_any_order():
-    paper = published("greater_than", "gpt2")
+    paper = published_circuit("greater_than", "gpt2")
     fewer = Circuit("gpt2", (*paper.mlps[1:], *paper.heads))
     table = compare(fewer, paper).set_index("part")
     assert table.loc["MLPs", ["reference", "found", "shared"]].tolist() == [8, 7, 7]
-    assert "MLPs" not in compare(published("ioi", "gpt2"), published("ioi", "gpt2"))["part"].values
+    assert (
+        "MLPs"
+        not in compare(published_circuit("ioi", "gpt2"), published_circuit("ioi", "gpt2"))[
+            "part"
+        ].values
+    )
     known = known_circuit("ioi", n=2).circuit
     turned = Circuit(known.model, known.members[::-1], links=known.links[::-1])
     assert compare(turned, known).equals(compare(known, known))

@@ -8,7 +8,15 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interp.circuits import Circuit, Derivation, Link, Member, derive, known_circuit, published
+from interp.circuits import (
+    Circuit,
+    Derivation,
+    Link,
+    Member,
+    derive,
+    known_circuit,
+    published_circuit,
+)
 from interp.circuits.files import dataset_of, dataset_record
 from tests.circuits.test_circuit import CHAIN, HEADS, LINKS, circuit_of
 
@@ -45,8 +53,8 @@ def test_save_and_load(tmp_path):
     assert data["mlps"][1] == {"layer": 10, "position": "END"}
     assert data["links"][3]["effect"] == 0.5
     for task in ("ioi", "ioi naive", "greater_than", "induction", "acronym"):
-        published(task, "gpt2").save(path)
-        assert Circuit.load(path) == published(task, "gpt2")
+        published_circuit(task, "gpt2").save(path)
+        assert Circuit.load(path) == published_circuit(task, "gpt2")
 
 
 def changed(**fields):

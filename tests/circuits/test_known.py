@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from interp.circuits import KNOWN, faithfulness, known_circuit
+from interp.circuits import faithfulness, known_circuit
+from interp.circuits.known import KNOWN
 from interp.circuits.known.byhand import BALLAST, Workbench, blur
 from interp.circuits.known.words import word_tokenizer
 from interp.parts import Input, Logits

@@ -321,7 +321,7 @@ def test_in_a_knocked_out_model():
         ("z", {"sources": [1]}, "only pattern has sources"),
         ("z", {"over": ("position",), "positions": ["END"]}, "takes indices"),
         ("z", {"metrics": "logits"}, "expected a metric among"),
-        ("z", {"metrics": lambda logits, task: logits}, "one number a run"),
+        ("z", {"metrics": lambda logits, task: logits}, "one number per run"),
     ],
 )
 def test_what_cannot_be_patched_is_refused(site, options, message):

@@ -21,10 +21,10 @@ from analyses.ioi.parts import (
     s_inhibition,
     signals,
 )
-from analyses.ioi.parts.setting import Chapter, Claim, Measured, Part, Setting
+from analyses.ioi.parts.setting import Chapter, Claim, Measured, PaperPart, Setting
 from analyses.ioi.size import Size
 
-PARTS: dict[str, Part] = {
+PARTS: dict[str, PaperPart] = {
     module.PART.name: module.PART
     for module in (
         name_movers,
@@ -42,4 +42,4 @@ PARTS: dict[str, Part] = {
 }
 """Every part by name, in the order of the page."""
 
-__all__ = ["PARTS", "Chapter", "Claim", "Measured", "Part", "Setting", "Size"]
+__all__ = ["PARTS", "Chapter", "Claim", "Measured", "PaperPart", "Setting", "Size"]

@@ -8,10 +8,10 @@ sentences behind. The sentences are ours, so figures are compared with wide tole
 import xarray as xr
 
 from analyses.common.wording import text
-from analyses.ioi.parts.setting import Chapter, Measured, Part, Results, Setting, verdicts
+from analyses.ioi.parts.setting import Chapter, Measured, PaperPart, Results, Setting, verdicts
 from interp.patching import measure
 from interp.report import Section, Table
-from interp.statistics import bootstrap_mean
+from interp.statistics import estimate_mean
 from interp.tasks import named_again
 from interp.tasks.ioi_variants import breaks
 
@@ -62,9 +62,9 @@ def write(setting: Setting, found: Results) -> Chapter:
         rows.append(
             {
                 "prompts": about,
-                "logit difference": text(bootstrap_mean(one.logit_diff), 2),
-                "probability of IO": text(bootstrap_mean(one.probability)),
-                "S above IO": text(bootstrap_mean(wrong)),
+                "logit difference": text(estimate_mean(one.logit_diff), 2),
+                "probability of IO": text(estimate_mean(one.probability)),
+                "S above IO": text(estimate_mean(wrong)),
             }
         )
         for key, label, values, unit in (
@@ -87,4 +87,4 @@ def write(setting: Setting, found: Results) -> Chapter:
     return Chapter(section, figures)
 
 
-PART = Part("adversarial", 1, collect, write)
+PART = PaperPart("adversarial", 1, collect, write)

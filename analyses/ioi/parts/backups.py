@@ -15,7 +15,7 @@ from analyses.ioi.parts.setting import (
     Chapter,
     Claim,
     Measured,
-    Part,
+    PaperPart,
     Results,
     Setting,
     labels,
@@ -35,7 +35,7 @@ from interp.patching import (
 )
 from interp.plots import effect_heatmap, effect_ranking
 from interp.report import Figure, Section, Table
-from interp.statistics import bootstrap_mean, bootstrap_ratio
+from interp.statistics import estimate_mean, estimate_ratio
 
 HEADING = "Backup name movers step in (3.4)"
 _PAPERS = ((9, 0), (9, 7), (10, 1), (10, 2), (10, 6), (10, 10), (11, 2), (11, 9))
@@ -85,7 +85,7 @@ def write(setting: Setting, found: Results) -> Chapter:
     after = effect(found["direct"])
     change = (after - setting.direct).transpose(*after.dims)
     others = [head for head in heads_in_order(change) if head not in movers][:10]
-    kept = bootstrap_ratio(found["without"].gone, found["without"].clean)
+    kept = estimate_ratio(found["without"].gone, found["without"].clean)
     figures = [
         Measured(
             "without_name_movers",
@@ -156,10 +156,10 @@ def _table(looks: Mapping[str, xr.DataArray], heads: Sequence[tuple[int, int]]) 
     """Where each head looks from END."""
     rows = [
         {"head": labels([head])}
-        | {name: text(bootstrap_mean(pick(values, [head])[0])) for name, values in looks.items()}
+        | {name: text(estimate_mean(pick(values, [head])[0])) for name, values in looks.items()}
         for head in heads
     ]
     return Table(rows, "Mean attention of each backup from END to the names, a probability.")
 
 
-PART = Part("backups", 1, collect, write)
+PART = PaperPart("backups", 1, collect, write)

@@ -10,21 +10,21 @@ import xarray as xr
 
 from analyses.common.shell import bar
 from analyses.common.wording import text
-from analyses.ioi.parts.setting import Chapter, Measured, Part, Results, Setting, verdicts
+from analyses.ioi.parts.setting import Chapter, Measured, PaperPart, Results, Setting, verdicts
 from interp.circuits import (
-    IOI_GREEDY,
     Circuit,
     Member,
     class_sets,
     completeness,
     gap,
     greedy_sets,
-    published,
+    published_circuit,
     random_sets,
 )
+from interp.circuits.published import IOI_GREEDY
 from interp.plots import completeness_scatter
 from interp.report import Figure, Item, Section, Table
-from interp.statistics import bootstrap_mean
+from interp.statistics import estimate_mean
 
 HEADING = "Completeness: the circuit without some of its nodes (4.1)"
 BOTH = "name movers of both positive kinds"
@@ -44,7 +44,7 @@ def collect(setting: Setting) -> Results:
     """
     circuits = {"circuit": setting.circuit}
     if setting.papers:
-        circuits["naive"] = published("ioi naive", "gpt2")
+        circuits["naive"] = published_circuit("ioi naive", "gpt2")
     return {
         name: _measure(setting, circuit, name)
         for name, circuit in circuits.items()
@@ -164,9 +164,9 @@ def _row(values: xr.Dataset, name: str) -> dict[str, object]:
     return {
         "K": name,
         "nodes": str(one["nodes"].item()) or "\N{EN DASH}",
-        "F(C without K)": text(bootstrap_mean(one.logit_diff.sel(run="circuit")), 2),
-        "F(M without K)": text(bootstrap_mean(one.logit_diff.sel(run="full")), 2),
-        "gap": text(bootstrap_mean(gap(one)), 2),
+        "F(C without K)": text(estimate_mean(one.logit_diff.sel(run="circuit")), 2),
+        "F(M without K)": text(estimate_mean(one.logit_diff.sel(run="full")), 2),
+        "gap": text(estimate_mean(gap(one)), 2),
     }
 
 
@@ -174,4 +174,4 @@ def _names(heads: tuple[Member, ...]) -> str:
     return " ".join(head.label for head in heads)
 
 
-PART = Part("completeness", 3, collect, write)
+PART = PaperPart("completeness", 3, collect, write)

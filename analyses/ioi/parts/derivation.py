@@ -11,13 +11,13 @@ import xarray as xr
 import interp
 from analyses.common.shell import bar
 from analyses.common.tables import derivation_tables
-from analyses.ioi.parts.setting import Chapter, Measured, Part, Results, Setting, verdicts
+from analyses.ioi.parts.setting import Chapter, Measured, PaperPart, Results, Setting, verdicts
 from interp.circuits import Derivation, compare, derive, faithfulness
 from interp.parts import NodeLike
 from interp.patching import Ablation
 from interp.plots import circuit_svg, example_of
 from interp.report import Drawing, Item, Section, Table
-from interp.statistics import bootstrap_ratio
+from interp.statistics import estimate_ratio
 from interp.tasks import Task, balanced
 
 PROMPTS = 50
@@ -110,7 +110,7 @@ def write(setting: Setting, found: Results) -> Chapter:
     """
     evidence, n_prompts = derivation_of(found), found["derivation"].attrs["prompts"]
     circuit, alone = evidence.circuit, found["alone"].logit_diff
-    ratio = bootstrap_ratio(alone.sel(run="circuit"), alone.sel(run="full"))
+    ratio = estimate_ratio(alone.sel(run="circuit"), alone.sel(run="full"))
     figures = [Measured("derived_kept", "F(C) / F(M) of the derived circuit", ratio, "fraction")]
     same = circuit.members == setting.circuit.members
     items: list[Item] = []
@@ -148,4 +148,4 @@ def write(setting: Setting, found: Results) -> Chapter:
     )
 
 
-PART = Part("derivation", 2, collect, write)
+PART = PaperPart("derivation", 2, collect, write)

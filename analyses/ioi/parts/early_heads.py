@@ -9,7 +9,7 @@ from analyses.ioi.parts.setting import (
     Chapter,
     Claim,
     Measured,
-    Part,
+    PaperPart,
     Results,
     Setting,
     labels,
@@ -108,4 +108,4 @@ def write(setting: Setting, found: Results) -> Chapter:
     return Chapter(section, figures, claims)
 
 
-PART = Part("early-heads", 2, collect, write)
+PART = PaperPart("early-heads", 2, collect, write)

@@ -8,20 +8,21 @@ import numpy as np
 
 from analyses.common.shell import bar
 from analyses.common.wording import text
-from analyses.ioi.parts.setting import Chapter, Measured, Part, Results, Setting, titled, verdicts
-from interp.circuits import (
-    IOI_EXCEPTIONS,
-    IOI_IMPORTANCE,
-    Member,
-    faithfulness,
-    gap,
-    minimality,
-    minimality_sets,
+from analyses.ioi.parts.setting import (
+    Chapter,
+    Measured,
+    PaperPart,
+    Results,
+    Setting,
+    titled,
+    verdicts,
 )
+from interp.circuits import Member, faithfulness, gap, minimality, minimality_sets
+from interp.circuits.published import IOI_EXCEPTIONS, IOI_IMPORTANCE
 from interp.patching import mean_over_prompts
 from interp.plots import effect_ranking
 from interp.report import Figure, Section, Table
-from interp.statistics import bootstrap_mean, bootstrap_ratio
+from interp.statistics import estimate_mean, estimate_ratio
 
 HEADING = "Minimality: what every node adds (4.2)"
 
@@ -84,13 +85,13 @@ def write(setting: Setting, found: Results) -> Chapter:
     for name in map(str, changes["node"].values):
         change = changes.sel(node=name, drop=True)
         sign = 1 if float(change.mean()) >= 0 else -1
-        shares[name] = bootstrap_ratio(sign * change, full)
+        shares[name] = estimate_ratio(sign * change, full)
         rows.append(
             {
                 "node": name,
                 "class": kinds[name],
                 "K": " ".join(h.label for h in sets[name]) or "\N{EN DASH}",
-                "change": text(bootstrap_mean(change)),
+                "change": text(estimate_mean(change)),
                 "of F(M)": shares[name].mean,
             }
         )
@@ -126,4 +127,4 @@ def write(setting: Setting, found: Results) -> Chapter:
     return Chapter(section, figures)
 
 
-PART = Part("minimality", 2, collect, write)
+PART = PaperPart("minimality", 2, collect, write)

@@ -12,7 +12,7 @@ from analyses.ioi.parts.setting import (
     Chapter,
     Claim,
     Measured,
-    Part,
+    PaperPart,
     Results,
     Setting,
     titled,
@@ -106,4 +106,4 @@ def write(setting: Setting, found: Results) -> Chapter:
     return Chapter(section, figures, claims)
 
 
-PART = Part("mlps", 1, collect, write)
+PART = PaperPart("mlps", 1, collect, write)

@@ -15,7 +15,7 @@ from analyses.common.shell import bar
 from analyses.ioi.parts.setting import (
     Chapter,
     Measured,
-    Part,
+    PaperPart,
     Results,
     Setting,
     labels,
@@ -136,4 +136,4 @@ def _correlation(looks: xr.Dataset, movers: Sequence[tuple[int, int]]) -> Measur
     return Measured("correlation", label, Estimate(*ends), "r")
 
 
-PART = Part("name-movers", 1, collect, write)
+PART = PaperPart("name-movers", 1, collect, write)

@@ -10,7 +10,7 @@ from analyses.ioi.parts.setting import (
     Chapter,
     Claim,
     Measured,
-    Part,
+    PaperPart,
     Results,
     Setting,
     labels,
@@ -126,4 +126,4 @@ def write(setting: Setting, found: Results) -> Chapter:
     return Chapter(section, figures, claims)
 
 
-PART = Part("random-tokens", 2, collect, write)
+PART = PaperPart("random-tokens", 2, collect, write)

@@ -10,7 +10,7 @@ from analyses.ioi.parts.setting import (
     Chapter,
     Claim,
     Measured,
-    Part,
+    PaperPart,
     Results,
     Setting,
     labels,
@@ -29,7 +29,7 @@ from interp.patching import (
 )
 from interp.plots import effect_heatmap
 from interp.report import Figure, Section, Table
-from interp.statistics import bootstrap_mean
+from interp.statistics import estimate_mean
 
 HEADING = "S-inhibition heads steer the name movers' queries (3.2)"
 _NAMES = ("IO", "S1", "S2")
@@ -85,8 +85,8 @@ def write(setting: Setting, found: Results) -> Chapter:
             rows.append(
                 {
                     "from END to": role,
-                    "clean": text(bootstrap_mean(before)),
-                    "S-inhibition paths patched": text(bootstrap_mean(after)),
+                    "clean": text(estimate_mean(before)),
+                    "S-inhibition paths patched": text(estimate_mean(after)),
                 }
             )
             label = f"Change of the name movers' attention to {role} without S-inhibition"
@@ -125,4 +125,4 @@ def write(setting: Setting, found: Results) -> Chapter:
     return Chapter(section, figures, claims)
 
 
-PART = Part("s-inhibition", 1, collect, write)
+PART = PaperPart("s-inhibition", 1, collect, write)

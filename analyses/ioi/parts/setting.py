@@ -10,12 +10,13 @@ import xarray as xr
 import interp
 from analyses.common.wording import minus, text
 from analyses.ioi.size import USUAL_SIZE, Size
-from interp.circuits import IOI_FIGURES, Circuit, published
+from interp.circuits import Circuit, published_circuit
+from interp.circuits.published import IOI_FIGURES
 from interp.execution import Results
 from interp.parts import Head, as_head
 from interp.patching import effect, path_patch
 from interp.report import Item, Section, Table
-from interp.statistics import Estimate, bootstrap_mean
+from interp.statistics import Estimate, estimate_mean
 from interp.tasks import Task
 
 
@@ -74,7 +75,7 @@ class Setting:
         """Whether the model is the paper's and the circuit too, so that figures can be compared."""
         if self.model.name != "gpt2":
             return False
-        return self.circuit.members == published("ioi", "gpt2").members
+        return self.circuit.members == published_circuit("ioi", "gpt2").members
 
     @property
     def depends(self) -> dict[str, object]:
@@ -129,7 +130,7 @@ class Measured:
     @classmethod
     def mean(cls, key: str, label: str, values: xr.DataArray | np.ndarray, unit: str) -> "Measured":
         """The mean over prompts of one value each."""
-        return cls(key, label, bootstrap_mean(values), unit)
+        return cls(key, label, estimate_mean(values), unit)
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ class Chapter:
 
 
 @dataclass(frozen=True)
-class Part:
+class PaperPart:
     """One section of the paper.
 
     Args:

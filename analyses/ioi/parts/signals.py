@@ -25,7 +25,7 @@ from analyses.ioi.parts.setting import (
     Chapter,
     Claim,
     Measured,
-    Part,
+    PaperPart,
     Results,
     Setting,
     labels,
@@ -35,7 +35,7 @@ from analyses.ioi.parts.setting import (
 from interp.patching import ablate, path_attention
 from interp.plots import effect_heatmap
 from interp.report import Figure, Item, Section, Table
-from interp.statistics import Estimate, bootstrap_mean, bootstrap_ratio, interval
+from interp.statistics import Estimate, estimate_mean, estimate_ratio, interval
 from interp.tasks import signal_variants, with_beginning
 
 HEADING = "Two signals: which name is S, and where it stood (appendix A)"
@@ -215,7 +215,7 @@ def _attention_table(looks: xr.Dataset) -> Table:
         str(text): looks.patched.sel(text=text) for text in looks["text"].values
     }
     rows = [
-        {"signals of": name} | {role: text(bootstrap_mean(values.sel(key=role))) for role in _NAMES}
+        {"signals of": name} | {role: text(estimate_mean(values.sel(key=role))) for role in _NAMES}
         for name, values in sources.items()
     ]
     return Table(rows, "Mean attention of the name movers from END, a probability.")
@@ -227,7 +227,7 @@ def _located(grid: xr.DataArray, early: xr.DataArray) -> list[Measured]:
 
     def share(token: int, position: int) -> Estimate:
         lost = [own - values.sel(token=token, position=position) for values in (early, grid)]
-        return bootstrap_ratio(*lost)
+        return estimate_ratio(*lost)
 
     least = min((share(token, -1) for token in _TOKENS), key=lambda one: one.mean)
     about = "what early heads' outputs lose, over S-inhibition's"
@@ -237,4 +237,4 @@ def _located(grid: xr.DataArray, early: xr.DataArray) -> list[Measured]:
     ]
 
 
-PART = Part("signals", 2, collect, write)
+PART = PaperPart("signals", 2, collect, write)

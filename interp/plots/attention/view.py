@@ -80,7 +80,7 @@ class AttentionView:
         """Write the page to a file.
 
         Args:
-            path: the file; folders that are missing are made.
+            path: the file; missing folders are created.
 
         Returns:
             The path.

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 
 import networkx as nx
 
-from interp.circuits import Circuit, Connection, Group, Member
+from interp.circuits import Circuit, Member
+from interp.circuits.members import Connection, Group
 from interp.circuits.published import published_connections
 from interp.parts import QKV, Head, Input, Logits, Node, Part, can_send, unit_of
 from interp.plots.diagram.shapes import title_of
@@ -33,8 +34,8 @@ def to_networkx(circuit: Circuit) -> nx.DiGraph:
         "qkv", or "" for the logits and MLPs. The graph's attributes are `model` and `source`.
 
     Example:
-        >>> from interp.circuits import published
-        >>> graph = to_networkx(published("ioi", "gpt2"))
+        >>> from interp.circuits import published_circuit
+        >>> graph = to_networkx(published_circuit("ioi", "gpt2"))
         >>> graph.edges["8.6@END", "9.9@END"]["inputs"]
         'q'
     """

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from math import ceil, sqrt
 from statistics import fmean
 
-from interp.circuits import Circuit, Connection, Group, Member
+from interp.circuits import Circuit, Member
 from interp.circuits.classes import MLP_CLASS
-from interp.circuits.published import connections_of
+from interp.circuits.members import Connection, Group
+from interp.circuits.published.connections import connections_of
 from interp.plots.diagram.shapes import (
     NOTE_SIZE,
     TITLE_SIZE,
@@ -51,7 +52,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class Placement:
     """Everything but the y coordinates and the wires.
 
     `pieces` has (x, width) for each piece of the sentence, `left` the left side and `sizes` the
@@ -86,7 +87,7 @@ class Grid:
         return self.row(edge.receiver) == self.top and self.rows.get(edge.sender) == self.top - 1
 
 
-def make_grid(circuit: Circuit, example: Example, edges: tuple[Connection, ...]) -> Grid:
+def make_grid(circuit: Circuit, example: Example, edges: tuple[Connection, ...]) -> Placement:
     """Choose rows and columns, and the sizes of the boxes.
 
     Args:
@@ -99,7 +100,7 @@ def make_grid(circuit: Circuit, example: Example, edges: tuple[Connection, ...])
     """
     nodes = circuit.groups()
     sizes = {group: _box_size(group, len(nodes[group]), edges) for group in nodes}
-    grid = Grid(rows_of(circuit), {}, (), {}, sizes)
+    grid = Placement(rows_of(circuit), {}, (), {}, sizes)
     columns: dict[str, Column] = {}
     pieces: list[tuple[float, float]] = []
     sentence_end = columns_end = MARGIN
@@ -112,7 +113,7 @@ def make_grid(circuit: Circuit, example: Example, edges: tuple[Connection, ...])
             columns[role] = _column(grid, role, *pieces[-1], edges)
             columns_end = columns[role].right + GAP
         sentence_end = sum(pieces[-1]) + GAP
-    return Grid(grid.rows, columns, tuple(pieces), _left_sides(grid, columns), sizes)
+    return Placement(grid.rows, columns, tuple(pieces), _left_sides(grid, columns), sizes)
 
 
 def place_pills(heads: tuple[Member, ...], box: Rect) -> tuple[tuple[Member, Rect], ...]:
@@ -210,7 +211,7 @@ def _box_size(group: Group, count: int, edges: tuple[Connection, ...]) -> tuple[
 
 
 def _column(
-    grid: Grid, role: str, left: float, width: float, edges: tuple[Connection, ...]
+    grid: Placement, role: str, left: float, width: float, edges: tuple[Connection, ...]
 ) -> Column:
     mine = [g for g in grid.rows if g.role == role]
     rail = left + width / 2
@@ -224,12 +225,12 @@ def _column(
     return Column(left, rail, boxes, boxes_w, lanes, right)
 
 
-def _row_width(grid: Grid, role: str, row: int) -> float:
+def _row_width(grid: Placement, role: str, row: int) -> float:
     widths = [grid.sizes[g][0] for g, r in grid.rows.items() if r == row and g.role == role]
     return sum(widths) + GAP * (len(widths) - 1) if widths else 0.0
 
 
-def _left_sides(grid: Grid, columns: Mapping[str, Column]) -> dict[Group, float]:
+def _left_sides(grid: Placement, columns: Mapping[str, Column]) -> dict[Group, float]:
     """Boxes side by side in their row, the row centered in its column."""
     left: dict[Group, float] = {}
     next_x: dict[tuple[str, int], float] = {}

@@ -17,10 +17,12 @@ wire crosses a box, whatever the circuit.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from interp.circuits import Circuit, Connection, Group
-from interp.circuits.published import IOI_PAPER_ROLES, IOI_ROLES, connections_of
-from interp.plots.diagram.grid import MARGIN, Grid, make_grid, place_pills, rows_of
-from interp.plots.diagram.shapes import EXAMPLE, Box, Example, Layout, Rect, Token, Wire
+from interp.circuits import Circuit
+from interp.circuits.members import Connection, Group
+from interp.circuits.published.connections import connections_of
+from interp.circuits.published.ioi import IOI_PAPER_ROLES, IOI_ROLES
+from interp.plots.diagram.grid import MARGIN, Placement, make_grid, place_pills, rows_of
+from interp.plots.diagram.shapes import EXAMPLE, Box, Example, Layout, Piece, Rect, Wire
 
 _TIP, _STEP, _EXIT = 32.0, 12.0, 16.0  # of a channel: arrow tips, between tracks, below them
 _HEADING, _LOGITS_H, _LOGITS_GAP, _TOKEN_H, _FOOT = 44.0, 34.0, 46.0, 30.0, 40.0
@@ -69,7 +71,7 @@ def layout(circuit: Circuit, *, example: Example = EXAMPLE) -> Layout:
     end = grid.columns["END"]
     logits = Rect(end.boxes, _HEADING, end.boxes_w, _LOGITS_H)
     tokens = tuple(
-        Token(text, role, Rect(x, y, width, _TOKEN_H))
+        Piece(text, role, Rect(x, y, width, _TOKEN_H))
         for (text, role), (x, width) in zip(example, grid.pieces, strict=True)
     )
     nodes = circuit.groups()
@@ -119,7 +121,7 @@ def _drawable(circuit: Circuit, example: Example) -> tuple[Connection, ...]:
     )
 
 
-def _route(grid: Grid, edges: tuple[Connection, ...]) -> _Routes:
+def _route(grid: Placement, edges: tuple[Connection, ...]) -> _Routes:
     """Give every sender a track in each channel it runs in, and every connection an arrow tip.
 
     The sender that comes from furthest left takes the highest track and the leftmost tip, so wires
@@ -157,7 +159,7 @@ def _route(grid: Grid, edges: tuple[Connection, ...]) -> _Routes:
 
 
 def _at_logits(
-    grid: Grid,
+    grid: Placement,
     edges: tuple[Connection, ...],
     exits: Mapping[Group, float],
     senders: Mapping[Group, float],
@@ -179,7 +181,7 @@ def _at_logits(
 
 def _wire(
     edge: Connection,
-    grid: Grid,
+    grid: Placement,
     routes: _Routes,
     boxes: Mapping[Group, Rect],
     floors: Mapping[int, float],

@@ -3,8 +3,10 @@
 Source: https://mermaid.js.org/syntax/flowchart.html
 """
 
-from interp.circuits import Circuit, Group
-from interp.circuits.published import IOI_ROLES, connections_of
+from interp.circuits import Circuit
+from interp.circuits.members import Group
+from interp.circuits.published.connections import connections_of
+from interp.circuits.published.ioi import IOI_ROLES
 from interp.plots.diagram.shapes import title_of
 from interp.plots.palette import MUTED, NODE_COLORS, PAPER, mix
 

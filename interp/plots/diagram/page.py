@@ -24,7 +24,7 @@ from interp.plots.diagram.shapes import EXAMPLE, Example, note_of
 from interp.plots.diagram.svg import circuit_svg
 
 Score = xr.Dataset | xr.DataArray
-"""One number a head, dims `layer`, `head`; of a dataset `mean`, `low` and `high`."""
+"""One number per head, dims `layer`, `head`; of a dataset `mean`, `low` and `high`."""
 
 
 def circuit_html(

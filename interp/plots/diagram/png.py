@@ -28,7 +28,7 @@ def circuit_png(
 
     Args:
         circuit: as for `circuit_svg`.
-        path: the file; folders that are missing are made.
+        path: the file; missing folders are created.
         effects: as for `circuit_svg`.
         example: as for `circuit_svg`.
         scale: pixels of the picture for one of the drawing.

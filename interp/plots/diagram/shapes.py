@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from interp.circuits import CLASSES, Connection, Group, Member
+from interp.circuits import CLASSES, Member
 from interp.circuits.classes import MLP_CLASS
+from interp.circuits.members import Connection, Group
 
 Example = Sequence[tuple[str, str]]
 """A sentence in pieces, each (text, role); the role is "" for text between the roles."""
@@ -72,7 +73,7 @@ class Wire:
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class Piece:
     """A piece of the sentence; the role is "" for text between the roles."""
 
     text: str
@@ -87,7 +88,7 @@ class Layout:
     width: float
     height: float
     columns: tuple[Rect, ...]
-    tokens: tuple[Token, ...]
+    tokens: tuple[Piece, ...]
     boxes: tuple[Box, ...]
     wires: tuple[Wire, ...]
     logits: Rect

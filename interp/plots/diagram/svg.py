@@ -9,9 +9,10 @@ import numpy as np
 import xarray as xr
 
 from interp.characters import escape
-from interp.circuits import Circuit, Group, Member
+from interp.circuits import Circuit, Member
 from interp.circuits.classes import MLP_CLASS
-from interp.circuits.published import connections_of
+from interp.circuits.members import Group
+from interp.circuits.published.connections import connections_of
 from interp.parts import unit_of
 from interp.plots.diagram.grid import LOGITS
 from interp.plots.diagram.layout import layout
@@ -24,8 +25,8 @@ from interp.plots.diagram.shapes import (
     Box,
     Example,
     Layout,
+    Piece,
     Rect,
-    Token,
     Wire,
     note_of,
     title_of,
@@ -140,7 +141,7 @@ def _wires(wires: Iterable[Wire]) -> list[str]:
     return lines + labels
 
 
-def _token(token: Token) -> list[str]:
+def _token(token: Piece) -> list[str]:
     place = token.rect
     if not token.role:
         return [centered(place, 20.0, token.text, size=15.0, color=MUTED)]
