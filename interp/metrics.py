@@ -39,19 +39,23 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp.tasks import Task
-from interp.tasks.metric_names import METRICS, did_you_mean
+from interp.tasks.metric_names import BEHAVIOR, METRICS, did_you_mean
 from interp.tasks.sides import Choice
 
 __all__ = [
+    "BEHAVIOR",
     "METRICS",
     "accuracy",
+    "answer_logit",
     "cutoff_sharpness",
     "end_logits",
+    "foil_logit",
     "kl_divergence",
     "logit_diff",
     "probability",
     "probability_diff",
     "rank",
+    "top1",
 ]
 
 MetricFunction = Callable[[Float[Tensor, "run d_vocab"], Task], Float[Tensor, " run"]]

@@ -14,7 +14,9 @@ positions.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+import numpy as np
 import xarray as xr
 
 from interp.circuits.circuit import Circuit
@@ -26,8 +28,9 @@ from interp.patching import Ablation, ablate, measure
 from interp.results import Question
 from interp.runs.question import question
 from interp.runs.sides import Progress
-from interp.runs.stand_ins import Reference, Value
+from interp.runs.stand_ins import Reference, Value, reference_task
 from interp.tasks import Task
+from interp.tasks.sampler import BLOCKS, without_blocks
 
 Sets = Mapping[str, Sequence[Member | NodeLike]]
 """Name -> the nodes of a set K."""
@@ -45,6 +48,7 @@ def faithfulness(
     value: Value = "group mean",
     positions: Sequence[str | int] | None = None,
     reference: Reference = None,
+    blocks: int = BLOCKS,
     progress: Progress = iter,
 ) -> xr.Dataset:
     """Measure the whole model, and the circuit alone, on every prompt.
@@ -60,15 +64,19 @@ def faithfulness(
             circuit is.
         reference: prompts whose corrupted texts stand in, as in `Ablation`; by default a sample of
             the task's kind.
+        blocks: parts of the reference that are left out in turn, so that intervals can carry its
+            noise too (`interp.circuits.fraction_kept`); 0 for none.
         progress: wraps the batches of each of the two runs, for a progress bar.
 
     Returns:
         One variable for each metric, dims run ("full", "circuit"), prompt. F(M) and F(C) are the
-        means over prompts. MLPs, layer norms and embeddings are left alone.
+        means over prompts. MLPs, layer norms and embeddings are left alone. The coordinate
+        `without_block`, dims metric, block, has F(C) with each part of the reference left out.
 
     Raises:
         ValueError: the circuit belongs to another model, or the task lacks one of its roles.
     """
+    require_blocks(blocks)
     left = only(model, circuit, value=value, positions=positions, reference=reference)
     left.require(model, task.right_padded())
     runs = {
@@ -76,7 +84,16 @@ def faithfulness(
         "circuit": measure(model, task, metrics, ablation=left, progress=progress),
     }
     asked = question("faithfulness", task=task, ablation=left)
-    return joined(runs, "Whole model, and circuit alone", asked)
+    found = joined(runs, "Whole model, and circuit alone", asked)
+    again = [
+        measure(model, task, metrics, ablation=replace(left, reference=some)).mean("prompt")
+        for some in reference_blocks(task, value, reference, blocks)
+    ]
+    values = [[float(one[name]) for one in again] for name in found]
+    return found.assign_coords(
+        metric=list(found),
+        without_block=(("metric", "block"), np.reshape(values, (len(found), -1))),
+    )
 
 
 def completeness(
@@ -258,6 +275,47 @@ def nodes_of_sets(circuit: Circuit, sets: Sets) -> dict[str, list[Node]]:
                     f"set {name!r} has {node}, which the circuit does not have; only nodes of the "
                     "circuit can be knocked out of it"
                 )
+    return found
+
+
+def require_blocks(blocks: int) -> None:
+    """Refuse a number of parts that a jackknife cannot use.
+
+    Args:
+        blocks: the number.
+
+    Raises:
+        ValueError: it is negative, 1 or not a whole number.
+    """
+    if type(blocks) is not int or blocks < 0 or blocks == 1:
+        raise ValueError(f"blocks must be 0 or a whole number from 2 up; it is {blocks!r}")
+
+
+def reference_blocks(
+    task: Task, value: Value, reference: Reference, blocks: int
+) -> tuple[Task, ...]:
+    """The reference without each of its parts in turn.
+
+    Args:
+        task: the prompts that are run.
+        value: what stands in.
+        reference: as in `Ablation`.
+        blocks: number of parts.
+
+    Returns:
+        As many references; none if nothing is averaged, or if a group would be left without
+        prompts.
+    """
+    if not blocks or value not in ("mean", "group mean"):
+        return ()
+    source = reference_task(task, value, reference)
+    if source is not None and source is task.reference and blocks == BLOCKS and task.sampler:
+        found = task.sampler.blocks
+    else:
+        found = without_blocks(task if source is None else source, blocks)
+    wanted = set(task.group) if value == "group mean" else set()
+    if len(found) < 2 or any(wanted - set(some.group) for some in found):
+        return ()
     return found
 
 

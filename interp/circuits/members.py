@@ -1,5 +1,6 @@
 """What a circuit is made of: heads and MLPs at roles, each with a class, and the graph of
-classes."""
+classes.
+"""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
