@@ -11,7 +11,7 @@ from interp.circuits.derivation import derive
 from interp.circuits.evaluation import completeness, faithfulness, gap, only
 from interp.circuits.evidence import Derivation
 from interp.circuits.known import known_circuit
-from interp.circuits.links import Link
+from interp.circuits.links import Link, route
 from interp.circuits.members import Member
 from interp.circuits.minimality import minimality, minimality_sets
 from interp.circuits.pruning import derive_pruned, prune_heads
@@ -43,5 +43,6 @@ __all__ = [
     "prune_heads",
     "published_circuit",
     "random_sets",
+    "route",
     "run_mean",
 ]
