@@ -18,7 +18,7 @@ def printable(text: str) -> str:
     r"""Replace the characters that no XML document can hold, and other control characters.
 
     Args:
-        text: any text; tabs and line ends are kept.
+        text: any text; tabs and line ends are kept
 
     Returns:
         Text of the same length.
@@ -34,8 +34,8 @@ def escape(text: str, quote: bool = True) -> str:
     r"""Escape text so that XML and HTML read it as text.
 
     Args:
-        text: any text.
-        quote: whether to replace quotation marks too, as attributes require.
+        text: any text
+        quote: whether to replace quotation marks too, as attributes require
 
     Returns:
         Text without markup, in `printable` characters only.

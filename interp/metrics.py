@@ -73,14 +73,14 @@ def end_logits(
     """Take the logits at each prompt's last token.
 
     Args:
-        logits: logits of a run on the task's tokens.
-        task: the task.
+        logits: logits of a run on the task's tokens
+        task: the task
 
     Returns:
         The logits at END.
 
     Raises:
-        ValueError: the logits do not have the shape of the task's tokens.
+        ValueError: the logits do not have the shape of the task's tokens
     """
     if logits.shape[:2] != task.clean_tokens.shape:
         raise ValueError(
@@ -99,15 +99,15 @@ def logit_diff(
     """Logit of the answer minus logit of the foil.
 
     Args:
-        logits: logits at END.
-        answer: token ids of the answers.
-        foil: token ids of the foils.
+        logits: logits at END
+        answer: token ids of the answers
+        foil: token ids of the foils
 
     Returns:
         The difference, in logits; positive where the model prefers the answer.
 
     Raises:
-        ValueError: shapes differ, or an id is outside the vocabulary.
+        ValueError: shapes differ, or an id is outside the vocabulary
 
     Example:
         >>> logit_diff(torch.tensor([[1.0, 3.0, 0.0]]), torch.tensor([1]), torch.tensor([0]))
@@ -176,15 +176,15 @@ def probability(
     """Probability of the answer, or of a set of answers.
 
     Args:
-        logits: logits at END.
+        logits: logits at END
         answer: token ids, one per prompt or a set; or a mask that is True at every token that
-            counts as an answer.
+            counts as an answer
 
     Returns:
         The probability, from 0 to 1.
 
     Raises:
-        ValueError: shapes differ, or an id is outside the vocabulary.
+        ValueError: shapes differ, or an id is outside the vocabulary
     """
     probs = _at_least_float32(logits).softmax(-1)
     if answer.dtype != torch.bool:
@@ -206,15 +206,15 @@ def probability_diff(
     """Probability of the answers minus probability of the foils.
 
     Args:
-        logits: logits at END.
-        answer: token ids, or a mask of all answers (for greater-than, the years above the start).
-        foil: token ids, or a mask of all foils (the years up to the start).
+        logits: logits at END
+        answer: token ids, or a mask of all answers (for greater-than, the years above the start)
+        foil: token ids, or a mask of all foils (the years up to the start)
 
     Returns:
         The difference, from -1 to 1; positive where the model prefers the answers.
 
     Raises:
-        ValueError: shapes differ, or an id is outside the vocabulary.
+        ValueError: shapes differ, or an id is outside the vocabulary
     """
     return probability(logits, answer) - probability(logits, foil)
 
@@ -229,16 +229,16 @@ def cutoff_sharpness(
     For greater-than: the probability of the year after the start minus that of the year before it.
 
     Args:
-        logits: logits at END.
-        answer: sets of token ids, the nearest to the cutoff first (the start + 1, + 2, ...).
-        foil: sets in the same order (the start itself, then the start - 1, ...); the second counts.
+        logits: logits at END
+        answer: sets of token ids, the nearest to the cutoff first (the start + 1, + 2, ...)
+        foil: sets in the same order (the start itself, then the start - 1, ...); the second counts
 
     Returns:
         The difference, from -1 to 1; positive where the step is upward.
 
     Raises:
         ValueError: answers or foils are not sets, a prompt has only one foil, or as for
-            `probability`.
+            `probability`
     """
     require_cutoff(answer, foil)
     return probability_diff(logits, answer[:, 0], foil[:, 1])
@@ -248,11 +248,11 @@ def require_cutoff(answer: Choice, foil: Choice) -> None:
     """Check that answers and foils have a cutoff between them.
 
     Args:
-        answer: token ids of the answers.
-        foil: token ids of the foils.
+        answer: token ids of the answers
+        foil: token ids of the foils
 
     Raises:
-        ValueError: they are not sets, or a prompt has only one foil.
+        ValueError: they are not sets, or a prompt has only one foil
     """
     if answer.ndim != 2 or foil.ndim != 2 or foil.shape[1] < 2 or bool((foil[:, 1] < 0).any()):
         raise ValueError(
@@ -267,14 +267,14 @@ def kl_divergence(
     """Kullback-Leibler divergence of a run's next-token distribution from a reference's.
 
     Args:
-        logits: logits at END of the run in question, for instance a patched one.
-        reference: logits at END of the run it is compared with, for instance the clean one.
+        logits: logits at END of the run in question, for instance a patched one
+        reference: logits at END of the run it is compared with, for instance the clean one
 
     Returns:
         KL(reference || run), in nats; zero where the two distributions are the same.
 
     Raises:
-        ValueError: shapes differ.
+        ValueError: shapes differ
     """
     if logits.shape != reference.shape:
         raise ValueError(
@@ -294,16 +294,16 @@ def accuracy(
     """Whether the model prefers the answer to the foil.
 
     Args:
-        logits: logits at END.
-        answer: token ids of the answers.
-        foil: token ids of the foils.
+        logits: logits at END
+        answer: token ids of the answers
+        foil: token ids of the foils
 
     Returns:
         1 where the answer's logit is above the foil's, else 0; a tie gives 0. For a set, the
         highest logit counts.
 
     Raises:
-        ValueError: shapes differ, or an id is outside the vocabulary.
+        ValueError: shapes differ, or an id is outside the vocabulary
     """
     logits = _at_least_float32(logits)
     right = _highest(logits, answer) > _highest(logits, foil)
@@ -332,14 +332,14 @@ def rank(logits: Float[Tensor, "prompt d_vocab"], answer: Choice) -> Int[Tensor,
     """Rank of the answer, or of the best of a set of answers, among all tokens.
 
     Args:
-        logits: logits at END.
-        answer: token ids of the answers.
+        logits: logits at END
+        answer: token ids of the answers
 
     Returns:
         The number of other tokens whose logit is at least as high; 0 is the model's first choice.
 
     Raises:
-        ValueError: shapes differ, an id is outside the vocabulary, or a logit is NaN.
+        ValueError: shapes differ, an id is outside the vocabulary, or a logit is NaN
     """
     rivals = _rivals(logits, answer)
     wrong = logits.isnan().any(-1)
@@ -406,8 +406,8 @@ def named_metrics(
 
     Args:
         chosen: a name from `METRICS`, a function of the logits at END and the task, a sequence of
-            these, or a mapping from names to functions; None for the task's own metric.
-        task: the task, if known; its answers must then fit the metrics.
+            these, or a mapping from names to functions; None for the task's own metric
+        task: the task, if known; its answers must then fit the metrics
 
     Returns:
         Name -> function, in the order chosen; None in place of a function for a name from
@@ -415,10 +415,10 @@ def named_metrics(
         and a callable object by that of its class.
 
     Raises:
-        TypeError: a metric is neither a name nor a function, or a key of a mapping is not a string.
+        TypeError: a metric is neither a name nor a function, or a key of a mapping is not a string
         ValueError: nothing is chosen, a name is unknown or occurs twice, a function has the name of
             a metric in `METRICS`, a function cannot be called with logits and a task, or the task
-            has no cutoff for the cutoff sharpness.
+            has no cutoff for the cutoff sharpness
 
     Example:
         >>> named_metrics(["rank", "logit_diff"])

@@ -13,6 +13,8 @@ functions of the toolkit take either the types or the words.
 
 Parts sort in the order in which a forward pass computes them: the input, then layer by layer the
 heads, the neurons and the MLP, and finally the logits.
+
+The file is longer than most, because the types and what reads and prints them belong together.
 """
 
 import re
@@ -41,8 +43,8 @@ class Head(NamedTuple):
     """An attention head.
 
     Args:
-        layer: index of its block, from 0.
-        head: index within the block, from 0.
+        layer: index of its block, from 0
+        head: index within the block, from 0
 
     Example:
         >>> str(Head(9, 6))
@@ -61,7 +63,7 @@ class MLP:
     """The MLP of a layer.
 
     Args:
-        layer: index of its block, from 0.
+        layer: index of its block, from 0
 
     Example:
         >>> str(MLP(9))
@@ -79,8 +81,8 @@ class Neuron:
     """A neuron of an MLP, after its activation function.
 
     Args:
-        layer: index of its block, from 0.
-        neuron: index within the MLP, from 0.
+        layer: index of its block, from 0
+        neuron: index within the MLP, from 0
 
     Example:
         >>> str(Neuron(9, 17))
@@ -119,8 +121,8 @@ class Node:
     """A part at one role, or at all positions.
 
     Args:
-        part: the part.
-        role: role of the token position, such as "END"; None for all positions.
+        part: the part
+        role: role of the token position, such as "END"; None for all positions
 
     Example:
         >>> str(Node(Head(9, 6), "END"))
@@ -152,12 +154,12 @@ class Edge:
     """A path from what one node writes into what another one reads.
 
     Args:
-        sender: the node that writes: the input, a head, or an MLP.
-        receiver: the node that reads: a head, an MLP, or the logits.
-        input: "q", "k" or "v" for a head; "" for everything that the receiver reads.
+        sender: the node that writes: the input, a head, or an MLP
+        receiver: the node that reads: a head, an MLP, or the logits
+        input: "q", "k" or "v" for a head; "" for everything that the receiver reads
 
     Raises:
-        ValueError: the receiver has no such input, or does not come after the sender.
+        ValueError: the receiver has no such input, or does not come after the sender
 
     Example:
         >>> str(Edge(Node(Head(9, 6), "END"), Node(Head(10, 0), "END"), "q"))
@@ -200,9 +202,9 @@ class Port(NamedTuple):
     """What a node reads: one end of an edge.
 
     Args:
-        node: a head, an MLP, or the logits.
+        node: a head, an MLP, or the logits
         input: for a head, those of the letters "qkv" that read together; "" for everything that the
-            node reads.
+            node reads
 
     Example:
         >>> str(Port(Node(Head(10, 0), "END"), "q"))
@@ -232,13 +234,13 @@ def parse(text: str) -> Part | Node | Edge:
     """Read the words that parts, nodes and edges print.
 
     Args:
-        text: such as "9.6", "m9@END" or "9.6@END -> 10.0.q@END".
+        text: such as "9.6", "m9@END" or "9.6@END -> 10.0.q@END"
 
     Returns:
         An edge where there is an arrow, a node where there is a role, else a part.
 
     Raises:
-        ValueError: the text is none of these.
+        ValueError: the text is none of these
 
     Example:
         >>> parse("9.6@END")
@@ -281,14 +283,14 @@ def as_node(given: NodeLike) -> Node:
     """Turn any of the ways to name a node into a node.
 
     Args:
-        given: see `NodeLike`.
+        given: see `NodeLike`
 
     Returns:
         The node; without a role it is the part at all positions.
 
     Raises:
-        ValueError: the words name no node.
-        TypeError: the argument is of another type.
+        ValueError: the words name no node
+        TypeError: the argument is of another type
     """
     if isinstance(given, Node):
         return given
@@ -313,14 +315,14 @@ def as_head(given: Any) -> Head:
     """Turn `Head(9, 6)`, (9, 6) or "9.6" into a head.
 
     Args:
-        given: the head.
+        given: the head
 
     Returns:
         The head.
 
     Raises:
-        ValueError: the words name no head.
-        TypeError: the argument is of another type.
+        ValueError: the words name no head
+        TypeError: the argument is of another type
     """
     if not isinstance(given, Head | tuple | str):
         raise TypeError(f"expected a head, such as (9, 6) or '9.6'; got {given!r}")
@@ -334,14 +336,14 @@ def as_heads(given: Iterable[Any]) -> list[Head]:
     """Turn any of the ways to name heads into a list of heads.
 
     Args:
-        given: the heads, each as `as_head` takes it.
+        given: the heads, each as `as_head` takes it
 
     Returns:
         The heads, in the order given.
 
     Raises:
-        ValueError: a head is named twice, or as for `as_head`.
-        TypeError: the argument is not a sequence of heads.
+        ValueError: a head is named twice, or as for `as_head`
+        TypeError: the argument is not a sequence of heads
     """
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise TypeError(f"expected a list of heads, such as [(9, 6), (9, 9)]; got {given!r}")
@@ -354,11 +356,11 @@ def require_once(parts: Iterable[Any], what: str) -> None:
     """Refuse items that are given twice.
 
     Args:
-        parts: the items.
-        what: what an error calls an item, such as "head".
+        parts: the items
+        what: what an error calls an item, such as "head"
 
     Raises:
-        ValueError: an item occurs twice.
+        ValueError: an item occurs twice
     """
     seen = set()
     for one in parts:
@@ -371,11 +373,11 @@ def require_in_model(model: Any, parts: Iterable[Part]) -> None:
     """Refuse parts that a model does not have.
 
     Args:
-        model: the model.
-        parts: the parts.
+        model: the model
+        parts: the parts
 
     Raises:
-        ValueError: a layer, head or neuron is outside the model.
+        ValueError: a layer, head or neuron is outside the model
     """
     c = model.config
     for part in parts:
@@ -414,8 +416,8 @@ def can_send(sender: Part, receiver: Part) -> bool:
     """Whether one part reads what another writes.
 
     Args:
-        sender: the part that writes.
-        receiver: the part that reads.
+        sender: the part that writes
+        receiver: the part that reads
 
     Returns:
         True if the sender is the input, a head, a neuron or an MLP and the receiver comes later: a

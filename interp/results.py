@@ -44,19 +44,19 @@ class Question:
     A field is "" where it does not apply or is unknown. Mappings are JSON with sorted keys.
 
     Args:
-        technique: the function that measured, for instance "patch".
-        model: name of the model.
-        model_fingerprint: fingerprint of its weights.
-        task: name of the task.
-        prompts: fingerprint of its prompts.
-        site: which activations.
-        selection: which parts, positions and prompts, as JSON.
-        ablation: what is knocked out, and what stands in for it.
-        reference: fingerprint of the prompts whose activations stand in.
-        metric: names of the metrics, separated by commas.
-        options: every other choice, as JSON.
-        seed: seed of the random draws.
-        versions: versions of the packages, as JSON; not part of the question's identity.
+        technique: the function that measured, for instance "patch"
+        model: name of the model
+        model_fingerprint: fingerprint of its weights
+        task: name of the task
+        prompts: fingerprint of its prompts
+        site: which activations
+        selection: which parts, positions and prompts, as JSON
+        ablation: what is knocked out, and what stands in for it
+        reference: fingerprint of the prompts whose activations stand in
+        metric: names of the metrics, separated by commas
+        options: every other choice, as JSON
+        seed: seed of the random draws
+        versions: versions of the packages, as JSON; not part of the question's identity
 
     Example:
         >>> asked = Question(technique="patch", site="z", options='{"direction": "denoising"}')
@@ -90,7 +90,7 @@ class Question:
             The question.
 
         Raises:
-            ValueError: a name is not a field of a question.
+            ValueError: a name is not a field of a question
         """
         known = [field.name for field in fields(cls)]
         unknown = [name for name in parts if name not in known]
@@ -107,7 +107,7 @@ class Question:
 
         Args:
             result: an array or a dataset; the question of a dataset has its own attrs and those on
-                which all its arrays agree.
+                which all its arrays agree
 
         Returns:
             The question; fields that the result does not have are "".
@@ -163,19 +163,19 @@ def require_same(
     """Refuse to compare answers to different questions.
 
     Args:
-        a: a result, or its question.
-        b: the other result, or its question.
-        fields: names of the fields or options that must be the same.
-        what: what an error calls the two, for instance ("the estimates", "the exact effects").
+        a: a result, or its question
+        b: the other result, or its question
+        fields: names of the fields or options that must be the same
+        what: what an error calls the two, for instance ("the estimates", "the exact effects")
 
     Raises:
-        ValueError: a field differs; the message names the first that does, and both values.
+        ValueError: a field differs; the message names the first that does, and both values
     """
     ours, theirs = (x if isinstance(x, Question) else Question.of(x) for x in (a, b))
     for name in fields:
         if not any(name in question.names() for question in (ours, theirs)):
             raise ValueError(
-                f"neither question has a field or an option {name!r}; "
+                f"a question has no field {name!r}, and neither has an option of that name; "
                 f"compare by {', '.join(ours.names())}"
             )
         one, other = ours.value(name), theirs.value(name)
@@ -202,23 +202,23 @@ def labeled(
     """Label an array: names for its dimensions, and its question in `attrs`.
 
     Args:
-        values: the numbers; float64 stays float64, everything else becomes float32.
+        values: the numbers; float64 stays float64, everything else becomes float32
         dims: one name per dimension: "layer", "head", "position", "prompt", ...
-        name: short name of the quantity, such as "direct_effect".
-        title: one line that says what is measured, for figures.
-        unit: "logits", "nats", "probability" or "fraction".
-        model: the model, for its name and the fingerprint of its weights.
+        name: short name of the quantity, such as "direct_effect"
+        title: one line that says what is measured, for figures
+        unit: "logits", "nats", "probability" or "fraction"
+        model: the model, for its name and the fingerprint of its weights
         task: the task, for its name, its fingerprint and the groups of its prompts; None for what
-            is computed from the weights alone.
-        coords: labels along dimensions; a dimension without any gets indices from 0.
-        question: further fields of the `Question`, for instance technique, site and seed.
+            is computed from the weights alone
+        coords: labels along dimensions; a dimension without any gets indices from 0
+        question: further fields of the `Question`, for instance technique, site and seed
 
     Returns:
         The array, with the coordinate `group` if the task has groups, and attrs `title`, `unit`
         and those of its question.
 
     Raises:
-        ValueError: a key of `question` is not a field of a question.
+        ValueError: a key of `question` is not a field of a question
     """
     if isinstance(values, Tensor):
         values = as_numpy(values)

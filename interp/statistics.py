@@ -60,9 +60,9 @@ class Estimate:
     """A statistic over prompts with its interval, in the unit of the values.
 
     Args:
-        mean: the statistic on the prompts themselves: their mean, or the ratio of two means.
-        low: lower end of the interval; NaN for a single prompt.
-        high: upper end of the interval; NaN for a single prompt.
+        mean: the statistic on the prompts themselves: their mean, or the ratio of two means
+        low: lower end of the interval; NaN for a single prompt
+        high: upper end of the interval; NaN for a single prompt
 
     Example:
         >>> f"{Estimate(3.5562, 3.41, 3.7):.2f}"
@@ -94,14 +94,14 @@ def interval(
     Args:
         statistic: "mean" of one sample; "difference" or "ratio" of the means of two, or their
             "correlation"; or a smooth function of samples whose last axis is the prompts, which
-            returns one value per cell.
+            returns one value per cell
         samples: one value per prompt along the last axis, with any axes before it; all samples have
-            the same shape and the same order of prompts.
+            the same shape and the same order of prompts
         groups: the group of each prompt, if prompts are spread evenly over groups; by default those
-            that a DataArray carries.
+            that a DataArray carries
         where: True where a prompt has a value in a cell; None for everywhere. Other entries are
             left out, whatever the samples hold there.
-        level: probability that each interval should cover, a fraction.
+        level: probability that each interval should cover, a fraction
 
     Returns:
         The statistic of each cell, and the lower and the upper end of its interval. The ends of a
@@ -112,7 +112,7 @@ def interval(
     Raises:
         ValueError: the statistic is unknown or takes another number of samples; samples differ in
             shape; there is no prompt; a value is not finite; the number of groups is not that of
-            the prompts; or the level is not between 0 and 1.
+            the prompts; or the level is not between 0 and 1
 
     Example:
         >>> ends = interval("mean", np.array([[1.0, 2.0, 3.0, 4.0, 5.0]]))
@@ -128,15 +128,15 @@ def estimate_mean(
     """Estimate a mean over prompts.
 
     Args:
-        values: one value per prompt.
-        groups: as for `interval`.
-        level: probability that the interval should cover, a fraction.
+        values: one value per prompt
+        groups: as for `interval`
+        level: probability that the interval should cover, a fraction
 
     Returns:
         The mean with its interval, in the unit of the values.
 
     Raises:
-        ValueError: as for `interval`.
+        ValueError: as for `interval`
     """
     return Estimate(*map(float, _interval("mean", [values], groups, None, level)))
 
@@ -151,17 +151,17 @@ def estimate_ratio(
     """Estimate the ratio of two means over the same prompts, for instance F(C) / F(M).
 
     Args:
-        numerator: one value per prompt.
-        denominator: one value per prompt, in the same order of prompts.
-        groups: as for `interval`.
-        level: probability that the interval should cover, a fraction.
+        numerator: one value per prompt
+        denominator: one value per prompt, in the same order of prompts
+        groups: as for `interval`
+        level: probability that the interval should cover, a fraction
 
     Returns:
         mean(numerator) / mean(denominator) with its interval. Where the denominator's own interval
         contains zero, the ratio may be anything, and the interval runs from -inf to inf.
 
     Raises:
-        ValueError: the denominator's mean is zero, or as for `interval`.
+        ValueError: the denominator's mean is zero, or as for `interval`
     """
     found = _interval("ratio", [numerator, denominator], groups, None, level)
     if _float64(denominator).mean() == 0:

@@ -45,8 +45,8 @@ class LayerDifference:
     Args:
         layer: "embed" (token plus position embedding), "blocks.0", ... (the residual stream after
             each block), "ln_final", "logits" or "log_probs".
-        difference: the largest absolute difference, in the layer's own unit (logits, nats).
-        scale: the largest absolute value there, in the same unit.
+        difference: the largest absolute difference, in the layer's own unit (logits, nats)
+        scale: the largest absolute value there, in the same unit
     """
 
     layer: str
@@ -64,10 +64,10 @@ class VerificationReport:
     """What `verify` found; `str()` gives a table.
 
     Args:
-        model: the name of the model.
-        layers: one entry per layer, in the order of the computation.
-        tolerance: the largest `relative` difference that counts as agreement.
-        n_tokens: how many tokens were compared.
+        model: the name of the model
+        layers: one entry per layer, in the order of the computation
+        tolerance: the largest `relative` difference that counts as agreement
+        n_tokens: how many tokens were compared
     """
 
     model: str
@@ -104,16 +104,16 @@ def verify(
     """Compare `interp.load(name_or_path)` with Hugging Face's GPT-2 on the same weights.
 
     Args:
-        name_or_path: as for `interp.load`.
+        name_or_path: as for `interp.load`
         tolerance: the largest difference that counts as agreement, as a fraction of the layer's
-            largest value (of 1 where that is smaller).
+            largest value (of 1 where that is smaller)
 
     Returns:
         The largest difference per layer; `.passed` is the verdict, `print` shows the table.
 
     Raises:
-        ModelNotFoundError, CheckpointError, TypeError: as for `interp.load`.
-        ValueError: the tolerance is negative or not a finite number.
+        ModelNotFoundError, CheckpointError, TypeError: as for `interp.load`
+        ValueError: the tolerance is negative or not a finite number
 
     Example:
         >>> report = verify("mini")

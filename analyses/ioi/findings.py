@@ -1,4 +1,4 @@
-"""What the IOI analysis measured of the whole, prompt by prompt, and its figures."""
+"""What the IOI analysis measured of the model and the circuit on every prompt, and its figures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,24 +15,25 @@ from interp.statistics import Estimate, estimate_mean, estimate_ratio
 from interp.tasks import Task
 
 STRONGEST = 10
-"""How many heads the tables and the scatter plot show."""
+"""Number of heads in the tables and the scatter plot."""
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What the analysis measured, prompt by prompt.
+    """What the analysis measured on every prompt.
 
     Args:
-        model: the model.
-        task: the prompts.
-        seed: seed that they were drawn with.
-        options: the other arguments of the run, by which it can be done again.
-        behavior: logit_diff, accuracy and io_probability, dims prompt, with the order of each.
-        direct: direct effects, dims layer, head, prompt, in logits.
-        attention: attention between roles, dims layer, head, query, key, prompt.
-        attribution: direct logit attribution of heads at END, dims layer, head, prompt, in logits.
-        circuit: the circuit.
-        alone: logit difference as `faithfulness` measures it, dims run ("full", "circuit"), prompt.
+        model: the model
+        task: the prompts
+        seed: seed that they were drawn with
+        options: the other arguments of the run, with which it can be repeated
+        behavior: logit_diff, accuracy and io_probability, dims prompt, with the order of each
+            prompt
+        direct: direct effects, dims layer, head, prompt, in logits
+        attention: attention between roles, dims layer, head, query, key, prompt
+        attribution: direct logit attribution of heads at END, dims layer, head, prompt, in logits
+        circuit: the circuit
+        alone: logit difference as `faithfulness` measures it, dims run ("full", "circuit"), prompt
     """
 
     model: interp.HookedGPT2
@@ -47,7 +48,7 @@ class Findings:
     alone: xr.Dataset
 
     def estimate(self, name: str, order: str | None = None) -> Estimate:
-        """Mean of a figure of the behavior with its 95 % interval, of one order or of all."""
+        """Mean of one measure of behavior with its 95 % interval, for one order or for all."""
         values = self.behavior[name]
         if order is not None:
             values = values[values.order == order]

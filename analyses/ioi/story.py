@@ -1,7 +1,7 @@
-"""docs/ioi.md: the paper's story, told with the figures of a run of `interp ioi`.
+"""Write docs/ioi.md: the paper's story, with the figures of a run of `interp ioi`.
 
-The words are here, the numbers are those of the run: nothing in the tables is written by hand. The
-run is taken up from its folder, so that only what is missing there is measured.
+The words come from `analyses.ioi.passages`, the numbers from the run: nothing in the tables is
+written by hand. The run is resumed from its folder, so only what is missing there is measured.
 
     python -m analyses.ioi.story --run out/ioi --page docs/ioi.md
 """
@@ -26,21 +26,21 @@ from interp.report import Figure, Report, Section
 
 NOT_RUN = "not run here"
 GPT2 = "interp ioi --model gpt2 --n 100 --full --prompts FILE --out out/gpt2"
-"""What fills the last column: FILE has the paper's templates, names and nouns."""
+"""The command that fills the last column; FILE has the paper's templates, names and nouns."""
 
 
 def run(folder: str | Path, page: str | Path = Path("docs/ioi.md")) -> str:
     """Write the story of a run.
 
     Args:
-        folder: folder of a run of `interp ioi`; what it lacks is measured.
-        page: the Markdown file; its pictures go to `images/` beside it.
+        folder: folder of a run of `interp ioi`; whatever is missing is measured
+        page: the Markdown file; its pictures go to `images/` in the same folder
 
     Returns:
         The text of the page.
 
     Raises:
-        ValueError: there is no run in the folder.
+        ValueError: there is no run in the folder
     """
     folder, page = Path(folder), Path(page)
     written = folder / "results.json"
@@ -71,12 +71,12 @@ def run(folder: str | Path, page: str | Path = Path("docs/ioi.md")) -> str:
 
 
 def story(results: Mapping[str, Any], report: Report, images: Path) -> str:
-    """The page.
+    """Write the page.
 
     Args:
-        results: the content of results.json.
-        report: the report of the same run.
-        images: folder for the pictures.
+        results: the content of results.json
+        report: the report of the same run
+        images: folder for the pictures
 
     Returns:
         Markdown.
@@ -128,7 +128,7 @@ logit difference.*"""
 
 
 def _command(results: Mapping[str, Any]) -> str:
-    """The run, as it is asked for in a shell."""
+    """The shell command of the run."""
     options = results["options"]
     words = f"interp ioi --model {options['model']} --n {results['n']} --seed {results['seed']}"
     words += f" --threshold {options['threshold']:g}" if options["threshold"] != 0.02 else ""
@@ -155,7 +155,7 @@ because their weights were set by hand: [known circuits](known_circuits.md)."""
 
 
 def _rows(results: Mapping[str, Any], passage: Passage) -> list[tuple[str, str, str, str]]:
-    """Key, label, value and unit of the figures of a passage, the paper's own at the end."""
+    """Key, label, value and unit of the figures of a passage, with the paper's own at the end."""
     part = passage.part
     if part == "behaviour":
         labels = {"logit_diff": "logits", "accuracy": "fraction", "io_probability": "probability"}

@@ -34,7 +34,7 @@ where "looks" means a mean attention of at least `min_attention`, and a head cop
 at least one half. In tasks without a role IO, no names are moved: there the classes are mover,
 backup mover, negative mover and foil suppressor, and there is no S-inhibition.
 
-Source: Wang et al. 2022 (arXiv 2211.00593), section 3, for what tells the classes apart.
+Source: Wang et al. 2022 (arXiv 2211.00593), section 3, for what distinguishes the classes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,8 +46,8 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from interp.circuits.classes import NAME_MOVERS
-from interp.circuits.evaluation import node_list
 from interp.circuits.links import Link
+from interp.circuits.nodes import node_list
 from interp.heads import copy_scores
 from interp.lens import direct_logit_attribution
 from interp.model import HookedGPT2
@@ -90,9 +90,9 @@ def node_behavior(model: HookedGPT2, task: Task, nodes: Sequence[NodeLike]) -> x
     """Measure where heads look from their roles, and what they copy.
 
     Args:
-        model: the model.
-        task: the prompts; the clean ones are run.
-        nodes: heads at roles, such as "9.6@END".
+        model: the model
+        task: the prompts; the clean ones are run
+        nodes: heads at roles, such as "9.6@END"
 
     Returns:
         The attentions that the module lists, as probabilities, `copy` and `anti_copy`, as
@@ -100,7 +100,7 @@ def node_behavior(model: HookedGPT2, task: Task, nodes: Sequence[NodeLike]) -> x
         ("9.6@END"), prompt. Copying is NaN if no role of the task holds the answer or the foil.
 
     Raises:
-        ValueError: a node is not a head at a role, or the model or the task lacks it.
+        ValueError: a node is not a head at a role, or the model or the task lacks it
     """
     heads = require_heads(model, task, nodes)
     task = task.right_padded().to(model.device)
@@ -148,15 +148,15 @@ def require_heads(
     """Refuse anything but heads at roles of the task.
 
     Args:
-        model: the model.
-        task: the prompts.
-        nodes: the nodes.
+        model: the model
+        task: the prompts
+        nodes: the nodes
 
     Returns:
         Head and role of each.
 
     Raises:
-        ValueError: a node is another part or is given twice, or the model or the task lacks it.
+        ValueError: a node is another part or is given twice, or the model or the task lacks it
     """
     found = []
     for node in node_list(nodes):
@@ -182,11 +182,11 @@ def class_of(
     """The class of a head at a role, by the rules of the module.
 
     Args:
-        node: the head at its role.
-        behavior: its row of `node_behavior`, averaged over prompts.
-        links: the links of the circuit.
-        later: the nodes of later layers and their classes.
-        min_attention: the smallest mean attention that counts as looking.
+        node: the head at its role
+        behavior: its row of `node_behavior`, averaged over prompts
+        links: the links of the circuit
+        later: the nodes of later layers and their classes
+        min_attention: the smallest mean attention that counts as looking
 
     Returns:
         One of `CLASSES`.
@@ -229,8 +229,8 @@ def named_for(task: Task, kind: str) -> str:
     """The name of one of the paper's classes in a task.
 
     Args:
-        task: the prompts.
-        kind: the paper's class.
+        task: the prompts
+        kind: the paper's class
 
     Returns:
         One of `CLASSES`.

@@ -31,19 +31,19 @@ class Circuit:
     """The heads, and possibly MLPs, that do one task in one model.
 
     Args:
-        model: name of the model.
+        model: name of the model
         members: the heads and MLPs; one that matters at several roles occurs once for each.
             Ablations of the circuit leave all MLPs alone.
-        source: where the circuit comes from, for readers of the file.
+        source: where the circuit comes from, for readers of the file
         links: the connections that were measured between its members, from the tokens, and to the
-            logits.
-        weights: fingerprint of the weights that it was found in; "" if unknown.
-        task: name of the task that it does; "" if unknown.
+            logits
+        weights: fingerprint of the weights that it was found in; "" if unknown
+        task: name of the task that it does; "" if unknown
 
     Raises:
         ValueError: a member or a link occurs twice, or a link joins a node that is not in the
-            circuit.
-        TypeError: a field has another type.
+            circuit
+        TypeError: a field has another type
     """
 
     model: str
@@ -100,13 +100,13 @@ class Circuit:
         """The heads of one class.
 
         Args:
-            kind: the class, one of `CLASSES`.
+            kind: the class, one of `CLASSES`
 
         Returns:
             The heads; none if the circuit has no head of that class.
 
         Raises:
-            ValueError: the class is unknown.
+            ValueError: the class is unknown
         """
         if kind not in CLASSES:
             raise ValueError(f"unknown class {kind!r}; expected one of {', '.join(CLASSES)}")
@@ -148,11 +148,11 @@ class Circuit:
         """Refuse a model other than the circuit's.
 
         Args:
-            model: the model.
+            model: the model
 
         Raises:
             ValueError: the model has another name, has other weights (if the circuit knows its
-                own), or lacks one of the members.
+                own), or lacks one of the members
         """
         on_purpose = (
             "; circuit.for_model(model) carries its members over to the other model on purpose"
@@ -173,14 +173,14 @@ class Circuit:
         """Carry the members over to another model, on purpose.
 
         Args:
-            model: the other model.
+            model: the other model
 
         Returns:
             A circuit of that model. It has no links, because links were measured in the first
             model.
 
         Raises:
-            ValueError: the model lacks one of the members.
+            ValueError: the model lacks one of the members
         """
         require_in_model(model, [one.part for one in self.members])
         source = f"{self.source or 'a circuit'}, carried over from {self.model}"
@@ -223,14 +223,14 @@ class Circuit:
         """Read what `to_json` writes.
 
         Args:
-            text: the text of a file.
+            text: the text of a file
 
         Returns:
             The circuit.
 
         Raises:
             ValueError: the text is not JSON, of another format or version, lacks a field (the
-                message names it), or holds no valid circuit.
+                message names it), or holds no valid circuit
         """
         data = files.loads(FORMAT, text, ("model", "heads"))
         texts = {
@@ -255,10 +255,10 @@ class Circuit:
         """Write the circuit to a JSON file.
 
         Args:
-            path: the file; missing folders are created.
+            path: the file; missing folders are created
 
         Raises:
-            OSError: it cannot be written.
+            OSError: it cannot be written
         """
         files.write(path, self.to_json())
 
@@ -267,14 +267,14 @@ class Circuit:
         """Read a file that `save` wrote.
 
         Args:
-            path: the file.
+            path: the file
 
         Returns:
             The circuit.
 
         Raises:
-            ValueError: the file holds no circuit; see `from_json`.
-            OSError: it cannot be read.
+            ValueError: the file holds no circuit; see `from_json`
+            OSError: it cannot be read
         """
         return cls.from_json(files.read(path))
 

@@ -17,8 +17,8 @@ def compare(circuit: Circuit, reference: Circuit) -> pd.DataFrame:
     """Compare a circuit with a reference.
 
     Args:
-        circuit: what was found.
-        reference: what it should be.
+        circuit: what was found
+        reference: what it should be
 
     Returns:
         One row for each class that either circuit has (a head counts once, whatever its role), then
@@ -29,7 +29,7 @@ def compare(circuit: Circuit, reference: Circuit) -> pd.DataFrame:
         `recall` (fractions; NaN where the denominator is 0).
 
     Raises:
-        ValueError: the two have different models, weights or tasks, as far as both are known.
+        ValueError: the two have different models, weights or tasks, as far as both are known
 
     Example:
         >>> from interp.circuits import published_circuit
@@ -73,11 +73,11 @@ def require_comparable(circuit: Circuit, reference: Circuit) -> None:
     """Refuse two circuits that do not answer the same question.
 
     Args:
-        circuit: one circuit.
-        reference: the other one.
+        circuit: one circuit
+        reference: the other one
 
     Raises:
-        ValueError: the models differ, or weights or tasks that are known for both differ.
+        ValueError: the models differ, or weights or tasks that are known for both differ
     """
     for name, what in (("model", "model"), ("weights", "weights"), ("task", "task")):
         ours, theirs = getattr(circuit, name), getattr(reference, name)

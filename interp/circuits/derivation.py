@@ -70,21 +70,21 @@ def derive(
     """Derive the circuit of a task by path patching from the logits to the tokens.
 
     Args:
-        model: the model.
-        task: clean prompts with corrupted partners, and roles.
+        model: the model
+        task: clean prompts with corrupted partners, and roles
         metrics: the metrics in which effects are measured, as in `patch`; by default the task's
             own. A node counts if it passes the test in one of them; links are tested in the first.
         smallest: the smallest effect that counts, as a fraction: for a node, of the mean metric;
-            for a link, of its receiver's effect.
+            for a link, of its receiver's effect
         fdr: bound on the expected fraction of false discoveries, among the nodes of one layer and
-            among all links.
-        min_attention: the smallest mean attention that counts for a class, as a probability.
+            among all links
+        min_attention: the smallest mean attention that counts for a class, as a probability
         nodes: heads at roles, such as "9.6@END", if they are known already: all are kept, whatever
-            their effect, and only their links are tested.
+            their effect, and only their links are tested
         ablation: what is knocked out of the model while the paths of `nodes` are patched, for
             instance everything that pruning removed, so that no other head steps in for one of
-            them.
-        progress: wraps the layers, for a progress bar.
+            them
+        progress: wraps the layers, for a progress bar
 
     Returns:
         The circuit with its evidence.
@@ -92,7 +92,7 @@ def derive(
     Raises:
         ValueError: an option is out of range, there are fewer than two prompts, the mean of a
             metric is zero, the model or the task lacks a node, or an ablation is given without
-            nodes.
+            nodes
     """
     require_fractions(smallest=smallest, fdr=fdr)
     if not 0 <= min_attention <= 1:
@@ -177,10 +177,10 @@ def require_fractions(**options: float) -> None:
     """Refuse options that are not fractions between 0 and 1.
 
     Args:
-        options: the options, by name.
+        options: the options, by name
 
     Raises:
-        ValueError: an option is out of range.
+        ValueError: an option is out of range
     """
     if not all(0 < value < 1 for value in options.values()):
         given = " and ".join(f"{name}={value}" for name, value in options.items())

@@ -28,14 +28,14 @@ def effect_p_values(
     """P value of each mean, if the true effect is no larger than the smallest that counts.
 
     Args:
-        effects: one value per prompt along the last axis.
-        smallest: the size up to which an effect does not count, in the unit of the effects.
+        effects: one value per prompt along the last axis
+        smallest: the size up to which an effect does not count, in the unit of the effects
 
     Returns:
         The p values. Effects that are the same on every prompt have p = 0 or 1.
 
     Raises:
-        ValueError: there are fewer than two prompts, or `smallest` is negative.
+        ValueError: there are fewer than two prompts, or `smallest` is negative
 
     Example:
         >>> effect_p_values(np.array([[1.0, 1.2, 0.8, 1.0], [1.0, -1.0, 1.0, -1.0]])).round(4)
@@ -64,9 +64,9 @@ def q_values(
     """The smallest false-discovery rate at which each test of a family counts as a discovery.
 
     Args:
-        p: the p values of all tests that were made, whatever their outcome.
+        p: the p values of all tests that were made, whatever their outcome
         family: number of tests, of which those not in `p` count with a p value of 1; by default the
-            number in `p`.
+            number in `p`
 
     Returns:
         Benjamini and Hochberg's adjusted p values.

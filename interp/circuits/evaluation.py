@@ -21,9 +21,10 @@ import xarray as xr
 
 from interp.circuits.circuit import Circuit
 from interp.circuits.members import Member
+from interp.circuits.nodes import Sets, node_list, nodes_of_sets
 from interp.metrics import Metrics
 from interp.model import HookedGPT2
-from interp.parts import Head, Node, NodeLike, as_node, require_in_model, require_once
+from interp.parts import Head, Node, NodeLike, require_in_model
 from interp.patching import Ablation, ablate, measure
 from interp.results import Question
 from interp.runs.question import question
@@ -31,9 +32,6 @@ from interp.runs.sides import Progress
 from interp.runs.stand_ins import Reference, Value, reference_task
 from interp.tasks import Task
 from interp.tasks.sampler import BLOCKS, without_blocks
-
-Sets = Mapping[str, Sequence[Member | NodeLike]]
-"""Name -> the nodes of a set K."""
 
 RUNS = ("full", "circuit")
 """The whole model, and the circuit alone."""
@@ -54,19 +52,19 @@ def faithfulness(
     """Measure the whole model, and the circuit alone, on every prompt.
 
     Args:
-        model: the circuit's model.
-        task: clean prompts.
-        circuit: the circuit.
-        metrics: the metrics, as in `patch`; by default the task's own metric.
-        value: what stands in for the heads outside the circuit, as in `Ablation`.
+        model: the circuit's model
+        task: clean prompts
+        circuit: the circuit
+        metrics: the metrics, as in `patch`; by default the task's own metric
+        value: what stands in for the heads outside the circuit, as in `Ablation`
         positions: roles or indices at which heads are ablated; by default everywhere. A model that
             does the task through tokens without a role fails when these are ablated, whatever the
             circuit is.
         reference: prompts whose corrupted texts stand in, as in `Ablation`; by default a sample of
-            the task's kind.
+            the task's kind
         blocks: parts of the reference that are left out in turn, so that intervals can carry its
-            noise too (`interp.circuits.fraction_kept`); 0 for none.
-        progress: wraps the batches of each of the two runs, for a progress bar.
+            noise too (`interp.circuits.fraction_kept`); 0 for none
+        progress: wraps the batches of each of the two runs, for a progress bar
 
     Returns:
         One variable for each metric, dims run ("full", "circuit"), prompt. F(M) and F(C) are the
@@ -74,7 +72,7 @@ def faithfulness(
         `without_block`, dims metric, block, has F(C) with each part of the reference left out.
 
     Raises:
-        ValueError: the circuit belongs to another model, or the task lacks one of its roles.
+        ValueError: the circuit belongs to another model, or the task lacks one of its roles
     """
     require_blocks(blocks)
     left = only(model, circuit, value=value, positions=positions, reference=reference)
@@ -111,23 +109,23 @@ def completeness(
     """Measure the whole model and the circuit with the same nodes knocked out of both.
 
     Args:
-        model: the circuit's model.
-        task: clean prompts.
-        circuit: the circuit.
-        sets: name -> the set K, nodes of the circuit; an empty set gives F(M) and F(C).
-        metrics: as in `faithfulness`.
-        value: what stands in for the nodes of K and the heads outside the circuit.
-        positions: roles or indices where heads outside the circuit are ablated.
+        model: the circuit's model
+        task: clean prompts
+        circuit: the circuit
+        sets: name -> the set K, nodes of the circuit; an empty set gives F(M) and F(C)
+        metrics: as in `faithfulness`
+        value: what stands in for the nodes of K and the heads outside the circuit
+        positions: roles or indices where heads outside the circuit are ablated
         reference: prompts whose corrupted texts stand in, as in `Ablation`; by default a sample of
-            the task's kind.
-        progress: wraps the steps of each of the two runs, for a progress bar.
+            the task's kind
+        progress: wraps the steps of each of the two runs, for a progress bar
 
     Returns:
         One variable for each metric, dims run, set, prompt: F(M without K) at run "full" and F(C
         without K) at "circuit", before the mean over prompts. `gap` returns their difference.
 
     Raises:
-        ValueError: there are no sets, the circuit lacks a node of a set, or as for `faithfulness`.
+        ValueError: there are no sets, the circuit lacks a node of a set, or as for `faithfulness`
     """
     left = only(model, circuit, value=value, positions=positions, reference=reference)
     nodes = nodes_of_sets(circuit, sets)
@@ -164,8 +162,8 @@ def gap(result: xr.Dataset, metric: str | None = None) -> xr.DataArray:
     """The difference between the two runs of a result.
 
     Args:
-        result: what `faithfulness`, `completeness` or `minimality` return.
-        metric: one of its metrics; by default the first.
+        result: what `faithfulness`, `completeness` or `minimality` return
+        metric: one of its metrics; by default the first
 
     Returns:
         The second run minus the first: F(C) - F(M) for `faithfulness`; F(C without K) - F(M without
@@ -173,7 +171,7 @@ def gap(result: xr.Dataset, metric: str | None = None) -> xr.DataArray:
         score; and F(C without K and v) - F(C without K) for `minimality`.
 
     Raises:
-        ValueError: the result does not have two runs, or lacks the metric.
+        ValueError: the result does not have two runs, or lacks the metric
     """
     if "run" not in result.dims or result.sizes["run"] != 2:
         raise ValueError(
@@ -200,17 +198,17 @@ def only(
     """Ablate all heads except those of a circuit at their roles.
 
     Args:
-        model: the circuit's model.
-        circuit: the circuit to keep, or its nodes, such as "9.6@END".
-        value: what stands in for the other heads, as in `Ablation`.
-        positions: roles or indices where heads are ablated; by default everywhere.
-        reference: prompts whose corrupted texts stand in; by default those of the task that is run.
+        model: the circuit's model
+        circuit: the circuit to keep, or its nodes, such as "9.6@END"
+        value: what stands in for the other heads, as in `Ablation`
+        positions: roles or indices where heads are ablated; by default everywhere
+        reference: prompts whose corrupted texts stand in; by default those of the task that is run
 
     Returns:
         The ablation.
 
     Raises:
-        ValueError: the circuit belongs to another model, or the model lacks one of the nodes.
+        ValueError: the circuit belongs to another model, or the model lacks one of the nodes
     """
     if isinstance(circuit, Circuit):
         circuit.require_model(model)
@@ -220,62 +218,6 @@ def only(
         require_in_model(model, [node.part for node in nodes])
     keep = [node for node in nodes if isinstance(node.part, Head)]
     return Ablation("heads", keep=keep, value=value, positions=positions, reference=reference)
-
-
-def node_list(given: Sequence[Member | NodeLike]) -> list[Node]:
-    """Turn any of the ways to name nodes into a list of nodes at roles.
-
-    Args:
-        given: members of a circuit, or anything that `as_node` takes.
-
-    Returns:
-        The nodes.
-
-    Raises:
-        ValueError: a node occurs twice or has no role, or the words name no node.
-        TypeError: the argument is not a list of nodes.
-    """
-    if isinstance(given, str) or not isinstance(given, Sequence):
-        raise TypeError(f"expected a list of nodes, such as ['9.6@END']; got {given!r}")
-    nodes = [one.node if isinstance(one, Member) else as_node(one) for one in given]
-    for node in nodes:
-        if node.role is None:
-            raise ValueError(f"the node {node} needs a role, such as '{node.part}@END'")
-    require_once(nodes, "node")
-    return nodes
-
-
-def nodes_of_sets(circuit: Circuit, sets: Sets) -> dict[str, list[Node]]:
-    """Turn sets into nodes, checked against the circuit.
-
-    Args:
-        circuit: the circuit.
-        sets: name -> nodes.
-
-    Returns:
-        Name -> nodes.
-
-    Raises:
-        ValueError: the circuit lacks a node, or there are no sets.
-        TypeError: the sets are not a mapping to lists.
-    """
-    if not isinstance(sets, Mapping):
-        raise TypeError(
-            "expected sets of nodes by name, such as {'K': ['9.6@END']}; "
-            f"got {type(sets).__name__}"
-        )
-    if not sets:
-        raise ValueError("no sets were given; expected at least one, such as {'none': []}")
-    found = {name: node_list(nodes) for name, nodes in sets.items()}
-    own = set(circuit.nodes)
-    for name, nodes in found.items():
-        for node in nodes:
-            if node not in own:
-                raise ValueError(
-                    f"set {name!r} has {node}, which the circuit does not have; only nodes of the "
-                    "circuit can be knocked out of it"
-                )
-    return found
 
 
 def require_blocks(blocks: int) -> None:
@@ -323,9 +265,9 @@ def joined(runs: Mapping[str, xr.Dataset], title: str, asked: Mapping[str, objec
     """Put runs side by side.
 
     Args:
-        runs: the metrics of each run, by its name.
-        title: one line that says what is measured.
-        asked: fields of the question that all runs answer.
+        runs: the metrics of each run, by its name
+        title: one line that says what is measured
+        asked: fields of the question that all runs answer
 
     Returns:
         One variable for each metric, with the dim `run`.

@@ -21,19 +21,19 @@ class Derivation:
     """A derived circuit with its evidence.
 
     Args:
-        circuit: the heads with class and role, and their links with effect, interval and q value.
+        circuit: the heads with class and role, and their links with effect, interval and q value
         effects: effect of each link on each prompt, one variable for each metric; dims link
-            ("9.6@END -> 10.0.q@END"), prompt.
+            ("9.6@END -> 10.0.q@END"), prompt
         nodes: effect of each head's paths into all nodes found before it, one variable for each
             metric; dims node ("9.6@END"), prompt. The coordinates are `q_value`, dims metric, node,
             and `found_by`, dim node: the metrics that found the head, separated by commas. For a
             head that has an effect only without the heads that write the answer, it is the effect
             without them.
-        behavior: what `node_behavior` returns for each head of the circuit at its role.
-        tested: number of paths tested.
+        behavior: what `node_behavior` returns for each head of the circuit at its role
+        tested: number of paths tested
         smallest: the effect that a node must exceed, in the unit of the first metric; the attrs of
-            each variable have that of its own metric.
-        fdr: bound on the expected fraction of false discoveries in each family of tests.
+            each variable have that of its own metric
+        fdr: bound on the expected fraction of false discoveries in each family of tests
     """
 
     circuit: Circuit
@@ -120,14 +120,14 @@ class Derivation:
         """Read what `to_json` writes.
 
         Args:
-            text: the text of a file.
+            text: the text of a file
 
         Returns:
             The derivation, with the same numbers.
 
         Raises:
             ValueError: the text is not JSON, of another format or version, lacks a field (the
-                message names it), or the arrays are not those of the circuit.
+                message names it), or the arrays are not those of the circuit
         """
         data = files.loads(FORMAT, text, ("circuit", *_ARRAYS, "tested", "smallest", "fdr"))
         what = "the derivation"
@@ -158,10 +158,10 @@ class Derivation:
         """Write the derivation to one JSON file.
 
         Args:
-            path: the file; missing folders are created.
+            path: the file; missing folders are created
 
         Raises:
-            OSError: it cannot be written.
+            OSError: it cannot be written
         """
         files.write(path, self.to_json())
 
@@ -170,14 +170,14 @@ class Derivation:
         """Read a file that `save` wrote.
 
         Args:
-            path: the file.
+            path: the file
 
         Returns:
             The derivation.
 
         Raises:
-            ValueError: the file holds no derivation; see `from_json`.
-            OSError: it cannot be read.
+            ValueError: the file holds no derivation; see `from_json`
+            OSError: it cannot be read
         """
         return cls.from_json(files.read(path))
 

@@ -23,8 +23,8 @@ def dumps(form: str, content: Mapping[str, Any]) -> str:
     """Write the text of a file.
 
     Args:
-        form: name of the format, such as "interp.Circuit".
-        content: its fields.
+        form: name of the format, such as "interp.Circuit"
+        content: its fields
 
     Returns:
         JSON text.
@@ -37,16 +37,16 @@ def loads(form: str, text: str, needed: Sequence[str]) -> dict[str, Any]:
     """Read the text of a file.
 
     Args:
-        form: name of the format that is expected.
-        text: the text.
-        needed: fields that must be there.
+        form: name of the format that is expected
+        text: the text
+        needed: fields that must be there
 
     Returns:
         The fields.
 
     Raises:
-        ValueError: the text is not JSON or has another format or version, or a field is missing.
-        TypeError: the argument is not a string.
+        ValueError: the text is not JSON or has another format or version, or a field is missing
+        TypeError: the argument is not a string
     """
     if not isinstance(text, str):
         raise TypeError(f"expected the text of a {form} file; got {type(text).__name__}")
@@ -83,14 +83,14 @@ def read(path: str | PathLike[str]) -> str:
     """Read a text file.
 
     Args:
-        path: the file.
+        path: the file
 
     Returns:
         Its text.
 
     Raises:
-        ValueError: it is not text.
-        OSError: it cannot be read.
+        ValueError: it is not text
+        OSError: it cannot be read
     """
     try:
         return Path(path).read_text(encoding="utf-8")
@@ -102,16 +102,16 @@ def field(row: Any, name: str, kind: type | tuple[type, ...], what: str) -> Any:
     """Take a field out of a row of a file.
 
     Args:
-        row: the row.
-        name: the field.
-        kind: the type that it must have.
-        what: what an error calls the row.
+        row: the row
+        name: the field
+        kind: the type that it must have
+        what: what an error calls the row
 
     Returns:
         Its value.
 
     Raises:
-        ValueError: it is missing or has another type.
+        ValueError: it is missing or has another type
     """
     if not isinstance(row, dict) or name not in row:
         raise ValueError(f"{what} lacks {name}: {row!r}")
@@ -125,7 +125,7 @@ def array_record(array: xr.DataArray | xr.Variable) -> dict[str, Any]:
     """Write an array as plain lists.
 
     Args:
-        array: numbers, booleans or strings.
+        array: numbers, booleans or strings
 
     Returns:
         `dims`, `shape`, `dtype`, `values`, `attrs`.
@@ -143,7 +143,7 @@ def dataset_record(data: xr.Dataset) -> dict[str, Any]:
     """Write a dataset as plain lists.
 
     Args:
-        data: the dataset.
+        data: the dataset
 
     Returns:
         `coords` and `values`, name -> `array_record`, and `attrs`.
@@ -159,14 +159,14 @@ def dataset_of(record: Any, what: str) -> xr.Dataset:
     """Read what `dataset_record` writes.
 
     Args:
-        record: the record.
-        what: what an error calls it.
+        record: the record
+        what: what an error calls it
 
     Returns:
         The dataset.
 
     Raises:
-        ValueError: it is not such a record.
+        ValueError: it is not such a record
     """
     try:
         parts = {

@@ -23,18 +23,18 @@ class Link:
 
     Args:
         edge: the path, such as "9.6@END -> 10.0.q@END": from the input, a head or an MLP at a role
-            to a head, an MLP or the logits at a role.
+            to a head, an MLP or the logits at a role
         effect: mean change of the metric when the path is cut, in the metric's unit; for a logit
             difference, a negative effect means that the path favors the answer. None if it was not
             measured.
-        low: lower end of the effect's interval.
-        high: upper end of the effect's interval.
-        q_value: the smallest false-discovery rate at which the link counts as found.
+        low: lower end of the effect's interval
+        high: upper end of the effect's interval
+        q_value: the smallest false-discovery rate at which the link counts as found
 
     Raises:
         ValueError: an end has no role or is a neuron, the path changes position other than through
-            keys or values, or a number is not finite.
-        TypeError: `edge` is not an edge.
+            keys or values, or a number is not finite
+        TypeError: `edge` is not an edge
 
     Example:
         >>> Link("8.6@END -> 9.9.q@END", effect=-0.4).receiver
@@ -160,7 +160,7 @@ def route(links: Iterable[Link], role: str) -> tuple[Node, ...]:
     moves = [link for link in links if not link.input or "v" in link.input]
     graph = nx.DiGraph((link.sender, link.receiver) for link in moves)
     start, ends = Node(Input(), role), [node for node in graph if isinstance(node.part, Logits)]
-    ways = [
+    ways: list[list[Node]] = [
         nx.shortest_path(graph, start, end)
         for end in ends
         if start in graph and nx.has_path(graph, start, end)

@@ -1,6 +1,4 @@
-"""What a circuit is made of: heads and MLPs at roles, each with a class, and the graph of
-classes.
-"""
+"""What circuits are made of: heads and MLPs at roles, with their class; the graph of classes."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,8 +12,8 @@ class Group(NamedTuple):
     """A node of the class-level graph: a class at a role.
 
     Args:
-        kind: a class of heads, "MLP", "input" (the token embedding) or "logits".
-        role: the role.
+        kind: a class of heads, "MLP", "input" (the token embedding) or "logits"
+        role: the role
     """
 
     kind: str
@@ -26,9 +24,9 @@ class Connection(NamedTuple):
     """An arrow of the class-level graph: `receiver` reads what `sender` writes.
 
     Args:
-        sender: the group that writes.
-        receiver: the group that reads.
-        inputs: the inputs that read: some of the letters "qkv", or "" for the logits and MLPs.
+        sender: the group that writes
+        receiver: the group that reads
+        inputs: the inputs that read: some of the letters "qkv", or "" for the logits and MLPs
     """
 
     sender: Group
@@ -41,12 +39,12 @@ class Member:
     """A head or an MLP of a circuit, at the role where it does its work.
 
     Args:
-        node: the head or MLP at a role, such as "9.6@END".
-        kind: class of a head, one of `CLASSES`; "MLP" for an MLP.
+        node: the head or MLP at a role, such as "9.6@END"
+        kind: class of a head, one of `CLASSES`; "MLP" for an MLP
 
     Raises:
-        ValueError: the node has no role or is neither a head nor an MLP, or the class is unknown.
-        TypeError: `node` is not a node.
+        ValueError: the node has no role or is neither a head nor an MLP, or the class is unknown
+        TypeError: `node` is not a node
 
     Example:
         >>> Member("9.6@END", "name mover").label

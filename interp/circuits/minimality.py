@@ -20,8 +20,9 @@ import xarray as xr
 
 from interp.circuits.circuit import Circuit
 from interp.circuits.classes import CLASSES
-from interp.circuits.evaluation import Sets, joined, nodes_of_sets, only, without
+from interp.circuits.evaluation import joined, only, without
 from interp.circuits.members import Member
+from interp.circuits.nodes import Sets, nodes_of_sets
 from interp.metrics import Metrics
 from interp.model import HookedGPT2
 from interp.parts import Node, as_head, as_heads, as_node
@@ -40,17 +41,17 @@ def minimality_sets(
     """Make the set K of every head of a circuit.
 
     Args:
-        circuit: the circuit.
+        circuit: the circuit
         importance: heads whose K is the heads before them in this order, the most important first,
-            such as [(9, 9), "10.0"]; heads that the circuit lacks are ignored.
+            such as [(9, 9), "10.0"]; heads that the circuit lacks are ignored
         exceptions: head -> the classes whose nodes make up its K; takes precedence over
-            `importance`.
+            `importance`
 
     Returns:
         Name of each node, such as "9.6@END" -> K, which does not contain the node itself.
 
     Raises:
-        ValueError: a head is named twice, or a class is unknown.
+        ValueError: a head is named twice, or a class is unknown
 
     Example:
         >>> from interp.circuits import published_circuit
@@ -96,16 +97,16 @@ def minimality(
     """Measure what every node adds to the circuit when its K is knocked out.
 
     Args:
-        model: the circuit's model.
-        task: clean prompts.
-        circuit: the circuit.
-        sets: node -> K, as `minimality_sets` returns them.
-        metrics: as in `faithfulness`.
-        value: what stands in for ablated heads, as in `completeness`.
-        positions: roles or indices where heads outside the circuit are ablated.
+        model: the circuit's model
+        task: clean prompts
+        circuit: the circuit
+        sets: node -> K, as `minimality_sets` returns them
+        metrics: as in `faithfulness`
+        value: what stands in for ablated heads, as in `completeness`
+        positions: roles or indices where heads outside the circuit are ablated
         reference: prompts whose corrupted texts stand in, as in `Ablation`; by default a sample of
-            the task's kind.
-        progress: wraps the steps, for a progress bar.
+            the task's kind
+        progress: wraps the steps, for a progress bar
 
     Returns:
         One variable for each metric, dims run, node, prompt: F(C without K) at run "with_node" and
@@ -114,7 +115,7 @@ def minimality(
 
     Raises:
         ValueError: a set belongs to no node of the circuit, K contains its own node, or as for
-            `completeness`.
+            `completeness`
     """
     kept = nodes_of_sets(circuit, sets)
     nodes = {name: as_node(name) for name in kept}

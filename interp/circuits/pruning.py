@@ -53,24 +53,24 @@ def prune_heads(
     """Find the head outputs that a task needs by ablating from the last layer to the first.
 
     Args:
-        model: the model.
-        task: clean prompts with roles.
+        model: the model
+        task: clean prompts with roles
         metrics: the metrics, as in `patch`; by default the task's own metric. An output is kept if
             it matters for at least one of them.
         threshold: the smallest change of a metric's mean for which an output is kept, as a fraction
-            of the whole model's mean.
-        value: what ablated heads say instead, as in `Ablation`.
-        positions: roles or indices where heads are ablated, as in `only`; by default everywhere.
+            of the whole model's mean
+        value: what ablated heads say instead, as in `Ablation`
+        positions: roles or indices where heads are ablated, as in `only`; by default everywhere
         reference: prompts whose corrupted texts stand in, as in `Ablation`; by default a sample of
-            the task's kind.
-        progress: wraps the heads, for a progress bar.
+            the task's kind
+        progress: wraps the heads, for a progress bar
 
     Returns:
         The outputs that are kept, such as Node(Head(9, 6), "END"), in the order of a forward pass.
 
     Raises:
         ValueError: the threshold is not positive, the task does not fit the model or lacks one of
-            the positions, or the mean of a metric over runs of the whole model is zero.
+            the positions, or the mean of a metric over runs of the whole model is zero
     """
     require_threshold(threshold)
     task = ready_task(model, task, "prune_heads")
@@ -122,23 +122,23 @@ def derive_pruned(
     search is repeated with heads ablated only at the task's roles.
 
     Args:
-        model: the model.
-        task: clean prompts with corrupted partners and roles.
-        metrics: as in `prune_heads` and `derive`.
-        threshold: as in `prune_heads`; also the `smallest` of `derive`.
-        fdr: as in `derive`.
-        min_attention: as in `derive`.
-        least: the fraction of the first metric that the heads must keep.
-        value: what ablated heads say instead, as in `Ablation`.
+        model: the model
+        task: clean prompts with corrupted partners and roles
+        metrics: as in `prune_heads` and `derive`
+        threshold: as in `prune_heads`; also the `smallest` of `derive`
+        fdr: as in `derive`
+        min_attention: as in `derive`
+        least: the fraction of the first metric that the heads must keep
+        value: what ablated heads say instead, as in `Ablation`
         reference: prompts whose corrupted texts stand in, as in `Ablation`; by default a sample of
-            the task's kind.
-        progress: wraps the heads of each search, for a progress bar.
+            the task's kind
+        progress: wraps the heads of each search, for a progress bar
 
     Returns:
         The circuit with its evidence. The circuit's source says where heads were ablated.
 
     Raises:
-        ValueError: as for `prune_heads` and `derive`.
+        ValueError: as for `prune_heads` and `derive`
     """
     require_fractions(threshold=threshold, fdr=fdr)
     task = ready_task(model, task, "derive_pruned")
@@ -169,10 +169,10 @@ def require_threshold(threshold: float) -> None:
     """Refuse a threshold that is not positive.
 
     Args:
-        threshold: a fraction of the whole model's metric.
+        threshold: a fraction of the whole model's metric
 
     Raises:
-        ValueError: it is not positive.
+        ValueError: it is not positive
     """
     if not threshold > 0:
         raise ValueError(f"threshold must be a positive fraction, got {threshold}")
@@ -182,12 +182,12 @@ class _Trials:
     """Runs in which all heads except some are ablated, resumed at a layer.
 
     Args:
-        model: the model.
-        task: the prompts, padded on the right, on the model's device.
-        metrics: the metrics.
-        value: what stands in for ablated heads.
-        positions: where heads are ablated.
-        reference: prompts that the stand-ins come from.
+        model: the model
+        task: the prompts, padded on the right, on the model's device
+        metrics: the metrics
+        value: what stands in for ablated heads
+        positions: where heads are ablated
+        reference: prompts that the stand-ins come from
     """
 
     def __init__(

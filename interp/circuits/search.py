@@ -31,9 +31,9 @@ class Discovery:
     """A node that was tested, and the metrics that found it.
 
     Args:
-        effects: for each metric, the effect of its paths on each prompt.
-        q: for each metric, its q value.
-        by: the metrics whose tests it passed.
+        effects: for each metric, the effect of its paths on each prompt
+        q: for each metric, its q value
+        by: the metrics whose tests it passed
     """
 
     effects: Effects
@@ -45,15 +45,15 @@ class Search:
     """The search from the logits to the tokens.
 
     Args:
-        model: the model.
-        task: the prompts, padded on the right.
-        metrics: the metrics in which effects are measured; links are tested in the first.
-        smallest: the effect that a node must exceed, as a fraction of the metric's mean.
-        fdr: bound on the false-discovery rate of a family of tests.
-        ablation: what is knocked out of the model while paths are patched.
+        model: the model
+        task: the prompts, padded on the right
+        metrics: the metrics in which effects are measured; links are tested in the first
+        smallest: the effect that a node must exceed, as a fraction of the metric's mean
+        fdr: bound on the false-discovery rate of a family of tests
+        ablation: what is knocked out of the model while paths are patched
 
     Raises:
-        ValueError: the mean of a metric over the prompts is zero.
+        ValueError: the mean of a metric over the prompts is zero
     """
 
     def __init__(

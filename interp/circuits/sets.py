@@ -38,7 +38,7 @@ def class_sets(circuit: Circuit) -> dict[str, tuple[Member, ...]]:
     """The empty set, and the nodes of each class.
 
     Args:
-        circuit: the circuit.
+        circuit: the circuit
 
     Returns:
         "none" and each class of the circuit -> its nodes.
@@ -51,15 +51,15 @@ def random_sets(circuit: Circuit, n: int = 50, *, seed: int = 0) -> dict[str, tu
     """Draw sets that contain each head of the circuit with probability 1/2.
 
     Args:
-        circuit: the circuit.
-        n: number of sets.
-        seed: seed of the draws.
+        circuit: the circuit
+        n: number of sets
+        seed: seed of the draws
 
     Returns:
         Name of each set, "random 1", ... -> its nodes.
 
     Raises:
-        ValueError: `n` is negative.
+        ValueError: `n` is negative
     """
     if n < 0:
         raise ValueError(f"n is a number of sets, from 0; got {n}")
@@ -88,26 +88,26 @@ def greedy_sets(
     """Search for sets without which model and circuit differ most.
 
     Args:
-        model: the circuit's model.
-        task: clean prompts.
-        circuit: the circuit.
-        metrics: as in `faithfulness`; the gap is measured in the first.
-        runs: number of searches.
-        iterations: largest number of nodes that a search adds.
-        candidates: number of random nodes tried in each iteration.
-        value: what ablated heads say instead, as in `completeness`.
-        positions: roles or indices where heads outside the circuit are ablated.
+        model: the circuit's model
+        task: clean prompts
+        circuit: the circuit
+        metrics: as in `faithfulness`; the gap is measured in the first
+        runs: number of searches
+        iterations: largest number of nodes that a search adds
+        candidates: number of random nodes tried in each iteration
+        value: what ablated heads say instead, as in `completeness`
+        positions: roles or indices where heads outside the circuit are ablated
         reference: prompts whose corrupted texts stand in, as in `Ablation`; by default a sample of
-            the task's kind.
-        seed: seed of the candidates.
-        progress: wraps the iterations, for a progress bar.
+            the task's kind
+        seed: seed of the candidates
+        progress: wraps the iterations, for a progress bar
 
     Returns:
         Name of each search, "greedy 1", ... -> the nodes that it knocked out, in order. They were
         chosen for the gap on these prompts, so measure the gap on other prompts.
 
     Raises:
-        ValueError: the circuit has no heads or belongs to another model, or a number is below 1.
+        ValueError: the circuit has no heads or belongs to another model, or a number is below 1
     """
     circuit.require_model(model)
     if not circuit.heads or min(runs, iterations, candidates) < 1:

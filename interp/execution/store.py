@@ -33,11 +33,11 @@ class Store:
     """The kept results of one run on one model and task.
 
     Args:
-        folder: folder of the files; None keeps nothing.
-        model: the model.
-        task: the prompts.
-        resumed: names of the jobs whose kept results were used.
-        refused: names of the jobs that were done again although a file was there, and why.
+        folder: folder of the files; None keeps nothing
+        model: the model
+        task: the prompts
+        resumed: names of the jobs whose kept results were used
+        refused: names of the jobs that were done again although a file was there, and why
     """
 
     folder: Path | None
@@ -52,10 +52,10 @@ class Store:
         """Return the kept results of a job if they answer the same question, else do the job.
 
         Args:
-            name: name of the job and of its file.
-            job: measures the results.
-            version: version of the job, raised when `job` changes.
-            options: what the results depend on besides model and prompts, by its `repr`.
+            name: name of the job and of its file
+            job: measures the results
+            version: version of the job, raised when `job` changes
+            options: what the results depend on besides model and prompts, by its `repr`
 
         Returns:
             The results.
@@ -80,9 +80,9 @@ class Store:
         """The question that a job's results answer.
 
         Args:
-            name: name of the job.
-            version: its version.
-            options: as for `get`.
+            name: name of the job
+            version: its version
+            options: as for `get`
 
         Returns:
             The question.
@@ -102,9 +102,9 @@ def save(path: Path, question: Question, found: Results) -> None:
     """Write results to a file, whole or not at all.
 
     Args:
-        path: the file; missing folders are created.
-        question: the question that the results answer.
-        found: the results.
+        path: the file; missing folders are created
+        question: the question that the results answer
+        found: the results
     """
     arrays: dict[str, np.ndarray] = {}
     for key, dataset in found.items():
@@ -127,15 +127,15 @@ def load(path: str | Path, question: Question | None = None) -> Results:
     """Read what `save` wrote.
 
     Args:
-        path: the file.
-        question: the question that the results must answer; None for any.
+        path: the file
+        question: the question that the results must answer; None for any
 
     Returns:
         The results.
 
     Raises:
-        ValueError: the file answers another question, or is damaged.
-        OSError: there is no such file.
+        ValueError: the file answers another question, or is damaged
+        OSError: there is no such file
     """
     path = Path(path)
     with path.open("rb") as raw:

@@ -31,12 +31,12 @@ def attention_between(
     """Attention from the token of one role to the token of another, in the clean prompts.
 
     Args:
-        model: the model.
-        task: prompts with roles.
-        queries: roles that attend; by default all roles of the task.
-        keys: roles attended to; by default all.
-        ablation: what is knocked out of the model.
-        progress: wraps the batches, for a progress bar.
+        model: the model
+        task: prompts with roles
+        queries: roles that attend; by default all roles of the task
+        keys: roles attended to; by default all
+        ablation: what is knocked out of the model
+        progress: wraps the batches, for a progress bar
 
     Returns:
         The attention probability, dims layer, head, query, key, prompt; 0 where the key comes after
@@ -44,8 +44,8 @@ def attention_between(
 
     Raises:
         ValueError: a role is unknown or given twice, a list is empty, the task does not fit the
-            model, or the model has hooks or gives numbers that are not finite.
-        TypeError: an argument is not a task, or not a list of roles.
+            model, or the model has hooks or gives numbers that are not finite
+        TypeError: an argument is not a task, or not a list of roles
     """
     task = ready_task(model, task, "attention_between")
     queries, keys = chosen_roles(task, queries, "queries"), chosen_roles(task, keys, "keys")

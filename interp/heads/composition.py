@@ -44,11 +44,11 @@ def composition_scores(
     """Composition score of every pair of heads.
 
     Args:
-        model: a model, or the weights of `interp.load_attention`.
-        kinds: the inputs of the later head: some of "q", "k", "v".
+        model: a model, or the weights of `interp.load_attention`
+        kinds: the inputs of the later head: some of "q", "k", "v"
         fold_layer_norm: whether to fold the layer norm into what reads the stream and to center
             what writes to it, so that only what passes the norm counts; False takes the weights as
-            they are.
+            they are
 
     Returns:
         The scores, fractions from 0 to 1, dims kind, sender_layer, sender_head, layer, head; NaN
@@ -56,8 +56,8 @@ def composition_scores(
 
     Raises:
         ValueError: the list is empty, a kind is not q, k or v or is given twice, or weights are not
-            finite.
-        TypeError: `kinds` is not a list.
+            finite
+        TypeError: `kinds` is not a list
     """
     kinds = _kinds(kinds)
     weights = weights_of(model, fold_layer_norm)
@@ -82,18 +82,18 @@ def random_composition(
     rotation.
 
     Args:
-        model: a model, or the weights of `interp.load_attention`.
-        kinds: the inputs of the later head: some of "q", "k", "v".
-        fold_layer_norm: whether to fold the layer norm, as for `composition_scores`.
-        samples: number of rotations.
-        seed: seed of the rotations.
+        model: a model, or the weights of `interp.load_attention`
+        kinds: the inputs of the later head: some of "q", "k", "v"
+        fold_layer_norm: whether to fold the layer norm, as for `composition_scores`
+        samples: number of rotations
+        seed: seed of the rotations
 
     Returns:
         The scores, fractions, dims sample, kind, sender_layer, sender_head, layer, head.
 
     Raises:
-        ValueError: as for `composition_scores`, or `samples` is below 1.
-        TypeError: `kinds` is not a list, or `samples` is not an integer.
+        ValueError: as for `composition_scores`, or `samples` is below 1
+        TypeError: `kinds` is not a list, or `samples` is not an integer
     """
     kinds = _kinds(kinds)
     samples = count(samples, "samples", 1)
@@ -118,9 +118,9 @@ def composition_pairs(
     """The pairs of heads with the highest composition scores.
 
     Args:
-        scores: what `composition_scores` returns.
-        random: what `random_composition` returns, for comparison.
-        n: number of pairs, over all kinds.
+        scores: what `composition_scores` returns
+        random: what `random_composition` returns, for comparison
+        n: number of pairs, over all kinds
 
     Returns:
         One row per pair, strongest first: `kind`, `sender`, `receiver` ("4.11"), `score`; and with
@@ -128,8 +128,8 @@ def composition_pairs(
         mean), by which the rows are then sorted.
 
     Raises:
-        ValueError: the arrays are others, or n is below 1.
-        TypeError: n is not an integer.
+        ValueError: the arrays are others, or n is below 1
+        TypeError: n is not an integer
     """
     _require_scores(scores)
     count(n, "n", 1)
@@ -154,7 +154,7 @@ def strongest_senders(scores: xr.DataArray) -> pd.DataFrame:
     """The earlier head that each head reads most.
 
     Args:
-        scores: what `composition_scores` returns.
+        scores: what `composition_scores` returns
 
     Returns:
         One row for each kind and each head that has an earlier one: `kind`, `receiver`, `sender`,
@@ -162,7 +162,7 @@ def strongest_senders(scores: xr.DataArray) -> pd.DataFrame:
         only one).
 
     Raises:
-        ValueError: the array is another.
+        ValueError: the array is another
     """
     _require_scores(scores)
     scores = scores if "kind" in scores.dims else scores.expand_dims("kind")

@@ -58,12 +58,12 @@ def copy_scores(
     """Measure whether each head copies or suppresses the tokens of a task.
 
     Args:
-        model: the model.
-        task: prompts with roles; the clean texts are run.
+        model: the model
+        task: prompts with roles; the clean texts are run
         roles: roles of the tokens; by default those that hold the answer or the foil (for IOI: IO,
-            S1 and S2, as in the paper).
-        k: number of highest logits that count.
-        progress: wraps the layers, for a progress bar.
+            S1 and S2, as in the paper)
+        k: number of highest logits that count
+        progress: wraps the layers, for a progress bar
 
     Returns:
         `copy` and `anti_copy`, each 1 or 0, dims layer, head, role, prompt; their means are the
@@ -71,8 +71,8 @@ def copy_scores(
 
     Raises:
         ValueError: a role is unknown, no role holds the answer or the foil, k is not from 1 to
-            d_vocab, or the task does not fit the model.
-        TypeError: an argument is not a task, or not a list of roles.
+            d_vocab, or the task does not fit the model
+        TypeError: an argument is not a task, or not a list of roles
     """
     k = count(k, "k", 1, model.config.d_vocab, " (d_vocab)")
     task = ready_task(model, task, "copy_scores")
@@ -116,12 +116,12 @@ def ov_ranks(
     """Rank every token in what each head writes when it attends to that token (full OV copying).
 
     Args:
-        model: the model.
+        model: the model
         tokens: ids or texts of the tokens; by default the whole vocabulary, which takes minutes for
-            GPT-2 on a CPU.
+            GPT-2 on a CPU
         first_mlp: whether to add the output of MLP 0 to the embedding, without which GPT-2's heads
-            recognize few tokens; False takes W_E alone.
-        progress: wraps the layers, for a progress bar.
+            recognize few tokens; False takes W_E alone
+        progress: wraps the layers, for a progress bar
 
     Returns:
         `rank` and `anti_rank` (output negated), dims layer, head, token: the number of other tokens
@@ -129,8 +129,8 @@ def ov_ranks(
 
     Raises:
         ValueError: the list is empty, a text is not a single token, an id is outside the
-            vocabulary, or the model gives numbers that are not finite.
-        TypeError: `tokens` is not a list of tokens.
+            vocabulary, or the model gives numbers that are not finite
+        TypeError: `tokens` is not a list of tokens
     """
     require_no_hooks(model, "ov_ranks")  # hooks would act in MLP 0 and nowhere else
     given = range(model.config.d_vocab) if tokens is None else tokens
@@ -167,7 +167,7 @@ def eigenvalue_scores(model: HookedGPT2) -> xr.DataArray:
     same scores.
 
     Args:
-        model: the model.
+        model: the model
 
     Returns:
         The sum of the eigenvalues over the sum of their absolute values, a fraction from -1 to 1,
@@ -175,7 +175,7 @@ def eigenvalue_scores(model: HookedGPT2) -> xr.DataArray:
         that writes nothing.
 
     Raises:
-        ValueError: the model's weights are not finite.
+        ValueError: the model's weights are not finite
     """
     weights = weights_of(model, fold_layer_norm=True)
     unembed = wide(model.unembed.weight)
@@ -208,12 +208,12 @@ def _own_ranks(
     """Rank each token in what each head writes from its stream, and in the negative of that.
 
     Args:
-        model: the model.
-        x: the streams.
-        tokens: the token of each stream.
-        progress: wraps the layers.
+        model: the model
+        x: the streams
+        tokens: the token of each stream
+        progress: wraps the layers
         enough: a rank that is high enough: the vocabulary is searched part by part, and a token is
-            dropped as soon as both its ranks are known to be at least this high.
+            dropped as soon as both its ranks are known to be at least this high
     """
     norm, W_U = model.ln_final, model.unembed.weight  # vocab d
     for values in (x, W_U):

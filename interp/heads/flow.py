@@ -42,14 +42,14 @@ def attention_rollout(patterns: xr.DataArray) -> xr.DataArray:
 
     Args:
         patterns: what `attention_patterns` returns for one text, dims layer, head, query, key, or
-            its mean over heads, dims layer, query, key; every layer, starting with the first.
+            its mean over heads, dims layer, query, key; every layer, starting with the first
 
     Returns:
         Fractions, dims layer, query, key; each row sums to 1. Entry l of `layer` is after layer l.
 
     Raises:
         ValueError: the dims are others, the layers do not start at the first or skip one, queries
-            and keys are not the same positions, or attention is not finite.
+            and keys are not the same positions, or attention is not finite
 
     Source: Abnar and Zuidema 2020, section 3.1.
     """
@@ -70,19 +70,19 @@ def attention_flow(
     """The maximum flow from each position after each layer to each input token.
 
     Args:
-        patterns: attention of one text, as `attention_rollout` takes it.
-        layers: layers after which to start; negative ones count from the end; by default all.
+        patterns: attention of one text, as `attention_rollout` takes it
+        layers: layers after which to start; negative ones count from the end; by default all
         queries: positions from which to start, counted in the same way; by default all. Each pair
             of layer and query costs one maximum flow per key.
-        progress: wraps the pairs, for a progress bar.
+        progress: wraps the pairs, for a progress bar
 
     Returns:
         Fractions from 0 to 1, dims layer, query, key; 0 where the key comes after the query.
 
     Raises:
         ValueError: as for `attention_rollout`; or a layer or query does not exist or is given
-            twice, a list is empty, or there is attention to later positions.
-        TypeError: `layers` or `queries` is not a list of integers.
+            twice, a list is empty, or there is attention to later positions
+        TypeError: `layers` or `queries` is not a list of integers
 
     Source: Abnar and Zuidema 2020, section 3.2.
     """

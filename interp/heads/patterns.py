@@ -45,11 +45,11 @@ def attention_patterns(
     """The attention of every head from every token of a prompt to every other token.
 
     Args:
-        model: the model.
-        prompt: a text or its token ids, several texts, or a task, whose clean prompts are run.
+        model: the model
+        prompt: a text or its token ids, several texts, or a task, whose clean prompts are run
         ablation: what is knocked out of the model; for texts, any value except "zero" needs a
-            reference, because texts have no partners.
-        progress: wraps the batches of prompts, for a progress bar.
+            reference, because texts have no partners
+        progress: wraps the batches of prompts, for a progress bar
 
     Returns:
         The attention probability, dims layer, head, query, key and, unless there is only one text,
@@ -60,8 +60,8 @@ def attention_patterns(
 
     Raises:
         ValueError: a prompt is empty or too long, an id is outside the vocabulary, the ablation
-            lacks a reference, or the model gives numbers that are not finite.
-        TypeError: `prompt` is of another type.
+            lacks a reference, or the model gives numbers that are not finite
+        TypeError: `prompt` is of another type
 
     Example:
         >>> import interp
@@ -114,14 +114,14 @@ def value_weighted(patterns: xr.DataArray) -> xr.DataArray:
     """Weight attention by the length of what is read, relative to the head's longest vector.
 
     Args:
-        patterns: what `attention_patterns` returns, with all keys.
+        patterns: what `attention_patterns` returns, with all keys
 
     Returns:
         The weights, fractions from 0 to the attention, with the same dims but without the
         coordinate `value_norm`; see the module for the formula.
 
     Raises:
-        ValueError: the array has no coordinate `value_norm` along its keys.
+        ValueError: the array has no coordinate `value_norm` along its keys
     """
     if "value_norm" not in patterns.coords or "key" not in patterns.value_norm.dims:
         raise ValueError(
@@ -147,15 +147,15 @@ def sharpest_heads(patterns: xr.DataArray, n: int = 1) -> list[Head]:
     model.
 
     Args:
-        patterns: what `attention_patterns` returns.
-        n: number of heads; all, if the model has fewer.
+        patterns: what `attention_patterns` returns
+        n: number of heads; all, if the model has fewer
 
     Returns:
         The heads, the sharpest first.
 
     Raises:
-        ValueError: the dims are others, or n is below 1.
-        TypeError: n is not an integer.
+        ValueError: the dims are others, or n is below 1
+        TypeError: n is not an integer
     """
     n = count(n, "n", 1)
     needed = {"layer", "head", "query", "key"}

@@ -25,14 +25,14 @@ def sinusoidal(n_ctx: int, d_model: int) -> Float[Tensor, "n_ctx d_model"]:
     """The position embedding of Vaswani et al. 2017: alternating sines and cosines.
 
     Args:
-        n_ctx: number of positions.
-        d_model: width, an even number.
+        n_ctx: number of positions
+        d_model: width, an even number
 
     Returns:
         The table, with values from -1 to 1.
 
     Raises:
-        ValueError: the width is odd.
+        ValueError: the width is odd
 
     Example:
         >>> sinusoidal(2, 2)
@@ -51,7 +51,7 @@ def position_similarity(model: Weights) -> xr.Dataset:
     """The cosine between the embeddings of every two positions.
 
     Args:
-        model: a model, or the weights of `interp.load_attention`.
+        model: a model, or the weights of `interp.load_attention`
 
     Returns:
         `learned` and `sinusoidal`, dims pos, other, from -1 to 1.
@@ -83,7 +83,7 @@ def position_spectrum(model: Weights) -> xr.Dataset:
     """The frequencies that the position embedding is made of.
 
     Args:
-        model: a model, or the weights of `interp.load_attention`.
+        model: a model, or the weights of `interp.load_attention`
 
     Returns:
         `learned` and `sinusoidal`, fractions of the power that sum to 1; dim frequency, in whole

@@ -34,10 +34,10 @@ def ov_matrices(model: Weights, *, fold_layer_norm: bool = True) -> FactoredMatr
     """The OV matrix of every head.
 
     Args:
-        model: a model or attention weights.
+        model: a model or attention weights
         fold_layer_norm: whether to fold the layer norm into what reads the stream and to center
             what writes to it, see `interp.model.attention_only`; False takes the weights as they
-            are.
+            are
 
     Returns:
         W_V W_O [layer head d_model d_model], as factors of width d_head.
@@ -55,8 +55,8 @@ def qk_matrices(model: Weights, *, fold_layer_norm: bool = True) -> FactoredMatr
     """The QK matrix of every head.
 
     Args:
-        model: a model or attention weights.
-        fold_layer_norm: as for `ov_matrices`.
+        model: a model or attention weights
+        fold_layer_norm: as for `ov_matrices`
 
     Returns:
         W_Q W_K^T [layer head d_model d_model], as factors of width d_head, not divided by
@@ -70,10 +70,10 @@ def ov_directions(model: HookedGPT2, head: NodeLike, *, n: int = 5, k: int = 8) 
     """What a head reads and writes along its strongest OV directions, as tokens.
 
     Args:
-        model: the model.
-        head: the head, as (9, 6) or "9.6".
-        n: how many singular directions, strongest first.
-        k: how many tokens at each end.
+        model: the model
+        head: the head, as (9, 6) or "9.6"
+        n: how many singular directions, strongest first
+        k: how many tokens at each end
 
     Returns:
         Two rows per direction, because its sign is arbitrary: `direction`, `singular_value`,
@@ -83,8 +83,8 @@ def ov_directions(model: HookedGPT2, head: NodeLike, *, n: int = 5, k: int = 8) 
 
     Raises:
         ValueError: the model has no such head, n or k is out of range, or its weights are not
-            finite.
-        TypeError: no head, or no integers.
+            finite
+        TypeError: no head, or no integers
     """
     unembed = (model.unembed.weight - model.unembed.weight.mean(0)) * model.ln_final.w
     sides = {"reads": model.embed.W_E, "writes": unembed}
@@ -95,10 +95,10 @@ def qk_directions(model: HookedGPT2, head: NodeLike, *, n: int = 5, k: int = 8) 
     """Which tokens look for which along a head's strongest QK directions.
 
     Args:
-        model: the model.
-        head: the head, as (9, 6) or "9.6".
-        n: how many singular directions, strongest first.
-        k: how many tokens at each end.
+        model: the model
+        head: the head, as (9, 6) or "9.6"
+        n: how many singular directions, strongest first
+        k: how many tokens at each end
 
     Returns:
         As for `ov_directions`, with `query` (tokens that attend) and `key` (tokens attended to) in
@@ -106,8 +106,8 @@ def qk_directions(model: HookedGPT2, head: NodeLike, *, n: int = 5, k: int = 8) 
 
     Raises:
         ValueError: the model has no such head, n or k is out of range, or its weights are not
-            finite.
-        TypeError: no head, or no integers.
+            finite
+        TypeError: no head, or no integers
     """
     sides = {"query": model.embed.W_E, "key": model.embed.W_E}
     return _directions(model, head, n, k, qk_matrices, sides)
@@ -117,14 +117,14 @@ def weights_of(model: Weights, fold_layer_norm: bool) -> AttentionWeights:
     """The attention weights of a model, in float32 at least.
 
     Args:
-        model: a model or attention weights.
-        fold_layer_norm: whether to fold the layer norm in.
+        model: a model or attention weights
+        fold_layer_norm: whether to fold the layer norm in
 
     Returns:
         The weights.
 
     Raises:
-        ValueError: a weight is not finite.
+        ValueError: a weight is not finite
     """
     weights = AttentionWeights.of(model)
     found = {field.name: getattr(weights, field.name) for field in fields(weights)}

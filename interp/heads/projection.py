@@ -48,11 +48,11 @@ def attention_projection(
     """Measure every head's attention from END to some tokens, and what it writes for them.
 
     Args:
-        model: the model.
-        task: prompts with roles; their clean texts are run.
-        roles: roles of the tokens; by default those that hold the answer or the foil.
-        ablation: what is knocked out of the model.
-        progress: wraps the batches, for a progress bar.
+        model: the model
+        task: prompts with roles; their clean texts are run
+        roles: roles of the tokens; by default those that hold the answer or the foil
+        ablation: what is knocked out of the model
+        progress: wraps the batches, for a progress bar
 
     Returns:
         `attention`, a probability, and `projection`, in logits above the mean token's; dims layer,
@@ -60,8 +60,8 @@ def attention_projection(
 
     Raises:
         ValueError: a role is unknown, no role holds the answer or the foil, or the task does not
-            fit the model.
-        TypeError: an argument is not a task, or not a list of roles.
+            fit the model
+        TypeError: an argument is not a task, or not a list of roles
     """
     task = ready_task(model, task, "attention_projection")
     roles = answer_roles(task, roles)
@@ -117,13 +117,13 @@ def correlation(result: xr.Dataset) -> xr.DataArray:
     """Correlate attention with projection over all prompts and roles.
 
     Args:
-        result: what `attention_projection` returns, or one of its roles.
+        result: what `attention_projection` returns, or one of its roles
 
     Returns:
         Pearson's r, dims layer, head; NaN where attention or projection is constant.
 
     Raises:
-        ValueError: the result has no attention, no projection, or no prompts.
+        ValueError: the result has no attention, no projection, or no prompts
     """
     if not {"attention", "projection"} <= set(result) or "prompt" not in result.dims:
         raise ValueError(
@@ -148,17 +148,17 @@ def next_token_projection(
     """What every head writes for the next token, where that token followed the same one earlier.
 
     Args:
-        model: the model.
-        tokens: token ids, texts or a task with repetitions, such as `repeated_random_tokens`.
-        progress: wraps the batches, for a progress bar.
+        model: the model
+        tokens: token ids, texts or a task with repetitions, such as `repeated_random_tokens`
+        progress: wraps the batches, for a progress bar
 
     Returns:
         The projection, in logits above the mean token's, averaged over those positions; dims layer,
         head, prompt.
 
     Raises:
-        ValueError: a prompt repeats nothing, or does not fit the model.
-        TypeError: `tokens` is of another type.
+        ValueError: a prompt repeats nothing, or does not fit the model
+        TypeError: `tokens` is of another type
     """
     task = read_prompts(model, tokens, "next_token_projection").task
     tokens, real = task.clean_tokens, task.attention_mask  # prompt pos
@@ -204,9 +204,9 @@ def _direction(
     """The direction whose product with an output is a token's logit above the mean token's.
 
     Args:
-        model: the model.
-        tokens: the tokens.
-        last: the stream after the last block, which sets the scale of the final layer norm.
+        model: the model
+        tokens: the tokens
+        last: the stream after the last block, which sets the scale of the final layer norm
     """
     norm, weight = model.ln_final, wide(model.unembed.weight)
     direction = (weight[tokens] - weight.mean(0)) * norm.w

@@ -13,16 +13,16 @@ def chosen_roles(task: Task, roles: Sequence[str] | None, what: str = "roles") -
     """The roles asked for, or all roles of the task.
 
     Args:
-        task: the task.
-        roles: names of roles; None for all.
-        what: the argument's name, for errors.
+        task: the task
+        roles: names of roles; None for all
+        what: the argument's name, for errors
 
     Returns:
         The roles.
 
     Raises:
-        ValueError: the list is empty, or a role is unknown or given twice.
-        TypeError: `roles` is not a list.
+        ValueError: the list is empty, or a role is unknown or given twice
+        TypeError: `roles` is not a list
     """
     if roles is None:
         return list(task.positions)
@@ -38,16 +38,16 @@ def answer_roles(task: Task, roles: Sequence[str] | None) -> list[str]:
     """The roles asked for, or those whose clean token is the answer or foil in every prompt.
 
     Args:
-        task: the task.
-        roles: names of roles; None for those that hold the answer or the foil.
+        task: the task
+        roles: names of roles; None for those that hold the answer or the foil
 
     Returns:
         The roles.
 
     Raises:
         ValueError: as for `chosen_roles`, or none was asked for and no role holds the answer or the
-            foil.
-        TypeError: `roles` is not a list.
+            foil
+        TypeError: `roles` is not a list
     """
     if roles is not None:
         return chosen_roles(task, roles)

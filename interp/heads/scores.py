@@ -54,19 +54,19 @@ def repeated_random_tokens(
     """Draw sequences of random tokens, each repeated once.
 
     Args:
-        model: the model, for its vocabulary and context length.
-        n: number of sequences.
+        model: the model, for its vocabulary and context length
+        n: number of sequences
         length: number of different tokens in each; by default 100, as in the paper, or as many as
-            fit.
-        seed: seed of the tokens.
+            fit
+        seed: seed of the tokens
 
     Returns:
         Token ids, 2 * length per sequence.
 
     Raises:
         ValueError: `n` is below 1, or `length` is below 2 or does not fit the context or the
-            vocabulary.
-        TypeError: `n` or `length` is not an integer.
+            vocabulary
+        TypeError: `n` or `length` is not an integer
     """
     longest = min(model.config.n_ctx // 2, model.config.d_vocab)
     length = min(100, longest) if length is None else count(length, "length", 0)
@@ -85,10 +85,10 @@ def attention_scores(model: HookedGPT2, tokens: Prompt, *, progress: Progress = 
     """Score the attention of every head on some tokens.
 
     Args:
-        model: the model.
+        model: the model
         tokens: token ids, texts, or a task, whose clean prompts are run, each with at least two
-            tokens; pass `repeated_random_tokens` for the scores in the literature.
-        progress: wraps the batches, for a progress bar.
+            tokens; pass `repeated_random_tokens` for the scores in the literature
+        progress: wraps the batches, for a progress bar
 
     Returns:
         The scores that the module lists, dims layer, head, prompt: means over the real tokens of
@@ -97,8 +97,8 @@ def attention_scores(model: HookedGPT2, tokens: Prompt, *, progress: Progress = 
 
     Raises:
         ValueError: a prompt has one token, a prompt does not fit the model, or the model gives
-            numbers that are not finite.
-        TypeError: no prompts.
+            numbers that are not finite
+        TypeError: no prompts
     """
     task = read_prompts(model, tokens, "attention_scores").task
     if int(task.lengths.min()) < 2:

@@ -43,13 +43,13 @@ def head_table(
     """Compute every score of every head.
 
     Args:
-        model: the model.
-        task: prompts for the copying scores; None leaves them out.
-        roles: roles for `attention_projection` and `copy_scores`.
-        tokens: prompts for `attention_scores`; by default `repeated_random_tokens`.
-        k: number of highest logits that count in `copy_scores`.
-        seed: seed of the random tokens.
-        progress: wraps the steps of each part, for a progress bar.
+        model: the model
+        task: prompts for the copying scores; None leaves them out
+        roles: roles for `attention_projection` and `copy_scores`
+        tokens: prompts for `attention_scores`; by default `repeated_random_tokens`
+        k: number of highest logits that count in `copy_scores`
+        seed: seed of the random tokens
+        progress: wraps the steps of each part, for a progress bar
 
     Returns:
         The scores, dims layer, head: `previous_token`, `duplicate_token`, `induction`,
@@ -61,8 +61,8 @@ def head_table(
         `.to_dataframe()` turns the scores into a table; `ranked` sorts them.
 
     Raises:
-        ValueError: as for the functions that it calls.
-        TypeError: as for the functions that it calls.
+        ValueError: as for the functions that it calls
+        TypeError: as for the functions that it calls
     """
     count(k, "k", 1, model.config.d_vocab, " (d_vocab)")
     if task is not None:
@@ -98,16 +98,16 @@ def ranked(table: xr.Dataset, by: str, *, n: int | None = None) -> pd.DataFrame:
     """Sort the heads by one score.
 
     Args:
-        table: what `head_table` returns.
-        by: the score, highest first.
-        n: number of heads; None for all.
+        table: what `head_table` returns
+        by: the score, highest first
+        n: number of heads; None for all
 
     Returns:
         One row per head: `head` ("9.6") and every score, without the ends of their intervals.
 
     Raises:
-        ValueError: the table lacks the score, or n is below 1.
-        TypeError: n is not an integer.
+        ValueError: the table lacks the score, or n is below 1
+        TypeError: n is not an integer
     """
     scores = score_names(table)
     if by not in scores:

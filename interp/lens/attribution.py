@@ -75,20 +75,20 @@ def direct_logit_attribution(
     """Measure what each part writes toward the answer.
 
     Args:
-        model: the model.
+        model: the model
         prompt: a task, for the logit difference of answer and foil in its clean prompts; or a text,
-            several texts or token ids, for the logits of chosen tokens.
-        by: the parts; see the module.
+            several texts or token ids, for the logits of chosen tokens
+        by: the parts; see the module
         answer: for one text, the token or tokens to attribute; for several texts, one token for all
-            or a list with one for each.
+            or a list with one for each
         foil: for texts, a token whose logit is subtracted (for several texts, also one for each);
-            None for the logits alone.
+            None for the logits alone
         metric: for a task, what is attributed: "logit_diff", which is the default, or the logit of
             the answer or the foil above the mean of the task's other candidates, "answer_logit" or
-            "foil_logit".
-        position: position of the prediction: a role, or an index from 0; "END" is the last token.
-        ablation: what is knocked out of the model.
-        progress: wraps the batches, for a progress bar.
+            "foil_logit"
+        position: position of the prediction: a role, or an index from 0; "END" is the last token
+        ablation: what is knocked out of the model
+        progress: wraps the batches, for a progress bar
 
     Returns:
         The attributions, in logits, positive toward the answer. The dims are component (with `kind`
@@ -99,8 +99,8 @@ def direct_logit_attribution(
     Raises:
         ValueError: a kind of part, role or token is unknown; source roles are asked of a text; a
             text has no answer, or one is passed for a task; a prompt lacks the position; a prompt
-            does not fit the model, or the model gives numbers that are not finite.
-        TypeError: a list, number or prompt is of another type.
+            does not fit the model, or the model gives numbers that are not finite
+        TypeError: a list, number or prompt is of another type
 
     Example:
         >>> import interp
@@ -171,7 +171,7 @@ def cumulative(attribution: xr.DataArray) -> xr.DataArray:
 
     Args:
         attribution: what `direct_logit_attribution` returns by component, complete, with its dims
-            in any order.
+            in any order
 
     Returns:
         The sum up to and including each component, with the same dims. The two constants after the
@@ -179,8 +179,8 @@ def cumulative(attribution: xr.DataArray) -> xr.DataArray:
         logit lens reads there at the final scale; the last value is the model's own.
 
     Raises:
-        ValueError: the attribution is to other parts, or lacks some components.
-        TypeError: `attribution` is not an array.
+        ValueError: the attribution is to other parts, or lacks some components
+        TypeError: `attribution` is not an array
     """
     if not isinstance(attribution, xr.DataArray):
         raise TypeError(

@@ -27,14 +27,14 @@ class Run:
     """The run of some prompts, and the direction that their parts are projected on.
 
     Args:
-        model: the model.
-        task: the prompts.
-        kept: the activations of the run.
-        where: position of the prediction in each prompt.
-        u: the answer's column of the unembedding minus the foil's.
-        b_U: the same for its bias.
-        toward: the direction whose product with a part is the part's share of the logit.
-        masks: masks of what the ablation replaces.
+        model: the model
+        task: the prompts
+        kept: the activations of the run
+        where: position of the prediction in each prompt
+        u: the answer's column of the unembedding minus the foil's
+        b_U: the same for its bias
+        toward: the direction whose product with a part is the part's share of the logit
+        masks: masks of what the ablation replaces
     """
 
     model: HookedGPT2
@@ -115,9 +115,9 @@ class Kind(NamedTuple):
     """A kind of part.
 
     Args:
-        sites: the activations that its contributions are computed from.
-        dims: the dims of its contributions, except the prompts, which come last.
-        contributions: computes what each part adds to the logit of each prompt.
+        sites: the activations that its contributions are computed from
+        dims: the dims of its contributions, except the prompts, which come last
+        contributions: computes what each part adds to the logit of each prompt
     """
 
     sites: tuple[str, ...]

@@ -98,21 +98,21 @@ def logit_lens(
     """Read an activation of every layer as a prediction of the next token.
 
     Args:
-        model: the model.
-        prompt: a text or its token ids, several texts, or a task, whose clean prompts are read.
-        site: the activation; see the module.
+        model: the model
+        prompt: a text or its token ids, several texts, or a task, whose clean prompts are read
+        site: the activation; see the module
         scale: scale of the final layer norm, "own" or "final"; None for "own" at streams and
-            "final" at parts.
-        tuned: translators to apply to the stream first, for resid_pre and resid_post.
-        layers: the layers to read; by default all.
-        k: number of most probable tokens to keep.
+            "final" at parts
+        tuned: translators to apply to the stream first, for resid_pre and resid_post
+        layers: the layers to read; by default all
+        k: number of most probable tokens to keep
         answer: the token whose probability and rank to keep; for several texts, one token for all
-            or a list with one for each; a task has its own.
-        foil: the token with which to compare the answer's logit, given in the same way.
+            or a list with one for each; a task has its own
+        foil: the token with which to compare the answer's logit, given in the same way
         position: where to read: a role, or an index from 0. By default, one text is read at every
             position, and several prompts at "END", the last token of each.
-        ablation: what is knocked out of the model that is read.
-        progress: wraps the batches, for a progress bar.
+        ablation: what is knocked out of the model that is read
+        progress: wraps the batches, for a progress bar
 
     Returns:
         The readings, dims layer, head (at z), and position (for one text, with its `token`) or
@@ -125,8 +125,8 @@ def logit_lens(
     Raises:
         ValueError: a site, scale, layer, role or token is unknown; a prompt lacks the position; the
             tuned lens belongs to another model or site; an answer is given for a task; a prompt
-            does not fit the model, or the model gives numbers that are not finite.
-        TypeError: a list, number or prompt is of another type.
+            does not fit the model, or the model gives numbers that are not finite
+        TypeError: a list, number or prompt is of another type
 
     Example:
         >>> import interp

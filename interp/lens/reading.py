@@ -64,10 +64,10 @@ def logits_of(
     """Read a vector of the stream as the model reads its last stream.
 
     Args:
-        model: the model.
-        x: a stream or a part of one.
-        scale: the divisor of the final layer norm; None for that of `x` itself.
-        bias: whether to add the biases of the layer norm and the unembedding.
+        model: the model
+        x: a stream or a part of one
+        scale: the divisor of the final layer norm; None for that of `x` itself
+        bias: whether to add the biases of the layer norm and the unembedding
 
     Returns:
         The logits, in at least float32.
@@ -95,14 +95,14 @@ def readings(
     """Compute every reading, [vector row ...], with logits for only a few rows at a time.
 
     Args:
-        model: the model.
-        vectors: for some rows, returns the vectors to read.
-        final: the last stream of the run, which sets the final scale.
-        whole: the last stream of the whole model, whose prediction is compared.
-        scale: the scale at which to read.
-        bias: whether to add the biases.
-        targets: the answers and foils of the rows.
-        k: number of most probable tokens to keep.
+        model: the model
+        vectors: for some rows, returns the vectors to read
+        final: the last stream of the run, which sets the final scale
+        whole: the last stream of the whole model, whose prediction is compared
+        scale: the scale at which to read
+        bias: whether to add the biases
+        targets: the answers and foils of the rows
+        k: number of most probable tokens to keep
     """
     chunks = []
     for rows in row_chunks(model, len(final)):

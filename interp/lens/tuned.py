@@ -30,10 +30,10 @@ class TunedLens:
     """One translator for the stream before each layer; the last stream needs none.
 
     Args:
-        weight: the matrices A; x A is added to x.
-        bias: the vectors b, added too.
+        weight: the matrices A; x A is added to x
+        bias: the vectors b, added too
         metadata: where the lens comes from: `model` (a name), `unembedding` (a fingerprint of the
-            unembedding matrix that it was trained for), and how it was trained.
+            unembedding matrix that it was trained for), and how it was trained
 
     Example:
         >>> import interp
@@ -62,9 +62,9 @@ class TunedLens:
         """Translate the stream before a layer.
 
         Args:
-            x: the stream.
+            x: the stream
             layer: the layer that the stream comes before; n_layers for the last stream, which is
-                returned unchanged.
+                returned unchanged
 
         Returns:
             The stream, to be read like the last one.
@@ -77,7 +77,7 @@ class TunedLens:
         """Move the lens to a device.
 
         Args:
-            device: the device, such as "cuda" or `model.device`.
+            device: the device, such as "cuda" or `model.device`
 
         Returns:
             The lens there.
@@ -88,10 +88,10 @@ class TunedLens:
         """Refuse a model that the lens does not belong to.
 
         Args:
-            model: the model.
+            model: the model
 
         Raises:
-            ValueError: the lens has other sizes, was trained for other weights, or is not finite.
+            ValueError: the lens has other sizes, was trained for other weights, or is not finite
         """
         c = model.config
         if tuple(self.weight.shape) != (c.n_layers, c.d_model, c.d_model):
@@ -115,10 +115,10 @@ class TunedLens:
         """Write the lens to a safetensors file, with the metadata in its header.
 
         Args:
-            path: the file.
+            path: the file
 
         Raises:
-            OSError: it cannot be written.
+            OSError: it cannot be written
         """
         tensors = {name: getattr(self, name).cpu().contiguous() for name in ("weight", "bias")}
         try:
@@ -132,15 +132,15 @@ class TunedLens:
 
         Args:
             path: a file written by `save`, or a directory in the format of the authors'
-                `tuned-lens` package (config.json, and params.pt, from which only tensors are read).
+                `tuned-lens` package (config.json, and params.pt, from which only tensors are read)
 
         Returns:
             The lens, on the CPU. A published lens does not record its weights in a form that can be
             checked here; use it with the unprocessed model that it names.
 
         Raises:
-            FileNotFoundError: there is no such file or directory.
-            ValueError: the file holds something else.
+            FileNotFoundError: there is no such file or directory
+            ValueError: the file holds something else
         """
         path = Path(path)
         if path.is_dir():
@@ -168,7 +168,7 @@ def fingerprint(model: HookedGPT2) -> str:
     """Fingerprint the unembedding matrix that a lens is trained for.
 
     Args:
-        model: the model.
+        model: the model
 
     Returns:
         The SHA-256 of the matrix in float32, in hexadecimal.

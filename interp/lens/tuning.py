@@ -44,13 +44,13 @@ def tune(
     """Train a tuned lens.
 
     Args:
-        model: the model.
+        model: the model
         batches: for a step, returns token ids [row pos] without padding, such as
             `interp.training.Batches` (generated text) or `text_batches` (a file); or ids with their
-            mask, as `HookedGPT2.tokenize` returns them, of which only the real tokens count.
-        steps: number of steps, one batch each.
-        learning_rate: learning rate of the first step.
-        progress: wraps the steps, for a progress bar.
+            mask, as `HookedGPT2.tokenize` returns them, of which only the real tokens count
+        steps: number of steps, one batch each
+        learning_rate: learning rate of the first step
+        progress: wraps the steps, for a progress bar
 
     Returns:
         The lens.
@@ -58,7 +58,7 @@ def tune(
     Raises:
         ValueError: there are no steps, the learning rate is not positive, a batch does not hold
             token ids of the model, numbers are not finite, training diverged, or the caller has
-            hooks on the model.
+            hooks on the model
     """
     require_no_hooks(model, "tune")
     count(steps, "steps", 1)
@@ -102,17 +102,17 @@ def compare_lenses(model: HookedGPT2, tokens: Prompt, tuned: TunedLens) -> xr.Da
     """Measure how far the logit lens and a tuned lens are from the final prediction on some text.
 
     Args:
-        model: the model.
+        model: the model
         tokens: token ids [row pos] without padding, several texts, or a task, whose clean prompts
-            are read; for a fair comparison, text held out of training.
-        tuned: the lens.
+            are read; for a fair comparison, text held out of training
+        tuned: the lens
 
     Returns:
         `logit_lens` and `tuned_lens`: KL(final || lens) of the stream before each layer, in nats,
         averaged over the positions of a row; dims layer, prompt (a row).
 
     Raises:
-        ValueError: the lens belongs to another model, or the text does not fit the model.
+        ValueError: the lens belongs to another model, or the text does not fit the model
     """
     tuned.require(model)
     tuned = tuned.to(model.device)
@@ -155,18 +155,18 @@ def text_batches(
     """Cut a text into rows of tokens, for training and for evaluation.
 
     Args:
-        model: the model, for its tokenizer.
-        text: any text; or rows of token ids [row pos], such as text that the model generated.
-        length: number of tokens in a row, at most n_ctx; rows of ids keep their length.
-        rows: number of rows in a batch.
-        seed: seed of the order of the rows.
+        model: the model, for its tokenizer
+        text: any text; or rows of token ids [row pos], such as text that the model generated
+        length: number of tokens in a row, at most n_ctx; rows of ids keep their length
+        rows: number of rows in a batch
+        seed: seed of the order of the rows
 
     Returns:
         A function from step to batch, and the last tenth of the rows, which are in no batch.
 
     Raises:
         ValueError: the text has fewer than 20 rows, `rows` is below 1, `length` exceeds n_ctx, or
-            the ids are not in the model's vocabulary.
+            the ids are not in the model's vocabulary
     """
     if isinstance(text, Tensor):
         if text.ndim != 2 or text.is_floating_point():

@@ -125,10 +125,10 @@ def light_import(
     """Import modules of a package without running the `__init__` files of some of its packages.
 
     Args:
-        package: the package.
-        modules: names of the modules, within the package.
+        package: the package
+        modules: names of the modules, within the package
         hollow: the packages whose `__init__` is not run, by name within the package ("" is the
-            package itself), each with the modules in which to look up names that it lacks.
+            package itself), each with the modules in which to look up names that it lacks
 
     Returns:
         The modules; from an ordinary import, if the package is imported already or cannot be

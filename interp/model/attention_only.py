@@ -43,19 +43,19 @@ class AttentionWeights:
     """The weights of the attention layers of a GPT-2.
 
     Args:
-        name: name of the model, in results and figures.
-        W_Q: query weights.
-        W_K: key weights.
-        W_V: value weights.
-        W_O: output weights.
-        b_Q: query biases.
-        b_K: key biases.
-        b_V: value biases.
-        b_O: output biases.
-        ln1_w: gains of the layer norms before attention.
-        ln1_b: their biases.
-        W_pos: position embedding.
-        eps: the constant under the layer norms' square root.
+        name: name of the model, in results and figures
+        W_Q: query weights
+        W_K: key weights
+        W_V: value weights
+        W_O: output weights
+        b_Q: query biases
+        b_K: key biases
+        b_V: value biases
+        b_O: output biases
+        ln1_w: gains of the layer norms before attention
+        ln1_b: their biases
+        W_pos: position embedding
+        eps: the constant under the layer norms' square root
     """
 
     name: str
@@ -77,10 +77,10 @@ class AttentionWeights:
         """Take the attention weights of a model; attention weights are returned unchanged.
 
         Args:
-            model: a model, or its attention weights.
+            model: a model, or its attention weights
 
         Raises:
-            TypeError: the argument is of another type.
+            TypeError: the argument is of another type
         """
         if isinstance(model, AttentionWeights):
             return model
@@ -151,19 +151,19 @@ def load_attention(
         name_or_path: as for `interp.load`. The directory only needs model.safetensors (or shards),
             and of that only `h.*.attn.*`, `h.*.ln_1.*` and `wpe.weight`.
         n_heads: number of heads per layer, which the weights do not reveal; None reads config.json
-            or, without that file, assumes heads of width 64, as in all published GPT-2s.
-        device: where the weights go; None is torch's default device.
-        dtype: the number format to compute in.
+            or, without that file, assumes heads of width 64, as in all published GPT-2s
+        device: where the weights go; None is torch's default device
+        dtype: the number format to compute in
 
     Returns:
         The weights, as in the file; `.folded()` folds the layer norm.
 
     Raises:
-        ModelNotFoundError: the name is unknown, or a directory or file is missing.
-        CheckpointError: a file is damaged, or tensors are missing or have the wrong shape.
+        ModelNotFoundError: the name is unknown, or a directory or file is missing
+        CheckpointError: a file is damaged, or tensors are missing or have the wrong shape
         ValueError: there is less than one head, the dtype is not a floating-point one, or the
-            device does not exist.
-        TypeError: an argument is of another type.
+            device does not exist
+        TypeError: an argument is of another type
 
     Example:
         >>> load_attention("mini").folded().W_pos.mean(-1).abs().max() < 1e-6

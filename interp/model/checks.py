@@ -12,10 +12,10 @@ def check_device(device: Any) -> torch.device:
     """Return a device, if it exists.
 
     Args:
-        device: a device, its name, or the index of a GPU; None is torch's default device.
+        device: a device, its name, or the index of a GPU; None is torch's default device
 
     Raises:
-        ValueError: the name is not a device's, or this machine lacks the device.
+        ValueError: the name is not a device's, or this machine lacks the device
     """
     try:
         found = torch.get_default_device() if device is None else torch.device(device)
@@ -36,11 +36,11 @@ def check_dtype(dtype: Any) -> None:
     """Refuse anything but a floating-point dtype of torch.
 
     Args:
-        dtype: what was given.
+        dtype: what was given
 
     Raises:
-        TypeError: the argument is not a torch.dtype (a name is not).
-        ValueError: the dtype is not a floating-point one.
+        TypeError: the argument is not a torch.dtype (a name is not)
+        ValueError: the dtype is not a floating-point one
     """
     if not isinstance(dtype, torch.dtype):
         name = str(dtype).removeprefix("torch.")
@@ -57,15 +57,15 @@ def check_whole(
     """Return an integer, if it is within bounds.
 
     Args:
-        value: what was given.
-        name: name of the argument.
-        low: the smallest value allowed; None for no bound.
-        high: the largest value allowed; None for no bound.
-        note: where the bounds come from, in brackets.
+        value: what was given
+        name: name of the argument
+        low: the smallest value allowed; None for no bound
+        high: the largest value allowed; None for no bound
+        note: where the bounds come from, in brackets
 
     Raises:
-        TypeError: the argument is not an integer; True and False are not.
-        ValueError: the number is out of bounds.
+        TypeError: the argument is not an integer; True and False are not
+        ValueError: the number is out of bounds
     """
     try:
         number = None if isinstance(value, bool) else operator.index(value)
@@ -83,11 +83,11 @@ def check_ids(ids: Int[Tensor, "..."], d_vocab: int) -> None:
     """Refuse token ids outside the vocabulary.
 
     Args:
-        ids: the token ids, integers.
-        d_vocab: size of the vocabulary.
+        ids: the token ids, integers
+        d_vocab: size of the vocabulary
 
     Raises:
-        ValueError: the ids are not integers, or not from 0 to d_vocab - 1.
+        ValueError: the ids are not integers, or not from 0 to d_vocab - 1
     """
     if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
         raise ValueError(f"token ids must be whole numbers, got {ids.dtype}")

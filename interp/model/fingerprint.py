@@ -29,10 +29,10 @@ def digest(tensors: Iterable[tuple[str, Tensor]], kept: Kept | None = None, also
     """Compute a short digest of named tensors.
 
     Args:
-        tensors: the names and tensors.
+        tensors: the names and tensors
         kept: digests of an earlier call, which are reused for unchanged tensors and updated in
-            place.
-        also: what else distinguishes two models, such as their activation function.
+            place
+        also: what else distinguishes two models, such as their activation function
 
     Returns:
         16 hex digits.

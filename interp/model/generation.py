@@ -37,15 +37,15 @@ def sample(
     """Yield one new token per prompt and step.
 
     Args:
-        model: the model that continues them.
-        tokens: the prompts, padded on either side.
-        attention_mask: True at real tokens.
-        max_new_tokens: number of steps.
+        model: the model that continues them
+        tokens: the prompts, padded on either side
+        attention_mask: True at real tokens
+        max_new_tokens: number of steps
         temperature: 0 for the most probable token; 1 for the model's own distribution; any other
-            value must be at least 1e-6, below which there is no difference from 0.
-        top_k: number of most probable tokens kept at each step, from 1 to d_vocab.
-        top_p: keep the most probable tokens that together reach this probability, in (0, 1].
-        seed: seed of the draws.
+            value must be at least 1e-6, below which there is no difference from 0
+        top_k: number of most probable tokens kept at each step, from 1 to d_vocab
+        top_p: keep the most probable tokens that together reach this probability, in (0, 1]
+        seed: seed of the draws
         use_past: keep keys and values, so that a step costs one token. False runs the whole text at
             each step, so that hooks see every position each time; the tokens are the same.
 
@@ -54,8 +54,8 @@ def sample(
 
     Raises:
         ValueError: before the first step, if a setting is out of range, a token id is outside the
-            vocabulary, or there are more tokens than n_ctx.
-        TypeError: a setting is of another type.
+            vocabulary, or there are more tokens than n_ctx
+        TypeError: a setting is of another type
     """
     _check_prompts(model, tokens)
     _check_settings(model, tokens, max_new_tokens, temperature, top_k, top_p, seed)
@@ -171,17 +171,17 @@ def generate(model: Any, prompt: Any, **settings: Any) -> Any:
     """Generate a continuation of a prompt.
 
     Args:
-        model: the model that continues it.
-        prompt: a text, several texts, or token ids [batch pos].
+        model: the model that continues it
+        prompt: a text, several texts, or token ids [batch pos]
         **settings: arguments of `sample`: max_new_tokens, temperature, top_k, top_p, seed,
-            use_past.
+            use_past
 
     Returns:
         The prompt and its continuation, in the form of the prompt. A text ends before the
         end-of-text token; token ids are not cut there.
 
     Raises:
-        ValueError, TypeError: as for `sample`, or a text is empty.
+        ValueError, TypeError: as for `sample`, or a text is empty
 
     Example:
         >>> import interp
@@ -208,17 +208,17 @@ def stream(model: Any, prompt: str, **settings: Any) -> Iterator[str]:
     """Generate a continuation of one text, yielding each piece as soon as it is drawn.
 
     Args:
-        model: the model that continues it.
-        prompt: the text.
-        **settings: arguments of `sample`.
+        model: the model that continues it
+        prompt: the text
+        **settings: arguments of `sample`
 
     Yields:
         Pieces of text that together are what `generate` appends. A character of several tokens is
         yielded whole, with its last token.
 
     Raises:
-        ValueError: as for `sample`, or the text is empty.
-        TypeError: for anything but one text.
+        ValueError: as for `sample`, or the text is empty
+        TypeError: the prompt is not a single text
     """
     if not isinstance(prompt, str):
         raise TypeError(

@@ -47,11 +47,11 @@ def parse_config(fields: Mapping[str, Any]) -> GPT2Config:
     """Turn the fields of a Hugging Face config.json into our config.
 
     Args:
-        fields: the JSON object.
+        fields: the JSON object
 
     Raises:
         CheckpointError: the architecture is another, a size is missing or impossible, or the
-            activation or the kind of attention is not one that `HookedGPT2` computes.
+            activation or the kind of attention is not one that `HookedGPT2` computes
     """
     model_type = fields.get("model_type")
     if model_type != "gpt2":
@@ -113,7 +113,7 @@ def tensor_table(config: GPT2Config) -> dict[str, tuple[str, tuple[int, ...]]]:
     tied unembedding is not stored, nor is `unembed.b_U`, which is zero in every GPT-2.
 
     Args:
-        config: the model's shape.
+        config: the model's shape
 
     Example:
         >>> config = GPT2Config(n_layers=1, n_heads=2, d_model=4, d_mlp=16, d_vocab=9, n_ctx=8)

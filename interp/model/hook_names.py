@@ -30,17 +30,17 @@ def find_points(
     """Find the hook points that a name or a predicate selects.
 
     Args:
-        modules: every module by its names.
-        points: every hook point by its own name.
-        where: a name, or a predicate on names.
+        modules: every module by its names
+        points: every hook point by its own name
+        where: a name, or a predicate on names
 
     Returns:
         The hook points, by the names that they were asked for by.
 
     Raises:
-        KeyError: the name does not exist; the message suggests the nearest ones.
-        ValueError: the module is not a hook point, or the predicate matches nothing.
-        TypeError: `where` is neither a name nor a predicate.
+        KeyError: the name does not exist; the message suggests the nearest ones
+        ValueError: the module is not a hook point, or the predicate matches nothing
+        TypeError: `where` is neither a name nor a predicate
     """
     if isinstance(where, str):
         point = modules[where]
@@ -72,14 +72,14 @@ def names_to_keep(
     """Turn what `run_with_cache` is asked to keep into a predicate on names.
 
     Args:
-        modules: every module by its names.
-        points: every hook point by its own name.
+        modules: every module by its names
+        points: every hook point by its own name
         names_filter: a name, several names, or a predicate; None for everything except what is
-            d_model wide per head.
+            d_model wide per head
 
     Raises:
         KeyError, ValueError, TypeError: as for `find_points`, or if there are no names or a hook
-            point is named twice.
+            point is named twice
     """
     if names_filter is None:
         return _is_cheap

@@ -44,19 +44,19 @@ class HookPoint(_HookPoint):
 
         Args:
             hook: takes the tensor and `hook=`, this point; it may edit the tensor in place or
-                return another to continue with.
-            dir: "fwd" for the activation, "bwd" for its gradient.
-            is_permanent: whether the hook survives `reset_hooks`.
-            level: the `hooks` block that the hook belongs to.
-            prepend: whether to call it before the existing hooks.
-            alias_names: names under which to call it, once for each.
+                return another to continue with
+            dir: "fwd" for the activation, "bwd" for its gradient
+            is_permanent: whether the hook survives `reset_hooks`
+            level: the `hooks` block that the hook belongs to
+            prepend: whether to call it before the existing hooks
+            alias_names: names under which to call it, once for each
 
         Returns:
             The handle that removes it.
 
         Raises:
-            TypeError: the hook is not callable.
-            ValueError: the direction is unknown.
+            TypeError: the hook is not callable
+            ValueError: the direction is unknown
         """
         if not callable(hook):
             raise TypeError(
@@ -74,7 +74,7 @@ def reads_only(hook: HookFunction) -> HookFunction:
     """Mark a hook that never writes into the tensor it is given, so that it needs no copy.
 
     Args:
-        hook: the hook, which may return another tensor.
+        hook: the hook, which may return another tensor
 
     Returns:
         The same hook.

@@ -65,14 +65,14 @@ class HookedGPT2(TextMethods, WeightViews, HookedModule):
     while it is in a `with model.hooks(...)` block. For parallel work, give each thread a copy.
 
     Args:
-        config: the model's shape.
-        tokenizer: a Hugging Face tokenizer; without one, the model takes only token ids.
-        name: name of the model in results and figures.
+        config: the model's shape
+        tokenizer: a Hugging Face tokenizer; without one, the model takes only token ids
+        name: name of the model in results and figures
         seed: seed of the random weights (Radford et al. 2019: normal with standard deviation 0.02,
             projections onto the residual stream divided by sqrt(2 n_layers)).
 
     Raises:
-        TypeError: `config` or `seed` is of another type.
+        TypeError: `config` or `seed` is of another type
 
     Example:
         >>> config = GPT2Config(n_layers=2, n_heads=2, d_model=8, d_mlp=32, d_vocab=10, n_ctx=16)
@@ -156,17 +156,17 @@ class HookedGPT2(TextMethods, WeightViews, HookedModule):
 
         Args:
             input: a text, a list of texts (padded on the right), token ids [b p] or [p], or, with
-                `start_at_layer`, the residual stream [b p d] before that layer.
+                `start_at_layer`, the residual stream [b p d] before that layer
             attention_mask: nonzero at real tokens, over the tokens of `past` and `input`. Padding
                 may be on either side and does not change the output of any real token. For texts,
                 the mask is made automatically.
             return_type: "logits", "loss" (mean next-token cross-entropy, in nats), "both", or None
-                to skip the unembedding, as TransformerLens's tools expect.
-            start_at_layer: skip the embeddings and the blocks before this one.
-            stop_at_layer: return the residual stream before this layer, [b p d], instead.
+                to skip the unembedding, as TransformerLens's tools expect
+            start_at_layer: skip the embeddings and the blocks before this one
+            stop_at_layer: return the residual stream before this layer, [b p d], instead
             past: keys and values of earlier tokens; those of `input` are appended once the run has
-                passed through every layer.
-            prepend_bos: put the end-of-text token before each text (the IOI paper does not).
+                passed through every layer
+            prepend_bos: put the end-of-text token before each text (the IOI paper does not)
 
         Returns:
             Logits [b p d_vocab], the loss, both, None, or the residual stream.
@@ -175,9 +175,9 @@ class HookedGPT2(TextMethods, WeightViews, HookedModule):
             ValueError: the input is empty, a token is outside the vocabulary, there are more tokens
                 than n_ctx, the mask has another shape or a prompt is all padding, layers are out of
                 range, the return type is unknown, there are no tokens for a loss, or `past` belongs
-                to other prompts.
-            TypeError: the input is neither text nor a tensor.
-            RuntimeError: another thread has hooks on the model.
+                to other prompts
+            TypeError: the input is neither text nor a tensor
+            RuntimeError: another thread has hooks on the model
         """
         first, last = layer_range(self.config.n_layers, start_at_layer, stop_at_layer)
         if start_at_layer is not None:
@@ -220,7 +220,7 @@ class HookedGPT2(TextMethods, WeightViews, HookedModule):
         """Move the weights or change their dtype, in place, as `torch.nn.Module.to` does.
 
         Raises:
-            ValueError: the device does not exist.
+            ValueError: the device does not exist
         """
         for device in (*args[:1], *(kwargs[name] for name in ("device",) if name in kwargs)):
             if isinstance(device, str | int | torch.device):

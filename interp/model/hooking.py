@@ -50,7 +50,7 @@ class HookedModule(HookedRootModule):
         """Name every module, once all of them exist.
 
         Args:
-            aliases: other names of some hook points.
+            aliases: other names of some hook points
         """
         self.setup()
         self.mod_dict: dict[str, nn.Module] = HookNames({**self.mod_dict, **aliases})
@@ -73,19 +73,19 @@ class HookedModule(HookedRootModule):
         """Add a hook that stays until `reset_hooks`.
 
         Args:
-            name: a hook point, or a predicate on their names.
+            name: a hook point, or a predicate on their names
             hook: takes a tensor and `hook=`, the point; it may edit the tensor in place, or return
-                another to go on with.
-            dir: "fwd" for activations, "bwd" for their gradients.
-            is_permanent: whether the hook survives `reset_hooks`.
-            level: the `hooks` block that the hook belongs to.
-            prepend: whether to call it before the existing hooks.
+                another to continue with
+            dir: "fwd" for activations, "bwd" for their gradients
+            is_permanent: whether the hook survives `reset_hooks`
+            level: the `hooks` block that the hook belongs to
+            prepend: whether to call it before the existing hooks
 
         Raises:
-            KeyError: for a name that does not exist, with the nearest ones.
+            KeyError: the name does not exist; the message suggests the nearest ones
             ValueError: the module is not a hook point, the predicate matches nothing, or the
-                direction is unknown.
-            TypeError: the hook is not callable.
+                direction is unknown
+            TypeError: the hook is not callable
         """
         for key, point in self._named(name).items():
             self.check_and_add_hook(
@@ -116,14 +116,14 @@ class HookedModule(HookedRootModule):
         Meanwhile, other threads that use the model get an error.
 
         Args:
-            fwd_hooks: hook points and functions of the forward run; see `add_hook`.
-            bwd_hooks: hook points and functions of the backward run.
-            reset_hooks_end: whether to remove the hooks when the block ends.
-            clear_contexts: whether to empty the hook points' `ctx` too.
+            fwd_hooks: hook points and functions of the forward run; see `add_hook`
+            bwd_hooks: hook points and functions of the backward run
+            reset_hooks_end: whether to remove the hooks when the block ends
+            clear_contexts: whether to empty the hook points' `ctx` too
 
         Raises:
-            KeyError, ValueError, TypeError: as for `add_hook`.
-            RuntimeError: another thread is in such a block.
+            KeyError, ValueError, TypeError: as for `add_hook`
+            RuntimeError: another thread is in such a block
         """
         with (
             self._turn.block(),
@@ -141,8 +141,8 @@ class HookedModule(HookedRootModule):
         not wait for them.
 
         Args:
-            fwd_hooks: hook points and functions of the forward run.
-            bwd_hooks: hook points and functions of the backward run.
+            fwd_hooks: hook points and functions of the forward run
+            bwd_hooks: hook points and functions of the backward run
         """
         with self._turn, self.hooks(fwd_hooks, bwd_hooks):
             level = self.context_level
@@ -177,15 +177,15 @@ class HookedModule(HookedRootModule):
         """Run the model with hooks that are removed afterward.
 
         Args:
-            *args: arguments of `forward`.
+            *args: arguments of `forward`
             **kwargs: arguments of `forward`, and `fwd_hooks`, `bwd_hooks`, `reset_hooks_end` and
-                `clear_contexts` of `hooks`.
+                `clear_contexts` of `hooks`
 
         Returns:
             What `forward` returns.
 
         Raises:
-            KeyError, ValueError, TypeError: as for `add_hook` and `forward`.
+            KeyError, ValueError, TypeError: as for `add_hook` and `forward`
         """
         return super().run_with_hooks(*args, **kwargs)
 
@@ -202,24 +202,24 @@ class HookedModule(HookedRootModule):
         """Run the model and keep its activations.
 
         Args:
-            *args: what `forward` takes.
+            *args: what `forward` takes
             names_filter: a hook name, several names, or a predicate on names; None keeps everything
                 except per-head results and q/k/v inputs, which are d_model wide per head and must
-                be named.
-            device: device for the kept activations; None leaves them where they are.
-            remove_batch_dim: whether to drop the batch dimension of a single prompt.
-            incl_bwd: whether to keep gradients too, in a run with return_type="loss".
-            **kwargs: arguments of `forward`, and `pos_slice`, as in TransformerLens.
+                be named
+            device: device for the kept activations; None leaves them where they are
+            remove_batch_dim: whether to drop the batch dimension of a single prompt
+            incl_bwd: whether to keep gradients too, in a run with return_type="loss"
+            **kwargs: arguments of `forward`, and `pos_slice`, as in TransformerLens
 
         Returns:
             What `forward` returns, and the activations by name.
 
         Raises:
-            KeyError: a hook name does not exist; the message suggests the nearest ones.
+            KeyError: a hook name does not exist; the message suggests the nearest ones
             ValueError: the filter matches nothing or names a point twice, gradients are asked of
                 anything but the loss, `remove_batch_dim` is used with several prompts, or as for
-                `forward`.
-            TypeError: the filter is of another type.
+                `forward`
+            TypeError: the filter is of another type
         """
         if incl_bwd and kwargs.get("return_type") != "loss":
             raise ValueError(

@@ -39,8 +39,8 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
 
     Raises:
         ModelNotFoundError: the name is unknown or empty, the path is not a directory, or a hub file
-            is neither cached nor downloadable.
-        TypeError: the argument is neither a name nor a path.
+            is neither cached nor downloadable
+        TypeError: the argument is neither a name nor a path
     """
     if not isinstance(name_or_path, str | os.PathLike):
         raise TypeError(

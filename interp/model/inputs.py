@@ -18,13 +18,13 @@ def layer_range(n_layers: int, start: int | None, stop: int | None) -> tuple[int
     """The first block that runs, and the block before which the run stops.
 
     Args:
-        n_layers: number of blocks.
-        start: start_at_layer; None for the first, negative to count from the end.
-        stop: stop_at_layer; None for the end, negative to count from the end.
+        n_layers: number of blocks
+        start: start_at_layer; None for the first, negative to count from the end
+        stop: stop_at_layer; None for the end, negative to count from the end
 
     Raises:
-        ValueError: a layer does not exist, or the two are in the wrong order.
-        TypeError: a layer is not an integer.
+        ValueError: a layer does not exist, or the two are in the wrong order
+        TypeError: a layer is not an integer
     """
     if start is not None:
         check_whole(start, "start_at_layer")
@@ -44,13 +44,13 @@ def check_stream(input: Any, start: int, d_model: int, dtype: torch.dtype) -> No
     """Refuse anything but a residual stream that the model can continue from.
 
     Args:
-        input: what was given.
-        start: the layer before which the run starts.
-        d_model: width of the model's residual stream.
-        dtype: the model's dtype.
+        input: what was given
+        start: the layer before which the run starts
+        d_model: width of the model's residual stream
+        dtype: the model's dtype
 
     Raises:
-        ValueError: tokens or text were given, or a stream of another shape or dtype.
+        ValueError: tokens or text were given, or a stream of another shape or dtype
     """
     if not isinstance(input, Tensor) or not input.is_floating_point():
         raise ValueError(
@@ -68,13 +68,13 @@ def past_length(past: Any, config: GPT2Config, batch: int) -> int:
     """The number of earlier tokens in a cache.
 
     Args:
-        past: the cache, or None.
-        config: the model's shape.
-        batch: number of prompts in the run.
+        past: the cache, or None
+        config: the model's shape
+        batch: number of prompts in the run
 
     Raises:
-        ValueError: the cache belongs to another model or has another number of prompts.
-        TypeError: `past` is not a cache.
+        ValueError: the cache belongs to another model or has another number of prompts
+        TypeError: `past` is not a cache
     """
     if past is None:
         return 0
@@ -88,13 +88,13 @@ def check_size(batch: int, length: int, n_past: int, n_ctx: int) -> None:
     """Refuse an empty batch, empty prompts, and prompts that are too long for the model.
 
     Args:
-        batch: prompts.
-        length: tokens of each.
-        n_past: earlier tokens of each.
-        n_ctx: the most tokens that the model takes.
+        batch: prompts
+        length: tokens of each
+        n_past: earlier tokens of each
+        n_ctx: the most tokens that the model takes
 
     Raises:
-        ValueError: a size is out of bounds.
+        ValueError: a size is out of bounds
     """
     if batch == 0:
         raise ValueError("expected at least one prompt, got an empty batch")
@@ -108,14 +108,14 @@ def real_tokens(
     """Turn an attention mask into booleans, True at real tokens; None if all tokens are real.
 
     Args:
-        mask: attention_mask, or None.
-        batch: prompts.
-        keys: tokens of each, earlier ones too.
-        device: where the model is.
+        mask: attention_mask, or None
+        batch: prompts
+        keys: tokens of each, earlier ones too
+        device: where the model is
 
     Raises:
-        ValueError: the mask has another shape, or a prompt is all padding.
-        TypeError: the mask is not a tensor of booleans or integers.
+        ValueError: the mask has another shape, or a prompt is all padding
+        TypeError: the mask is not a tensor of booleans or integers
     """
     if mask is None:
         return None
@@ -148,17 +148,17 @@ def loss_targets(
     """The token to predict at each position but the last, if a loss is asked for.
 
     Args:
-        return_type: the return type asked of `forward`.
-        tokens: the new tokens; None if the run starts from the residual stream.
-        real: True at real tokens, including earlier ones; None if all are real.
-        n_past: number of earlier tokens of each prompt.
-        stop_at_layer: the layer before which the run stops, if it does.
+        return_type: the return type asked of `forward`
+        tokens: the new tokens; None if the run starts from the residual stream
+        real: True at real tokens, including earlier ones; None if all are real
+        n_past: number of earlier tokens of each prompt
+        stop_at_layer: the layer before which the run stops, if it does
 
     Returns:
         The tokens [batch pos-1], with `NO_TARGET` next to padding; None if no loss is asked for.
 
     Raises:
-        ValueError: the return type is unknown, or there is nothing to compute a loss from.
+        ValueError: the return type is unknown, or there is nothing to compute a loss from
     """
     if return_type not in (None, "logits", "loss", "both"):
         raise ValueError(

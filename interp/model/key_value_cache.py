@@ -27,11 +27,11 @@ class KeyValueCache:
         """Check that the cache belongs to a model of this shape and has this number of prompts.
 
         Args:
-            config: the model's shape.
-            batch: number of prompts in the run.
+            config: the model's shape
+            batch: number of prompts in the run
 
         Raises:
-            ValueError: it does not.
+            ValueError: it does not
         """
         if not self._layers:
             return
@@ -61,7 +61,7 @@ class GrowingCache:
     """A cache while a run appends to it.
 
     Args:
-        old: keys and values of earlier tokens, by layer; not changed.
+        old: keys and values of earlier tokens, by layer; not changed
     """
 
     def __init__(self, old: _Layers) -> None:

@@ -52,22 +52,22 @@ def load(
             in Hugging Face layout: config.json, model.safetensors (or shards with their index),
             and tokenizer.json, or vocab.json with merges.txt. Without a tokenizer, the model takes
             only token ids.
-        device: device for the weights; None is torch's default device.
+        device: device for the weights; None is torch's default device
         dtype: dtype to compute in; None is float32, whatever the file holds, because half precision
-            changes results.
+            changes results
 
     Returns:
         The model, named after `name_or_path`.
 
     Raises:
         ModelNotFoundError: the name is unknown or empty, a directory or file is missing, or a
-            download failed.
+            download failed
         CheckpointError: the files are not a GPT-2 in safetensors: the architecture is another, the
             weights are pickled, a file is truncated, tensors are missing, unexpected or have the
             wrong shape, weights are NaN or infinite, or the tokenizer has more tokens than the
-            embedding.
-        ValueError: the dtype is not a floating-point one, or the device does not exist.
-        TypeError: an argument is of another type.
+            embedding
+        ValueError: the dtype is not a floating-point one, or the device does not exist
+        TypeError: an argument is of another type
 
     Example:
         >>> model = load("mini")

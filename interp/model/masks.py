@@ -44,7 +44,7 @@ def same_token_before(tokens: Int[Tensor, "b p"]) -> Bool[Tensor, "b q k"]:
     """The targets of a duplicate-token head: True for each k before q with the same token.
 
     Args:
-        tokens: token ids.
+        tokens: token ids
 
     Returns:
         [batch query key].
@@ -56,7 +56,7 @@ def after_same_token(tokens: Int[Tensor, "b p"]) -> Bool[Tensor, "b q k"]:
     """The targets of an induction head: True for each k right after an earlier copy of q's token.
 
     Args:
-        tokens: token ids.
+        tokens: token ids
 
     Returns:
         [batch query key].

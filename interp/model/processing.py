@@ -34,20 +34,20 @@ def process_weights(
     """Make a new model with the same log-probabilities and simpler weights.
 
     Args:
-        model: the model, which is not changed.
+        model: the model, which is not changed
         fold_layer_norm: move each layer norm's w and b into the weights that read it, leaving w = 1
             and b = 0. The unembedding is then no longer tied to the embedding.
         center_writing_weights: subtract the mean over d_model from everything that writes to the
-            residual stream (embeddings, W_O, W_out and their biases).
+            residual stream (embeddings, W_O, W_out and their biases)
         center_unembed: subtract the mean over the vocabulary from W_U and b_U. Logits then sum to
             zero over the vocabulary; their differences are unchanged.
-        fold_value_biases: add b_V W_O to b_O and set b_V to 0.
+        fold_value_biases: add b_V W_O to b_O and set b_V to 0
 
     Returns:
         The processed model, with the name, device and dtype of the given one.
 
     Raises:
-        TypeError: the argument is not a model.
+        TypeError: the argument is not a model
 
     Example:
         >>> import interp

@@ -33,17 +33,17 @@ def save(model: HookedGPT2, directory: str | os.PathLike[str]) -> None:
     directory is replaced, including its tokenizer; files with other names stay.
 
     Args:
-        model: the model; its unembedding must have no bias, since GPT-2's has none.
-        directory: the directory to write to; created if it does not exist.
+        model: the model; its unembedding must have no bias, since GPT-2's has none
+        directory: the directory to write to; created if it does not exist
 
     Raises:
         CheckpointError: weights are NaN or infinite, GPT2LMHeadModel cannot hold them (a nonzero
             `unembed.b_U`, as from weight processing, or an unembedding that differs although
-            `config.tied`), or the directory has a checkpoint of another kind.
-        ValueError: `directory` is empty.
-        TypeError: `model` is not a model, or `directory` is not a path.
-        NotADirectoryError: `directory` is a file.
-        OSError: the files cannot be written; an earlier checkpoint is intact.
+            `config.tied`), or the directory has a checkpoint of another kind
+        ValueError: `directory` is empty
+        TypeError: `model` is not a model, or `directory` is not a path
+        NotADirectoryError: `directory` is a file
+        OSError: the files cannot be written; an earlier checkpoint is intact
     """
     _check_model(model)
     if not isinstance(directory, str | os.PathLike):
@@ -153,8 +153,6 @@ def _write(model: HookedGPT2, directory: Path) -> None:
     config = directory / "config.json"
     config.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     save_file(tensors, directory / WEIGHTS, metadata={"format": "pt"})
-    os.chmod(
-        directory / WEIGHTS, config.stat().st_mode
-    )  # safetensors makes it readable only by its owner
+    os.chmod(directory / WEIGHTS, config.stat().st_mode)  # safetensors makes it private
     if model.tokenizer is not None:
         model.tokenizer.save_pretrained(directory)

@@ -35,18 +35,18 @@ class TextMethods:
         """Tokenize one text or several.
 
         Args:
-            text: a text or a list of texts, none of them empty.
+            text: a text or a list of texts, none of them empty
             prepend_bos: whether to put the end-of-text token, GPT-2's only special token, before
-                each text.
-            padding_side: the side on which to pad shorter texts, "left" or "right".
+                each text
+            padding_side: the side on which to pad shorter texts, "left" or "right"
 
         Returns:
             Token ids and mask (True at real tokens), both [batch pos].
 
         Raises:
             ValueError: there is no text, a text is empty or longer than n_ctx, the side is unknown,
-                or the model has no tokenizer.
-            TypeError: `text` is neither a string nor a list of strings.
+                or the model has no tokenizer
+            TypeError: `text` is neither a string nor a list of strings
 
         Example:
             >>> import interp
@@ -92,13 +92,13 @@ class TextMethods:
         """Turn token ids into text.
 
         Args:
-            tokens: one id, a row of ids, or a batch of rows.
+            tokens: one id, a row of ids, or a batch of rows
 
         Returns:
             A string, or a list of strings for a batch.
 
         Raises:
-            ValueError: an id is outside the model's vocabulary.
+            ValueError: an id is outside the model's vocabulary
         """
         ids = torch.as_tensor(tokens)
         if ids.numel():
@@ -113,11 +113,11 @@ class TextMethods:
         """Cut one text into its tokens, each as a string.
 
         Args:
-            text: a text, or the token ids of one prompt ([pos] or [1 pos]).
-            prepend_bos: whether to put the end-of-text token before the text.
+            text: a text, or the token ids of one prompt ([pos] or [1 pos])
+            prepend_bos: whether to put the end-of-text token before the text
 
         Raises:
-            ValueError: there are several prompts, or `prepend_bos` is used with ids.
+            ValueError: there are several prompts, or `prepend_bos` is used with ids
         """
         if prepend_bos and not isinstance(text, str):
             raise ValueError("prepend_bos goes with text; put the id before the ids yourself")
@@ -130,12 +130,12 @@ class TextMethods:
         """The id of a text that is a single token.
 
         Args:
-            text: the text; in GPT-2, most words are one token together with the space before them.
+            text: the text; in GPT-2, most words are one token together with the space before them
 
         Raises:
             ValueError: the text is several tokens; the message shows them, and suggests the text
-                with or without a leading space if that is a single token.
-            TypeError: `text` is not a string.
+                with or without a leading space if that is a single token
+            TypeError: `text` is not a string
         """
         ids = self._encode(text, "text")
         if len(ids) != 1:
@@ -192,16 +192,16 @@ def next_tokens(model: Any, text: str, k: int = 10) -> "pandas.DataFrame":
     """The k tokens that the model finds most probable after a text.
 
     Args:
-        model: a `HookedGPT2`.
-        text: the prompt.
-        k: number of tokens, the most probable first.
+        model: a `HookedGPT2`
+        text: the prompt
+        k: number of tokens, the most probable first
 
     Returns:
         One row per token, indexed by rank from 0: `token` (its text), `id`, `logit`, `probability`.
 
     Raises:
-        ValueError: the text is empty or longer than n_ctx, or k is not from 1 to d_vocab.
-        TypeError: `text` is not a single string.
+        ValueError: the text is empty or longer than n_ctx, or k is not from 1 to d_vocab
+        TypeError: `text` is not a single string
 
     Example:
         >>> import interp

@@ -25,12 +25,12 @@ def require_no_hooks(model: Any, what: str) -> None:
     """Refuse a model on which the user has hooks.
 
     Args:
-        model: the model that a technique is about to run.
-        what: name of the technique, such as "patch".
+        model: the model that a technique is about to run
+        what: name of the technique, such as "patch"
 
     Raises:
-        ValueError: there are hooks; the message says where they are and what to do.
-        RuntimeError: another thread has hooks on the model.
+        ValueError: there are hooks; the message says where they are and what to do
+        RuntimeError: another thread has hooks on the model
     """
     found = model.user_hooks()
     if not found:
@@ -50,8 +50,8 @@ def hooks_on(model: nn.Module, own_levels: Collection[int]) -> list[str]:
     """Find the user's hooks on a model.
 
     Args:
-        model: the model.
-        own_levels: levels of the `hooks` blocks that do not count, because a technique opened them.
+        model: the model
+        own_levels: levels of the `hooks` blocks that do not count, because a technique opened them
 
     Returns:
         The names of modules, each with the kind of hook in brackets.

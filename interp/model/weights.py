@@ -124,12 +124,12 @@ class WeightViews:
         """The sum of all biases written to the residual stream before `layer`.
 
         Args:
-            layer: the layer, from 0 to n_layers.
-            mlp_input: whether to count the attention bias of `layer` itself too.
-            include_mlp_biases: whether to count b_out.
+            layer: the layer, from 0 to n_layers
+            mlp_input: whether to count the attention bias of `layer` itself too
+            include_mlp_biases: whether to count b_out
 
         Raises:
-            ValueError: the layer does not exist.
+            ValueError: the layer does not exist
         """
         check_whole(layer, "layer", 0, len(self.blocks) - bool(mlp_input), note="(layers)")
         total = torch.zeros_like(self.blocks[0].attn.b_O)
@@ -145,10 +145,10 @@ class WeightViews:
         """The direction in the residual stream that raises each token's logit: columns of W_U.
 
         Args:
-            tokens: a single-token text, a token id, or ids of any shape.
+            tokens: a single-token text, a token id, or ids of any shape
 
         Raises:
-            ValueError: a text is several tokens, or an id is outside the vocabulary.
+            ValueError: a text is several tokens, or an id is outside the vocabulary
         """
         if isinstance(tokens, str):
             tokens = self.to_single_token(tokens)  # type: ignore[attr-defined]

@@ -32,13 +32,13 @@ class Readout:
     """Metrics of runs of one task.
 
     Args:
-        model: the model.
-        task: its prompts, of `Task.right_padded`, on the model's device.
-        chosen: the metrics; None for the task's own.
+        model: the model
+        task: its prompts, of `Task.right_padded`, on the model's device
+        chosen: the metrics; None for the task's own
 
     Raises:
         ValueError: a metric is unknown, or the cutoff sharpness is asked of answers that are not
-            sets.
+            sets
     """
 
     def __init__(self, model: HookedGPT2, task: Task, chosen: Metrics | None = None) -> None:
@@ -75,14 +75,14 @@ class Readout:
         """Compute the metrics from the stream after the last block.
 
         Args:
-            stream: the stream at END of each run.
-            prompt: index of each run's prompt in the task.
+            stream: the stream at END of each run
+            prompt: index of each run's prompt in the task
 
         Returns:
             Metric -> one value per run.
 
         Raises:
-            ValueError: a user's function did not return one number per run.
+            ValueError: a user's function did not return one number per run
         """
         found = {}
         if self.directions:
@@ -173,9 +173,9 @@ def answer_direction(
     """The direction in the stream, after the last layer norm, that the logit difference reads.
 
     Args:
-        model: the model.
-        answer: token ids of the answers, one per prompt or a set.
-        foil: token ids of the foils; None for the answer's logit alone.
+        model: the model
+        answer: token ids of the answers, one per prompt or a set
+        foil: token ids of the foils; None for the answer's logit alone
 
     Returns:
         The answer's column of the unembedding minus the foil's, and the same for its bias; for a
@@ -213,6 +213,6 @@ def logit_diff_of(
     """
     direction, bias = answer_direction(model, answer, foil)
     extra = (1,) * (resid.ndim - 2)
-    direction = direction.view(len(direction), *extra, -1)
-    bias = bias.view(len(bias), *extra)
+    direction = direction.view(len(direction), *extra, -1)  # batch 1 ... d_model
+    bias = bias.view(len(bias), *extra)  # batch 1 ...
     return (model.ln_final.unhooked(resid) * direction).sum(-1) + bias

@@ -2,18 +2,18 @@
 
     zero         0
     mean         its mean over the real positions of all reference prompts
-    group mean   its mean over the reference prompts of the same group, at each position apart (the
+    group mean   its mean over the reference prompts of the same group, at each position (the
                  IOI paper's: what the template tells is kept, who the names are is lost)
     resample     what it is in the prompt's own reference partner, at the same position
 
 Means are taken over a reference sample of the task's own, of one size whatever the task's, if it
 can draw one (`Task.reference`); "own" takes them over the task's own prompts, as the paper does,
 and so does a task that cannot draw more. Over few prompts they are noise that no interval over the
-prompts knows about, so a mean over fewer than `FEW` prompts of a group warns. Reference texts are
-always the corrupted ones. A position must mean
-the same on both sides: to each prompt and its own partner, or, for the mean of a group, to all of
-its texts. Where the roles stand elsewhere in the reference, what stands at each role there stands
-in at that role here, and anything ablated away from roles is refused.
+prompts includes, so a mean over fewer than `FEW` prompts of a group warns. Reference texts are
+always the corrupted ones. A position must mean the same on both sides: for each prompt and its own
+partner, or, for a group mean, for all texts of the group. If roles stand elsewhere in the
+reference, the activation at each role there stands in at that role here, and ablations at positions
+without a role are refused.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 2.2 (mean ablation); Chan et al. 2022, "Causal
 Scrubbing", for resampling.
@@ -50,13 +50,13 @@ VALUES: tuple[str, ...] = get_args(Value)
 
 
 def require_value(value: str) -> None:
-    """Refuse a stand-in that there is not.
+    """Refuse an unknown stand-in.
 
     Args:
-        value: its name.
+        value: its name
 
     Raises:
-        ValueError: it is none of `VALUES`.
+        ValueError: it is not in `VALUES`
     """
     if value not in VALUES:
         raise ValueError(f"expected a value among {list(VALUES)}, got {value!r}")
@@ -74,10 +74,10 @@ class FewPromptsWarning(UserWarning):
 
 
 def require_reference(reference: Reference) -> None:
-    """Refuse what is no task.
+    """Refuse a reference that is not a task.
 
     Args:
-        reference: what was given.
+        reference: the reference
 
     Raises:
         TypeError: it is neither a task, nor "own", nor None.
@@ -107,20 +107,20 @@ def reference_task(task: Task, value: Value, reference: Reference) -> Task | Non
 
 @dataclass(frozen=True)
 class StandIns:
-    """The stand-ins of one ablation, worked out batch by batch.
+    """The stand-ins of one ablation, computed batch by batch.
 
     Args:
-        model: the model.
-        task: the prompts that are run, padded on the right.
-        keys: the ablated activations.
-        value: which stand-in; see the module.
-        source: the reference prompts, padded on the right.
-        side: which text of each pair is run.
-        roles: the roles at which activations are ablated, where source and task are matched by
-            role; None where they are matched by position.
-        means: for means, the mean of each activation: [group pos ...], [group role ...] where
-            they are matched by role, or dims of size 1.
-        group: index in `means` of each prompt's group.
+        model: the model
+        task: the prompts that are run, padded on the right
+        keys: the ablated activations
+        value: which stand-in; see the module
+        source: the reference prompts, padded on the right
+        side: which text of each pair is run
+        roles: the roles at which activations are ablated, if source and task are matched by role;
+            None if they are matched by position
+        means: for means, the mean of each activation: [group pos ...], or [group role ...] if they
+            are matched by role, or with dims of size 1
+        group: index in `means` of each prompt's group
     """
 
     model: HookedGPT2
@@ -134,14 +134,14 @@ class StandIns:
     group: Int[Tensor, " prompt"] | None = None
 
     def values(self, prompts: slice | Prompts, length: int) -> dict[Key, Float[Tensor, "_ _ ..."]]:
-        """What stands in on some prompts.
+        """The stand-ins for some prompts.
 
         Args:
-            prompts: which prompts of the task.
-            length: positions of the run.
+            prompts: which prompts of the task
+            length: number of positions of the run
 
         Returns:
-            For each activation its stand-in, broadcastable to [prompt pos ...].
+            The stand-in of each activation, broadcastable to [prompt pos ...].
         """
         if self.value == "zero":
             nothing = torch.zeros((), device=self.model.device, dtype=self.model.dtype)
@@ -163,7 +163,7 @@ class StandIns:
     def run(
         self, prompts: Prompts, length: int
     ) -> tuple[dict[Key, Float[Tensor, "_ _ ..."]], dict[str, Float[Tensor, " prompt"]]]:
-        """The same for a sweep, with no metrics of another run."""
+        """The same for a sweep, without metrics of another run."""
         return self.values(prompts, length), {}
 
 
@@ -178,23 +178,24 @@ def stand_ins(
     roles: Sequence[str] | None = None,
     progress: Progress = iter,
 ) -> StandIns:
-    """Work out what ablated activations are replaced by.
+    """Compute what ablated activations are replaced by.
 
     Args:
-        model: the model.
-        task: the prompts that will be run, padded on the right and on the model's device.
-        keys: the activations.
-        value: which stand-in; see the module.
-        side: which text of each pair is run.
-        reference: prompts whose corrupted texts are the reference; see the module.
-        roles: the roles at which activations are ablated; None if also at other positions.
-        progress: wraps the batches of reference prompts, for a progress bar.
+        model: the model
+        task: the prompts that will be run, padded on the right and on the model's device
+        keys: the activations
+        value: which stand-in; see the module
+        side: which text of each pair is run
+        reference: prompts whose corrupted texts are the reference; see the module
+        roles: the roles at which activations are ablated; None if they are ablated at other
+            positions too
+        progress: wraps the batches of reference prompts, for a progress bar
 
     Returns:
         The stand-ins.
 
     Raises:
-        ValueError: for an unknown value, or reference prompts that do not fit the task.
+        ValueError: the value is unknown, or the reference prompts do not fit the task
     """
     require_value(value)
     require_reference(reference)
@@ -261,7 +262,7 @@ def _warn_of_few(n: int, where: str) -> None:
 def _of_length(
     value: Float[Tensor, "prompt _ ..."], length: int
 ) -> Float[Tensor, "prompt pos ..."]:
-    """The activation at the first positions, with zeros after its last."""
+    """The activation at the first positions, padded with zeros."""
     more = max(0, length - value.shape[1])
     return F.pad(value[:, :length], (0, 0) * (value.ndim - 2) + (0, more))
 

@@ -1,4 +1,4 @@
-"""Tasks: clean and corrupted prompts in pairs, with the token positions the analyses speak of."""
+"""Tasks: pairs of clean and corrupted prompts, with the token positions that analyses refer to."""
 
 from interp.tasks.acronym import acronym
 from interp.tasks.agreement import agreement

@@ -60,17 +60,17 @@ def acronym(
     Args:
         tokenizer: the model's tokenizer. Words that it does not cut into their initial and one more
             token are left out, and so are acronyms that it does not cut into letters.
-        n: number of prompts.
-        seed: seed of the choice of words.
+        n: number of prompts
+        seed: seed of the choice of words
         corruption: "all" or "word", see the module; with "all", the partner shares no letter with
-            the prompt.
-        words: words to draw from, each with a capital initial.
+            the prompt
+        words: words to draw from, each with a capital initial
 
     Returns:
         The task, named "acronym"; all prompts have the same length.
 
     Raises:
-        ValueError: the corruption is unknown, or too few words are left for prompts with partners.
+        ValueError: the corruption is unknown, or too few words are left for prompts with partners
     """
     require_count(n)
     require_choice("corruption", corruption, get_args(Corruption))

@@ -215,7 +215,7 @@ ROWS = [
      ValueError, "positive fraction"),
     ("circuit of another model", lambda given: ioi.run(
         given["mini"], n=2, circuit=interp.circuits.published_circuit("ioi", "gpt2")), ValueError,
-     "the circuit is of the model 'gpt2'"),
+     "the circuit belongs to the model 'gpt2'"),
     ("drawing that is no SVG", lambda _: Drawing("<p>"), ValueError, "one <svg> element"),
     ("format of no column", lambda _: Table([{"x": 1}], formats={"y": ".2f"}), KeyError,
      "formats names 'y'"),

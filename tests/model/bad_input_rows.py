@@ -3,6 +3,8 @@
 A row is its id, a call that takes the fixtures ("mini", "task", "tmp_path") as a dictionary, the
 class of the error, and words of its message. The shape checker of the tests, which would speak
 before them, is silent while they run.
+
+The file is longer than most, because it is a table.
 """
 
 import json

@@ -1,4 +1,7 @@
-"""HookedGPT2 against transformers' GPT-2 and against its own laws."""
+"""HookedGPT2 against transformers' GPT-2 and against its own laws.
+
+The file is longer than most: one model, with a law for each thing that a run can do.
+"""
 
 import pytest
 import torch

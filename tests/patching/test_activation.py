@@ -1,4 +1,7 @@
-"""Activation patching against its naive twin, TransformerLens, and laws."""
+"""Activation patching against its naive twin, TransformerLens, and laws.
+
+The file is longer than most: one function with many options, each with a twin or a law.
+"""
 
 from dataclasses import replace
 

@@ -45,7 +45,7 @@ def test_prompts_are_dots_behind_the_same_means():
 
 def test_wrong_input():
     attention, projection = arrays()
-    with pytest.raises(ValueError, match="Dims differ"):
+    with pytest.raises(ValueError, match="dims differ"):
         attention_scatter(attention, projection.mean("prompt"), HEADS)
     with pytest.raises(ValueError, match="attention needs the dims"):
         attention_scatter(attention.rename(layer="block"), projection, HEADS)

@@ -3,6 +3,8 @@
 A row is its id, a call that takes the fixtures ("mini", "task", "tmp_path") as a dictionary, the
 class of the error, and words of its message. Functions are unwrapped where the shape checker of the
 tests would speak before them.
+
+The file is longer than most, because it is a table.
 """
 
 import functools

@@ -1,7 +1,7 @@
-"""The sections of Wang et al. 2022 after the first: each a part of `interp ioi`, callable alone.
+"""The later sections of Wang et al. 2022: each is a part of `interp ioi` that can be run alone.
 
-A part collects what it is about (`collect(setting)`, per prompt) and writes its chapter of the page
-(`write(setting, found)`: a section, figures with intervals, claims about heads). In a notebook:
+A part measures something on every prompt (`collect(setting)`) and writes its chapter of the page
+(`write(setting, found)`: a section, figures with intervals, and claims about heads). In a notebook:
 
     setting = Setting.of(model, task, circuit)
     found = signals.PART.collect(setting)
@@ -40,6 +40,6 @@ PARTS: dict[str, PaperPart] = {
         adversarial,
     )
 }
-"""Every part by name, in the order of the page."""
+"""Name -> part, in the order of the page."""
 
 __all__ = ["PARTS", "Chapter", "Claim", "Measured", "PaperPart", "Setting", "Size"]

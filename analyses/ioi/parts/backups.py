@@ -1,8 +1,8 @@
-"""Backup name movers (section 3.4): who writes the answer when the name movers are gone?
+"""Backup name movers (section 3.4): which heads write the answer without the name movers?
 
-The name movers' outputs at END are set to their group means, and direct effects are measured again
-in what is left. Where the backups look is measured in the whole model, as in appendix F, which
-tells four kinds of them apart.
+The name movers' outputs at END are set to their group means, and direct effects are measured again.
+Where the backups look is measured in the whole model, as in appendix F, which distinguishes four
+kinds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,14 +47,15 @@ _LOOKS = {  # the name that they look at most -> the paper's backups
 
 
 def collect(setting: Setting) -> Results:
-    """The model without its name movers.
+    """Measure the model without its name movers.
 
     Args:
-        setting: what to work on.
+        setting: what the part works on
 
     Returns:
-        `without`: `logit_diff` of the model as it is (`clean`) and without name movers (`gone`);
-        `direct`: what `path_patch` returns to the logits without them; nothing if there are none.
+        `without`: `logit_diff` of the whole model (`clean`) and without name movers (`gone`);
+            `direct`: the result of `path_patch` to the logits without them. Empty if there are no
+            name movers.
     """
     movers = setting.heads("name mover", position="END")
     if not movers:
@@ -70,14 +71,14 @@ def collect(setting: Setting) -> Results:
 
 
 def write(setting: Setting, found: Results) -> Chapter:
-    """What they say.
+    """Write the chapter.
 
     Args:
-        setting: what they were measured on.
-        found: what `collect` returned.
+        setting: what the part worked on
+        found: the result of `collect`
 
     Returns:
-        Section, figures and claims.
+        The section, the figures and the claims.
     """
     if "direct" not in found:
         return missing(HEADING, "name movers at END")

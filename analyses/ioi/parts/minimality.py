@@ -1,7 +1,7 @@
-"""Minimality (section 4.2): what every node adds, others being gone.
+"""Minimality (section 4.2): what every node adds when others are knocked out.
 
-For the paper's circuit its own sets K; for another one the same rule, name movers in the order of
-their direct effects.
+For the paper's circuit, the sets K are the paper's; for any other, the same rule applies, with name
+movers in the order of their direct effects.
 """
 
 import numpy as np
@@ -28,14 +28,14 @@ HEADING = "Minimality: what every node adds (4.2)"
 
 
 def collect(setting: Setting) -> Results:
-    """Every node with and without, its K being gone.
+    """Measure every node's contribution with its K knocked out.
 
     Args:
-        setting: what to work on.
+        setting: what the part works on
 
     Returns:
-        `nodes`: what `minimality` returns; `whole`: what `faithfulness` returns; nothing
-        for an empty circuit.
+        `nodes`: the result of `minimality`; `whole`: the result of `faithfulness`. Empty for an
+            empty circuit.
     """
     model, task, circuit = setting.model, setting.task, setting.circuit
     if not circuit.heads:
@@ -52,10 +52,10 @@ def sets_of(setting: Setting) -> dict[str, tuple[Member, ...]]:
     """The set K of every node.
 
     Args:
-        setting: with the circuit.
+        setting: what the part works on
 
     Returns:
-        "9.6@END", ... -> K.
+        Name of each node, such as "9.6@END" -> K.
     """
     circuit = setting.circuit
     if setting.papers:
@@ -67,14 +67,14 @@ def sets_of(setting: Setting) -> dict[str, tuple[Member, ...]]:
 
 
 def write(setting: Setting, found: Results) -> Chapter:
-    """What they say.
+    """Write the chapter.
 
     Args:
-        setting: what they were measured on.
-        found: what `collect` returned.
+        setting: what the part worked on
+        found: the result of `collect`
 
     Returns:
-        Section and figures.
+        The section and the figures.
     """
     if not found:
         return Chapter(Section(HEADING, "Not measured: the circuit is empty."))

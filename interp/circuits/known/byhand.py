@@ -40,18 +40,18 @@ class Workbench:
     """A GPT-2 whose weights are zero until they are set.
 
     Args:
-        name: name of the model.
+        name: name of the model
         tokenizer: the model's tokenizer, a `PreTrainedTokenizerBase`; each of its tokens gets an
-            embedding.
-        spaces: name of each subspace -> its number of directions; "position" is added.
-        n_layers: number of blocks.
-        n_heads: number of heads in each block.
-        d_head: width of a head, which must hold what its clauses match and move.
-        n_ctx: length of the longest prompt, in tokens.
-        seed: seed of the rotation and of the places of heads in their layers.
+            embedding
+        spaces: name of each subspace -> its number of directions; "position" is added
+        n_layers: number of blocks
+        n_heads: number of heads in each block
+        d_head: width of a head, which must hold what its clauses match and move
+        n_ctx: length of the longest prompt, in tokens
+        seed: seed of the rotation and of the places of heads in their layers
 
     Raises:
-        ValueError: there are more directions than the model has dimensions.
+        ValueError: there are more directions than the model has dimensions
     """
 
     def __init__(
@@ -115,10 +115,10 @@ class HandSetHead:
     """A head whose clauses are added one by one.
 
     Args:
-        model: the head's model.
-        spaces: the directions of each subspace.
-        layer: index of its block, from 0.
-        head: index within the block, from 0.
+        model: the head's model
+        spaces: the directions of each subspace
+        layer: index of its block, from 0
+        head: index within the block, from 0
     """
 
     def __init__(
@@ -185,13 +185,13 @@ def blur(model: HookedGPT2, noise: float, seed: int) -> None:
     """Add Gaussian noise to every weight matrix of a model, MLPs and embeddings too, in place.
 
     Args:
-        model: the model.
+        model: the model
         noise: level of the noise: about the length of what it adds to the image of a vector of
             length 1. The standard deviation of a weight's noise is noise / sqrt(d_model).
-        seed: seed of the noise.
+        seed: seed of the noise
 
     Raises:
-        ValueError: the noise is negative or not finite.
+        ValueError: the noise is negative or not finite
     """
     if not 0 <= noise < math.inf:
         raise ValueError(f"noise must be at least 0 and finite, got {noise}")

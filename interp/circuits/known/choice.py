@@ -25,18 +25,18 @@ def known_circuit(name: str, *, n: int = 100, seed: int = 0, noise: float = 0.0)
             twice: a duplicate-token head and a mover) or "ioi" (duplicate-token, S-inhibition, name
             mover and negative name mover heads). Each model also has heads that do nothing for the
             answer.
-        n: number of prompts.
+        n: number of prompts
         seed: seed of the prompts, of the rotation of the weights, of the places of heads in their
-            layers, and of the noise.
+            layers, and of the noise
         noise: level of the Gaussian noise on every weight matrix: about the length of what it adds
-            to the image of a vector of length 1.
+            to the image of a vector of length 1
 
     Returns:
         Model, task and circuit. The circuit is that of the weights without noise, so it records the
         model's name but not its weights.
 
     Raises:
-        ValueError: the name is unknown, `n` is below 1, or the noise is negative.
+        ValueError: the name is unknown, `n` is below 1, or the noise is negative
 
     Example:
         >>> known = known_circuit("induction", n=10)

@@ -17,10 +17,10 @@ class KnownCircuit:
     """A model, the task it was made for, and the circuit that does it.
 
     Args:
-        model: the model.
-        task: prompts that the model gets right.
+        model: the model
+        task: prompts that the model gets right
         circuit: every head that takes part, and every link that carries a difference between the
-            clean and the corrupted prompts; all other heads do nothing for the answer.
+            clean and the corrupted prompts; all other heads do nothing for the answer
     """
 
     model: HookedGPT2

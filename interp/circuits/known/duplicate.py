@@ -29,7 +29,7 @@ def build(seed: int) -> tuple[HookedGPT2, Plan]:
     """Build the model and its circuit.
 
     Args:
-        seed: seed of the rotation, and of the places of heads in their layers.
+        seed: seed of the rotation, and of the places of heads in their layers
     """
     tokenizer, n = word_tokenizer([START, LAST, *WORDS]), len(WORDS)
     bench = Workbench(
@@ -74,9 +74,9 @@ def draw(model: HookedGPT2, n: int, seed: int) -> Task:
     words stand at X1 and X2, and no word occurs twice.
 
     Args:
-        model: the model.
-        n: number of prompts.
-        seed: seed of the words.
+        model: the model
+        n: number of prompts
+        seed: seed of the words
 
     Returns:
         The task, with roles X1, X2 and END; prompts with the same places of X1 and X2 form a group.

@@ -33,7 +33,7 @@ def build(seed: int) -> tuple[HookedGPT2, Plan]:
     """Build the model and its circuit.
 
     Args:
-        seed: seed of the rotation, and of the places of heads in their layers.
+        seed: seed of the rotation, and of the places of heads in their layers
     """
     tokenizer, n = word_tokenizer([START, *WORDS]), len(WORDS)
     bench = Workbench(
@@ -79,9 +79,9 @@ def draw(model: HookedGPT2, n: int, seed: int) -> Task:
     corrupted partner, other words stand at A1, A1+1 and END, and no word occurs twice.
 
     Args:
-        model: the model.
-        n: number of prompts.
-        seed: seed of the words and places.
+        model: the model
+        n: number of prompts
+        seed: seed of the words and places
 
     Returns:
         The task, with roles A1, A1+1 and END; prompts with the same place of A1 form a group.

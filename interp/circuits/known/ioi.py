@@ -38,7 +38,7 @@ def build(seed: int) -> tuple[HookedGPT2, Plan]:
     """Build the model and its circuit.
 
     Args:
-        seed: seed of the rotation, and of the places of heads in their layers.
+        seed: seed of the rotation, and of the places of heads in their layers
     """
     others = {word for template in TEMPLATES for word in template.split() if word[0] != "["}
     tokenizer, n = word_tokenizer([*NAMES, *sorted(others)]), len(NAMES)
@@ -105,9 +105,9 @@ def draw(model: HookedGPT2, n: int, seed: int) -> Task:
     """Draw prompts with `interp.tasks.ioi`, from the model's own templates and names.
 
     Args:
-        model: the model.
-        n: number of prompts.
-        seed: seed of the prompts.
+        model: the model
+        n: number of prompts
+        seed: seed of the prompts
 
     Returns:
         The task, with IOI's roles.

@@ -26,8 +26,8 @@ def published_circuit(task: str, model: str) -> Circuit:
 
     Args:
         task: name of the task, such as "ioi"; "ioi naive" for the smaller circuit of the same
-            paper.
-        model: name of the model, such as "gpt2".
+            paper
+        model: name of the model, such as "gpt2"
 
     Returns:
         The circuit. It records the name of its model, not the weights.

@@ -22,7 +22,7 @@ def published_connections(circuit: Circuit) -> tuple[Connection, ...]:
     """The connections between the classes of a circuit, according to papers.
 
     Args:
-        circuit: the circuit.
+        circuit: the circuit
 
     Returns:
         Connections from the tokens to the logits, whatever links the circuit has.
@@ -54,7 +54,7 @@ def connections_of(circuit: Circuit) -> tuple[Connection, ...]:
     """The connections of a circuit: the measured ones, or the papers' if there are no links.
 
     Args:
-        circuit: the circuit.
+        circuit: the circuit
 
     Returns:
         Connections from the tokens to the logits.

@@ -8,13 +8,13 @@ class PublishedFigure:
     """A number from a paper, and the range in which ours counts as agreeing with it.
 
     Args:
-        key: short name, such as "logit_diff".
-        label: what is measured.
-        value: the published number.
-        low: the lowest of our values that agrees.
-        high: the highest of our values that agrees.
-        unit: unit of the three numbers.
-        source: the section or the run that the number comes from.
+        key: short name, such as "logit_diff"
+        label: what is measured
+        value: the published number
+        low: the lowest of our values that agrees
+        high: the highest of our values that agrees
+        unit: unit of the three numbers
+        source: the section or the run that the number comes from
     """
 
     key: str
@@ -29,7 +29,7 @@ class PublishedFigure:
         """Whether a measured value lies in the accepted range.
 
         Args:
-            ours: the measured value, in `unit`.
+            ours: the measured value, in `unit`
 
         Returns:
             True from `low` to `high`, both included; False for NaN.
