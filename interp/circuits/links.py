@@ -165,4 +165,4 @@ def route(links: Iterable[Link], role: str) -> tuple[Node, ...]:
         for end in ends
         if start in graph and nx.has_path(graph, start, end)
     ]
-    return tuple(min(ways, key=len)) if ways else ()
+    return tuple(min(ways, key=lambda way: len(way))) if ways else ()
