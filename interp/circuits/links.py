@@ -160,9 +160,9 @@ def route(links: Iterable[Link], role: str) -> tuple[Node, ...]:
     moves = [link for link in links if not link.input or "v" in link.input]
     graph = nx.DiGraph((link.sender, link.receiver) for link in moves)
     start, ends = Node(Input(), role), [node for node in graph if isinstance(node.part, Logits)]
-    ways: list[list[Node]] = [
-        nx.shortest_path(graph, start, end)
+    ways: list[tuple[Node, ...]] = [
+        tuple(nx.shortest_path(graph, start, end))
         for end in ends
         if start in graph and nx.has_path(graph, start, end)
     ]
-    return tuple(min(ways, key=lambda way: len(way))) if ways else ()
+    return min(ways, key=len, default=())

@@ -48,7 +48,7 @@ class Sampler:
         Returns:
             The prompts.
         """
-        return self.make(n=n, seed=seed)
+        return self.make(n=n, seed=seed).drawn_by(Sampler(self.make, seed))
 
     @cached_property
     def reference(self) -> "Task":
