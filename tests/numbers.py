@@ -602,7 +602,7 @@ def told_circuit(circuit: Any) -> dict[str, Any]:
         ).reshape(-1, 4),
         "connections": [
             f"{e.sender.kind} {e.sender.role} -> {e.receiver.kind} {e.receiver.role} {e.inputs}"
-            for e in circuit.connections() or circuits.published_connections(circuit)
+            for e in circuit.connections() or circuits.published.published_connections(circuit)
         ],
     }
 
@@ -720,22 +720,22 @@ def call_known_names() -> list[str]:
 
 
 def call_published(task: str) -> Any:
-    return circuits.published(task, "gpt2")
+    return circuits.published_circuit(task, "gpt2")
 
 
 def call_paper_tables() -> dict[str, Any]:
-    figures = circuits.IOI_FIGURES
+    figures = circuits.published.IOI_FIGURES
     return {
         "figures/keys": [f"{f.key}: {f.label}, {f.unit}, {f.source}" for f in figures],
         "figures/numbers": np.array([[f.value, f.low, f.high] for f in figures]),
-        "greedy": [" ".join(map(str, some)) for some in circuits.IOI_GREEDY],
-        "importance": [str(head) for head in circuits.IOI_IMPORTANCE],
-        "exceptions": [f"{k}: {v}" for k, v in circuits.IOI_EXCEPTIONS.items()],
+        "greedy": [" ".join(map(str, some)) for some in circuits.published.IOI_GREEDY],
+        "importance": [str(head) for head in circuits.published.IOI_IMPORTANCE],
+        "exceptions": [f"{k}: {v}" for k, v in circuits.published.IOI_EXCEPTIONS.items()],
         "minimality sets": told_sets(
             circuits.minimality_sets(
-                circuits.published("ioi", "gpt2"),
-                importance=circuits.IOI_IMPORTANCE,
-                exceptions=circuits.IOI_EXCEPTIONS,
+                circuits.published_circuit("ioi", "gpt2"),
+                importance=circuits.published.IOI_IMPORTANCE,
+                exceptions=circuits.published.IOI_EXCEPTIONS,
             )
         ),
     }
@@ -744,13 +744,13 @@ def call_paper_tables() -> dict[str, Any]:
 def call_bootstrap(values: np.ndarray, other: np.ndarray, groups: Any) -> dict[str, Any]:
     """Means, and ratios to others, with intervals: of one row of values, and of all."""
     settings: dict[str, Any] = {"groups": groups, "level": 0.95}
-    mean = statistics.bootstrap_mean(values[0], **settings)
-    ratio = statistics.bootstrap_ratio(values[0], other[0], **settings)
+    mean = statistics.estimate_mean(values[0], **settings)
+    ratio = statistics.estimate_ratio(values[0], other[0], **settings)
     return {
         "mean": [mean.mean, mean.low, mean.high],
         "ratio": [ratio.mean, ratio.low, ratio.high],
-        "means/interval": np.stack(statistics.bootstrap_interval(values, **settings)),
-        "ratios/interval": np.stack(statistics.bootstrap_ratio_interval(values, other, **settings)),
+        "means/interval": np.stack(statistics.interval("mean", values, **settings)[1:]),
+        "ratios/interval": np.stack(statistics.interval("ratio", values, other, **settings)),
     }
 
 

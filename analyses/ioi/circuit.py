@@ -1,4 +1,4 @@
-"""Where the circuit of the IOI analysis comes from, if none is given."""
+"""Find the circuit for the IOI analysis, if none is given."""
 
 from dataclasses import replace
 
@@ -8,33 +8,34 @@ import interp
 from analyses.common.shell import bar
 from analyses.ioi.parts.derivation import PROMPTS, derivation_of, derived, results_of
 from analyses.ioi.parts.setting import Results
-from interp.circuits import Circuit, only, prune_heads, published
+from interp.circuits import Circuit, only, prune_heads, published_circuit
 from interp.execution import Store
 from interp.tasks import Task, balanced
 
 KEEPS = 0.5
-"""The part of F(M), at least, that a derived circuit keeps if it is taken."""
+"""The smallest fraction of F(M) with which a derived circuit is accepted."""
 
 
 def find_circuit(
     model: interp.HookedGPT2, task: Task, *, threshold: float
 ) -> tuple[Circuit, Results | None]:
-    """The paper's circuit for its model; for any other the one that is derived.
+    """The paper's circuit for its model; for any other model, a derived circuit.
 
     If the derived circuit alone keeps less than `KEEPS` of the logit difference, or more than twice
-    of it, heads step in for each other that no path shows; then the heads come from pruning, on the
-    same prompts, and the derivation measures their links.
+    the logit difference, then heads step in for each other in ways that no single path shows. In
+    that case the heads come from pruning, on the same prompts, and the derivation measures their
+    links.
 
     Args:
-        model: the model.
-        task: IOI prompts with ABC partners.
-        threshold: smallest effect of a head, as a fraction of the mean logit difference.
+        model: the model
+        task: IOI prompts with ABC partners
+        threshold: smallest effect of a head, as a fraction of the mean logit difference
 
     Returns:
-        The circuit, and its derivation; none for the paper's.
+        The circuit, and its derivation (None for the paper's circuit).
     """
     if model.name == "gpt2":
-        return published("ioi", "gpt2"), None
+        return published_circuit("ioi", "gpt2"), None
     found = derived(model, task, smallest=threshold)
     alone = found["alone"].logit_diff.mean("prompt")
     kept = float(alone.sel(run="circuit") / alone.sel(run="full"))
@@ -56,13 +57,13 @@ def find_circuit(
 def kept_circuit(
     store: Store, model: interp.HookedGPT2, task: Task, *, threshold: float
 ) -> tuple[Circuit, Results | None]:
-    """The same, or what an earlier run of the same kind found.
+    """The same, or the circuit kept by an earlier run that asked the same question.
 
     Args:
-        store: the kept parts of the run.
-        model: as in `find_circuit`.
-        task: the prompts.
-        threshold: smallest effect.
+        store: the kept results of the run
+        model: as in `find_circuit`
+        task: the prompts
+        threshold: as in `find_circuit`
 
     Returns:
         The circuit and its derivation.

@@ -1,4 +1,4 @@
-"""The files of the IOI analysis, for other people's code: what is measured, on which prompts."""
+"""The files of the IOI analysis: what was measured, and on which prompts."""
 
 import json
 from collections.abc import Mapping
@@ -29,10 +29,10 @@ def write(
     """Write results.json, prompts.json, circuit.json, the diagram in three forms and the page.
 
     Args:
-        folder: where they go.
-        findings: what the analysis measured.
-        report: the page.
-        chapters: what each part of the paper has to say.
+        folder: folder for the files
+        findings: what the analysis measured
+        report: the page
+        chapters: what each part of the paper has to say
     """
     circuit, effects = findings.circuit, findings.contribution()
     looks = findings.attention.sel(query="END").mean("prompt", keep_attrs=True)
@@ -67,8 +67,8 @@ def results(
     """Every figure of the analysis.
 
     Args:
-        findings: what the analysis measured.
-        chapters: what each part of the paper has to say.
+        findings: what the analysis measured
+        chapters: what each part of the paper has to say
 
     Returns:
         `model`, `n`, `seed`, `options` (the other arguments), `versions`; `behaviour`: logit_diff
@@ -76,7 +76,8 @@ def results(
         and the same `by_order`;
         `direct_effect` [layer][head] in logits; `circuit`: [{layer, head, class, position}];
         `faithfulness`: F_M, F_C (logits) and ratio, each {mean, low, high}, where a bound is null
-        if the ratio has none (the interval of F_M holds zero); `parts`: for each part `figures`,
+            if the ratio has none (the interval of F_M contains zero); `parts`: for each part
+            `figures`,
         key -> {label, unit, mean, low, high}; for gpt2 also `paper`, the table of published
         figures with a verdict on each.
     """
@@ -116,15 +117,15 @@ def results(
 
 
 def _finite(estimate: dict[str, float]) -> dict[str, float | None]:
-    """JSON knows no infinity."""
+    """Replace infinity by None, since JSON has no infinity."""
     return {key: value if isfinite(value) else None for key, value in estimate.items()}
 
 
 def prompts(findings: Findings) -> list[dict[str, Any]]:
-    """The prompts, one entry each.
+    """The prompts, as one dictionary each.
 
     Args:
-        findings: what the analysis measured.
+        findings: what the analysis measured
 
     Returns:
         `clean` and `abc` (texts without the answer), `clean_tokens` and `abc_tokens` (ids),

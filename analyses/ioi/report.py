@@ -1,4 +1,4 @@
-"""The report of the IOI analysis: findings in, one HTML page out."""
+"""The report of the IOI analysis: turns findings into one HTML page."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -29,11 +29,11 @@ DOWNLOADS = (
 def write_report(
     findings: Findings, chapters: Mapping[str, Chapter] = MappingProxyType({})
 ) -> Report:
-    """Everything the analysis found, as a page.
+    """Write everything that the analysis found as a page.
 
     Args:
-        findings: what the analysis measured.
-        chapters: what each part of the paper has to say.
+        findings: what the analysis measured
+        chapters: what each part of the paper has to say
 
     Returns:
         The report.
@@ -115,9 +115,9 @@ def _direct(f: Findings) -> Section:
     return Section(
         "Which heads write the answer",
         "Path patching from each head straight to the logits: the head's output is taken from the "
-        "ABC partner of the prompt (three fresh names), every other head's output is kept as it "
-        "is, MLPs and layer norms are recomputed. A negative effect means that the answer loses: "
-        "the head writes it. A positive effect means that the head writes against it.",
+        "prompt's ABC partner (three fresh names), every other head's output is kept, and MLPs "
+        "and layer norms are recomputed. A negative effect means that the logit difference falls, "
+        "so the head writes the answer; a positive effect means that the head writes against it.",
         [
             Figure(
                 effect_heatmap(direct),
@@ -144,7 +144,7 @@ _ARROWS = {
     True: "The connections drawn are links between its heads that were measured by path patching; "
     "the part “derivation” has the effect of each.",
     False: "The connections drawn are those that the paper found between these classes; for a "
-    "model other than GPT-2 small they are a reading of the classes, not measured.",
+    "model other than GPT-2 small they are inferred from the classes, not measured.",
 }
 
 
@@ -170,8 +170,8 @@ def _circuit(f: Findings) -> Section:
             Drawing(
                 circuit_svg(f.circuit, effects=f.contribution()),
                 "Columns are token positions, from the tokens (bottom) to the logits (top). A box "
-                "is a class of heads; arrows end in what they are read into: q, k or v. The sign "
-                "on the way to the logits is that of the class.",
+                "is a class of heads; the label of an arrow is the input that reads: q, k or v. "
+                "The sign on the way to the logits is that of the class.",
             ),
             Table(rows, "The heads of the circuit by class and position."),
         ],

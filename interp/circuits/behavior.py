@@ -1,6 +1,6 @@
-"""What a head does at its role, and the class that follows from it.
+"""What a head does at its role, and the class that follows.
 
-Attention from the token at the head's role, mean over the clean prompts:
+Attention is measured from the token at the head's role, as a mean over the clean prompts:
 
     previous    to the token before
     duplicate   to earlier occurrences of its own token
@@ -8,24 +8,25 @@ Attention from the token at the head's role, mean over the clean prompts:
     answer      to tokens that are the answer
     foil        to tokens that are the foil
 
-and `copy`, `anti_copy`: whether the tokens of the answer and the foil are among the five highest
+`copy` and `anti_copy` say whether the tokens of the answer and the foil are among the five highest
 logits of what the head would write for them, or of its negative. The class is the first that fits:
 
-    induction              looks most by induction, unless more at the answer elsewhere
+    induction              looks most where induction heads look, unless it looks more at the answer
+                           elsewhere
     previous token, duplicate token
-                           the same, for heads without a link to the logits
-    S-inhibition           its links into queries of movers are stronger than its others into movers
-                           or the logits, and it looks at the foil
+                           look most there, and have no link to the logits
+    S-inhibition           its links into queries of movers are stronger than its other links into
+                           movers and the logits, and it looks at the foil
     name mover             has links to the logits, or has links into values of movers and looks at
-                           the answer or copies; the answer loses without it
-    negative name mover    the same, and the answer gains
+                           the answer or copies; the metric falls without it
+    negative name mover    the same, but the metric rises without it
     other                  none of these
 
-where "looks" is a mean attention of `min_attention` or more, and a head copies with a score of one
-half. In tasks other than the paper's, those without a role IO, movers move no names: they are
-called mover, backup mover and negative mover, and there is no S-inhibition.
+where "looks" means a mean attention of at least `min_attention`, and a head copies if its score is
+at least one half. In tasks without a role IO, movers move no names: they are called mover, backup
+mover and negative mover, and there is no S-inhibition.
 
-Source: Wang et al. 2022 (arXiv 2211.00593), section 3, for what tells the classes apart.
+Source: Wang et al. 2022 (arXiv 2211.00593), section 3, for what distinguishes the classes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,13 +38,13 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from interp.circuits.classes import NAME_MOVERS
-from interp.circuits.evaluation import node_list
 from interp.circuits.links import Link
+from interp.circuits.nodes import node_list
 from interp.heads import copy_scores
 from interp.model import HookedGPT2
 from interp.model.masks import after_same_token, same_token_before
 from interp.parts import Head, Logits, Node, NodeLike, require_in_model
-from interp.results import labelled
+from interp.results import labeled
 from interp.runs.question import question
 from interp.runs.sides import batches, run_side
 from interp.tasks import Task
@@ -73,20 +74,20 @@ _OF_OTHER_TASKS = {
 
 @torch.inference_mode()
 def node_behavior(model: HookedGPT2, task: Task, nodes: Sequence[NodeLike]) -> xr.Dataset:
-    """Where heads look from their roles, and what they copy.
+    """Measure where heads look from their roles, and what they copy.
 
     Args:
-        model: the model.
-        task: the prompts, of which the clean ones are run.
-        nodes: heads at roles, such as "9.6@END".
+        model: the model
+        task: the prompts; the clean ones are run
+        nodes: heads at roles, such as "9.6@END"
 
     Returns:
-        The attentions of the module as probabilities, `copy` and `anti_copy` as fractions, dims
-        node ("9.6@END"), prompt. Copying is NaN if no role of the task holds the answer or the
-        foil.
+        The attentions that the module lists, as probabilities, and `copy` and `anti_copy`, as
+        fractions; dims node ("9.6@END"), prompt. Copying is NaN if no role of the task holds the
+        answer or the foil.
 
     Raises:
-        ValueError: a node is no head at a role, or model or task lack it.
+        ValueError: a node is not a head at a role, or the model or the task lacks it
     """
     heads = require_heads(model, task, nodes)
     task = task.right_padded().to(model.device)
@@ -111,7 +112,7 @@ def node_behavior(model: HookedGPT2, task: Task, nodes: Sequence[NodeLike]) -> x
     names = [str(Node(head, role)) for head, role in heads]
     return xr.Dataset(
         {
-            name: labelled(
+            name: labeled(
                 value,
                 ("node", "prompt"),
                 name=name,
@@ -130,18 +131,18 @@ def node_behavior(model: HookedGPT2, task: Task, nodes: Sequence[NodeLike]) -> x
 def require_heads(
     model: HookedGPT2, task: Task, nodes: Sequence[NodeLike]
 ) -> list[tuple[Head, str]]:
-    """Refuse what is no head at a role of the task.
+    """Refuse anything but heads at roles of the task.
 
     Args:
-        model: the model.
-        task: the prompts.
-        nodes: what should be heads at roles.
+        model: the model
+        task: the prompts
+        nodes: the nodes
 
     Returns:
         Head and role of each.
 
     Raises:
-        ValueError: one is another part, is given twice, or model or task lack it.
+        ValueError: a node is another part or is given twice, or the model or the task lacks it
     """
     found = []
     for node in node_list(nodes):
@@ -164,14 +165,14 @@ def class_of(
     later: Mapping[Node, str],
     min_attention: float,
 ) -> str:
-    """The class of a head at a role; the module has the rules.
+    """The class of a head at a role, by the rules of the module.
 
     Args:
-        node: the head at its role.
-        behavior: its row of `node_behavior`, mean over prompts.
-        links: the links of the circuit.
-        later: the nodes of later layers, with their classes.
-        min_attention: the smallest mean attention that counts as looking.
+        node: the head at its role
+        behavior: its row of `node_behavior`, averaged over prompts
+        links: the links of the circuit
+        later: the nodes of later layers and their classes
+        min_attention: the smallest mean attention that counts as looking
 
     Returns:
         One of `CLASSES`.
@@ -199,11 +200,11 @@ def class_of(
 
 
 def named_for(task: Task, kind: str) -> str:
-    """What a class of the paper's is called in a task.
+    """The name of one of the paper's classes in a task.
 
     Args:
-        task: the prompts.
-        kind: the class, as `class_of` has it.
+        task: the prompts
+        kind: the paper's class
 
     Returns:
         One of `CLASSES`.
@@ -212,12 +213,12 @@ def named_for(task: Task, kind: str) -> str:
 
 
 def _targets(tokens: Tensor, answer: Tensor, foil: Tensor) -> dict[str, Bool[Tensor, "b q k"]]:
-    """What counts as looking where; the mask of the attention does the rest."""
+    """Which keys count as which target; causal masking does the rest."""
     duplicate = same_token_before(tokens)
     previous = torch.ones_like(duplicate[0]).tril(-1).triu(-1)  # q k
 
     def among(ids: Tensor) -> Tensor:
-        """Tokens that are one of the ids, of which a prompt has one or a set."""
+        """Mark the tokens that are one of each prompt's ids, one or a set."""
         some = (tokens[:, :, None] == ids.reshape(len(ids), 1, -1)).any(-1)
         return some[:, None].expand_as(duplicate)
 
@@ -233,7 +234,7 @@ def _targets(tokens: Tensor, answer: Tensor, foil: Tensor) -> dict[str, Bool[Ten
 def _copying(model: HookedGPT2, task: Task, heads: Sequence[Head]) -> dict[str, np.ndarray]:
     try:
         scores = copy_scores(model, task).mean("role")
-    except ValueError:  # the answer does not stand in the prompt
+    except ValueError:  # the answer does not occur in the prompt
         return {name: np.full((len(heads), len(task)), np.nan) for name in ("copy", "anti_copy")}
     layer, head = [one.layer for one in heads], [one.head for one in heads]
     return {

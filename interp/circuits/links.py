@@ -1,7 +1,7 @@
-"""Measured connections of a circuit: what one node writes, read by one input of another.
+"""Measured connections of a circuit: one input of a node reads what another node writes.
 
-A link is an edge (see `interp.parts`) with what was measured of it: the effect of cutting that path
-alone, its interval, and its q value, which accounts for how many paths were tried.
+A link is an edge (see `interp.parts`) with its measurements: the effect of cutting that path alone,
+its interval, and its q value, which accounts for the number of paths tried.
 """
 
 from collections.abc import Iterator
@@ -17,22 +17,22 @@ MEASURED = ("effect", "low", "high", "q_value")
 
 @dataclass(frozen=True, slots=True, init=False)
 class Link:
-    """One connection between two nodes of a circuit, or between a node and an end of the circuit.
+    """A connection between two nodes of a circuit, or between a node and an end of the circuit.
 
     Args:
-        edge: what is joined, such as "9.6@END -> 10.0.q@END": from the input, a head or an MLP at
-            a role, to a head, an MLP or the logits at a role.
-        effect: mean change of the metric when the path is cut, in the metric's unit; of a logit
-            difference, a negative effect means that the path speaks for the answer. None where
-            nothing was measured.
-        low: lower end of the effect's interval.
-        high: upper end of the effect's interval.
-        q_value: the smallest false-discovery rate at which the link counts as found.
+        edge: the path, such as "9.6@END -> 10.0.q@END": from the input, a head or an MLP at a role
+            to a head, an MLP or the logits at a role
+        effect: mean change of the metric when the path is cut, in the metric's unit; for a logit
+            difference, a negative effect means that the path favors the answer. None if it was not
+            measured.
+        low: lower end of the effect's interval
+        high: upper end of the effect's interval
+        q_value: the smallest false-discovery rate at which the link counts as found
 
     Raises:
-        ValueError: an end has no role or is a neuron, the path changes position otherwise than
-            through keys or values, or a number is not finite.
-        TypeError: not an edge.
+        ValueError: an end has no role or is a neuron, the path changes position other than through
+            keys or values, or a number is not finite
+        TypeError: `edge` is not an edge
 
     Example:
         >>> Link("8.6@END -> 9.9.q@END", effect=-0.4).receiver
@@ -89,17 +89,17 @@ class Link:
 
     @property
     def input(self) -> str:
-        """What of the receiver reads: "q", "k" or "v" of a head, else ""."""
+        """The input of the receiver that reads: "q", "k" or "v" for a head, else ""."""
         return self.edge.input
 
     def measured(self) -> Iterator[tuple[str, Any]]:
-        """Name and value of what was measured."""
+        """The measured numbers, by name."""
         for name in MEASURED:
             if (value := getattr(self, name)) is not None:
                 yield name, value
 
     def record(self) -> dict[str, Any]:
-        """The link as a plain row, without what was not measured.
+        """The link as a plain dictionary, without numbers that were not measured.
 
         Returns:
             `sender`, `sent_from`, `receiver`, `received_at`, `inputs`, and any of `effect`, `low`,
@@ -116,7 +116,7 @@ class Link:
 
 
 def link_of(row: Any, what: str) -> Link:
-    """A link from a row of a file; `what` is the row's name for errors."""
+    """Read a link from a row of a file; errors call the row `what`."""
     names = ("sender", "sent_from", "receiver", "received_at", "inputs")
     sender, sent_from, receiver, received_at, inputs = (
         field(row, name, str, what) for name in names

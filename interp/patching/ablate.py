@@ -1,10 +1,10 @@
-"""Knock-out: what the model loses without a head, an MLP, a neuron, or a set of them.
+"""Ablation: what the model loses without a head, an MLP, a neuron, or a set of them.
 
-`ablate` sweeps over single parts, as `patch` does, or takes out whole sets at once: the heads of a
-class, every pair of some heads (`pairs`), or nodes, each at a role of its own. What stands in is
-one of the values of `interp.runs.stand_ins`. With `ablation=` parts are taken out of a model in
-which something is knocked out already: parts that only then matter are backups, and under an
-ablation that leaves a circuit alone, nodes are taken out of the circuit:
+`ablate` sweeps over single parts, as `patch` does, or ablates whole sets: the heads of a class,
+every pair of some heads (`pairs`), or nodes, each at its own role. `interp.runs.stand_ins` lists
+the values that can stand in. With `ablation=`, parts are ablated in a model in which something is
+knocked out already: parts that matter only then are backups, and under an ablation that leaves only
+a circuit, nodes are knocked out of the circuit:
 
     F(M without K)   ablate(model, task, {"K": K}, value="group mean")
     F(C without K)   the same with ablation=Ablation("heads", value="group mean", keep=C)
@@ -22,7 +22,7 @@ import xarray as xr
 from interp.metrics import METRICS, Metrics
 from interp.model import HookedGPT2
 from interp.parts import Head, Node, NodeLike, as_heads, require_in_model, unit_of
-from interp.results import labelled
+from interp.results import labeled
 from interp.runs.ablation import (
     Ablation,
     as_ablated,
@@ -43,7 +43,7 @@ from interp.runs.sweep import Swept, sweep, with_runs
 from interp.tasks import Task
 
 Sets = Mapping[str, Sequence[NodeLike]]
-"""Name -> the parts that are taken out together."""
+"""Name -> the parts that are ablated together."""
 
 _EVERYWHERE = ""  # the slot of parts without a role
 
@@ -61,33 +61,33 @@ def ablate(
     ablation: Ablation | None = None,
     progress: Progress = iter,
 ) -> xr.Dataset:
-    """Ablate parts in the clean run: an activation swept over its parts, or sets of parts.
+    """Ablate parts in the clean run: the parts of an activation, one by one, or sets of parts.
 
     Args:
-        model: the model.
-        task: the prompts, by their clean texts.
-        what: an activation ("z" for heads, "mlp_out", "mlp_post" for neurons, or any other of
-            `patch` but the patterns), swept over the selection; or sets by name, of heads, MLPs and
-            neurons: those with a role ("9.9@END") are ablated there, those without one at the
-            positions of the selection. An empty set changes nothing.
-        selection: the parts to go over; of sets, only the positions.
-        value: what stands in: "zero", "mean", "group mean" or "resample".
-        reference: prompts, by their corrupted texts, for means and resampling, or those of each set
-            by its name; by default the task's own. Where their roles stand elsewhere, parts are
-            matched by role.
-        metrics: as in `patch`.
-        ablation: what is knocked out already. Where it touches the same activation at the same
-            place, what is asked for here stands.
-        progress: wraps the steps, for a progress bar.
+        model: the model
+        task: the prompts; their clean texts are run
+        what: an activation ("z" for heads, "mlp_out", "mlp_post" for neurons, or any other site of
+            `patch` except patterns), swept over the selection; or a mapping from names to sets of
+            heads, MLPs and neurons. Parts with a role ("9.9@END") are ablated there, parts without
+            one at the positions of the selection. An empty set changes nothing.
+        selection: the parts to sweep over; for sets, only the positions
+        value: what stands in: "zero", "mean", "group mean" or "resample"
+        reference: prompts whose corrupted texts are used for means and resampling, or a mapping
+            from the name of each set to its prompts; by default the task's own. If their roles
+            stand elsewhere, activations are matched by role.
+        metrics: as in `patch`
+        ablation: what is knocked out already. Where both replace the same activation at the same
+            place, what is asked for here takes precedence.
+        progress: wraps the steps, for a progress bar
 
     Returns:
-        For each metric its value in the ablated run, dims those of the sweep, or set, and prompt;
-        and `<metric>_clean`, dims prompt, without the parts' ablation. `effect` makes effects of
-        them.
+        For each metric, its value in the ablated run, with the dims of the sweep (or set) and
+        prompt, and `<metric>_clean`, dims prompt, its value without ablating the parts. `effect`
+        turns them into effects.
 
     Raises:
-        ValueError: as `patch` does, for no sets, or for a reference that does not fit.
-        TypeError: for an argument of another type.
+        ValueError: as for `patch`, or there are no sets, or a reference does not fit
+        TypeError: an argument is of another type
 
     Example:
         >>> import interp
@@ -149,16 +149,16 @@ def ablate(
 
 
 def pairs(heads: Sequence[Any]) -> dict[str, list[Head]]:
-    """Every two of some heads, as sets for `ablate`.
+    """Form all pairs of some heads, as sets for `ablate`.
 
     Args:
-        heads: the heads, such as "9.6" or (9, 6).
+        heads: the heads, such as "9.6" or (9, 6)
 
     Returns:
-        "9.6 9.9" -> the two.
+        Name of each pair, such as "9.6 9.9" -> the two heads.
 
     Raises:
-        ValueError: a head is given twice.
+        ValueError: a head is given twice
 
     Example:
         >>> list(pairs(["9.9", "9.6", (10, 0)]))
@@ -179,7 +179,7 @@ def _nodes(sets: Sets) -> dict[str, tuple[Node, ...]]:
 def _references(
     sets: Mapping[str, Sequence[Node]], reference: Task | Mapping[str, Task] | None
 ) -> list[Task | None]:
-    """Every reference once, however many sets have it."""
+    """Each reference once, however many sets use it."""
     if not isinstance(reference, Mapping):
         return [reference]
     lost = [name for name in sets if name not in reference]
@@ -195,7 +195,7 @@ def _cells_of(
     selection: Selection,
     reference: Task | Mapping[str, Task] | None,
 ) -> tuple[Cells, Places]:
-    """The sets as cells, and their one place with a slot for each role."""
+    """The sets as cells, and their single place, with a slot for each role."""
     given = {n: v for n, v in vars(selection).items() if n not in ("positions", "except_positions")}
     if any(value is not None for value in given.values()):
         raise ValueError("a selection for sets has positions only; the sets name their parts")
@@ -219,7 +219,7 @@ def _cells_of(
         tasks = [id(one) for one in _references(sets, reference)]
         source = [tasks.index(id(reference[name])) for name in sets]
     found = Cells.of(widths, cells, n_slots=len(slots), device=model.device, source=source)
-    return found, Places(torch.stack(at)[None])
+    return found, Places(torch.stack(at)[None])  # place slot prompt pos
 
 
 def _roles_of(
@@ -227,7 +227,7 @@ def _roles_of(
     selection: Selection,
     reference: Task | Mapping[str, Task] | None,
 ) -> list[list[str] | None]:
-    """The roles at which each reference stands in; None if also elsewhere."""
+    """The roles at which each reference stands in; None if it also stands in elsewhere."""
     given = selection.positions or [0]
     found: list[list[str] | None] = []
     for one in _references(sets, reference):
@@ -251,10 +251,10 @@ def _of_sets(
     task: Task,
     asked: Mapping[str, Any],
 ) -> xr.Dataset:
-    """What was measured with each of several sets gone."""
+    """The result of ablating sets."""
     return xr.Dataset(
         {
-            name: labelled(
+            name: labeled(
                 values[:, 0],
                 ("set", "prompt"),
                 name=name,

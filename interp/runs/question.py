@@ -1,7 +1,7 @@
-"""The question that a result answers: what was replaced where and by what, and how it was read.
+"""The question that a result answers: what was replaced where by what, and how it was measured.
 
-`interp.results.labelled` adds the model with its weights' fingerprint, the task with that of its
-prompts, and the versions.
+`interp.results.labeled` adds the model with the fingerprint of its weights, the task with the
+fingerprint of its prompts, and the versions.
 """
 
 from typing import Any
@@ -20,15 +20,15 @@ def question(
     reference: Task | None = None,
     **options: object,
 ) -> dict[str, Any]:
-    """The fields of an `interp.results.Question` that a technique knows.
+    """The fields of an `interp.results.Question` that a technique supplies.
 
     Args:
-        technique: its name.
-        site: the activation.
-        selection: the parts that it goes over.
-        ablation: what is knocked out in every run.
-        reference: prompts that means are taken over or resampled from, if not the task's own.
-        options: everything else that changes a number, such as the direction; None is left out.
+        technique: name of the technique
+        site: the activation
+        selection: the parts that it sweeps over
+        ablation: what is knocked out in every run
+        reference: prompts for means or resampling, if not the task's own
+        options: everything else that affects a number, such as the direction; None is left out
 
     Returns:
         Field -> its value.

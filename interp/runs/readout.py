@@ -1,8 +1,8 @@
-"""What is read off a run at its end: metrics, one value a run.
+"""What is read off a run at its end: metrics, one value per run.
 
-A metric is a name of `METRICS` or a function of the logits at END and the task's prompts they
-belong to. The logit difference needs one direction a prompt, the answer's column of the unembedding
-less the foil's (the mean of the columns of a set); it alone is computed without all logits.
+A metric is a name from `METRICS` or a function of the logits at END and the prompts they belong to.
+The logit difference needs one direction per prompt, the answer's column of the unembedding minus
+the foil's (for a set, the mean of its columns); only this metric is computed without all logits.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,8 @@ from interp import metrics
 from interp.metrics import MetricFunction, Metrics, named_metrics
 from interp.model import HookedGPT2
 from interp.runs.sides import batches, run_to_end
-from interp.tasks import Choice, Task
+from interp.tasks import Task
+from interp.tasks.sides import Choice
 
 _LOGITS = 1 << 24  # values of logits held at once
 
@@ -25,12 +26,13 @@ class Readout:
     """Metrics of runs of one task.
 
     Args:
-        model: the model.
-        task: its prompts, of `Task.right_padded`, on the model's device.
-        chosen: the metrics; None for the task's own.
+        model: the model
+        task: its prompts, of `Task.right_padded`, on the model's device
+        chosen: the metrics; None for the task's own
 
     Raises:
-        ValueError: for what is no metric, or a cutoff sharpness of answers that are no sets.
+        ValueError: a metric is unknown, or the cutoff sharpness is asked of answers that are not
+            sets
     """
 
     def __init__(self, model: HookedGPT2, task: Task, chosen: Metrics | None = None) -> None:
@@ -44,7 +46,7 @@ class Readout:
 
     @cached_property
     def clean(self) -> Float[Tensor, "prompt d_model"]:
-        """The whole model's last stream at END of the clean texts.
+        """The last stream of the whole model at END of the clean texts.
 
         The divergence is measured from it, also in a model in which something is ablated.
         """
@@ -64,17 +66,17 @@ class Readout:
     def __call__(
         self, stream: Float[Tensor, "run d_model"], prompt: Int[Tensor, " run"]
     ) -> dict[str, Float[Tensor, " run"]]:
-        """Read the metrics off the stream after the last block.
+        """Compute the metrics from the stream after the last block.
 
         Args:
-            stream: at END of each run.
-            prompt: index in the task of each run's prompt.
+            stream: the stream at END of each run
+            prompt: index of each run's prompt in the task
 
         Returns:
-            Metric -> one value a run.
+            Metric -> one value per run.
 
         Raises:
-            ValueError: a user's function did not return one number a run.
+            ValueError: a user's function did not return one number per run
         """
         found = {}
         if self.direction is not None:
@@ -105,7 +107,7 @@ class Readout:
             if not isinstance(value, Tensor) or value.shape != prompt.shape:
                 shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
                 raise ValueError(
-                    f"metric {name!r} must return one number a run, a tensor of shape "
+                    f"metric {name!r} must return one number per run, a tensor of shape "
                     f"{tuple(prompt.shape)}; it returned {shape}"
                 )
             found[name] = value.to(stream.dtype)
@@ -136,13 +138,13 @@ def answer_direction(
     """The direction in the stream, after the last layer norm, that the logit difference reads.
 
     Args:
-        model: the model.
-        answer: token ids of the answers, one or a set a prompt.
-        foil: token ids of the foils; None for the logit of the answer alone.
+        model: the model
+        answer: token ids of the answers, one per prompt or a set
+        foil: token ids of the foils; None for the answer's logit alone
 
     Returns:
-        The answer's column of the unembedding less the foil's, and the same of its bias; of a set,
-        the means over its tokens.
+        The answer's column of the unembedding minus the foil's, and the same for its bias; for a
+        set, the means over its tokens.
     """
     weight, bias = model.unembed.weight, model.unembed.b_U
 
@@ -170,12 +172,12 @@ def logit_diff_of(
     answer: Choice,
     foil: Choice,
 ) -> Float[Tensor, "batch ..."]:
-    """Logit of the answer minus the foil's, read off the residual stream after the last block.
+    """The answer's logit minus the foil's, from the residual stream after the last block.
 
     Only these tokens are unembedded.
     """
     direction, bias = answer_direction(model, answer, foil)
     extra = (1,) * (resid.ndim - 2)
-    direction = direction.view(len(direction), *extra, -1)
-    bias = bias.view(len(bias), *extra)
+    direction = direction.view(len(direction), *extra, -1)  # batch 1 ... d_model
+    bias = bias.view(len(bias), *extra)  # batch 1 ...
     return (model.ln_final.unhooked(resid) * direction).sum(-1) + bias

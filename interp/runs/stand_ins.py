@@ -2,14 +2,14 @@
 
     zero         0
     mean         its mean over the real positions of all reference prompts
-    group mean   its mean over the reference prompts of the same group, at each position apart (the
+    group mean   its mean over the reference prompts of the same group, at each position (the
                  IOI paper's: what the template tells is kept, who the names are is lost)
     resample     what it is in the prompt's own reference partner, at the same position
 
 The reference prompts are the task's corrupted texts, or those of another task. A position must mean
-the same on both sides: to each prompt and its own partner, or, for the mean of a group, to all of
-its texts. Where the roles stand elsewhere in the reference, what stands at each role there stands
-in at that role here, and anything ablated away from roles is refused.
+the same on both sides: for each prompt and its own partner, or, for a group mean, for all texts of
+the group. If roles stand elsewhere in the reference, the activation at each role there stands in at
+that role here, and ablations at positions without a role are refused.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 2.2 (mean ablation); Chan et al. 2022, "Causal
 Scrubbing", for resampling.
@@ -35,33 +35,34 @@ from interp.runs.matching import (
 )
 from interp.runs.sides import Progress, Prompts, batches, run_side
 from interp.runs.sites import Key
-from interp.tasks import Side, Task
+from interp.tasks import Task
+from interp.tasks.sides import Side
 
 Value = Literal["zero", "mean", "group mean", "resample"]
 VALUES: tuple[str, ...] = get_args(Value)
 
 
 def require_value(value: str) -> None:
-    """Refuse a stand-in that there is not.
+    """Refuse an unknown stand-in.
 
     Args:
-        value: its name.
+        value: its name
 
     Raises:
-        ValueError: it is none of `VALUES`.
+        ValueError: it is not in `VALUES`
     """
     if value not in VALUES:
         raise ValueError(f"expected a value among {list(VALUES)}, got {value!r}")
 
 
 def require_reference(reference: Task | None) -> None:
-    """Refuse what is no task.
+    """Refuse a reference that is not a task.
 
     Args:
-        reference: what was given.
+        reference: the reference
 
     Raises:
-        TypeError: it is neither a task nor None.
+        TypeError: it is neither a task nor None
     """
     if reference is not None and not isinstance(reference, Task):
         raise TypeError(
@@ -72,20 +73,20 @@ def require_reference(reference: Task | None) -> None:
 
 @dataclass(frozen=True)
 class StandIns:
-    """The stand-ins of one ablation, worked out batch by batch.
+    """The stand-ins of one ablation, computed batch by batch.
 
     Args:
-        model: the model.
-        task: the prompts that are run, padded on the right.
-        keys: the ablated activations.
-        value: which stand-in; see the module.
-        source: the reference prompts, padded on the right.
-        side: which text of each pair is run.
-        roles: the roles at which activations are ablated, where source and task are matched by
-            role; None where they are matched by position.
-        means: for means, the mean of each activation: [group pos ...], [group role ...] where
-            they are matched by role, or dims of size 1.
-        group: index in `means` of each prompt's group.
+        model: the model
+        task: the prompts that are run, padded on the right
+        keys: the ablated activations
+        value: which stand-in; see the module
+        source: the reference prompts, padded on the right
+        side: which text of each pair is run
+        roles: the roles at which activations are ablated, if source and task are matched by role;
+            None if they are matched by position
+        means: for means, the mean of each activation: [group pos ...], or [group role ...] if they
+            are matched by role, or with dims of size 1
+        group: index in `means` of each prompt's group
     """
 
     model: HookedGPT2
@@ -99,14 +100,14 @@ class StandIns:
     group: Int[Tensor, " prompt"] | None = None
 
     def values(self, prompts: slice | Prompts, length: int) -> dict[Key, Float[Tensor, "_ _ ..."]]:
-        """What stands in on some prompts.
+        """The stand-ins for some prompts.
 
         Args:
-            prompts: which prompts of the task.
-            length: positions of the run.
+            prompts: which prompts of the task
+            length: number of positions of the run
 
         Returns:
-            For each activation its stand-in, broadcastable to [prompt pos ...].
+            The stand-in of each activation, broadcastable to [prompt pos ...].
         """
         if self.value == "zero":
             nothing = torch.zeros((), device=self.model.device, dtype=self.model.dtype)
@@ -128,7 +129,7 @@ class StandIns:
     def run(
         self, prompts: Prompts, length: int
     ) -> tuple[dict[Key, Float[Tensor, "_ _ ..."]], dict[str, Float[Tensor, " prompt"]]]:
-        """The same for a sweep, with no metrics of another run."""
+        """The same for a sweep, without metrics of another run."""
         return self.values(prompts, length), {}
 
 
@@ -143,23 +144,24 @@ def stand_ins(
     roles: Sequence[str] | None = None,
     progress: Progress = iter,
 ) -> StandIns:
-    """Work out what ablated activations are replaced by.
+    """Compute what ablated activations are replaced by.
 
     Args:
-        model: the model.
-        task: the prompts that will be run, padded on the right and on the model's device.
-        keys: the activations.
-        value: which stand-in; see the module.
-        side: which text of each pair is run.
-        reference: prompts whose corrupted texts are the reference; None for the task's own.
-        roles: the roles at which activations are ablated; None if also at other positions.
-        progress: wraps the batches of reference prompts, for a progress bar.
+        model: the model
+        task: the prompts that will be run, padded on the right and on the model's device
+        keys: the activations
+        value: which stand-in; see the module
+        side: which text of each pair is run
+        reference: prompts whose corrupted texts are the reference; None for the task's own
+        roles: the roles at which activations are ablated; None if they are ablated at other
+            positions too
+        progress: wraps the batches of reference prompts, for a progress bar
 
     Returns:
         The stand-ins.
 
     Raises:
-        ValueError: for an unknown value, or reference prompts that do not fit the task.
+        ValueError: the value is unknown, or the reference prompts do not fit the task
     """
     require_value(value)
     require_reference(reference)
@@ -224,7 +226,7 @@ def _group_means(
     roles: tuple[str, ...] | None,
     progress: Progress,
 ) -> dict[Key, Float[Tensor, "group _ ..."]]:
-    """Means over the corrupted texts of each group, at each position or role apart."""
+    """Means over the corrupted texts of each group, separately at each position or role."""
     real = source.mask("corrupted")
     width = source.corrupted_tokens.shape[1]
     n_places = width if roles is None else len(roles)
@@ -243,9 +245,9 @@ def _group_means(
         for key, value in kept.items():
             if key not in sums:
                 sums[key] = value.new_zeros(n_groups, *value.shape[1:])  # group place ...
-            extra = (1,) * (value.ndim - 2)
-            sums[key].index_add_(0, group[rows], value * here.view(*here.shape, *extra))
-    counts = counts.clamp(min=1)  # positions that no text has are never read
+            weight = here.view(*here.shape, *(1,) * (value.ndim - 2))  # prompt place 1 ...
+            sums[key].index_add_(0, group[rows], value * weight)
+    counts = counts.clamp(min=1)  # positions beyond the end of all texts are never read
     return {
         key: total / counts.view(*counts.shape, *(1,) * (total.ndim - 2))
         for key, total in sums.items()
@@ -255,7 +257,7 @@ def _group_means(
 def _of_length(
     value: Float[Tensor, "prompt _ ..."], length: int
 ) -> Float[Tensor, "prompt pos ..."]:
-    """The activation at the first positions, with zeros after its last."""
+    """The activation at the first positions, padded with zeros."""
     more = max(0, length - value.shape[1])
     return F.pad(value[:, :length], (0, 0) * (value.ndim - 2) + (0, more))
 

@@ -1,16 +1,16 @@
-"""A task: prompts in pairs, what the right and the wrong next token are, and where things stand.
+"""A task: prompts in pairs, with the right and the wrong next tokens and the positions of roles.
 
-A prompt is a clean text and a corrupted partner, both without the answer. They have the same number
-of tokens, so that a position means the same in both; where they have not, `corrupted_mask` and
-`corrupted_positions` say what stands where, and the two can be compared by role.
+A prompt is a clean text and a corrupted partner, both without the answer. Usually they have the
+same number of tokens, so that a position means the same in both; otherwise `corrupted_mask` and
+`corrupted_positions` describe the partner, and the two can be compared by role.
 
-The answer is the token that should follow the clean text, the foil the token that it is measured
-against; either may be a set of tokens, such as all later years.
+The answer is the token that should follow the clean text, and the foil is the token that it is
+measured against; either may be a set of tokens, such as all later years.
 
-A role ("IO", "S2", ...) names one token position in each prompt; "END" is always there:
-the last token, where the answer is predicted. Prompts of one group share template, order and
-length, the unit over which Wang et al. 2022 (arXiv 2211.00593, section 2.2) take the means of their
-mean ablation.
+A role ("IO", "S2", ...) names one token position in each prompt. "END" always exists: it is the
+last token, where the answer is predicted. Prompts of one group share template, order and length;
+over such groups, Wang et al. 2022 (arXiv 2211.00593, section 2.2) take the means of their mean
+ablation.
 """
 
 import hashlib
@@ -36,28 +36,28 @@ class Task:
     """Prompts in pairs, padded to one length, with answers, foils and the positions of roles.
 
     Args:
-        name: what the task is called in results and figures.
-        clean: the clean texts, without the answer.
-        corrupted: their corrupted partners.
-        clean_tokens: token ids of the clean texts.
-        corrupted_tokens: token ids of the corrupted texts, as long as the clean ones.
-        attention_mask: True at real tokens, False at padding, which may be on either side.
+        name: name of the task in results and figures
+        clean: the clean texts, without the answer
+        corrupted: their corrupted partners
+        clean_tokens: token ids of the clean texts
+        corrupted_tokens: token ids of the corrupted texts, as long as the clean ones
+        attention_mask: True at real tokens, False at padding, which may be on either side
         answer: token id of the right next token; or the ids of all right ones [prompt option], in
-            an order that the task chooses, filled up with -1 where a prompt has fewer.
-        foil: token id of the wrong next token that it is compared with, or the ids of several, in
-            the same form.
-        positions: for each role, its index into the tokens of each prompt; "END" is the last token.
-        group: label of the prompts that share template, order and length.
-        template: the template of each prompt, "" where there is none.
-        order: "ABBA" or "BABA" for IOI, "" for other tasks.
-        corrupted_mask: the mask of the corrupted texts, where it is another.
-        corrupted_positions: the roles' positions in the corrupted texts, where they are others.
-        metric: name of the metric that the task is read with unless another is chosen.
-        vocabulary: the token ids that the task uses, each with its text as the task's tokenizer
-            has it; empty where that is not known. `require_fits` compares it with a model's.
+            an order that the task chooses, padded with -1
+        foil: token id of the wrong next token to compare with, or the ids of several, in the same
+            form
+        positions: role -> its index into the tokens of each prompt; "END" is the last token
+        group: label of the prompts that share template, order and length
+        template: template of each prompt; "" if there is none
+        order: "ABBA" or "BABA" for IOI; "" if the task has no orders
+        corrupted_mask: the mask of the corrupted texts, if it differs
+        corrupted_positions: the roles' positions in the corrupted texts, if they differ
+        metric: name of the metric that is used unless another is chosen
+        vocabulary: token id -> its text in the tokenizer's vocabulary, for the ids that the task
+            uses; empty if unknown. `require_fits` compares it with a model's.
 
     Raises:
-        ValueError: a field does not fit the others; the message names the field and the prompt.
+        ValueError: a field does not fit the others; the message names the field and the prompt
 
     Example:
         >>> one = torch.tensor([[5, 6, 7]])
@@ -129,17 +129,17 @@ class Task:
 
     @property
     def aligned(self) -> bool:
-        """Whether a position means the same in both texts: masks and roles are the same."""
+        """Whether a position means the same in both texts, that is, masks and roles are equal."""
         other = self.roles("corrupted")
         return torch.equal(self.mask("clean"), self.mask("corrupted")) and all(
             torch.equal(at, other[role]) for role, at in self.positions.items()
         )
 
     def right_padded(self) -> "Task":
-        """Put every text's first token at position 0.
+        """Move every text's first token to position 0.
 
         Returns:
-            The same prompts; a position is then the number of a token in its own text.
+            The same prompts; a position is then the index of a token in its own text.
         """
         if bool(self.attention_mask[:, 0].all() and self.mask("corrupted")[:, 0].all()):
             return self
@@ -156,10 +156,10 @@ class Task:
 
     @cached_property
     def fingerprint(self) -> str:
-        """What every number of this task depends on, as 16 hexadecimal digits.
+        """A digest, in 16 hexadecimal digits, of everything that numbers on this task depend on.
 
-        It covers token ids and roles of both texts, answers, foils and groups. It does not depend
-        on the device, on padding, or on names.
+        It covers the token ids and roles of both texts, answers, foils and groups. It does not
+        depend on the device, on padding, or on names.
         """
         digest = hashlib.sha256(json.dumps(self.group).encode())
 
@@ -179,14 +179,14 @@ class Task:
         return digest.hexdigest()[:16]
 
     def require_fits(self, model: Any) -> None:
-        """Refuse a model that the task was not made for.
+        """Refuse a model that the task does not fit.
 
         Args:
-            model: a `HookedGPT2`.
+            model: a `HookedGPT2`
 
         Raises:
             ValueError: a text is longer than the model's context, a token id is outside its
-                vocabulary, or a token id that the task uses is another word there.
+                vocabulary, or a token id that the task uses is another word there
         """
         require_fits(self, model)
 
@@ -204,15 +204,15 @@ class Task:
         """Pick prompts.
 
         Args:
-            indices: which prompts, in the order wanted; negative ones count from the end.
+            indices: indices of the prompts, in the order wanted; negative ones count from the end
 
         Returns:
-            A Task of those prompts, padded as widely as this one.
+            A Task with those prompts, padded to the same width as this one.
 
         Raises:
-            TypeError: an index is not a whole number.
-            IndexError: an index is outside the task.
-            ValueError: there is no index; a task has at least one prompt.
+            TypeError: an index is not a whole number
+            IndexError: an index is outside the task
+            ValueError: there are no indices; a task has at least one prompt
         """
         indices = [prompt_number(i) for i in indices]
         wrong = [i for i in indices if not -len(self) <= i < len(self)]
@@ -233,7 +233,7 @@ class Task:
         """Move every tensor to a device.
 
         Args:
-            device: where to, for instance "cuda" or `model.device`.
+            device: the device, for instance "cuda" or `model.device`
 
         Returns:
             The same task there.
@@ -248,17 +248,17 @@ class Task:
         return replace(self, **fields)
 
     def to_dataframe(self, tokenizer: PreTrainedTokenizerBase | None = None) -> pd.DataFrame:
-        """Write the task as a table, one row a prompt.
+        """Write the task as a table, one row per prompt.
 
         Args:
-            tokenizer: if given, columns `answer` and `foil` hold the answer and the foil as text,
-                and `from_table` can read the table again if they are one token each; of a set, the
-                texts stand one after the other.
+            tokenizer: if given, the columns `answer` and `foil` hold the answer and the foil as
+                text, and `from_table` can read the table again if they are single tokens; the texts
+                of a set are joined
 
         Returns:
-            Columns `clean`, `corrupted`, `answer_id`, `foil_id` (a token id, or the ids of a set
-            with spaces between them), one column a role (its position), `group`, `template`,
-            `order`; then `answer` and `foil` if asked for.
+            A table with the columns `clean`, `corrupted`, `answer_id`, `foil_id` (a token id, or
+            the ids of a set separated by spaces), one column per role (its position), `group`,
+            `template`, `order`; then `answer` and `foil`, if asked for.
         """
         table: dict[str, Sequence[str] | Sequence[int]] = {
             "clean": self.clean,

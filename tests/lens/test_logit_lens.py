@@ -5,7 +5,8 @@ import pytest
 import torch
 
 import interp
-from interp.lens import LENS_SITES, TunedLens, direct_logit_attribution, logit_lens, reading
+from interp.lens import TunedLens, direct_logit_attribution, logit_lens, reading
+from interp.lens.logit_lens import LENS_SITES
 from interp.patching import Ablation, measure
 from tests.helpers import random_model, random_task
 

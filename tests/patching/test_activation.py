@@ -1,4 +1,7 @@
-"""Activation patching against its naive twin, TransformerLens, and laws."""
+"""Activation patching against its naive twin, TransformerLens, and laws.
+
+The file is longer than most: one function with many options, each with a twin or a law.
+"""
 
 from dataclasses import replace
 
@@ -321,7 +324,7 @@ def test_in_a_knocked_out_model():
         ("z", {"sources": [1]}, "only pattern has sources"),
         ("z", {"over": ("position",), "positions": ["END"]}, "takes indices"),
         ("z", {"metrics": "logits"}, "expected a metric among"),
-        ("z", {"metrics": lambda logits, task: logits}, "one number a run"),
+        ("z", {"metrics": lambda logits, task: logits}, "one number per run"),
     ],
 )
 def test_what_cannot_be_patched_is_refused(site, options, message):

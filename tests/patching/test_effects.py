@@ -3,7 +3,7 @@
 import numpy as np
 
 from interp.patching import Selection, effect, mean_effect, normalized, patch
-from interp.statistics import bootstrap_interval
+from interp.statistics import interval
 from tests.helpers import random_model, random_task
 
 
@@ -13,7 +13,7 @@ def test_a_result_knows_the_groups_of_its_prompts_and_intervals_go_by_them():
     assert found["group"].values.tolist() == list(task.group)
     assert 1 < len(set(task.group)) < 12
     values = effect(found).transpose(..., "prompt").values
-    known, unknown = (bootstrap_interval(values, groups=g) for g in (task.group, None))
+    known, unknown = (interval("mean", values, groups=g)[1:] for g in (task.group, None))
     mean = mean_effect(found)
     np.testing.assert_allclose((mean.low, mean.high), known, atol=1e-12)
     assert np.abs(np.array(known) - unknown).max() > 1e-3

@@ -16,7 +16,8 @@ from analyses.ioi import circuit as ioi_circuit
 from analyses.ioi import parts
 from analyses.ioi.parts import PARTS, Setting, backups, derivation, signals
 from analyses.ioi.parts.setting import Measured, verdicts
-from interp.circuits import IOI_FIGURES, Circuit, Derivation, Link, Member, published
+from interp.circuits import Circuit, Derivation, Link, Member, published_circuit
+from interp.circuits.published import IOI_FIGURES
 from interp.parts import Head, Node
 from interp.patching import Receivers
 from interp.report import Table
@@ -43,7 +44,7 @@ def model():
 @pytest.fixture(scope="module")
 def setting(model):
     task = ioi_task(model.tokenizer, 12)
-    return Setting.of(model, task, published("ioi", "gpt2"), size=SMALL)
+    return Setting.of(model, task, published_circuit("ioi", "gpt2"), size=SMALL)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ from analyses.ioi import story as ioi_story
 from analyses.ioi.analysis import PART_NAMES
 from analyses.ioi.passages import PASSAGES
 from analyses.ioi.size import PAPERS_SIZE, Size
-from interp.circuits import IOI_FIGURES, published
+from interp.circuits import published_circuit
+from interp.circuits.published import IOI_FIGURES
 from interp.report import Report, Section
 
 ONE = {"mean": -1.25, "low": -2.0, "high": None}
@@ -111,7 +112,7 @@ def test_the_run_is_read_from_its_folder(tmp_path: Path, monkeypatch: pytest.Mon
     folder, asked = tmp_path / "run", {}
     folder.mkdir()
     (folder / "results.json").write_text(json.dumps(RESULTS), encoding="utf-8")
-    circuit = published("ioi", "gpt2").to_json()
+    circuit = published_circuit("ioi", "gpt2").to_json()
     (folder / "circuit.json").write_text(circuit, encoding="utf-8")
     (folder / "circuit.svg").write_text("<svg/>", encoding="utf-8")
 
