@@ -228,7 +228,7 @@ def _roles_of(
     reference: Task | Mapping[str, Task] | None,
 ) -> list[list[str] | None]:
     """The roles at which each reference stands in; None if also elsewhere."""
-    given = selection.positions or [0]
+    given = selection.positions or [None]
     found: list[list[str] | None] = []
     for one in _references(sets, reference):
         nodes = [

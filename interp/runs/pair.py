@@ -169,9 +169,7 @@ class Pair(Setting):
         side = other_side(self.side)
         own = int(self.task.mask(side)[prompts].sum(-1).max())
         hooks = self.there.hooks(prompts, own) if self.there else ()
-        stream, kept = run_side(
-            self.model, self.task, prompts, side, self.keys, length=own, hooks=hooks
-        )
+        stream, kept = run_side(self.model, self.task, prompts, side, self.keys, hooks=hooks)
         if not self.task.aligned:
             here, there = (
                 {role: self.task.roles(one)[role][prompts] for role in self.roles}

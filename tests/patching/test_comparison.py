@@ -60,6 +60,10 @@ def test_it_reads_as_a_report():
     assert first.startswith("12 cells: rank correlation 0.") and "relative error" in first
     assert second == "worst misses (logits):" and len(table) == 3
     assert table[0].split() == ["layer", "head", "estimate", "exact", "difference"]
+    for row in table[1:]:
+        layer, head, estimate, exact, difference = row.split()
+        assert int(layer) < 3 and int(head) < 4
+        assert float(estimate) - float(exact) == pytest.approx(float(difference), abs=2e-3)
 
 
 def test_cells_without_a_value_are_left_out():
@@ -83,7 +87,10 @@ def test_answers_to_other_questions_are_refused():
     model, task = random_model(), random_task(6, (6, 4))
     zero = Ablation(["0.1"], value="zero")
     for other, message in (
-        (patch(model, task, "z", direction="noising"), "of direction 'denoising'.*'noising'"),
+        (
+            patch(model, task, "z", direction="noising"),
+            "the estimates are of direction 'denoising'.*the exact effects of.*'noising'",
+        ),
         (patch(model, task, "v"), "of site 'z'.*'v'"),
         (patch(model, task, "z", Selection(heads=[0, 1])), "other values of head"),
         (patch(model, task, "z", Selection(over=("layer",))), "over .*, with other values of head"),

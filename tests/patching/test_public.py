@@ -198,6 +198,8 @@ ASKED = {
 def test_results_carry_their_whole_question(name):
     """Whatever changes a number changes the question; and the question is all there."""
     model, task = random_model(), random_task(2)
+    plain = Question.of(TECHNIQUES[name](model, task))
+    assert plain.ablation == plain.reference == plain.selection == ""
     questions = []
     for call in ASKED[name]:
         result = call(model, task)
