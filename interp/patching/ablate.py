@@ -133,8 +133,8 @@ def ablate(
     own = [one.fingerprint for one in references if one is not None]
     asked = question(
         "ablate", site="" if isinstance(what, Mapping) else what, selection=selection,
-        ablation=ablation, **options,
-    ) | {"reference": " ".join(own)}  # fmt: skip
+        ablation=ablation, reference=" ".join(own), **options,
+    )  # fmt: skip
     if isinstance(what, Mapping):
         title = f"{value.capitalize()} ablation of sets"
         result = _of_sets(swept, list(what), title, model, task, asked)

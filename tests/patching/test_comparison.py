@@ -54,6 +54,16 @@ def test_sizes_are_compared_with_the_mean_absolute_effect():
     assert found.correlation == pytest.approx(stats.pearsonr(x, y).statistic)
 
 
+def test_of_several_metrics_the_same_one_is_compared():
+    model, task, names = random_model(), random_task(6, (6, 4)), ["probability", "logit_diff"]
+    exact = patch(model, task, "z", metrics=names)
+    for name in names:
+        estimated = attribution_patch(model, task, "z", metric=name)
+        alone = agreement(estimated, patch(model, task, "z", metrics=name))
+        for found in (agreement(estimated, exact, name), agreement(estimated, exact)):
+            assert found == alone and found.worst.equals(alone.worst)
+
+
 def test_it_reads_as_a_report():
     text = str(agreement(*both(), worst=2))
     first, second, *table = text.splitlines()

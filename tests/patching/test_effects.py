@@ -37,7 +37,12 @@ def test_of_several_metrics_each_gives_what_it_gives_alone(direction):
         one = patch(model, task, "resid_pre", direction=direction, metrics=name)
         for call in (effect, mean_effect, normalized):
             xr.testing.assert_equal(call(both, name), call(one))
-            assert call(both, name).attrs["unit"] == call(one).attrs["unit"]
+            assert call(both, name).attrs == call(one).attrs
+        assert effect(both, name).name == name
+        for call in (mean_effect, normalized):
+            unit = "fraction" if call is normalized else effect(one).attrs["unit"]
+            for part in call(both, name).data_vars.values():
+                assert part.attrs["unit"] == unit
     assert not np.allclose(normalized(both)["mean"], normalized(both, "probability")["mean"])
 
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 import interp.patching
-from interp.metrics import METRICS
 from interp.parts import Logits, Node, Port
 from interp.patching import (
     Ablation,
@@ -267,16 +266,28 @@ def test_titles_say_what_was_done():
         assert result.logit_diff.attrs["title"] == title
     sizes = attribution_patch(model, task, "z", fixes=["grad_drop"]).logit_diff_grad_drop
     assert sizes.attrs["title"] == "Size of the effect of z, GradDrop"
+    assert sizes.attrs["unit"] == "logits"
     looks = path_attention(model, task, ["0.0"], ["1.0"])
     assert looks.clean.attrs["title"] == "Attention from END"
     assert looks.patched.attrs["title"] == "The same, paths from the senders patched"
 
 
-@pytest.mark.parametrize("name", ASKED)
-def test_units_are_those_of_the_metrics(name):
-    model, task = random_model(), random_task(2)
-    for call in ASKED[name][:1]:
-        for metric, values in call(model, task).data_vars.items():
-            known = METRICS.get(str(metric).removesuffix("_grad_drop"))
-            if "prompt" in values.dims and known is not None:
-                assert values.attrs["unit"] == known
+def test_units_are_those_of_the_metrics_and_none_of_a_function_of_ones_own():
+    def first(logits, some):
+        return logits[:, 0]
+
+    model, task, some = random_model(), random_task(2), Selection(layers=[0], heads=[1])
+    metrics = ["probability", "logit_diff", first]
+    results = [
+        patch(model, task, "z", some, metrics=metrics),
+        path_patch(model, task, selection=some, metrics=metrics),
+        ablate(model, task, "z", some, metrics=metrics),
+        ablate(model, task, {"a": ["0.1"]}, metrics=metrics),
+        measure(model, task, metrics),
+    ]
+    for result in results:
+        units = {
+            name: result[name].attrs["unit"] for name in ("probability", "logit_diff", "first")
+        }
+        assert units == {"probability": "probability", "logit_diff": "logits", "first": ""}
+    assert attribution_patch(model, task, "z", some, metric=first)["first"].attrs["unit"] == ""
