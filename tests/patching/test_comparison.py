@@ -126,5 +126,7 @@ def test_answers_to_other_questions_are_refused():
     with pytest.raises(ValueError, match="sweep over a part"):
         agreement(attribution_patch(model, task, "z", whole), patch(model, task, "z", whole))
     one = Selection(layers=[0], over=("layer",))
+    two = Selection(layers=[0, 1], over=("layer",))
+    assert agreement(*(f(model, task, "z", two) for f in (attribution_patch, patch))).n_cells == 2
     with pytest.raises(ValueError, match="at least two; there are 1"):
         agreement(attribution_patch(model, task, "z", one), patch(model, task, "z", one))
