@@ -71,9 +71,7 @@ class BaseRun:
         self.length = int(self.end.max()) + 1
         self.pos = torch.arange(self.length, device=self.end.device)
         hooks = ablation.hooks(prompts, self.length) if ablation else ()
-        stream, self.kept = run_side(
-            model, task, prompts, side, keys, length=self.length, hooks=hooks
-        )
+        stream, self.kept = run_side(model, task, prompts, side, keys, hooks=hooks)
         self.values = readout(stream, prompts)
         self.edits: Edits = ablation.edits(prompts, self.length) if ablation else {}
 

@@ -165,15 +165,15 @@ def test_a_reference_that_changes_nothing_leaves_the_others_theirs():
     """Whether a set changes anything is up to its own reference, whichever comes first."""
     model, task = random_model(), apart(random_task(3, (6,)))
     same = replace(task, corrupted_tokens=task.clean_tokens)
+    parts = ["0.1@S2", "1.2"]
+    expected = by_hand(model, task, parts, "resample", by_position=True)
     for names in (["same", "own"], ["own", "same"]):
-        sets = dict.fromkeys(names, ["0.1@S2", "1.2"])
+        sets = {name: parts for name in names}
         references = {"same": same, "own": task}
         found = ablate(model, task, sets, value="resample", reference=references)
-        np.testing.assert_allclose(
-            found.logit_diff.sel(set="same"), found.logit_diff_clean, atol=1e-6
-        )
-        assert_close(found.logit_diff.sel(set="own"),
-                     by_hand(model, task, ["0.1@S2", "1.2"], "resample", by_position=True))  # fmt: skip
+        ours = found.logit_diff.sel(set="same")
+        np.testing.assert_allclose(ours, found.logit_diff_clean, atol=1e-6)
+        assert_close(found.logit_diff.sel(set="own"), expected)
 
 
 def test_a_set_away_from_roles_does_not_bar_another_from_a_reference_by_role():
