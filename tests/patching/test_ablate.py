@@ -155,6 +155,17 @@ def test_backups_are_what_matters_once_others_are_gone():
     assert float(alone["mean"][0, 0]) != pytest.approx(total, abs=1e-3)
 
 
+def test_an_ablation_in_words_tells_all_of_it():
+    other = random_task(2, seed=5)
+    some = Ablation(["0.1", "m1@END", "m0.3"], value="zero", positions=["S2", 0])
+    assert some.describe() == "zero of 0.1 m1@END m0.3; at S2 0"
+    circuit = Ablation("heads", keep=["0.1@S2", "2.3"], reference=other)
+    assert circuit.describe() == (
+        f"mean of heads; but 0.1@S2 2.3; reference random {other.fingerprint}"
+    )
+    assert Ablation("heads", value="resample").describe() == "resample of heads"
+
+
 def test_pairs_are_every_two():
     assert list(pairs([(0, 1), (2, 3), (4, 5)])) == ["0.1 2.3", "0.1 4.5", "2.3 4.5"]
     assert pairs(["0.1"]) == {}
