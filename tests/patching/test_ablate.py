@@ -217,6 +217,23 @@ def test_what_cannot_be_ablated_is_refused(ablation, message):
         run_task(random_model(), random_task(), ablation=ablation)
 
 
+@pytest.mark.parametrize(
+    ("ablation", "message"),
+    [
+        (Ablation([(3, 0)]), "no Head 3.0"),
+        (Ablation([(0, 0)], positions=["S7"]), "no role 'S7'"),
+        (Ablation([(0, 0)], positions=[30]), "position 30 is in no prompt"),
+        (Ablation(["m0@S7"]), "no role 'S7'"),
+        (Ablation("heads", keep=[(9, 0, "END")]), "no Head 9.0"),
+        (Ablation("heads", keep=[(0, 0, "S7")]), "no role 'S7'"),
+    ],
+)
+def test_what_there_is_not_is_told_without_a_run(ablation, message):
+    with pytest.raises(ValueError, match=message):
+        ablation.require(random_model(), random_task())
+    Ablation(["0.0", "m1@S2"], positions=["END", 0]).require(random_model(), random_task())
+
+
 def test_sets_and_sites_that_are_not_are_refused():
     model, task = random_model(), random_task()
     with pytest.raises(ValueError, match="no sets"):

@@ -209,6 +209,19 @@ def test_zeros_need_no_reference_and_no_run(monkeypatch):
     np.testing.assert_array_equal(measure(model, task, ablation=gone).logit_diff, plain)
 
 
+@pytest.mark.parametrize("value", VALUES)
+def test_a_reference_that_does_not_fit_the_model_is_refused(value):
+    """Whatever it is needed for: longer than the context, or of another tokenizer."""
+    task = random_task(2, (6,))
+    model = random_model(n_ctx=8)
+    with pytest.raises(ValueError, match="takes at most 8"):
+        ablate(model, task, value=value, reference=random_task(2, (9,)))
+    with pytest.raises(ValueError, match="of another tokenizer"):
+        measure(model, task, ablation=Ablation(
+            ["0.1"], value=value, reference=replace(task, corrupted_tokens=task.clean_tokens + 50)
+        ))  # fmt: skip
+
+
 EVERYWHERE = {"heads": ["0.1"], "MLP": ["m1"], "mixed": ["0.1@S2", "1.2"]}
 
 
