@@ -202,6 +202,9 @@ def test_the_result_names_what_the_ablation_touches_too(technique):
     assert named("mlp_post", Selection(neurons=[3]), "m1", "1.2") == "m1"
     assert named("q", Selection(heads=[2]), "1.2", "0.1") == "1.2"
     assert named("attn_out", Selection(["layer"], positions=["END"]), "1.2", "1.3") == "1.2 1.3"
+    at_end = {"over": ["layer"], "positions": ["END"]}
+    for site, gone in (("attn_out", "1.2@S2"), ("mlp_post", "m1@S2"), ("mlp_out", "m1.3@S2")):
+        assert named(site, Selection(**at_end), gone) is None
     if technique is not ablate:
         assert named("pattern", Selection(heads=[2]), "1.2", "0.1") == "1.2"
 
