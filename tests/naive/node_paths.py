@@ -13,11 +13,7 @@ from tests.naive.ablation import text_of
 
 
 @lru_cache(maxsize=64)
-def _told_by_all(model, task, i, sender):
-    return _told(model, task, i, sender, ((), ()))
-
-
-def _told(model, task, i, sender, gone):
+def _told(model, weights, task, i, sender, gone):
     """The clean run, the run in which the sender speaks past frozen heads, and where it does."""
     caches = []
     for side, hooks in zip(("clean", "corrupted"), gone, strict=True):
@@ -74,10 +70,9 @@ def node_effect(model, task, i, sender, ports, *, gone=((), ())):
 
     `gone`: hooks that ablate parts in the clean and in the corrupted text.
     """
-    if any(gone):
-        tokens, base, got, pos = _told(model, task, i, sender, gone)
-    else:
-        tokens, base, got, pos = _told_by_all(model, task, i, sender)
+    gone = tuple(map(tuple, gone))
+    weights = naive.sum_of_weights(model)
+    tokens, base, got, pos = _told(model, weights, task, i, sender, gone)
     clean = naive.difference(model, tokens, task, i, list(gone[0]))
     hooks, nodes, to_logits = [], {}, False
     for node, inputs in ports:

@@ -32,16 +32,23 @@ def one_prompt(task, i, direction):
 
 
 def activations(model, tokens):
-    """Every activation of a run of some texts; kept, unless hooks on the model have a say in it."""
-    if any(point.fwd_hooks for point in model.hook_dict.values()):
-        return model.run_with_cache(tokens)[1]
-    weights = float(sum(weight.sum() for weight in model.parameters()))
-    return _activations(model, tuple(map(tuple, tokens.tolist())), weights)
+    """Every activation of a run of some texts, kept for the same weights and hooks."""
+    hooks = tuple(
+        (name, handle.user_hook)
+        for name, point in model.hook_dict.items()
+        for handle in point.fwd_hooks
+    )
+    return _activations(model, tuple(map(tuple, tokens.tolist())), sum_of_weights(model), hooks)
 
 
-@lru_cache(maxsize=64)
-def _activations(model, ids, weights):
+@lru_cache(maxsize=128)
+def _activations(model, ids, weights, hooks):
     return model.run_with_cache(torch.tensor(ids))[1]
+
+
+def sum_of_weights(model):
+    """It tells whether a model was changed."""
+    return float(sum(weight.sum() for weight in model.parameters()))
 
 
 def difference(model, tokens, task, i, hooks):
