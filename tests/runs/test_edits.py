@@ -73,8 +73,9 @@ def test_ablate_in_an_ablation(site, layer, positions, model_and_task):
             asked.append(naive.replace(name, new, index))
         expected = twin.difference(model, task, i, [*before, *asked])
         assert float(found[i]) == pytest.approx(expected, abs=2e-5)
-        other_way = twin.difference(model, task, i, [*asked, *before])
-        changed |= abs(other_way - expected) > 1e-3
+        if not changed:
+            other_way = twin.difference(model, task, i, [*asked, *before])
+            changed = abs(other_way - expected) > 1e-3
     reads = layer < 2 or positions != ["S2"]  # else nothing reads it
     touched = (site in ("z", "mlp_post") and reads) or (
         site == "mlp_out" and (layer, positions) in ((0, None), (0, ["END"]), (2, None))
