@@ -18,7 +18,7 @@ from interp.patching import (
     patch,
     run_task,
 )
-from tests.helpers import random_model, random_task
+from tests.helpers import on_sample, random_model, random_task
 from tests.naive import patching as naive
 
 VALUES = ["zero", "mean", "group mean", "resample"]
@@ -35,24 +35,18 @@ def close(found, expected):
 def test_heads_mlps_and_neurons_one_by_one(value):
     model, task = random_model(), random_task(5, (6, 4))
     heads = ablate(model, task, value=value)
-    close(
-        heads.logit_diff.values,
-        [
-            [[naive.ablated(model, task, i, [("z", n, h)], value) for i in range(5)]
-             for h in range(4)]
-            for n in range(3)
-        ],
-    )  # fmt: skip
+
+    def twin(i, *part, positions=None):
+        return naive.ablated(model, task, i, [part], value, positions)
+
+    close(*on_sample(heads.logit_diff.values, (3, 4, 5), lambda n, h, i: twin(i, "z", n, h), 15))
     mlps = ablate(model, task, "mlp_out", Selection(over=("layer", "role")), value=value)
-    close(
-        mlps.logit_diff.values,
-        [
-            [[naive.ablated(model, task, i, [("mlp_out", n, None)], value,
-                            [int(task.positions[role][i])]) for i in range(5)]
-             for role in ("S2", "END")]
-            for n in range(3)
-        ],
-    )  # fmt: skip
+
+    def at_role(n, role, i):
+        at = int(task.positions[("S2", "END")[role]][i])
+        return twin(i, "mlp_out", n, None, positions=[at])
+
+    close(*on_sample(mlps.logit_diff.values, (3, 2, 5), at_role))
     neurons = ablate(model, task, "mlp_post", Selection(neurons=[2, 40], layers=[1]), value=value)
     close(
         neurons.logit_diff.values,
