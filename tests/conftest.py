@@ -36,7 +36,7 @@ def _checked(*, typechecker: Any) -> Callable[[Any], Any]:
             return _jaxtyped(fn, typechecker=typechecker)
         hints = list(fn.__annotations__.values())
         if not any(map(_has_shape, hints)):
-            return fn if any(isinstance(hint, str) for hint in hints) else beartype(fn)
+            return fn if any(isinstance(hint, str) for hint in hints) else _typed(fn)
         checked, calls = _jaxtyped(fn, typechecker=typechecker), count()
 
         @wraps(fn)
@@ -47,6 +47,17 @@ def _checked(*, typechecker: Any) -> Callable[[Any], Any]:
         return sometimes
 
     return decorate
+
+
+def _typed(fn: Any) -> Any:
+    """Check types, except where the tests are `unchecked`."""
+    checked = beartype(fn)
+
+    @wraps(fn)
+    def typed(*args: Any, **kwargs: Any) -> Any:
+        return (fn if jaxtyping.config.jaxtyping_disable else checked)(*args, **kwargs)
+
+    return typed
 
 
 def _has_shape(hint: Any) -> bool:

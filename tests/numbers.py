@@ -55,10 +55,12 @@ _TEXTS = "texts that differ in length: means over real tokens, by role where rol
 _INTERVALS = "intervals hold the mean as often as they say at few prompts too, and know the groups"
 MENDED: dict[str, str] = {
     "ablate/embed/": "embeddings can be ablated; the call was refused for another reason",
+    "ablate/layers together/v head/": "values of some layers together can be ablated",
+    "heads/path attention/no senders": "an empty list of heads is refused everywhere",
     "ablate/texts that differ in length/": _TEXTS,
     "ablation of texts that differ in length/": _TEXTS,
     "ablate_nodes/resample by role, own partners": _TEXTS,
-    "ablate/where the ablation is too/": "what the caller asks for wins over the ablation",
+    "ablate/where the ablation is too": "what the caller asks for wins over the ablation",
     "logit lens/*in an ablation/kl_divergence": "the divergence is measured from the whole model",
     "*/low": _INTERVALS,
     "*/high": _INTERVALS,
@@ -551,6 +553,7 @@ def call_position_tables(weights: Any) -> dict[str, Any]:
     }
 
 
+@or_refused
 def call_path_attention(
     model: Any,
     task: Task,

@@ -32,7 +32,7 @@ from interp.runs.cells import Cells
 from interp.runs.grid import grid
 from interp.runs.overlap import also_ablated
 from interp.runs.pair import Setting
-from interp.runs.places import Places, positions_mask
+from interp.runs.places import Places, Position, positions_mask
 from interp.runs.question import question
 from interp.runs.readout import Readout
 from interp.runs.selection import Selection
@@ -135,8 +135,8 @@ def ablate(
     own = [one.fingerprint for one in others if one is not None]
     asked = question(
         "ablate", site="" if isinstance(what, Mapping) else what, selection=selection,
-        task=task, ablation=ablation, **options,
-    ) | {"reference": " ".join(own)}  # fmt: skip
+        task=task, ablation=ablation, reference=" ".join(own), **options,
+    )  # fmt: skip
     if isinstance(what, Mapping):
         title = f"{value.capitalize()} ablation of sets"
         result = _of_sets(swept, list(what), title, model, task, asked)
@@ -230,7 +230,7 @@ def _roles_of(
     reference: Reference | Mapping[str, Task],
 ) -> list[list[str] | None]:
     """The roles at which each reference stands in; None if it also stands in elsewhere."""
-    given = selection.positions or [0]
+    given: Sequence[Position | None] = selection.positions or [None]
     found: list[list[str] | None] = []
     for one in _references(sets, reference):
         nodes = [

@@ -8,7 +8,6 @@ from typing import Any
 
 from interp.runs.ablation import Ablation
 from interp.runs.selection import Selection
-from interp.tasks import Task
 
 
 def question(
@@ -18,7 +17,7 @@ def question(
     site: str = "",
     selection: Selection | None = None,
     ablation: Ablation | None = None,
-    reference: Task | None = None,
+    reference: str = "",
     **options: object,
 ) -> dict[str, Any]:
     """The fields of an `interp.results.Question` that a technique supplies.
@@ -29,7 +28,7 @@ def question(
         site: the activation
         selection: the parts that it sweeps over
         ablation: what is knocked out in every run
-        reference: prompts for means or resampling, if not the task's own
+        reference: fingerprints of the prompts for means or resampling, if not the task's own
         options: everything else that affects a number, such as the direction; None is left out
 
     Returns:
@@ -40,6 +39,6 @@ def question(
         "site": site,
         "selection": "" if selection is None else selection.describe(),
         "ablation": "" if ablation is None else ablation.describe(task),
-        "reference": "" if reference is None else reference.fingerprint,
+        "reference": reference,
         "options": {name: str(value) for name, value in options.items() if value is not None},
     }

@@ -105,7 +105,7 @@ COMMAND_ROWS = [
         2,
         "no head of mini with earlier ones",
     ),
-    ("no device", lambda _: ["ioi", "--device", "gpu"], 2, "'gpu' is no device"),
+    ("no device", lambda _: ["ioi", "--device", "gpu"], 2, "'gpu' is not a device"),
     (
         "device that is not there",
         lambda given: ["ioi", "--device", "cuda:77", "--out", str(given["tmp_path"])],

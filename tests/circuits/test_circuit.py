@@ -235,7 +235,7 @@ def test_a_circuit_is_of_its_model():
     members = (Member("0.1@S2", "other"), Member("2.3@END", "other"))
     Circuit(model.name, members).require_model(model)
     Circuit(model.name, members, weights=model.fingerprint()).require_model(model)
-    with pytest.raises(ValueError, match=r"of the model 'gpt2', and this is.*for_model"):
+    with pytest.raises(ValueError, match=r"belongs to the model 'gpt2', and this is.*for_model"):
         Circuit("gpt2", members).require_model(model)
     other = Circuit(model.name, members, weights=random_model(seed=1).fingerprint())
     with pytest.raises(ValueError, match=r"weights \w+, and this model of the same name"):

@@ -179,7 +179,7 @@ def test_paths_are_patched_in_what_is_left():
     np.testing.assert_allclose(found.sel(node="2.1@END"), expected, atol=1e-5)
     whole = effect(path_patch(model, task)).sel(layer=2, head=1)
     assert abs(whole - expected).max() > 1e-2
-    with pytest.raises(ValueError, match="for nodes that are known"):
+    with pytest.raises(ValueError, match="only applies to known nodes"):
         derive(model, task, ablation=gone)
 
 
@@ -351,7 +351,7 @@ def test_a_derivation_without_order():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"min_attention": 1.5}, "min_attention is a probability"),
+        ({"min_attention": 1.5}, "min_attention must be a probability"),
         ({"nodes": ["9.6"]}, "9.6 needs a role"),
         ({"nodes": ["9.6@END"]}, "no Head 9.6"),
         ({"nodes": ["m1@END"]}, "expected heads at roles"),

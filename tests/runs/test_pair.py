@@ -42,9 +42,14 @@ def ablated(model, task, i, value, side):
     )) or []  # fmt: skip
 
 
-@pytest.mark.parametrize("value", [None, "zero", "group mean", "resample"])
-@pytest.mark.parametrize("direction", ["denoising", "noising"])
-@pytest.mark.parametrize("site", [site for site in SITES if site != "pattern"])
+@pytest.mark.parametrize(
+    ("site", "direction", "value"),
+    [  # every two of the three meet
+        (site, ("denoising", "noising")[(i + j) % 2], value)
+        for i, site in enumerate(site for site in SITES if site != "pattern")
+        for j, value in enumerate([None, "zero", "group mean", "resample"])
+    ],
+)
 @torch.inference_mode()
 def test_patch_by_role(site, direction, value):
     model, task = random_model(), unaligned(apart(random_task(3, (6, 5))))
@@ -57,7 +62,7 @@ def test_patch_by_role(site, direction, value):
     for i in range(len(task)):
         here, there = (ablated(model, task, i, value, one) for one in (side, other))
         with model.hooks(fwd_hooks=there):
-            _, cache = model.run_with_cache(twin.text_of(task, i, other))
+            cache = naive.activations(model, twin.text_of(task, i, other))
         assert float(found[f"logit_diff_{side}"][i]) == pytest.approx(
             twin.difference(model, task, i, here, side), abs=2e-5
         )

@@ -185,11 +185,17 @@ def test_all_parts_are_there(folder, results):
     assert {f"{name}.npz" for name in PARTS} <= {p.name for p in (folder / "parts").iterdir()}
 
 
-def test_quick_leaves_the_parts_out(tmp_path):
-    arguments = ["ioi", "--quick", "--n", "4", "--threshold", "0.5", "--out", str(tmp_path)]
-    result = CliRunner().invoke(app, arguments)
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    path = tmp_path_factory.mktemp("quick")
+    options = ["--quick", "--n", "6", "--seed", "3", "--threshold", "0.2", "--out", str(path)]
+    result = CliRunner().invoke(app, ["ioi", *options])
     assert result.exit_code == 0, result.output
-    assert json.loads((tmp_path / "results.json").read_text())["parts"] == {}
+    return path
+
+
+def test_quick_leaves_the_parts_out(quick):
+    assert json.loads((quick / "results.json").read_text())["parts"] == {}
 
 
 def test_report_needs_no_network(folder):
@@ -198,11 +204,10 @@ def test_report_needs_no_network(folder):
     assert "Does the circuit do the task alone?" in page
 
 
-def test_same_seed_same_files(tmp_path):
-    for name in ("one", "two"):
-        ioi.run(n=6, seed=3, threshold=0.2, out=tmp_path / name, parts=[])
+def test_same_seed_same_files(quick, tmp_path):
+    ioi.run(n=6, seed=3, threshold=0.2, out=tmp_path, parts=[])
     for file in ("results.json", "prompts.json", "circuit.json"):
-        assert (tmp_path / "one" / file).read_text() == (tmp_path / "two" / file).read_text()
+        assert (quick / file).read_text() == (tmp_path / file).read_text()
 
 
 @pytest.fixture(scope="module")
