@@ -8,6 +8,7 @@ from typing import Any
 
 from interp.runs.ablation import Ablation
 from interp.runs.selection import Selection
+from interp.tasks import Task
 
 
 def question(
