@@ -36,7 +36,7 @@ _ABOUT = {
     "of heads for this task.",
     "agreement": "The verb agrees with the subject, not with the noun in between. Answers are the "
     "verbs of the subject\u2019s number, foils those of the other. In the partner the subject has "
-    "the other number. No list of heads for this task is established in the literature.",
+    "the other number. The literature has no established list of heads for this task.",
     "acronym": "Three capitalized words are followed by a bracket with their initials except the "
     "last. The partner has three other words with their initials.",
 }

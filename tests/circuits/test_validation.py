@@ -238,7 +238,10 @@ def test_a_circuit_of_another_model_is_refused():
     model, task = random_model(), random_task()
     named = Circuit("gpt2", OWN.members)
     trained = Circuit(OWN.model, OWN.members, weights=random_model(seed=1).fingerprint())
-    for circuit, words in ((named, "of the model 'gpt2'"), (trained, "model of the same name")):
+    for circuit, words in (
+        (named, "belongs to the model 'gpt2'"),
+        (trained, "model of the same name"),
+    ):
         for call in (
             lambda c: faithfulness(model, task, c),
             lambda c: completeness(model, task, c, {"none": []}),
@@ -263,7 +266,7 @@ def test_only_nodes_of_the_circuit_can_be_knocked_out():
         completeness(model, task, OWN, {"K": ["0.1@S2", OWN.heads[0]]})
     with pytest.raises(ValueError, match=r"no node '0\.0@END'"):
         minimality(model, task, OWN, {"0.0@END": ()})
-    with pytest.raises(ValueError, match=r"holds 0\.1@S2 itself"):
+    with pytest.raises(ValueError, match=r"contains 0\.1@S2 itself"):
         minimality(model, task, OWN, {"0.1@S2": ["0.1@S2"]})
 
 

@@ -312,7 +312,12 @@ def test_in_a_knocked_out_model():
         ("pattern", {"over": ("source",), "sources": ["S2"]}, "'source' takes indices"),
         ("pattern", {"over": ("source_role",), "sources": [1]}, "'source_role' takes roles"),
         ("z", {"metrics": "logits"}, "expected a metric among"),
-        ("z", {"metrics": lambda logits, task: logits}, "one number per run"),
+        (
+            "z",
+            {"metrics": lambda logits, task: logits},
+            r"one number per run.*it returned \(\d, 50\)",
+        ),
+        ("z", {"metrics": lambda logits, task: 1.0}, "one number per run.*it returned float"),
     ],
 )
 def test_what_cannot_be_patched_is_refused(site, options, message):

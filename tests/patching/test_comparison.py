@@ -128,5 +128,5 @@ def test_answers_to_other_questions_are_refused():
     one = Selection(layers=[0], over=("layer",))
     two = Selection(layers=[0, 1], over=("layer",))
     assert agreement(*(f(model, task, "z", two) for f in (attribution_patch, patch))).n_cells == 2
-    with pytest.raises(ValueError, match="at least two; there are 1"):
+    with pytest.raises(ValueError, match="at least two cells; there are 1"):
         agreement(attribution_patch(model, task, "z", one), patch(model, task, "z", one))

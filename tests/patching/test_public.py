@@ -267,6 +267,8 @@ def test_titles_say_what_was_done():
     sizes = attribution_patch(model, task, "z", fixes=["grad_drop"]).logit_diff_grad_drop
     assert sizes.attrs["title"] == "Size of the effect of z, GradDrop"
     assert sizes.attrs["unit"] == "logits"
+    of_sets = titles["Zero ablation of sets"]
+    assert Question.of(of_sets).site == "" and Question.of(of_sets.logit_diff).site == ""
     looks = path_attention(model, task, ["0.0"], ["1.0"])
     assert looks.clean.attrs["title"] == "Attention from END"
     assert looks.patched.attrs["title"] == "The same, paths from the senders patched"

@@ -144,6 +144,8 @@ def test_a_selection_in_words_tells_all_of_it():
         ({"layers": [0, 0]}, ValueError, "layer 0 is given twice"),
         ({"layers": [True]}, TypeError, "layers are whole numbers"),
         ({"layers": [1.5]}, TypeError, "layers are whole numbers; got 1.5 among them$"),
+        ({"heads": [1.5]}, TypeError, "heads are whole numbers; got 1.5 among them$"),
+        ({"layers": [(4, 0)]}, TypeError, r"layers are whole numbers; got \(4, 0\) among them$"),
         ({"heads": []}, ValueError, "heads are an empty list"),
         ({"heads": [(4, 0)]}, TypeError, r"heads are whole numbers; got \(4, 0\).*receivers"),
         ({"heads": ["4.0"]}, TypeError, "such as \\['9.6'\\]"),
