@@ -32,7 +32,7 @@ from interp.runs.cells import Cells
 from interp.runs.grid import grid
 from interp.runs.overlap import also_ablated
 from interp.runs.pair import Setting
-from interp.runs.places import Places, positions_mask
+from interp.runs.places import Places, Position, positions_mask
 from interp.runs.question import question
 from interp.runs.readout import Readout
 from interp.runs.selection import Selection
@@ -228,7 +228,7 @@ def _roles_of(
     reference: Task | Mapping[str, Task] | None,
 ) -> list[list[str] | None]:
     """The roles at which each reference stands in; None if also elsewhere."""
-    given = selection.positions or [None]
+    given: Sequence[Position | None] = selection.positions or [None]
     found: list[list[str] | None] = []
     for one in _references(sets, reference):
         nodes = [
