@@ -10,6 +10,7 @@ import torch.nn.functional as F
 import interp.runs.stand_ins as module
 from interp.parts import as_node
 from interp.patching import Ablation, Selection, ablate, measure
+from interp.runs.sides import run_side
 from tests.helpers import apart, make_runs_small, random_model, random_task, unaligned
 from tests.naive import ablation as twin
 
@@ -207,6 +208,20 @@ def test_zeros_need_no_reference_and_no_run(monkeypatch):
     other = random_task(2, (3,))
     gone = Ablation(["0.1", "m1"], value="zero", reference=other)
     np.testing.assert_array_equal(measure(model, task, ablation=gone).logit_diff, plain)
+
+
+@pytest.mark.parametrize("value", VALUES)
+@torch.inference_mode()
+def test_hooks_fit_a_run_of_any_length(value):
+    """Prompts that are shorter than others of the task, padded or not: the same at END."""
+    model, task = random_model(), random_task(6, (6, 4))
+    gone = Ablation(["0.1", "m1", "m2.3"], value=value).prepare(model, task)
+    short = torch.tensor([1, 3, 5])
+    expected, _ = run_side(model, task, short, "clean", hooks=gone.hooks(short, 4))
+    for length in (4, 5, 6):
+        for hooks in (gone.hooks(short), gone.hooks(short, length)):
+            found, _ = run_side(model, task, short, "clean", length=length, hooks=hooks)
+            torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("value", VALUES)
