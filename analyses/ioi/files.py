@@ -75,7 +75,8 @@ def results(
         chapters: what each part of the paper has to say
 
     Returns:
-        `model`, `n`, `seed`, `options` (the other arguments), `versions`; `behavior`: accuracy
+        `model`, `n`, `seed`, `options` (the other arguments), `versions`, `candidates` (ids of
+        all names that could be the answer); `behavior`: accuracy
         (fraction with IO above S) and every metric of `interp.metrics.BEHAVIOR`, each {mean, low,
         high}, and the same `by_order`; `behaviour`: three of them under the keys of version 0.1;
         `direct_effect` [layer][head] in logits; `circuit`: [{layer, head, class, position}];
@@ -102,6 +103,7 @@ def results(
         "seed": f.seed,
         "options": dict(f.options),
         "versions": versions(),
+        "candidates": [] if f.task.candidates is None else f.task.candidates.tolist(),
         "behavior": behavior,
         "behaviour": _as_before(behavior),
         "direct_effect": f.direct.mean("prompt").values.astype(float).tolist(),

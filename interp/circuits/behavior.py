@@ -270,12 +270,11 @@ def _writing(
     found = {}
     for name, metric in (("writes_answer", "answer_logit"), ("writes_foil", "foil_logit")):
         every = direct_logit_attribution(model, task, by="head", metric=metric)
-        found[name] = np.stack(
-            [
-                every.sel(layer=layer, head=head).values * (role == "END")
-                for (layer, head), role in heads
-            ]
-        )
+        values = np.zeros((len(heads), len(task)), dtype=every.dtype)
+        for i, ((layer, head), role) in enumerate(heads):
+            if role == "END":
+                values[i] = every.sel(layer=layer, head=head).values
+        found[name] = values
     return found
 
 

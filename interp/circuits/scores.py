@@ -102,7 +102,6 @@ def does_the_task(result: xr.Dataset, *, least: float = 0.5) -> Verdict:
         )
     if not 0 < least < 1:
         raise ValueError(f"least must be between 0 and 1; it is {least}")
-    parts = [fraction_kept(result, name) for name in ("top1", "probability")]
     top, p = (
         [run_mean(result, run, name) for run in ("circuit", "full")]
         for name in ("top1", "probability")
@@ -111,6 +110,9 @@ def does_the_task(result: xr.Dataset, *, least: float = 0.5) -> Verdict:
         f"the answer is its top token in {top[0].mean:.1%} of prompts (whole model "
         f"{top[1].mean:.1%}), with probability {p[0].mean:.3f} ({p[1].mean:.3f})"
     )
+    if top[1].mean == 0:
+        return Verdict("no", f"No, and the whole model does not do it either: {figures}.")
+    parts = [fraction_kept(result, name) for name in ("top1", "probability")]
     if all(part.low >= least for part in parts):
         return Verdict("yes", f"Yes: {figures}.")
     if not any(part.high < least for part in parts):

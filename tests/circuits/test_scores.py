@@ -57,6 +57,13 @@ def test_the_verdict(figures, answer, words):
     assert verdict.answer == answer and words in str(verdict)
 
 
+def test_a_model_that_does_not_do_the_task():
+    found = result(0.0, 0.01, 0.1)
+    found["top1"] = found.top1 * 0
+    verdict = does_the_task(found)
+    assert verdict.answer == "no" and "the whole model does not do it either" in str(verdict)
+
+
 def test_the_verdict_needs_more_than_the_difference():
     with pytest.raises(ValueError, match=r"lacks top1: pass metrics=interp\.metrics\.BEHAVIOR"):
         does_the_task(result(1, 1, 1).drop_vars("top1"))

@@ -155,7 +155,7 @@ def test_an_ablation_in_words_tells_all_of_it():
     assert some.describe() == "zero of 0.1 m1@END m0.3; at S2 0"
     circuit = Ablation("heads", keep=["0.1@S2", "2.3"], reference=other)
     assert circuit.describe() == (
-        f"mean of heads; but 0.1@S2 2.3; reference random {other.fingerprint}"
+        f"mean of heads; but 0.1@S2 2.3; reference 2 prompts of random {other.fingerprint}"
     )
     assert Ablation("heads", value="resample").describe() == "resample of heads"
 

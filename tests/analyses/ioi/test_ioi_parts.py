@@ -245,7 +245,9 @@ def test_a_derived_circuit_that_keeps_too_little_gives_way_to_pruning(monkeypatc
         kept = 0.1 if nodes is None else 0.9
         members = () if nodes is None else tuple(Member(node, "other") for node in nodes)
         found = empty_derivation(Circuit("mini", members))
-        alone = xr.Dataset({"logit_diff": (("run", "prompt"), [[1.0], [kept]])})
+        names = ("logit_diff", "top1", "probability")
+        both = [[1.0] * 6, [kept] * 6]
+        alone = xr.Dataset({name: (("run", "prompt"), both) for name in names})
         alone = alone.assign_coords(run=["full", "circuit"])
         about = {"json": found.to_json(), "prompts": 6}
         return {"derivation": xr.Dataset(attrs=about), "alone": alone}
@@ -256,7 +258,7 @@ def test_a_derived_circuit_that_keeps_too_little_gives_way_to_pruning(monkeypatc
     circuit, found = ioi_circuit.find_circuit(mini, task, threshold=0.02)
     assert known["nodes"] == [node] and circuit.nodes == (node,)
     assert derivation.derivation_of(found).circuit == circuit
-    assert "pruned" in circuit.source and "kept 10% of it" in circuit.source
+    assert "pruned" in circuit.source and "does not do the task alone" in circuit.source
 
 
 def empty_derivation(circuit):
