@@ -32,7 +32,7 @@ RESULTS = {
     "behavior": dict.fromkeys(("accuracy", *BEHAVIOR), ONE),
     "faithfulness": {
         **dict.fromkeys(("F_M", "F_C", "ratio"), ONE),
-        **dict.fromkeys(BEHAVIOR, {"F_M": ONE, "F_C": ONE}),
+        **{key: {"F_M": ONE, "F_C": ONE} for key in BEHAVIOR},
     },
     "circuit": [{"layer": 1, "head": 2, "class": "name mover", "position": "END"}],
     "parts": {
