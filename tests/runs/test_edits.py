@@ -51,9 +51,16 @@ def model_and_task():
     return random_model(), apart(random_task(4))
 
 
-@pytest.mark.parametrize("layer", [0, 1, 2])
-@pytest.mark.parametrize("site", [site for site in SITES if site != "pattern"])
-@pytest.mark.parametrize("positions", [None, ["END"], ["S2"]])
+@pytest.mark.parametrize(
+    ("site", "layer", "positions"),
+    [  # every two of the three meet; where the ablation may be at the same site, all three
+        (site, layer, positions)
+        for i, site in enumerate(site for site in SITES if site != "pattern")
+        for layer in range(3)
+        for j, positions in enumerate([None, ["END"], ["S2"]])
+        if site in ("z", "mlp_post", "mlp_out") or (i + layer + j) % 3 == 0
+    ],
+)
 @torch.inference_mode()
 def test_ablate_in_an_ablation(site, layer, positions, model_and_task):
     model, task = model_and_task
