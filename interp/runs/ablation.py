@@ -4,6 +4,8 @@ Heads are ablated at z, neurons after their activation function, MLPs at their o
 `interp.runs.stand_ins` computes the stand-ins.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 2.2 (mean ablation).
+
+The file is longer than most: an ablation and what it becomes in a run belong together.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -11,6 +11,8 @@ A role ("IO", "S2", ...) names one token position in each prompt. "END" always e
 last token, where the answer is predicted. Prompts of one group share template, order and length;
 over such groups, Wang et al. 2022 (arXiv 2211.00593, section 2.2) take the means of their mean
 ablation.
+
+The file is longer than most: it is one class.
 """
 
 import hashlib

@@ -1,4 +1,7 @@
-"""Stand-ins against means and partners by hand, wherever roles stand."""
+"""Stand-ins against means and partners by hand, wherever roles stand.
+
+The file is longer than most: its cases share their twins.
+"""
 
 from dataclasses import replace
 

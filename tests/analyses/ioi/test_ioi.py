@@ -1,4 +1,7 @@
-"""The canned IOI run, checked from its files alone with transformers' GPT-2."""
+"""The canned IOI run, checked from its files alone with transformers' GPT-2.
+
+The file is longer than most: all of it reads one run.
+"""
 
 import json
 import re
