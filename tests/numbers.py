@@ -813,6 +813,12 @@ def call_verify() -> dict[str, Any]:
 
 # ---- models and prompts -------------------------------------------------------------------------
 
+
+def alone(task: Task) -> Task:
+    """The task without a sample of its kind to draw, so that means are over its own prompts."""
+    return replace(task)
+
+
 VARIED = (
     ("Yesterday Mary and John met. Then John gave a ring to", " met."),
     ("Yesterday Anna and Paul met. Then Paul gave a ring to", " met again."),
@@ -844,11 +850,11 @@ class Setting:
 
     @cached_property
     def ioi(self) -> Task:
-        return ioi(self.mini.tokenizer, 10, seed=0, corruption="abc", order="mixed")
+        return alone(ioi(self.mini.tokenizer, 10, seed=0, corruption="abc", order="mixed"))
 
     @cached_property
     def flip(self) -> Task:
-        return ioi(self.mini.tokenizer, 8, seed=1, corruption="flip", order="mixed")
+        return alone(ioi(self.mini.tokenizer, 8, seed=1, corruption="flip", order="mixed"))
 
     @cached_property
     def grouped(self) -> Task:
@@ -857,9 +863,12 @@ class Setting:
             "Yesterday [B] and [A] met. Then [B] gave a ring to [A]",
             "When [B] and [A] came to the store, [B] gave a book to [A]",
         ]
-        return ioi(
-            self.mini.tokenizer, 12, seed=2, corruption="abc", order="mixed", templates=templates
-        )
+        return alone(
+            ioi(
+                self.mini.tokenizer, 12, seed=2, corruption="abc", order="mixed",
+                templates=templates,
+            )
+        )  # fmt: skip
 
     @cached_property
     def other(self) -> Task:
@@ -904,11 +913,11 @@ class Setting:
 
     @cached_property
     def years(self) -> Task:
-        return greater_than(self.mini.tokenizer, 8, seed=0)
+        return alone(greater_than(self.mini.tokenizer, 8, seed=0))
 
     @cached_property
     def repeats(self) -> Task:
-        return induction(self.mini.tokenizer, 8, seed=0, length=8, repeated=5)
+        return alone(induction(self.mini.tokenizer, 8, seed=0, length=8, repeated=5))
 
     @cached_property
     def tokens(self) -> Tensor:
