@@ -56,6 +56,9 @@ _INTERVALS = "intervals hold the mean as often as they say at few prompts too, a
 MENDED: dict[str, str] = {
     "ablate/embed/": "embeddings can be ablated; the call was refused for another reason",
     "ablate/layers together/v head/": "values of some layers together can be ablated",
+    "*answer_logit": "answer_logit is a metric of the library, so ours has another name",
+    "*answer_logit_clean": "the same",
+    "*answer_logit_corrupted": "the same",
     "heads/path attention/no senders": "an empty list of heads is refused everywhere",
     "ablate/texts that differ in length/": _TEXTS,
     "ablation of texts that differ in length/": _TEXTS,
@@ -716,7 +719,7 @@ def call_known_circuit(name: str, noise: float) -> tuple[Any, Task, Any]:
 
 
 def call_known_names() -> list[str]:
-    return list(circuits.KNOWN)
+    return list(circuits.known.KNOWN)
 
 
 def call_published(task: str) -> Any:
@@ -944,7 +947,7 @@ def run(name: str) -> Callable[[Callable[[Setting], Any]], Callable[[Setting], A
     return register
 
 
-def answer_logit(logits: Tensor, task: Task) -> Tensor:
+def own_answer_logit(logits: Tensor, task: Task) -> Tensor:
     """A metric that is a function."""
     return logits.gather(1, task.answer[:, None])[:, 0]
 
@@ -1129,7 +1132,7 @@ def metrics_of_logits(s: Setting) -> Any:
 
 @run("measure")
 def measured(s: Setting) -> Any:
-    functions = {"own": answer_logit, "share": answer_share}
+    functions = {"own": own_answer_logit, "share": answer_share}
     some = call_ablation(heads=[(4, 0), (4, 6)], mlps=[1], value="mean")
     found = {
         f"{side}/{name}": call_measure(s.mini, task, chosen, side=side)
@@ -1141,8 +1144,8 @@ def measured(s: Setting) -> Any:
             ("greater than", s.years, [*PLAIN, "cutoff_sharpness"]),
             ("induction", s.repeats, PLAIN),
             ("functions by name", s.ioi, functions),
-            ("function and name", s.ioi, ["logit_diff", answer_logit]),
-            ("function", s.ioi, answer_logit),
+            ("function and name", s.ioi, ["logit_diff", own_answer_logit]),
+            ("function", s.ioi, own_answer_logit),
         )
     }
     for value in ("zero", "mean", "group mean", "resample"):
@@ -1310,7 +1313,7 @@ def patched_layers_together(s: Setting) -> Any:
 
 @run("patch/metrics")
 def patched_metrics(s: Setting) -> Any:
-    functions = {"own": answer_logit, "share": answer_share}
+    functions = {"own": own_answer_logit, "share": answer_share}
     return {
         "ioi": both(
             lambda direction: call_patch(
@@ -1318,7 +1321,7 @@ def patched_metrics(s: Setting) -> Any:
             )
         ),
         "functions by name": call_patch(s.mini, s.ioi, "z", ("layer", "head"), metrics=functions),
-        "function": call_patch(s.mini, s.ioi, "mlp_out", ("layer",), metrics=answer_logit),
+        "function": call_patch(s.mini, s.ioi, "mlp_out", ("layer",), metrics=own_answer_logit),
         "greater than": both(
             lambda direction: call_patch(
                 s.mini, s.years, "z", ("layer", "head"), direction=direction,
@@ -1504,7 +1507,7 @@ def path_patched_more(s: Setting) -> Any:
             for name, to in RECEIVERS.items()
         },
         "metrics": call_path_patch(s.mini, s.ioi, metrics=PLAIN),
-        "function": call_path_patch(s.mini, s.ioi, **q, metrics=answer_logit),
+        "function": call_path_patch(s.mini, s.ioi, **q, metrics=own_answer_logit),
         "greater than": call_path_patch(s.mini, s.years, metrics=["logit_diff", "probability"]),
         "induction": call_path_patch(s.mini, s.repeats, **q),
         "layers and heads": call_path_patch(s.mini, s.ioi, layers=[0, 2], heads=[1, 6]),
@@ -1637,7 +1640,7 @@ def ablated_in_the_ablation_together(s: Setting) -> Any:
 def ablated_metrics(s: Setting) -> Any:
     return {
         "ioi": call_ablate(s.mini, s.ioi, "z", ("layer", "head"), metrics=PLAIN),
-        "function": call_ablate(s.mini, s.ioi, "z", ("layer", "head"), metrics=answer_logit),
+        "function": call_ablate(s.mini, s.ioi, "z", ("layer", "head"), metrics=own_answer_logit),
         "greater than": call_ablate(
             s.mini, s.years, "mlp_out", ("layer", "role"), metrics=[*PLAIN, "cutoff_sharpness"]
         ),
@@ -1746,7 +1749,7 @@ def estimated(s: Setting) -> Any:
         s.mini, s.ioi, "pattern", ("layer", "head", "source_role"), positions=["END"],
         sources=["IO", "S1", "S2"],
     )  # fmt: skip
-    for metric in ("probability", "probability_diff", "kl_divergence", answer_logit):
+    for metric in ("probability", "probability_diff", "kl_divergence", own_answer_logit):
         name = metric if isinstance(metric, str) else metric.__name__
         found[f"metric/{name}"] = call_attribution_patch(
             s.mini, s.ioi, "z", ("layer", "head"), metric=metric
