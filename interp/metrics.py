@@ -4,13 +4,19 @@
     probability       sum of softmax(logits) over the answer tokens    probability
     probability_diff  probability(answer) - probability(foil)          probability
     cutoff_sharpness  p(first answer) - p(second foil)                 probability
+    answer_logit      logit(answer) - mean logit of the others         logits
+    foil_logit        logit(foil) - mean logit of the others           logits
     kl_divergence     sum of p_ref (log p_ref - log p)                 nats
-    accuracy          1 if the answer's logit is above the others'     fraction
+    accuracy          1 if the answer's logit is above the foil's      fraction
+    top1              1 if the answer's logit is above all others'     fraction
     rank              how many tokens have a logit as high             count, 0 is the best
 
-All but the last two are differentiable. Values have the precision of the logits, but at least
+All but the last three are differentiable. Values have the precision of the logits, but at least
 float32. A prompt with NaN among its logits has the value NaN; asking for its rank, a count, is an
 error.
+
+The others of `answer_logit` and `foil_logit` are the task's candidates that are neither answer nor
+foil (`interp.tasks.candidates`); the first minus the second is the logit difference.
 
 Answers and foils are token ids, one per prompt or a set of them [prompt option], padded with -1.
 The logit of a set is the mean over its tokens (so that the logit difference stays linear in the
@@ -33,19 +39,23 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp.tasks import Task
-from interp.tasks.metric_names import METRICS, did_you_mean
+from interp.tasks.metric_names import BEHAVIOR, METRICS, did_you_mean
 from interp.tasks.sides import Choice
 
 __all__ = [
+    "BEHAVIOR",
     "METRICS",
     "accuracy",
+    "answer_logit",
     "cutoff_sharpness",
     "end_logits",
+    "foil_logit",
     "kl_divergence",
     "logit_diff",
     "probability",
     "probability_diff",
     "rank",
+    "top1",
 ]
 
 MetricFunction = Callable[[Float[Tensor, "run d_vocab"], Task], Float[Tensor, " run"]]
@@ -105,6 +115,58 @@ def logit_diff(
     """
     logits = _at_least_float32(logits)
     return _unless_nan(_mean(logits, answer) - _mean(logits, foil), logits)
+
+
+def answer_logit(
+    logits: Float[Tensor, "prompt d_vocab"], answer: Choice, others: Bool[Tensor, "prompt d_vocab"]
+) -> Float[Tensor, " prompt"]:
+    """Logit of the answer above the mean logit of the task's other candidates.
+
+    Args:
+        logits: logits at END.
+        answer: token ids of the answers.
+        others: True at the tokens that it is read against, at least one a prompt;
+            `interp.tasks.candidates.other_candidates` has a task's.
+
+    Returns:
+        The difference, in logits; positive where the model prefers the answer to the others.
+
+    Raises:
+        ValueError: shapes differ, an id is outside the vocabulary, or a prompt has no others.
+
+    Example:
+        >>> others = torch.tensor([[True, False, True]])
+        >>> answer_logit(torch.tensor([[1.0, 5.0, 3.0]]), torch.tensor([1]), others)
+        tensor([3.])
+    """
+    logits = _at_least_float32(logits)
+    if others.shape != logits.shape or not bool(others.any(-1).all()):
+        raise ValueError(
+            f"the others must be a mask of the logits' shape, {tuple(logits.shape)}, with at least "
+            f"one token a prompt; got {tuple(others.shape)}"
+        )
+    others = others.to(logits.device)
+    mean = logits.masked_fill(~others, 0).sum(-1) / others.sum(-1)
+    return _unless_nan(_mean(logits, answer) - mean, logits)
+
+
+def foil_logit(
+    logits: Float[Tensor, "prompt d_vocab"], foil: Choice, others: Bool[Tensor, "prompt d_vocab"]
+) -> Float[Tensor, " prompt"]:
+    """Logit of the foil above the mean logit of the task's other candidates.
+
+    Args:
+        logits: logits at END.
+        foil: token ids of the foils.
+        others: as for `answer_logit`.
+
+    Returns:
+        The difference, in logits; positive where the model prefers the foil to the others.
+
+    Raises:
+        ValueError: as for `answer_logit`.
+    """
+    return answer_logit(logits, foil, others)
 
 
 def probability(
@@ -227,30 +289,43 @@ def kl_divergence(
 
 
 def accuracy(
-    logits: Float[Tensor, "prompt d_vocab"],
-    answer: Choice,
-    foil: Choice | None = None,
+    logits: Float[Tensor, "prompt d_vocab"], answer: Choice, foil: Choice
 ) -> Float[Tensor, " prompt"]:
-    """Whether the model's choice is the answer.
+    """Whether the model prefers the answer to the foil.
 
     Args:
         logits: logits at END
         answer: token ids of the answers
-        foil: token ids of the foils; None for every other token
+        foil: token ids of the foils
 
     Returns:
-        1 where the answer's logit is above the foil's (or above all others), else 0; a tie gives 0.
-        For a set, the highest logit counts.
+        1 where the answer's logit is above the foil's, else 0; a tie gives 0. For a set, the
+        highest logit counts.
 
     Raises:
         ValueError: shapes differ, or an id is outside the vocabulary
     """
     logits = _at_least_float32(logits)
-    if foil is None:
-        right = _rivals(logits, answer) == 0
-    else:
-        right = _highest(logits, answer) > _highest(logits, foil)
+    right = _highest(logits, answer) > _highest(logits, foil)
     return _unless_nan(right.to(logits.dtype), logits)
+
+
+def top1(logits: Float[Tensor, "prompt d_vocab"], answer: Choice) -> Float[Tensor, " prompt"]:
+    """Whether the model's first choice among all tokens is the answer.
+
+    Args:
+        logits: logits at END.
+        answer: token ids of the answers.
+
+    Returns:
+        1 where the answer's logit is above all others, else 0. A tie is 0. Of a set the highest
+        logit counts.
+
+    Raises:
+        ValueError: shapes differ, or an id is outside the vocabulary.
+    """
+    logits = _at_least_float32(logits)
+    return _unless_nan((_rivals(logits, answer) == 0).to(logits.dtype), logits)
 
 
 def rank(logits: Float[Tensor, "prompt d_vocab"], answer: Choice) -> Int[Tensor, " prompt"]:

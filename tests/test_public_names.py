@@ -15,9 +15,9 @@ interp
     AttentionWeights GPT2Config HookedGPT2 KeyValueCache VerificationReport generate load
     load_attention next_tokens process_weights sample save stream verify
 interp.circuits
-    CLASSES Circuit Derivation Link Member class_sets compare completeness derive
-    derive_pruned faithfulness gap greedy_sets known_circuit minimality minimality_sets only
-    prune_heads published_circuit random_sets
+    CLASSES Circuit Derivation Link Member Verdict class_sets compare completeness derive
+    derive_pruned does_the_task faithfulness fraction_kept gap greedy_sets known_circuit
+    minimality minimality_sets only prune_heads published_circuit random_sets route run_mean
 interp.circuits.known
     KNOWN KnownCircuit NOISE known_circuit
 interp.circuits.published
@@ -36,8 +36,8 @@ interp.lens
     TunedLens compare_lenses cumulative direct_logit_attribution logit_lens text_batches
     tune
 interp.metrics
-    METRICS accuracy cutoff_sharpness end_logits kl_divergence logit_diff probability
-    probability_diff rank
+    BEHAVIOR METRICS accuracy answer_logit cutoff_sharpness end_logits foil_logit
+    kl_divergence logit_diff probability probability_diff rank top1
 interp.model
     AttentionWeights GPT2Config HookedGPT2 KeyValueCache generate load load_attention
     next_tokens process_weights sample save stream
@@ -58,7 +58,7 @@ interp.report
 interp.results
     Question require_same versions
 interp.statistics
-    Estimate estimate_mean estimate_ratio interval
+    Estimate estimate_mean estimate_ratio interval widened
 interp.tasks
     Task acronym agreement balanced from_table greater_than induction ioi named_again
     pronoun signal_variants with_beginning

@@ -259,8 +259,8 @@ def test_what_has_no_interval(values: list[float], options: dict[str, Any], mess
     ("arguments", "message"),
     [
         (("median", np.ones(3)), "must be one of mean, .*'median'"),
-        (("ratio", np.ones(3)), "a ratio is of 2 samples; got 1"),
-        (("mean", np.ones(3), np.ones(3)), "a mean is of 1 samples; got 2"),
+        (("ratio", np.ones(3)), "a ratio takes 2 samples; got 1"),
+        (("mean", np.ones(3), np.ones(3)), "a mean takes 1 samples; got 2"),
         (("difference", np.ones(3), np.ones(4)), "for the same prompts"),
         ((np.mean,), "at least one sample"),
         (("mean", np.array(1.0)), "along the last axis"),

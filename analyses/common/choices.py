@@ -18,8 +18,11 @@ METRICS = (
     "probability",
     "probability_diff",
     "cutoff_sharpness",
+    "answer_logit",
+    "foil_logit",
     "kl_divergence",
     "accuracy",
+    "top1",
     "rank",
 )
 DIRECTIONS = ("denoising", "noising")

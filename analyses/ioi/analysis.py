@@ -140,7 +140,7 @@ def run(
         given.require_model(loaded)
 
     store = Store(None if folder is None else folder / "parts", loaded, task)
-    behavior = store.get("behavior", partial(_behavior, loaded, task))["behavior"]
+    behavior = store.get("behavior", partial(_behavior, loaded, task), version=2)["behavior"]
     heads = store.get("heads", partial(_heads, loaded, task))["heads"]
     evidence: Results | None = None
     if given is None:
@@ -148,7 +148,7 @@ def run(
     else:
         found = given
     job = partial(_alone, loaded, task, found)
-    alone = store.get("faithfulness", job, version=2, circuit=found)["alone"]
+    alone = store.get("faithfulness", job, version=3, circuit=found)["alone"]
 
     setting = paper.Setting(
         loaded, task, found, heads.direct, heads.attention, seed, size, evidence
@@ -179,9 +179,8 @@ def run(
 
 def _behavior(model: interp.HookedGPT2, task: Task) -> Results:
     """The whole model's behavior on every prompt."""
-    metrics = ("logit_diff", "accuracy", "probability")
+    metrics = ("accuracy", *interp.metrics.BEHAVIOR)
     found = interp.patching.measure(model, task, metrics, progress=bar("behavior"))
-    found = found.rename(probability="io_probability")
     return {"behavior": found.assign_coords(order=("prompt", list(task.order)))}
 
 
@@ -203,7 +202,7 @@ def _heads(model: interp.HookedGPT2, task: Task) -> Results:
 def _alone(model: interp.HookedGPT2, task: Task, circuit: Circuit) -> Results:
     """The whole model and the circuit alone."""
     found = interp.circuits.faithfulness(
-        model, task, circuit, metrics="logit_diff", progress=bar("faithfulness")
+        model, task, circuit, metrics=interp.metrics.BEHAVIOR, progress=bar("faithfulness")
     )
     return {"alone": found}
 

@@ -8,14 +8,26 @@ import xarray as xr
 
 import interp
 from analyses.ioi.parts.setting import pick
-from interp.circuits import Circuit, Member
+from interp.circuits import Circuit, Member, Verdict, does_the_task, fraction_kept, run_mean
 from interp.parts import Node, as_head
 from interp.patching import strongest_heads
-from interp.statistics import Estimate, estimate_mean, estimate_ratio
+from interp.statistics import Estimate, estimate_mean
 from interp.tasks import Task
 
 STRONGEST = 10
 """Number of heads in the tables and the scatter plot."""
+
+
+LABELS = {
+    "logit_diff": "Logit difference, IO minus S",
+    "accuracy": "IO above S",
+    "top1": "IO is the top token",
+    "probability": "Probability of IO",
+    "rank": "Tokens ranked above IO",
+    "answer_logit": "Logit of IO above the mean of the other names",
+    "foil_logit": "Logit of S above the mean of the other names",
+}
+"""Each measure of behavior -> what it is called on a page."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +39,15 @@ class Findings:
         task: the prompts
         seed: seed that they were drawn with
         options: the other arguments of the run, with which it can be repeated
-        behavior: logit_diff, accuracy and io_probability, dims prompt, with the order of each
+        behavior: accuracy and the metrics of `interp.metrics.BEHAVIOR`, dims prompt, with the order
+            of each
             prompt
         direct: direct effects, dims layer, head, prompt, in logits
         attention: attention between roles, dims layer, head, query, key, prompt
         attribution: direct logit attribution of heads at END, dims layer, head, prompt, in logits
         circuit: the circuit
-        alone: logit difference as `faithfulness` measures it, dims run ("full", "circuit"), prompt
+        alone: the metrics of `interp.metrics.BEHAVIOR` as `faithfulness` measures them, dims run
+            ("full", "circuit"), prompt
     """
 
     model: interp.HookedGPT2
@@ -54,14 +68,19 @@ class Findings:
             values = values[values.order == order]
         return estimate_mean(values)
 
-    def faithfulness(self) -> dict[str, Estimate]:
-        """F(M), F(C) and their ratio with 95 % intervals."""
-        full, circuit = (self.alone.logit_diff.sel(run=run) for run in ("full", "circuit"))
-        return {
-            "F_M": estimate_mean(full),
-            "F_C": estimate_mean(circuit),
-            "ratio": estimate_ratio(circuit, full),
+    def faithfulness(self, metric: str = "logit_diff") -> dict[str, Estimate]:
+        """F(M), F(C) and, for the logit difference, their ratio, with 95 % intervals."""
+        found = {
+            "F_M": run_mean(self.alone, "full", metric),
+            "F_C": run_mean(self.alone, "circuit", metric),
         }
+        if metric == "logit_diff":
+            found["ratio"] = fraction_kept(self.alone, metric)
+        return found
+
+    def verdict(self) -> Verdict:
+        """Whether the circuit does the task alone."""
+        return does_the_task(self.alone)
 
     def contribution(self) -> xr.DataArray:
         """What each head's direct path adds to the logit difference: minus the direct effect."""

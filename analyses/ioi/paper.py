@@ -62,7 +62,7 @@ def paper_table(
     ours = {
         "logit_diff": f.estimate("logit_diff"),
         "accuracy": f.estimate("accuracy"),
-        "io_probability": f.estimate("io_probability"),
+        "io_probability": f.estimate("probability"),
         "attention_io": f.attention_of(paper.heads_of("name mover"), "IO"),
         "attention_s2": f.attention_of(paper.heads_of("S-inhibition"), "S2"),
     }

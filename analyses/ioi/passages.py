@@ -13,7 +13,7 @@ class Passage:
     Args:
         title: its heading
         words: what the paper asks, does and finds, without numbers of ours
-        part: part of `interp ioi` whose figures are in the table, or "behaviour" or "faithfulness";
+        part: part of `interp ioi` whose figures are in the table, or "behavior" or "faithfulness";
             "" for none
         section: heading of the report's section whose figures are shown; "" for that of the part
         figures: which of them, by index
@@ -37,7 +37,7 @@ PASSAGES = (
         "indirect object IO, is right; the one who was named twice, the subject S, is wrong. Three "
         "steps solve it: find all names, strike out the one that came twice, say the other. The "
         "measure is the logit difference, IO minus S, at the last token, END (section 2).",
-        "behaviour",
+        "behavior",
         keys=("logit_diff", "accuracy", "io_probability"),
     ),
     Passage(

@@ -18,10 +18,12 @@ from analyses import ioi
 from analyses.common.shell import start
 from analyses.common.wording import minus
 from analyses.ioi.analysis import PART_NAMES
+from analyses.ioi.findings import LABELS
 from analyses.ioi.passages import PASSAGES, Passage
 from analyses.ioi.size import PAPERS_SIZE, Size
 from interp.circuits import published_circuit
 from interp.circuits.published import IOI_FIGURES
+from interp.metrics import BEHAVIOR, METRICS
 from interp.report import Figure, Report, Section
 
 NOT_RUN = "not run here"
@@ -157,9 +159,12 @@ because their weights were set by hand: [known circuits](known_circuits.md)."""
 def _rows(results: Mapping[str, Any], passage: Passage) -> list[tuple[str, str, str, str]]:
     """Key, label, value and unit of the figures of a passage, with the paper's own at the end."""
     part = passage.part
-    if part == "behaviour":
-        labels = {"logit_diff": "logits", "accuracy": "fraction", "io_probability": "probability"}
-        found = {key: (key, results["behaviour"][key], unit) for key, unit in labels.items()}
+    if part == "behavior":
+        names = {"probability": "io_probability"}  # the key of the paper's figure
+        found = {
+            names.get(key, key): (LABELS[key], results["behavior"][key], METRICS[key])
+            for key in LABELS
+        }
     elif part == "faithfulness":
         faithful = results["faithfulness"]
         found = {
@@ -167,6 +172,10 @@ def _rows(results: Mapping[str, Any], passage: Passage) -> list[tuple[str, str, 
             "F_C": ("F(C), the circuit alone", faithful["F_C"], "logits"),
             "faithfulness": ("F(C) / F(M)", faithful["ratio"], "fraction"),
         }
+        for key in BEHAVIOR[1:]:
+            for run, name in (("F_M", "whole model"), ("F_C", "circuit alone")):
+                label = f"{LABELS[key]}, {name}"
+                found[f"{run}_{key}"] = (label, faithful[key][run], METRICS[key])
     else:
         figures = results["parts"].get(part, {}).get("figures", {})
         found = {key: (one["label"], one, one["unit"]) for key, one in figures.items()}

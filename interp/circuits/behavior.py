@@ -8,8 +8,10 @@ Attention is measured from the token at the head's role, as a mean over the clea
     answer      to tokens that are the answer
     foil        to tokens that are the foil
 
-`copy` and `anti_copy` say whether the tokens of the answer and the foil are among the five highest
-logits of what the head would write for them, or of its negative. The class is the first that fits:
+`writes_answer` and `writes_foil` say what it writes to the logits: what its output at END adds to
+the logit of the answer, and of the foil, above the mean of the task's other candidates. `copy` and
+`anti_copy` say whether the tokens of the answer and the foil are among the five highest logits of
+what the head would write for them, or of its negative. The class is the first that fits:
 
     induction              looks most where induction heads look, unless it looks more at the answer
                            elsewhere
@@ -17,14 +19,20 @@ logits of what the head would write for them, or of its negative. The class is t
                            look most there, and have no link to the logits
     S-inhibition           its links into queries of movers are stronger than its other links into
                            movers and the logits, and it looks at the foil
-    name mover             has links to the logits, or has links into values of movers and looks at
-                           the answer or copies; the metric falls without it
-    negative name mover    the same, but the metric rises without it
+    S suppressor           has links to the logits, and what it adds to the logit difference is
+                           mostly written against the foil
+    name mover             has links to the logits, what it adds is mostly written for the answer,
+                           and it looks at the answer
+    negative name mover    has links to the logits, and what it takes from the logit difference is
+                           mostly written against the answer
+    mover                  adds by writing for the answer but looks elsewhere, so another token has
+                           brought it there; or has links into values of movers, and looks at the
+                           answer or copies
     other                  none of these
 
 where "looks" means a mean attention of at least `min_attention`, and a head copies if its score is
-at least one half. In tasks without a role IO, movers move no names: they are called mover, backup
-mover and negative mover, and there is no S-inhibition.
+at least one half. In tasks without a role IO, no names are moved: there the classes are mover,
+backup mover, negative mover and foil suppressor, and there is no S-inhibition.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 3, for what distinguishes the classes.
 """
@@ -41,6 +49,7 @@ from interp.circuits.classes import NAME_MOVERS
 from interp.circuits.links import Link
 from interp.circuits.nodes import node_list
 from interp.heads import copy_scores
+from interp.lens import direct_logit_attribution
 from interp.model import HookedGPT2
 from interp.model.masks import after_same_token, same_token_before
 from interp.parts import Head, Logits, Node, NodeLike, require_in_model
@@ -57,6 +66,8 @@ _TITLES = {
     "foil": "Attention to the foil's token",
     "copy": "Answer and foil among the head's own five highest logits",
     "anti_copy": "The same, output negated",
+    "writes_answer": "What it adds to the answer's logit, above the mean candidate's",
+    "writes_foil": "What it adds to the foil's logit, above the mean candidate's",
 }
 _STRUCTURAL = {
     "previous": "previous token",
@@ -64,10 +75,12 @@ _STRUCTURAL = {
     "induction": "induction",
 }
 _COPIES = 0.5
+_MOVERS = (*NAME_MOVERS, "mover")
 _OF_OTHER_TASKS = {
     "name mover": "mover",
     "backup name mover": "backup mover",
     "negative name mover": "negative mover",
+    "S suppressor": "foil suppressor",
     "S-inhibition": "other",
 }
 
@@ -82,9 +95,9 @@ def node_behavior(model: HookedGPT2, task: Task, nodes: Sequence[NodeLike]) -> x
         nodes: heads at roles, such as "9.6@END"
 
     Returns:
-        The attentions that the module lists, as probabilities, and `copy` and `anti_copy`, as
-        fractions; dims node ("9.6@END"), prompt. Copying is NaN if no role of the task holds the
-        answer or the foil.
+        The attentions that the module lists, as probabilities, `copy` and `anti_copy`, as
+        fractions, and `writes_answer` and `writes_foil`, in logits, 0 away from END; dims node
+        ("9.6@END"), prompt. Copying is NaN if no role of the task holds the answer or the foil.
 
     Raises:
         ValueError: a node is not a head at a role, or the model or the task lacks it
@@ -109,6 +122,7 @@ def node_behavior(model: HookedGPT2, task: Task, nodes: Sequence[NodeLike]) -> x
     attention = torch.cat(parts, -1)
     values = {name: attention[j].numpy() for j, name in enumerate(list(_TITLES)[:5])}
     values |= _copying(model, task, [head for head, _ in heads])
+    values |= _writing(model, task, heads)
     names = [str(Node(head, role)) for head, role in heads]
     return xr.Dataset(
         {
@@ -117,7 +131,7 @@ def node_behavior(model: HookedGPT2, task: Task, nodes: Sequence[NodeLike]) -> x
                 ("node", "prompt"),
                 name=name,
                 title=_TITLES[name],
-                unit="fraction" if name.endswith("copy") else "probability",
+                unit=_unit(name),
                 model=model,
                 task=task,
                 coords={"node": names},
@@ -184,7 +198,7 @@ def class_of(
             continue
         if isinstance(link.receiver.part, Logits):
             sums["logits"] += link.effect
-        elif link.input and later.get(link.receiver) in NAME_MOVERS:
+        elif link.input and later.get(link.receiver) in _MOVERS:
             sums[link.input] += abs(link.effect) if link.input == "q" else link.effect
     patterns = ["induction"] if sums["logits"] else list(_STRUCTURAL)
     pattern = max(patterns, key=lambda name: looks[name])
@@ -193,9 +207,21 @@ def class_of(
     writes = sums["logits"] + sums["v"]
     if sums["q"] > abs(writes) and looks["foil"] >= min_attention:
         return "S-inhibition"
+    if sums["logits"]:
+        return _writer(looks, sums["logits"] < 0, min_attention)
     moves = looks["answer"] >= min_attention or looks["copy"] >= _COPIES
-    if sums["logits"] or (sums["v"] and moves):
-        return "name mover" if writes < 0 else "negative name mover"
+    return "mover" if sums["v"] and moves else "other"
+
+
+def _writer(looks: Mapping[str, float], helps: bool, min_attention: float) -> str:
+    """The class of a head that writes to the logits, by which of the two tokens it writes for."""
+    answer, foil = looks["writes_answer"], looks["writes_foil"]
+    if helps and -foil > max(answer, 0.0):
+        return "S suppressor"
+    if helps and answer > 0:
+        return "name mover" if looks["answer"] >= min_attention else "mover"
+    if not helps and -answer > max(foil, 0.0):
+        return "negative name mover"
     return "other"
 
 
@@ -229,6 +255,27 @@ def _targets(tokens: Tensor, answer: Tensor, foil: Tensor) -> dict[str, Bool[Ten
         "answer": among(answer),
         "foil": among(foil),
     }
+
+
+def _unit(name: str) -> str:
+    if name.startswith("writes"):
+        return "logits"
+    return "fraction" if name.endswith("copy") else "probability"
+
+
+def _writing(
+    model: HookedGPT2, task: Task, heads: Sequence[tuple[Head, str]]
+) -> dict[str, np.ndarray]:
+    """What heads at END write to the logits for the answer and the foil, dims node, prompt."""
+    found = {}
+    for name, metric in (("writes_answer", "answer_logit"), ("writes_foil", "foil_logit")):
+        every = direct_logit_attribution(model, task, by="head", metric=metric)
+        values = np.zeros((len(heads), len(task)), dtype=every.dtype)
+        for i, ((layer, head), role) in enumerate(heads):
+            if role == "END":
+                values[i] = every.sel(layer=layer, head=head).values
+        found[name] = values
+    return found
 
 
 def _copying(model: HookedGPT2, task: Task, heads: Sequence[Head]) -> dict[str, np.ndarray]:

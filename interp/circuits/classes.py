@@ -16,9 +16,11 @@ CLASSES: Mapping[str, str] = MappingProxyType(
         "name mover": "bring IO to the logits",
         "backup name mover": "step in for name movers",
         "negative name mover": "write against IO",
+        "S suppressor": "write against S",
         "mover": "carry what a token says",
         "backup mover": "step in for movers",
         "negative mover": "write against the answer",
+        "foil suppressor": "write against the foil",
         "other": "no class fits",
     }
 )
@@ -26,6 +28,11 @@ CLASSES: Mapping[str, str] = MappingProxyType(
 
 MLP_CLASS = "MLP"
 """What MLPs have in place of a class."""
+
+BACKUPS: Mapping[str, str] = MappingProxyType(
+    {"name mover": "backup name mover", "mover": "backup mover"}
+)
+"""Class of a head -> its class if it has an effect only when others of that class are gone."""
 
 NAME_MOVERS: tuple[str, ...] = ("name mover", "backup name mover", "negative name mover")
 """The classes that write names to the logits."""

@@ -40,6 +40,7 @@ import xarray as xr
 
 from interp.circuits.behavior import class_of, named_for, node_behavior, require_heads
 from interp.circuits.circuit import Circuit
+from interp.circuits.classes import BACKUPS
 from interp.circuits.evidence import Derivation
 from interp.circuits.members import Member
 from interp.circuits.search import Search
@@ -118,8 +119,7 @@ def derive(
     for node in reversed(found):  # the last layer first
         one = behavior.sel(node=str(node)).mean("prompt")
         kind = class_of(node, one, links, classes, min_attention)
-        hidden = node in search.hidden and kind == "name mover"
-        classes[node] = "backup name mover" if hidden else kind
+        classes[node] = BACKUPS.get(kind, kind) if node in search.hidden else kind
     how = "derived by path patching" if known is None else "heads as given, links by path patching"
     circuit = Circuit(
         model.name,

@@ -14,9 +14,12 @@ positions.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+import numpy as np
 import xarray as xr
 
+from interp.circuits.blocks import reference_blocks, require_blocks
 from interp.circuits.circuit import Circuit
 from interp.circuits.members import Member
 from interp.circuits.nodes import Sets, node_list, nodes_of_sets
@@ -27,8 +30,9 @@ from interp.patching import Ablation, ablate, measure
 from interp.results import Question
 from interp.runs.question import question
 from interp.runs.sides import Progress
-from interp.runs.stand_ins import Value
+from interp.runs.stand_ins import Reference, Value
 from interp.tasks import Task
+from interp.tasks.sampler import BLOCKS
 
 RUNS = ("full", "circuit")
 """The whole model, and the circuit alone."""
@@ -42,7 +46,8 @@ def faithfulness(
     metrics: Metrics | None = None,
     value: Value = "group mean",
     positions: Sequence[str | int] | None = None,
-    reference: Task | None = None,
+    reference: Reference = None,
+    blocks: int = BLOCKS,
     progress: Progress = iter,
 ) -> xr.Dataset:
     """Measure the whole model, and the circuit alone, on every prompt.
@@ -56,24 +61,38 @@ def faithfulness(
         positions: roles or indices at which heads are ablated; by default everywhere. A model that
             does the task through tokens without a role fails when these are ablated, whatever the
             circuit is.
-        reference: prompts whose corrupted texts stand in; by default the task's own
+        reference: prompts whose corrupted texts stand in, as in `Ablation`; by default a sample of
+            the task's kind
+        blocks: parts of the reference that are left out in turn, so that intervals can carry its
+            noise too (`interp.circuits.fraction_kept`); 0 for none
         progress: wraps the batches of each of the two runs, for a progress bar
 
     Returns:
         One variable for each metric, dims run ("full", "circuit"), prompt. F(M) and F(C) are the
-        means over prompts. MLPs, layer norms and embeddings are left alone.
+        means over prompts. MLPs, layer norms and embeddings are left alone. The coordinate
+        `without_block`, dims metric, block, has F(C) with each part of the reference left out.
 
     Raises:
         ValueError: the circuit belongs to another model, or the task lacks one of its roles
     """
+    require_blocks(blocks)
     left = only(model, circuit, value=value, positions=positions, reference=reference)
     left.require(model, task.right_padded())
     runs = {
         "full": measure(model, task, metrics, progress=progress),
         "circuit": measure(model, task, metrics, ablation=left, progress=progress),
     }
-    asked = question("faithfulness", ablation=left)
-    return joined(runs, "Whole model, and circuit alone", asked)
+    asked = question("faithfulness", task=task, ablation=left)
+    found = joined(runs, "Whole model, and circuit alone", asked)
+    again = [
+        measure(model, task, metrics, ablation=replace(left, reference=some)).mean("prompt")
+        for some in reference_blocks(task, value, reference, blocks)
+    ]
+    values = [[float(one[name]) for one in again] for name in found]
+    return found.assign_coords(
+        metric=list(found),
+        without_block=(("metric", "block"), np.reshape(values, (len(found), -1))),
+    )
 
 
 def completeness(
@@ -85,7 +104,7 @@ def completeness(
     metrics: Metrics | None = None,
     value: Value = "group mean",
     positions: Sequence[str | int] | None = None,
-    reference: Task | None = None,
+    reference: Reference = None,
     progress: Progress = iter,
 ) -> xr.Dataset:
     """Measure the whole model and the circuit with the same nodes knocked out of both.
@@ -98,7 +117,8 @@ def completeness(
         metrics: as in `faithfulness`
         value: what stands in for the nodes of K and the heads outside the circuit
         positions: roles or indices where heads outside the circuit are ablated
-        reference: prompts whose corrupted texts stand in; by default the task's own
+        reference: prompts whose corrupted texts stand in, as in `Ablation`; by default a sample of
+            the task's kind
         progress: wraps the steps of each of the two runs, for a progress bar
 
     Returns:
@@ -118,7 +138,7 @@ def completeness(
         for run in RUNS
     }  # fmt: skip
     sets = {name: " ".join(map(str, some)) for name, some in nodes.items()}
-    asked = question("completeness", ablation=left, sets=sets)
+    asked = question("completeness", task=task, ablation=left, sets=sets)
     return joined(runs, "Whole model and circuit, both without K", asked)
 
 
@@ -131,7 +151,7 @@ def without(
     metrics: Metrics | None,
     value: Value,
     positions: Sequence[str | int] | None,
-    reference: Task | None,
+    reference: Reference,
     progress: Progress,
 ) -> xr.Dataset:
     """F(C without K), dims set, prompt; the arguments are those of `completeness`."""
@@ -174,7 +194,7 @@ def only(
     *,
     value: Value = "group mean",
     positions: Sequence[str | int] | None = None,
-    reference: Task | None = None,
+    reference: Reference = None,
 ) -> Ablation:
     """Ablate all heads except those of a circuit at their roles.
 
@@ -232,7 +252,7 @@ def _knocked_out(
     nodes: Mapping[str, Sequence[Node]],
     metrics: Metrics | None,
     value: Value,
-    reference: Task | None,
+    reference: Reference,
     left: Ablation | None,
     progress: Progress,
 ) -> xr.Dataset:

@@ -4,13 +4,15 @@ A link is an edge (see `interp.parts`) with its measurements: the effect of cutt
 its interval, and its q value, which accounts for the number of paths tried.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
+import networkx as nx
+
 from interp.circuits.files import field
-from interp.parts import Edge, Head, Neuron, Node, Part, parse
+from interp.parts import Edge, Head, Input, Logits, Neuron, Node, Part, parse
 
 MEASURED = ("effect", "low", "high", "q_value")
 
@@ -134,3 +136,33 @@ def _part(text: str, what: str) -> Part:
     if isinstance(found, Node | Edge):
         raise ValueError(f"{what} names {text!r} where a part such as '9.6' or 'input' is expected")
     return found
+
+
+def route(links: Iterable[Link], role: str) -> tuple[Node, ...]:
+    """The shortest way from the token at a role to the logits by values, along measured links.
+
+    A circuit that brings the answer to the logits has such a way from a token that holds it: what
+    is read as a value moves on, what is read as a query or a key only says where to look. A circuit
+    without one can know the answer only from what was left of the model around it.
+
+    Args:
+        links: the links, such as those of a circuit.
+        role: the role at which the way begins, such as "IO".
+
+    Returns:
+        The nodes from the input at the role to the logits; none if there is no way.
+
+    Example:
+        >>> links = [Link("input@IO -> 9.9.v@END"), Link("9.9@END -> logits@END")]
+        >>> " -> ".join(map(str, route(links, "IO")))
+        'input@IO -> 9.9@END -> logits@END'
+    """
+    moves = [link for link in links if not link.input or "v" in link.input]
+    graph = nx.DiGraph((link.sender, link.receiver) for link in moves)
+    start, ends = Node(Input(), role), [node for node in graph if isinstance(node.part, Logits)]
+    ways: list[tuple[Node, ...]] = [
+        tuple(nx.shortest_path(graph, start, end))
+        for end in ends
+        if start in graph and nx.has_path(graph, start, end)
+    ]
+    return min(ways, key=len, default=())

@@ -28,7 +28,7 @@ from interp.model import HookedGPT2
 from interp.parts import Node, as_head, as_heads, as_node
 from interp.runs.question import question
 from interp.runs.sides import Progress
-from interp.runs.stand_ins import Value
+from interp.runs.stand_ins import Reference, Value
 from interp.tasks import Task
 
 
@@ -91,7 +91,7 @@ def minimality(
     metrics: Metrics | None = None,
     value: Value = "group mean",
     positions: Sequence[str | int] | None = None,
-    reference: Task | None = None,
+    reference: Reference = None,
     progress: Progress = iter,
 ) -> xr.Dataset:
     """Measure what every node adds to the circuit when its K is knocked out.
@@ -104,7 +104,8 @@ def minimality(
         metrics: as in `faithfulness`
         value: what stands in for ablated heads, as in `completeness`
         positions: roles or indices where heads outside the circuit are ablated
-        reference: prompts whose corrupted texts stand in; by default the task's own
+        reference: prompts whose corrupted texts stand in, as in `Ablation`; by default a sample of
+            the task's kind
         progress: wraps the steps, for a progress bar
 
     Returns:
@@ -139,5 +140,5 @@ def minimality(
     }
     left = only(model, circuit, value=value, positions=positions, reference=reference)
     named = {name: " ".join(map(str, K)) for name, K in kept.items()}
-    asked = question("minimality", ablation=left, sets=named)
+    asked = question("minimality", task=task, ablation=left, sets=named)
     return joined(runs, "Circuit without K, with and without the node", asked)

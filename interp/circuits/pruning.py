@@ -34,7 +34,7 @@ from interp.runs.ablation import node_masks
 from interp.runs.readout import Readout
 from interp.runs.sides import Progress, at, batches, ready_task
 from interp.runs.sites import hook_name
-from interp.runs.stand_ins import Value
+from interp.runs.stand_ins import Reference, Value
 from interp.tasks import Task
 
 
@@ -47,7 +47,7 @@ def prune_heads(
     threshold: float = 0.02,
     value: Value = "group mean",
     positions: Sequence[str | int] | None = None,
-    reference: Task | None = None,
+    reference: Reference = None,
     progress: Progress = iter,
 ) -> list[Node]:
     """Find the head outputs that a task needs by ablating from the last layer to the first.
@@ -61,7 +61,8 @@ def prune_heads(
             of the whole model's mean
         value: what ablated heads say instead, as in `Ablation`
         positions: roles or indices where heads are ablated, as in `only`; by default everywhere
-        reference: prompts whose corrupted texts stand in; by default the task's own
+        reference: prompts whose corrupted texts stand in, as in `Ablation`; by default a sample of
+            the task's kind
         progress: wraps the heads, for a progress bar
 
     Returns:
@@ -112,7 +113,7 @@ def derive_pruned(
     min_attention: float = 0.2,
     least: float = 0.5,
     value: Value = "group mean",
-    reference: Task | None = None,
+    reference: Reference = None,
     progress: Progress = iter,
 ) -> Derivation:
     """Prune the heads of a task, then measure the links between those that are left.
@@ -129,7 +130,8 @@ def derive_pruned(
         min_attention: as in `derive`
         least: the fraction of the first metric that the heads must keep
         value: what ablated heads say instead, as in `Ablation`
-        reference: prompts whose corrupted texts stand in; by default the task's own
+        reference: prompts whose corrupted texts stand in, as in `Ablation`; by default a sample of
+            the task's kind
         progress: wraps the heads of each search, for a progress bar
 
     Returns:
@@ -195,7 +197,7 @@ class _Trials:
         metrics: Metrics | None,
         value: Value,
         positions: Sequence[str | int] | None,
-        reference: Task | None,
+        reference: Reference,
     ) -> None:
         self.model, self.task = model, task
         self.readout = Readout(model, task, metrics)

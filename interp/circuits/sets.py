@@ -30,7 +30,7 @@ from interp.circuits.members import Member
 from interp.metrics import Metrics
 from interp.model import HookedGPT2
 from interp.runs.sides import Progress
-from interp.runs.stand_ins import Value
+from interp.runs.stand_ins import Reference, Value
 from interp.tasks import Task
 
 
@@ -81,7 +81,7 @@ def greedy_sets(
     candidates: int = 10,
     value: Value = "group mean",
     positions: Sequence[str | int] | None = None,
-    reference: Task | None = None,
+    reference: Reference = None,
     seed: int = 0,
     progress: Progress = iter,
 ) -> dict[str, tuple[Member, ...]]:
@@ -97,7 +97,8 @@ def greedy_sets(
         candidates: number of random nodes tried in each iteration
         value: what ablated heads say instead, as in `completeness`
         positions: roles or indices where heads outside the circuit are ablated
-        reference: prompts whose corrupted texts stand in; by default the task's own
+        reference: prompts whose corrupted texts stand in, as in `Ablation`; by default a sample of
+            the task's kind
         seed: seed of the candidates
         progress: wraps the iterations, for a progress bar
 

@@ -74,6 +74,11 @@ def attention_between(
         task=task,
         coords={"query": queries, "key": keys},
         question=question(
-            "attention_between", site="pattern", ablation=ablation, queries=queries, keys=keys
+            "attention_between",
+            site="pattern",
+            task=task,
+            ablation=ablation,
+            queries=queries,
+            keys=keys,
         ),
     )

@@ -106,7 +106,7 @@ def attention_patterns(
         task=task,
         coords=_tokens(model, texts)
         | {"value_norm": (("layer", "head", *dims[3:]), norm.cpu().numpy())},
-        question=question("attention_patterns", ablation=ablation, site="pattern"),
+        question=question("attention_patterns", task=task, ablation=ablation, site="pattern"),
     )
 
 

@@ -104,7 +104,9 @@ def attention_projection(
                 model=model,
                 task=task,
                 coords={"role": roles},
-                question=question("attention_projection", ablation=ablation, roles=roles),
+                question=question(
+                    "attention_projection", task=task, ablation=ablation, roles=roles
+                ),
             )
             for name, (parts, title, unit) in found.items()
         }

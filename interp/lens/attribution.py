@@ -45,7 +45,7 @@ from interp.runs.arguments import (
 )
 from interp.runs.places import Position
 from interp.runs.question import question
-from interp.runs.readout import answer_direction
+from interp.runs.readout import LINEAR, answer_direction, linear_direction
 from interp.runs.sides import Progress, at, batches, run_side
 from interp.runs.texts import (
     Prompt,
@@ -56,6 +56,7 @@ from interp.runs.texts import (
     rows_of,
 )
 from interp.tasks import Task
+from interp.tasks.metric_names import did_you_mean
 
 
 @torch.inference_mode()
@@ -66,6 +67,7 @@ def direct_logit_attribution(
     by: By = "component",
     answer: Token | Sequence[Token] | None = None,
     foil: Token | Sequence[Token] | None = None,
+    metric: str | None = None,
     position: Position = "END",
     ablation: Ablation | None = None,
     progress: Progress = iter,
@@ -81,6 +83,9 @@ def direct_logit_attribution(
             or a list with one for each
         foil: for texts, a token whose logit is subtracted (for several texts, also one for each);
             None for the logits alone
+        metric: for a task, what is attributed: "logit_diff", which is the default, or the logit of
+            the answer or the foil above the mean of the task's other candidates, "answer_logit" or
+            "foil_logit"
         position: position of the prediction: a role, or an index from 0; "END" is the last token
         ablation: what is knocked out of the model
         progress: wraps the batches, for a progress bar
@@ -110,6 +115,7 @@ def direct_logit_attribution(
     if by == "source_role" and not isinstance(prompt, Task):
         raise ValueError("a text has no roles; use by='source', or pass a task")
     texts = read_prompts(model, prompt, "direct_logit_attribution")
+    require_linear(metric, texts.is_task)
     require_reference(texts, ablation)
     task, answers, foils = _targets(model, texts, answer, foil)
     where = position_in(task, position)
@@ -124,12 +130,16 @@ def direct_logit_attribution(
         end = at(kept[last], where[rows])  # b d
         require_finite(model, end)
         n = len(end)
-        wrong = None if foils is None else rows_of(foils, rows, n)
-        u, b_U = (wide(x) for x in answer_direction(model, rows_of(answers, rows, n), wrong))
+        some = task.subset(range(len(task))[rows])
+        if texts.is_task:
+            direction = linear_direction(model, some, metric or "logit_diff")
+        else:
+            wrong = None if foils is None else rows_of(foils, rows, n)
+            direction = answer_direction(model, rows_of(answers, rows, n), wrong)
+        u, b_U = map(wide, direction)
         toward = u * model.ln_final.w
         toward = (toward - toward.mean(-1, keepdim=True)) / final_scale(model, end)  # b d
         masks = {key: mask[rows] for key, mask in prepared.masks.items()} if prepared else {}
-        some = task.subset(range(len(task))[rows])
         run = Run(model, some, kept, where[rows], u, b_U, toward, masks)
         parts.append(kind.contributions(run))  # part ... b
     row = "answer" if texts.is_one else "prompt"
@@ -145,8 +155,10 @@ def direct_logit_attribution(
         coords=coords | _labels(model, task, by),
         question=question(
             "direct_logit_attribution",
+            task=task,
             ablation=ablation,
             by=by,
+            metric=metric,
             position=position,
             answer=None if texts.is_task else answers.tolist(),
             foil=None if texts.is_task or foils is None else foils.tolist(),
@@ -194,6 +206,27 @@ def cumulative(attribution: xr.DataArray) -> xr.DataArray:
     return total.rename(attribution.name).assign_attrs(
         attribution.attrs | {"title": "Accumulated direct logit attribution"}
     )
+
+
+def require_linear(metric: str | None, is_task: bool) -> None:
+    """Refuse a metric that cannot be attributed.
+
+    Args:
+        metric: its name, or None.
+        is_task: whether the prompts are a task's.
+
+    Raises:
+        ValueError: it is not linear in the last stream, or the prompts are texts.
+    """
+    if metric is None:
+        return
+    if not is_task:
+        raise ValueError("a metric is for tasks; for texts, pass answer= and foil=")
+    if metric not in LINEAR:
+        raise ValueError(
+            f"expected a metric that is linear in the stream, {', '.join(LINEAR)}; got {metric!r}"
+            + did_you_mean(metric, LINEAR)
+        )
 
 
 def _targets(

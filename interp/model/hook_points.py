@@ -69,6 +69,26 @@ class HookPoint(_HookPoint):
         handle.user_hook = hook
         return handle
 
+    def remove_hooks(
+        self,
+        dir: Literal["fwd", "bwd", "both"] = "fwd",
+        including_permanent: bool = False,
+        level: int | None = None,
+    ) -> None:
+        """Remove the functions that `add_hook` added.
+
+        Args:
+            dir: "fwd", "bwd" or "both".
+            including_permanent: whether permanent ones go too.
+            level: which `hooks` block they belong to; None for all of them.
+
+        Raises:
+            ValueError: for another direction.
+        """
+        # After each run every point of the model is asked, and most have none.
+        if self.fwd_hooks or self.bwd_hooks or dir not in ("fwd", "bwd", "both"):
+            super().remove_hooks(dir, including_permanent, level)
+
 
 def reads_only(hook: HookFunction) -> HookFunction:
     """Mark a hook that never writes into the tensor it is given, so that it needs no copy.

@@ -32,13 +32,13 @@ from interp.runs.cells import Cells
 from interp.runs.grid import grid
 from interp.runs.overlap import also_ablated
 from interp.runs.pair import Setting
-from interp.runs.places import Places, positions_mask
+from interp.runs.places import Places, Position, positions_mask
 from interp.runs.question import question
 from interp.runs.readout import Readout
 from interp.runs.selection import Selection
 from interp.runs.sides import Progress, ready_task
 from interp.runs.sites import Key, n_units, site_of
-from interp.runs.stand_ins import Value, require_value, stand_ins
+from interp.runs.stand_ins import Reference, Value, reference_task, require_value, stand_ins
 from interp.runs.sweep import Swept, sweep, with_runs
 from interp.tasks import Task
 
@@ -56,7 +56,7 @@ def ablate(
     selection: Selection = Selection(),
     *,
     value: Value = "mean",
-    reference: Task | Mapping[str, Task] | None = None,
+    reference: Reference | Mapping[str, Task] = None,
     metrics: Metrics | None = None,
     ablation: Ablation | None = None,
     progress: Progress = iter,
@@ -73,7 +73,8 @@ def ablate(
         selection: the parts to sweep over; for sets, only the positions
         value: what stands in: "zero", "mean", "group mean" or "resample"
         reference: prompts whose corrupted texts are used for means and resampling, or a mapping
-            from the name of each set to its prompts; by default the task's own. If their roles
+            from the name of each set to its prompts; by default as in
+            `Ablation`. If their roles
             stand elsewhere, activations are matched by role.
         metrics: as in `patch`
         ablation: what is knocked out already. Where both replace the same activation at the same
@@ -121,7 +122,7 @@ def ablate(
         if isinstance(reference, Mapping):
             raise ValueError("references by name are for sets; give one task")
         parts = grid(model, task, what, selection)
-        cells, places, references = parts.cells, parts.places, [reference]
+        cells, places, references = parts.cells, parts.places, _references({}, reference)
         roles = [list(parts.roles) if parts.by_role else None]
     keys = list(cells.members)
     sources = [
@@ -130,11 +131,12 @@ def ablate(
     ]
     chosen = None if isinstance(what, Mapping) else parts.chosen
     swept = sweep(setting, cells, places, sources, chosen=chosen, progress=progress)
-    own = [one.fingerprint for one in references if one is not None]
+    others = [reference_task(task, value, one) for one in references]
+    own = [one.fingerprint for one in others if one is not None]
     asked = question(
         "ablate", site="" if isinstance(what, Mapping) else what, selection=selection,
-        ablation=ablation, **options,
-    ) | {"reference": " ".join(own)}  # fmt: skip
+        task=task, ablation=ablation, reference=" ".join(own), **options,
+    )  # fmt: skip
     if isinstance(what, Mapping):
         title = f"{value.capitalize()} ablation of sets"
         result = _of_sets(swept, list(what), title, model, task, asked)
@@ -177,8 +179,8 @@ def _nodes(sets: Sets) -> dict[str, tuple[Node, ...]]:
 
 
 def _references(
-    sets: Mapping[str, Sequence[Node]], reference: Task | Mapping[str, Task] | None
-) -> list[Task | None]:
+    sets: Mapping[str, Sequence[Node]], reference: Reference | Mapping[str, Task]
+) -> list[Reference]:
     """Each reference once, however many sets use it."""
     if not isinstance(reference, Mapping):
         return [reference]
@@ -193,7 +195,7 @@ def _cells_of(
     task: Task,
     sets: Mapping[str, Sequence[Node]],
     selection: Selection,
-    reference: Task | Mapping[str, Task] | None,
+    reference: Reference | Mapping[str, Task],
 ) -> tuple[Cells, Places]:
     """The sets as cells, and their single place, with a slot for each role."""
     given = {n: v for n, v in vars(selection).items() if n not in ("positions", "except_positions")}
@@ -225,10 +227,10 @@ def _cells_of(
 def _roles_of(
     sets: Mapping[str, Sequence[Node]],
     selection: Selection,
-    reference: Task | Mapping[str, Task] | None,
+    reference: Reference | Mapping[str, Task],
 ) -> list[list[str] | None]:
     """The roles at which each reference stands in; None if it also stands in elsewhere."""
-    given = selection.positions or [0]
+    given: Sequence[Position | None] = selection.positions or [None]
     found: list[list[str] | None] = []
     for one in _references(sets, reference):
         nodes = [

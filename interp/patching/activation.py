@@ -86,7 +86,7 @@ def patch(
     pair = Pair.of(model, task, base, readout, keys, parts.roles, ablation)
     swept = sweep(pair, parts.cells, parts.places, [pair], chosen=parts.chosen, progress=progress)
     asked = question(
-        "patch", site=site, selection=selection, ablation=ablation, direction=direction
+        "patch", site=site, selection=selection, task=task, ablation=ablation, direction=direction
     )
     title = f"{direction.capitalize()} {site}"
     result = parts.dataset(swept.values, title=title, model=model, task=task, question=asked)

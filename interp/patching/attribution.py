@@ -120,7 +120,7 @@ def attribution_patch(
         "dtype": str(dtype or model.dtype).removeprefix("torch."),
     }
     asked = question(
-        "attribution_patch", site=site, selection=selection, ablation=ablation,
+        "attribution_patch", site=site, selection=selection, task=task, ablation=ablation,
         direction=direction, **how,
     )  # fmt: skip
     result = parts.dataset(

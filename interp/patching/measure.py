@@ -94,7 +94,7 @@ def measure(
                 unit=METRICS.get(name, ""),
                 model=model,
                 task=task,
-                question=question("measure", metric=name, side=side, ablation=ablation),
+                question=question("measure", metric=name, side=side, task=task, ablation=ablation),
             )
             for name in readout.chosen
         }

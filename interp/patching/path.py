@@ -110,8 +110,8 @@ def path_patch(
     ]
     swept = Swept.joined(found, by_length)
     asked = question(
-        "path_patch", site=site, selection=selection, ablation=ablation, direction=direction,
-        receivers=receivers, mlps=mlps,
+        "path_patch", site=site, selection=selection, task=task, ablation=ablation,
+        direction=direction, receivers=receivers, mlps=mlps,
     )  # fmt: skip
     title = f"Paths from {site} to {receivers.site}"
     result = senders.dataset(swept.values, title=title, model=model, task=task, question=asked)

@@ -107,10 +107,12 @@ def screen(
         result[sizes] = estimated[sizes]
     how = {"fixes": " ".join(fixes), "dtype": estimated.attrs["dtype"]}
     asked = question(
-        "screen", site=site, selection=selection, ablation=ablation, direction=direction, top=top,
-        **how,
+        "screen", site=site, selection=selection, task=task, ablation=ablation,
+        direction=direction, top=top, **how,
     )  # fmt: skip
-    return result.assign_attrs(Question.make(**asked).attrs() | {"method": "screening"} | how)
+    told = {name: told for name, told in result.attrs.items() if name not in asked}
+    result.attrs = told | Question.make(**asked).attrs() | {"method": "screening"} | how
+    return result
 
 
 def _largest(size: xr.DataArray, top: int) -> xr.DataArray:

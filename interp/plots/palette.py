@@ -20,9 +20,11 @@ KIND_COLORS: Mapping[str, str] = MappingProxyType(
         "name mover": "#0072B2",
         "backup name mover": "#3FA0DB",
         "negative name mover": "#D55E00",
+        "S suppressor": "#9A4A2F",
         "mover": "#117F9C",
         "backup mover": "#44739E",
         "negative mover": "#882255",
+        "foil suppressor": "#5F3A8C",
         "other": "#767676",
     }
 )
@@ -41,9 +43,11 @@ KIND_SYMBOLS: Mapping[str, str] = MappingProxyType(
                 "circle",
                 "circle-open",
                 "triangle-down",
+                "triangle-down-open",
                 "diamond",
                 "star",
                 "diamond-open",
+                "square-open",
                 "x",
             ),
             strict=True,

@@ -4,6 +4,8 @@ Heads are ablated at z, neurons after their activation function, MLPs at their o
 `interp.runs.stand_ins` computes the stand-ins.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 2.2 (mean ablation).
+
+The file is longer than most: an ablation and what it becomes in a run belong together.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -32,7 +34,15 @@ from interp.runs.places import Position, positions_mask, require_positions
 from interp.runs.rows import Rows
 from interp.runs.sides import Progress, Prompts
 from interp.runs.sites import Key, hook_name, n_units, site_of
-from interp.runs.stand_ins import StandIns, Value, require_reference, require_value, stand_ins
+from interp.runs.stand_ins import (
+    Reference,
+    StandIns,
+    Value,
+    reference_task,
+    require_reference,
+    require_value,
+    stand_ins,
+)
 from interp.tasks import Task
 from interp.tasks.sides import Side
 
@@ -48,8 +58,9 @@ class Ablation:
             `interp.runs.stand_ins`
         positions: roles or indices from 0 at which parts are ablated; None for everywhere
         keep: heads that are not ablated (those with a role, only there), such as a circuit
-        reference: prompts whose corrupted texts are used for means and resampling; None for the
-            task's own
+        reference: prompts whose corrupted texts are used for means and resampling. None takes means
+            over a sample of 500 prompts like the task's, if it can draw one (`Task.reference`), and
+            over the task's own otherwise; "own" always takes the task's own, as the paper does
 
     Raises:
         ValueError: the value is unknown, there are no parts, or a part is given twice
@@ -64,7 +75,7 @@ class Ablation:
     value: Value = "mean"
     positions: Sequence[Position] | None = None
     keep: Sequence[NodeLike] = ()
-    reference: Task | None = None
+    reference: Reference = None
 
     def __post_init__(self) -> None:
         require_value(self.value)
@@ -131,16 +142,26 @@ class Ablation:
         roles = [node.role for node in (*self.nodes(model), *self.nodes_kept) if node.role]
         positions_mask(task, [*roles, *(self.positions or ())])
 
-    def describe(self) -> str:
-        """Describe the ablation in one line, for the attrs of results."""
+    def describe(self, task: Task | None = None) -> str:
+        """Describe the ablation in one line, for the attrs of results.
+
+        Args:
+            task: the prompts that are run, which decide where means come from by default
+
+        Returns:
+            The line
+        """
         parts = self.parts if self.parts == "heads" else " ".join(map(str, self.parts))
         found = [f"{self.value} of {parts}"]
         if self.positions is not None:
             found.append(f"at {' '.join(map(str, self.positions))}")
         if self.keep:
             found.append(f"but {' '.join(map(str, self.keep))}")
-        if self.reference is not None:
-            found.append(f"reference {self.reference.name} {self.reference.fingerprint}")
+        other = self.reference if isinstance(self.reference, Task) else None
+        if task is not None:
+            other = reference_task(task, self.value, self.reference)
+        if other is not None:
+            found.append(f"reference {len(other)} prompts of {other.name} {other.fingerprint}")
         return "; ".join(found)
 
     def _roles(self, model: HookedGPT2) -> list[str] | None:

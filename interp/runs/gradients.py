@@ -95,9 +95,7 @@ class Graph:
         if dropped is not None:
             self.dropped.add(dropped)
         kept = [self.kept[key] for key in keys]
-        found = torch.autograd.grad(
-            self.metric.sum(), kept, retain_graph=True, materialize_grads=True
-        )
+        found = torch.autograd.grad(self.metric.sum(), kept, retain_graph=True)
         return [wide(gradient) for gradient in found]
 
 

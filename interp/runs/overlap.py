@@ -33,8 +33,7 @@ def also_ablated(ablation: PreparedAblation | None, cells: Cells, places: Places
             if key[1] != layer or _PART_OF.get(site) != _PART_OF[key[0]]:
                 continue
             whole = asked if asked.shape[-1] == mask.shape[-1] else asked.any(-1, keepdim=True)
-            own = mask if whole.shape[-1] in (1, mask.shape[-1]) else mask.any(-1, keepdim=True)
-            for unit in (whole & own).flatten(0, 1).any(0).nonzero()[:, 0].tolist():
+            for unit in (whole & mask).flatten(0, 1).any(0).nonzero()[:, 0].tolist():
                 found.add(_part(key[0], layer, unit))
     return " ".join(map(str, sorted(found, key=part_order)))
 

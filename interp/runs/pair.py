@@ -72,9 +72,7 @@ class BaseRun:
         self.length = int(self.end.max()) + 1
         self.pos = torch.arange(self.length, device=self.end.device)
         hooks = ablation.hooks(prompts, self.length) if ablation else ()
-        stream, self.kept = run_side(
-            model, task, prompts, side, keys, length=self.length, hooks=hooks
-        )
+        stream, self.kept = run_side(model, task, prompts, side, keys, hooks=hooks)
         self.values = readout(stream, prompts)
         self.edits: Edits = ablation.edits(prompts, self.length) if ablation else {}
 
@@ -170,9 +168,7 @@ class Pair(Setting):
         side = other_side(self.side)
         own = int(self.task.mask(side)[prompts].sum(-1).max())
         hooks = self.there.hooks(prompts, own) if self.there else ()
-        stream, kept = run_side(
-            self.model, self.task, prompts, side, self.keys, length=own, hooks=hooks
-        )
+        stream, kept = run_side(self.model, self.task, prompts, side, self.keys, hooks=hooks)
         if not self.task.aligned:
             here, there = (
                 {role: self.task.roles(one)[role][prompts] for role in self.roles}

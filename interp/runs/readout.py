@@ -1,8 +1,10 @@
 """What is read off a run at its end: metrics, one value per run.
 
 A metric is a name from `METRICS` or a function of the logits at END and the prompts they belong to.
-The logit difference needs one direction per prompt, the answer's column of the unembedding minus
-the foil's (for a set, the mean of its columns); only this metric is computed without all logits.
+The linear ones need one direction per prompt: for the logit difference the answer's column of the
+unembedding minus the foil's (for a set, the mean of its columns), for the logits of answer and foil
+their own minus the mean column of the task's other candidates. Only these are computed without all
+logits.
 """
 
 from collections.abc import Mapping
@@ -17,7 +19,11 @@ from interp.metrics import MetricFunction, Metrics, named_metrics
 from interp.model import HookedGPT2
 from interp.runs.sides import batches, run_to_end
 from interp.tasks import Task
+from interp.tasks.candidates import other_candidates
 from interp.tasks.sides import Choice
+
+LINEAR = ("logit_diff", "answer_logit", "foil_logit")
+"""The metrics that are linear in the stream after the last layer norm."""
 
 _LOGITS = 1 << 24  # values of logits held at once
 
@@ -40,9 +46,9 @@ class Readout:
         self.chosen = named_metrics(task.metric if chosen is None else chosen)
         if "cutoff_sharpness" in self.built_in:
             metrics.require_cutoff(task.answer, task.foil)
-        self.direction = None
-        if "logit_diff" in self.built_in:
-            self.direction = answer_direction(model, task.answer, task.foil)
+        self.directions = {
+            name: linear_direction(model, task, name) for name in self.built_in if name in LINEAR
+        }
 
     @cached_property
     def clean(self) -> Float[Tensor, "prompt d_model"]:
@@ -79,10 +85,10 @@ class Readout:
             ValueError: a user's function did not return one number per run
         """
         found = {}
-        if self.direction is not None:
-            direction, bias = (part[prompt] for part in self.direction)
+        if self.directions:
             final = self.model.ln_final.unhooked(stream)
-            found["logit_diff"] = (final * direction).sum(-1) + bias
+            for name, (direction, bias) in self.directions.items():
+                found[name] = (final * direction[prompt]).sum(-1) + bias[prompt]
         rest = {name: f for name, f in self.chosen.items() if name not in found}
         if rest:
             step = max(1, _LOGITS // self.model.config.d_vocab)
@@ -120,8 +126,9 @@ class Readout:
             return metrics.probability(logits, task.answer)
         if name == "rank":
             return metrics.rank(logits, task.answer)
+        if name == "top1":
+            return metrics.top1(logits, task.answer)
         function = {
-            "logit_diff": metrics.logit_diff,
             "probability_diff": metrics.probability_diff,
             "cutoff_sharpness": metrics.cutoff_sharpness,
             "accuracy": metrics.accuracy,
@@ -130,6 +137,34 @@ class Readout:
 
     def _logits(self, stream: Float[Tensor, "run d"]) -> Float[Tensor, "run d_vocab"]:
         return self.model.unembed(self.model.ln_final.unhooked(stream))
+
+
+def linear_direction(
+    model: HookedGPT2, task: Task, metric: str
+) -> tuple[Float[Tensor, "prompt d_model"], Float[Tensor, " prompt"]]:
+    """The direction in the stream, after the last layer norm, that a linear metric reads.
+
+    Args:
+        model: the model.
+        task: the prompts, on the model's device.
+        metric: one of `LINEAR`.
+
+    Returns:
+        The direction, and what the biases of the unembedding add.
+    """
+    if metric == "logit_diff":
+        return answer_direction(model, task.answer, task.foil)
+    tokens = task.answer if metric == "answer_logit" else task.foil
+    direction, bias = answer_direction(model, tokens, None)
+    weight, b_U = model.unembed.weight, model.unembed.b_U
+    columns, biases = [], []
+    for rows in torch.arange(len(task)).split(max(1, _LOGITS // model.config.d_vocab)):
+        others = other_candidates(task.subset(rows.tolist()), model.config.d_vocab)
+        share = others.to(weight.dtype)
+        share = share / share.sum(-1, keepdim=True)  # prompt d_vocab
+        columns.append(share @ weight)
+        biases.append(share @ b_U)
+    return direction - torch.cat(columns), bias - torch.cat(biases)
 
 
 def answer_direction(

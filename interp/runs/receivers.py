@@ -32,6 +32,8 @@ class Receivers:
         >>> name_movers = Receivers("q", heads=["9.9", "9.6", "10.0"], positions=["END"])
         >>> name_movers.by_layer
         {9: [9, 6], 10: [0]}
+        >>> print(name_movers, Receivers("mlp_in", layers=[3, 1]), Receivers(), sep="; ")
+        q of 9.9 9.6 10.0 at END; mlp_in of 3 1; logits
     """
 
     site: str = "logits"

@@ -83,5 +83,4 @@ def site_of(node: Node) -> Key:
 
 def n_units(model: HookedGPT2, site: str) -> int:
     """Number of heads or neurons of a layer at a site; 1 if it has neither."""
-    unit = SITES[site].unit if site in SITES else ""
-    return {"head": model.config.n_heads, "neuron": model.config.d_mlp, "": 1}[unit]
+    return {"head": model.config.n_heads, "neuron": model.config.d_mlp, "": 1}[SITES[site].unit]

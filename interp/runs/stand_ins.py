@@ -6,15 +6,21 @@
                  IOI paper's: what the template tells is kept, who the names are is lost)
     resample     what it is in the prompt's own reference partner, at the same position
 
-The reference prompts are the task's corrupted texts, or those of another task. A position must mean
-the same on both sides: for each prompt and its own partner, or, for a group mean, for all texts of
-the group. If roles stand elsewhere in the reference, the activation at each role there stands in at
-that role here, and ablations at positions without a role are refused.
+Means are taken over a reference sample of the task's own, of one size whatever the task's, if it
+can draw one (`Task.reference`); "own" takes them over the task's own prompts, as the paper does,
+and so does a task that cannot draw more. Over few prompts they are noise that no interval over the
+prompts includes, so a mean over fewer than `FEW` prompts of a group warns. Reference texts are
+always the corrupted ones. A position must mean the same on both sides: for each prompt and its own
+partner, or, for a group mean, for all texts of the group. If roles stand elsewhere in the
+reference, the activation at each role there stands in at that role here, and ablations at positions
+without a role are refused.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 2.2 (mean ablation); Chan et al. 2022, "Causal
 Scrubbing", for resampling.
 """
 
+import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -33,7 +39,8 @@ from interp.runs.matching import (
     roles_to_match,
     same_positions,
 )
-from interp.runs.sides import Progress, Prompts, batches, run_side
+from interp.runs.means import group_means, means_once, overall_means
+from interp.runs.sides import Progress, Prompts, run_side
 from interp.runs.sites import Key
 from interp.tasks import Task
 from interp.tasks.sides import Side
@@ -55,20 +62,47 @@ def require_value(value: str) -> None:
         raise ValueError(f"expected a value among {list(VALUES)}, got {value!r}")
 
 
-def require_reference(reference: Task | None) -> None:
+Reference = Task | Literal["own"] | None
+"""Prompts whose corrupted texts stand in; "own" for the task's own; None for its sample, if any."""
+
+FEW = 10
+"""Prompts of a group below which a mean over them is noise."""
+
+
+class FewPromptsWarning(UserWarning):
+    """A mean that stands in for an ablated part is taken over few prompts."""
+
+
+def require_reference(reference: Reference) -> None:
     """Refuse a reference that is not a task.
 
     Args:
         reference: the reference
 
     Raises:
-        TypeError: it is neither a task nor None
+        TypeError: it is neither a task, nor "own", nor None.
     """
-    if reference is not None and not isinstance(reference, Task):
+    if not (reference is None or reference == "own" or isinstance(reference, Task)):
         raise TypeError(
-            "a reference is a task, whose corrupted texts stand in, or None for the task's own; "
-            f"got {reference!r:.80}"
+            "a reference is a task, whose corrupted texts stand in, 'own' for the task's own, or "
+            f"None for a sample of the same kind; got {reference!r:.80}"
         )
+
+
+def reference_task(task: Task, value: Value, reference: Reference) -> Task | None:
+    """The prompts that stand in, if they are others than the task's own.
+
+    Args:
+        task: the prompts that are run.
+        value: which stand-in.
+        reference: what was given.
+
+    Returns:
+        The prompts, or None for the task's own.
+    """
+    if isinstance(reference, Task):
+        return reference
+    return task.reference if reference is None and value in ("mean", "group mean") else None
 
 
 @dataclass(frozen=True)
@@ -140,7 +174,7 @@ def stand_ins(
     value: Value,
     side: Side = "clean",
     *,
-    reference: Task | None = None,
+    reference: Reference = None,
     roles: Sequence[str] | None = None,
     progress: Progress = iter,
 ) -> StandIns:
@@ -152,7 +186,7 @@ def stand_ins(
         keys: the activations
         value: which stand-in; see the module
         side: which text of each pair is run
-        reference: prompts whose corrupted texts are the reference; None for the task's own
+        reference: prompts whose corrupted texts are the reference; see the module
         roles: the roles at which activations are ablated; None if they are ablated at other
             positions too
         progress: wraps the batches of reference prompts, for a progress bar
@@ -165,8 +199,9 @@ def stand_ins(
     """
     require_value(value)
     require_reference(reference)
-    source = (task if reference is None else reference).right_padded().to(model.device)
-    if reference is not None:
+    other = reference_task(task, value, reference)
+    source = (task if other is None else other).right_padded().to(model.device)
+    if other is not None:
         source.require_fits(model)
     nothing = not keys or (roles is not None and not roles)
     if value == "zero" or nothing:
@@ -183,10 +218,13 @@ def stand_ins(
             require_one_token_each(matched, task.roles(side), source.roles("corrupted"))
         return StandIns(model, task, keys, value, source, side, matched)
     if value == "mean":
-        means = _means(model, source, keys, progress)
+        _warn_of_few(len(source), "all texts")
+        means = means_once(
+            model, other, keys, (), lambda some: overall_means(model, source, some, progress)
+        )
         return StandIns(model, task, keys, value, source, side, means=means)
     labels = sorted(set(source.group))
-    missing = sorted(set(task.group) - set(labels))
+    counts, missing = Counter(source.group), sorted(set(task.group) - set(labels))
     if missing:
         raise ValueError(
             f"the reference has no prompts of group {missing[0]!r}; a group mean needs every group "
@@ -198,60 +236,27 @@ def stand_ins(
     if not alike(task, source, side, group, own, roles):
         matched = roles_to_match(source, roles, "a group mean")
         require_one_mean_each(matched, task.roles(side), source.roles("corrupted"), group, own)
-    means = _group_means(model, source, keys, own, len(labels), matched, progress)
+    least = min(set(task.group), key=lambda label: counts[label])
+    _warn_of_few(counts[least], f"group {least!r}")
+    means = means_once(
+        model,
+        other,
+        keys,
+        ("group", matched),
+        lambda some: group_means(model, source, some, own, len(labels), matched, progress),
+    )
     return StandIns(model, task, keys, value, source, side, matched, means, group)
 
 
-def _means(
-    model: HookedGPT2, source: Task, keys: Sequence[Key], progress: Progress
-) -> dict[Key, Float[Tensor, "1 1 ..."]]:
-    """Means over all real tokens of the corrupted texts."""
-    real = source.mask("corrupted")
-    sums: dict[Key, Tensor] = {}
-    for rows in batches(source, progress):
-        length = int(real[rows].sum(-1).max())
-        _, kept = run_side(model, source, rows, "corrupted", keys, length=length)
-        for key, value in kept.items():
-            total = value[real[rows, :length]].sum(0, keepdim=True)[None]  # 1 1 ...
-            sums[key] = sums[key] + total if key in sums else total
-    return {key: total / real.sum() for key, total in sums.items()}
-
-
-def _group_means(
-    model: HookedGPT2,
-    source: Task,
-    keys: Sequence[Key],
-    group: Int[Tensor, " prompt"],
-    n_groups: int,
-    roles: tuple[str, ...] | None,
-    progress: Progress,
-) -> dict[Key, Float[Tensor, "group _ ..."]]:
-    """Means over the corrupted texts of each group, separately at each position or role."""
-    real = source.mask("corrupted")
-    width = source.corrupted_tokens.shape[1]
-    n_places = width if roles is None else len(roles)
-    counts = torch.zeros(n_groups, n_places, device=real.device, dtype=torch.long)
-    sums: dict[Key, Tensor] = {}
-    for rows in batches(source, progress):
-        _, kept = run_side(model, source, rows, "corrupted", keys, length=width)
-        here = real[rows]
-        if roles is not None:
-            there = source.roles("corrupted")
-            at = torch.stack([there[role][rows] for role in roles], -1)  # prompt role
-            prompt = torch.arange(len(at), device=at.device)[:, None]
-            kept = {key: value[prompt, at] for key, value in kept.items()}  # prompt role ...
-            here = here[prompt, at]
-        counts.index_add_(0, group[rows], here.long())
-        for key, value in kept.items():
-            if key not in sums:
-                sums[key] = value.new_zeros(n_groups, *value.shape[1:])  # group place ...
-            weight = here.view(*here.shape, *(1,) * (value.ndim - 2))  # prompt place 1 ...
-            sums[key].index_add_(0, group[rows], value * weight)
-    counts = counts.clamp(min=1)  # positions beyond the end of all texts are never read
-    return {
-        key: total / counts.view(*counts.shape, *(1,) * (total.ndim - 2))
-        for key, total in sums.items()
-    }
+def _warn_of_few(n: int, where: str) -> None:
+    if n < FEW:
+        warnings.warn(
+            f"the mean over {where} is one of {n} prompts, and stands in for what is ablated; of "
+            f"fewer than {FEW} it is mostly noise: pass reference= a task of several hundred "
+            "prompts like these",
+            FewPromptsWarning,
+            stacklevel=2,
+        )
 
 
 def _of_length(

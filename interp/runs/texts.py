@@ -87,13 +87,13 @@ def _texts(model: HookedGPT2, prompt: Any) -> Texts:
     if isinstance(prompt, np.ndarray):
         prompt = prompt.tolist()
     if isinstance(prompt, str):
-        return _as_texts(model, *model.tokenize(prompt), (prompt,), "text")
+        return _as_texts(*model.tokenize(prompt), (prompt,), "text")
     if isinstance(prompt, Sequence) and any(isinstance(one, str) for one in prompt):
-        return _as_texts(model, *model.tokenize(prompt), tuple(map(str, prompt)), "texts")
+        return _as_texts(*model.tokenize(prompt), tuple(map(str, prompt)), "texts")
     tokens = _checked_ids(model, prompt)
     words = tuple("".join(token_texts(model, row.tolist())) for row in tokens)
     kind: Literal["text", "texts"] = "text" if len(tokens) == 1 else "texts"
-    return _as_texts(model, tokens, torch.ones_like(tokens, dtype=torch.bool), words, kind)
+    return _as_texts(tokens, torch.ones_like(tokens, dtype=torch.bool), words, kind)
 
 
 def _checked_ids(model: HookedGPT2, prompt: Any) -> Int[Tensor, "prompt pos"]:
@@ -125,7 +125,6 @@ def _checked_ids(model: HookedGPT2, prompt: Any) -> Int[Tensor, "prompt pos"]:
 
 
 def _as_texts(
-    model: HookedGPT2,
     tokens: Int[Tensor, "prompt pos"],
     mask: Bool[Tensor, "prompt pos"],
     words: tuple[str, ...],

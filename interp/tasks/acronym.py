@@ -24,7 +24,9 @@ from typing import Literal, get_args
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from interp.tasks.candidates import candidate_ids
 from interp.tasks.fit import vocabulary_of
+from interp.tasks.sampler import can_draw_more
 from interp.tasks.task import Task
 from interp.tasks.tokens import encode, encode_pairs
 from interp.tasks.words import draw_evenly, require_choice, require_count, require_words
@@ -42,6 +44,7 @@ Corruption = Literal["all", "word"]
 _ROLES = ("C1", "T1", "C2", "T2", "C3", "T3")
 
 
+@can_draw_more
 def acronym(
     tokenizer: PreTrainedTokenizerBase,
     n: int = 100,
@@ -113,7 +116,10 @@ def acronym(
         group=("all",) * n,
         template=("The [WORD] [WORD] [WORD] (",) * n,
         order=("",) * n,
-        vocabulary=vocabulary_of(tokenizer, tokens, other_tokens, answers, foils),
+        candidates=candidate_ids(letters.values()),
+        vocabulary=vocabulary_of(
+            tokenizer, tokens, other_tokens, torch.tensor(list(letters.values()))
+        ),
     )
 
 

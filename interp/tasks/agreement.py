@@ -16,6 +16,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from interp.tasks.fit import vocabulary_of
+from interp.tasks.sampler import can_draw_more
 from interp.tasks.task import Task
 from interp.tasks.templates import usable_words
 from interp.tasks.tokens import encode_pairs
@@ -46,6 +47,7 @@ class _Prompt(NamedTuple):
     distractor: tuple[str, str]
 
 
+@can_draw_more
 def agreement(
     tokenizer: PreTrainedTokenizerBase,
     n: int = 100,

@@ -23,6 +23,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from interp.tasks.fit import vocabulary_of
+from interp.tasks.sampler import can_draw_more
 from interp.tasks.task import Task
 from interp.tasks.templates import usable_words
 from interp.tasks.tokens import encode, encode_pairs
@@ -43,6 +44,7 @@ _PARTNER = 1  # year in which the corrupted partner starts
 _FIRST, _LAST = 2, 98  # with a year before the start for the sharpness, and one after to answer
 
 
+@can_draw_more
 def greater_than(tokenizer: PreTrainedTokenizerBase, n: int = 100, *, seed: int = 0) -> Task:
     """Make greater-than prompts.
 

@@ -20,6 +20,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from interp.tasks.fit import vocabulary_of
+from interp.tasks.sampler import can_draw_more
 from interp.tasks.task import Task
 from interp.tasks.tokens import encode, encode_pairs
 from interp.tasks.words import require_count
@@ -29,6 +30,7 @@ _MOST = 2000  # number of words to draw from; checking all 50,000 of GPT-2 takes
 _WORD = re.compile(f"{_SPACE}[A-Za-z]+")
 
 
+@can_draw_more
 def induction(
     tokenizer: PreTrainedTokenizerBase,
     n: int = 100,

@@ -25,7 +25,9 @@ from jaxtyping import Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from interp.tasks.candidates import candidate_ids
 from interp.tasks.fit import vocabulary_of
+from interp.tasks.sampler import can_draw_more
 from interp.tasks.task import Task
 from interp.tasks.templates import parse_template, read_prompts, usable_words
 from interp.tasks.tokens import encode_pairs
@@ -45,6 +47,7 @@ class _Prompt(NamedTuple):
     object: str
 
 
+@can_draw_more
 def ioi(
     tokenizer: PreTrainedTokenizerBase,
     n: int = 100,
@@ -148,7 +151,10 @@ def ioi(
         group=tuple(f"{p.template:02d} {p.order}" for p in drawn),
         template=tuple(templates[p.template] for p in drawn),
         order=tuple(p.order for p in drawn),
-        vocabulary=vocabulary_of(tokenizer, clean_tokens, corrupted_tokens, answer, foil),
+        candidates=candidate_ids(name_ids.values()),
+        vocabulary=vocabulary_of(
+            tokenizer, clean_tokens, corrupted_tokens, torch.tensor(list(name_ids.values()))
+        ),
     )
 
 

@@ -12,11 +12,17 @@ METRICS: dict[str, str] = {
     "probability": "probability",
     "probability_diff": "probability",
     "cutoff_sharpness": "probability",
+    "answer_logit": "logits",
+    "foil_logit": "logits",
     "kl_divergence": "nats",
     "accuracy": "fraction",
+    "top1": "fraction",
     "rank": "tokens",
 }
 """Name of each metric -> its unit."""
+
+BEHAVIOR = ("logit_diff", "probability", "top1", "rank", "answer_logit", "foil_logit")
+"""What says whether a run does a task: a logit difference alone can be that of two other tokens."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

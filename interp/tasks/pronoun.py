@@ -18,6 +18,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from interp.tasks.fit import vocabulary_of
+from interp.tasks.sampler import can_draw_more
 from interp.tasks.task import Task
 from interp.tasks.templates import usable_words
 from interp.tasks.tokens import encode_pairs
@@ -44,6 +45,7 @@ TEMPLATES = (
 )
 
 
+@can_draw_more
 def pronoun(tokenizer: PreTrainedTokenizerBase, n: int = 100, *, seed: int = 0) -> Task:
     """Make pronoun prompts.
 

@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from interp.tasks.candidates import candidate_ids
 from interp.tasks.fit import vocabulary_of
 from interp.tasks.metric_names import did_you_mean
 from interp.tasks.task import Task
@@ -103,6 +104,7 @@ def from_table(
         group=columns.get("group") or tuple(f"{length} tokens" for length in lengths.tolist()),
         template=columns.get("template", blank),
         order=columns.get("order", blank),
+        candidates=candidate_ids([*answer, *foil]),
         vocabulary=vocabulary_of(
             tokenizer, clean_tokens, corrupted_tokens, torch.tensor(answer + foil)
         ),

@@ -11,12 +11,14 @@ A role ("IO", "S2", ...) names one token position in each prompt. "END" always e
 last token, where the answer is predicted. Prompts of one group share template, order and length;
 over such groups, Wang et al. 2022 (arXiv 2211.00593, section 2.2) take the means of their mean
 ablation.
+
+The file is longer than most: it is one class.
 """
 
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -28,6 +30,7 @@ from transformers import PreTrainedTokenizerBase
 
 from interp.tasks.checks import TEXTS, check_task, prompt_number
 from interp.tasks.fit import require_fits
+from interp.tasks.sampler import Sampler
 from interp.tasks.sides import SIDES, Choice, Side, as_column, options, require_side, shown
 
 
@@ -53,8 +56,12 @@ class Task:
         corrupted_mask: the mask of the corrupted texts, if it differs
         corrupted_positions: the roles' positions in the corrupted texts, if they differ
         metric: name of the metric that is used unless another is chosen
+        candidates: token ids that could be answers of the task, such as all its names, in any
+            order; None for the whole vocabulary. See `interp.tasks.candidates`.
         vocabulary: token id -> its text in the tokenizer's vocabulary, for the ids that the task
             uses; empty if unknown. `require_fits` compares it with a model's.
+        sampler: draws more prompts of the kind; None for a task that was not drawn, or whose fields
+            were replaced
 
     Raises:
         ValueError: a field does not fit the others; the message names the field and the prompt
@@ -85,7 +92,9 @@ class Task:
     corrupted_mask: Bool[Tensor, "prompt pos"] | None = None
     corrupted_positions: dict[str, Int[Tensor, " prompt"]] | None = None
     metric: str = "logit_diff"
+    candidates: Int[Tensor, " candidate"] | None = None
     vocabulary: tuple[tuple[int, str], ...] = ()
+    sampler: Sampler | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         """Check that the fields fit together."""
@@ -152,14 +161,14 @@ class Task:
             roles = {role: at - first for role, at in self.roles(side).items()}
             values = (self.tokens(side).gather(1, index), mask.gather(1, index), roles)
             fields |= dict(zip(names, values, strict=True))
-        return replace(self, **fields)
+        return self._with(fields)
 
     @cached_property
     def fingerprint(self) -> str:
         """A digest, in 16 hexadecimal digits, of everything that numbers on this task depend on.
 
-        It covers the token ids and roles of both texts, answers, foils and groups. It does not
-        depend on the device, on padding, or on names.
+        It covers token ids and roles of both texts, answers, foils, candidates and groups. It does
+        not depend on the device, on padding, or on names.
         """
         digest = hashlib.sha256(json.dumps(self.group).encode())
 
@@ -176,6 +185,8 @@ class Task:
                 add(roles[role] - mask.int().argmax(-1))
         for choice in map(options, (self.answer, self.foil)):
             add((choice >= 0).sum(-1), choice[choice >= 0])
+        if self.candidates is not None:
+            add(self.candidates.sort().values)
         return digest.hexdigest()[:16]
 
     def require_fits(self, model: Any) -> None:
@@ -227,7 +238,7 @@ class Task:
                 for field, roles in self._role_fields().items()
             },
         }
-        return replace(self, **fields)
+        return self._with(fields)
 
     def to(self, device: str | torch.device) -> "Task":
         """Move every tensor to a device.
@@ -245,7 +256,27 @@ class Task:
                 for field, roles in self._role_fields().items()
             },
         }
-        return replace(self, **fields)
+        if self.candidates is not None:
+            fields["candidates"] = self.candidates.to(device)
+        return self._with(fields)
+
+    def drawn_by(self, sampler: Sampler) -> "Task":
+        """The same task, which can draw more prompts like its own.
+
+        Args:
+            sampler: what draws them.
+
+        Returns:
+            The task.
+        """
+        task = replace(self)
+        object.__setattr__(task, "sampler", sampler)
+        return task
+
+    @property
+    def reference(self) -> "Task | None":
+        """Other prompts of the kind, to take means over; None for a task that cannot draw any."""
+        return self.sampler.reference if self.sampler else None
 
     def to_dataframe(self, tokenizer: PreTrainedTokenizerBase | None = None) -> pd.DataFrame:
         """Write the task as a table, one row per prompt.
@@ -272,6 +303,11 @@ class Task:
                 rows = options(getattr(self, field)).tolist()
                 table[field] = [tokenizer.decode([t for t in row if t >= 0]) for row in rows]
         return pd.DataFrame(table)
+
+    def _with(self, fields: dict[str, Any]) -> "Task":
+        """The same prompts, or some of them, in other tensors."""
+        task = replace(self, **fields)
+        return task.drawn_by(self.sampler) if self.sampler else task
 
     def _tensors(self) -> dict[str, Tensor]:
         """The fields that are tensors."""

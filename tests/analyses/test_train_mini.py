@@ -17,10 +17,12 @@ TINY = GPT2Config(n_layers=2, n_heads=2, d_model=8, d_mlp=16, d_vocab=2048, n_ct
 
 
 def make(folder: Path, seed: int = 0) -> HookedGPT2:
-    return train_mini.run(
-        folder, steps=(2, 1, 1, 1, 1, 1), seed=seed, shape=TINY, n_documents=3000, n_prompts=8,
-        checkpoints=folder / "checkpoint",
-    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(train_mini, "BATCH_TOKENS", 640)
+        return train_mini.run(
+            folder, steps=(2, 1, 1, 1, 1, 1), seed=seed, shape=TINY, n_documents=1000, n_prompts=8,
+            checkpoints=folder / "checkpoint",
+        )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,7 @@ def test_recipe_writes_a_model_that_both_libraries_open_and_a_card(folder: Path)
     assert len(tokenizer) == model.config.d_vocab
     assert tokenizer.model_max_length == model.config.n_ctx
     card = (folder / "README.md").read_text(encoding="utf-8")
-    assert "2 steps of 2560 tokens" in card and "1 steps of" in card and "MISSED" in card
+    assert "2 steps of 640 tokens" in card and "1 steps of" in card and "MISSED" in card
 
 
 @pytest.mark.parametrize("seed", [0, 1])

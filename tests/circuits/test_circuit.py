@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interp.circuits import CLASSES, Circuit, Link, Member, published_circuit
+from interp.circuits import CLASSES, Circuit, Link, Member, published_circuit, route
 from interp.circuits.members import Connection, Group
 from interp.circuits.published import published_connections
 from interp.circuits.published.connections import connections_of
@@ -256,3 +256,18 @@ def test_a_circuit_is_carried_over_on_purpose():
     there.require_model(model)
     with pytest.raises(ValueError, match="no Head 7.3"):
         CHAIN.for_model(model)
+
+
+def test_the_route_from_a_token_follows_the_links():
+    links = [
+        Link("input@IO -> 0.1.v@IO+1"),
+        Link("0.1@IO+1 -> 3.2.v@END"),
+        Link("input@S2 -> 2.0.k@END"),
+        Link("2.0@END -> 3.2.q@END"),
+        Link("3.2@END -> logits@END"),
+    ]
+    assert [str(node) for node in route(links, "IO")] == [
+        "input@IO", "0.1@IO+1", "3.2@END", "logits@END",
+    ]  # fmt: skip
+    assert route(links[1:], "IO") == () and route(links[:-1], "IO") == ()
+    assert route([], "IO") == () and route(links, "S2") == ()  # S2 says where to look

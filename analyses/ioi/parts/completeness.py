@@ -68,7 +68,6 @@ def _measure(setting: Setting, circuit: Circuit, name: str) -> xr.Dataset:
             task[: size.search_prompts],
             circuit,
             metrics="logit_diff",
-            reference=task,
             runs=size.runs,
             iterations=size.iterations,
             candidates=min(size.candidates, 5) if name == "naive" else size.candidates,

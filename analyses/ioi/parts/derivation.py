@@ -1,8 +1,7 @@
 """The circuit derived from the model (section 3), by path patching from the logits backward.
 
-See `interp.circuits.derive`. The derivation uses at most `PROMPTS` prompts, spread evenly over
-templates and orders; how much of the logit difference the derived circuit keeps is measured on all
-prompts.
+See `interp.circuits.derive`. The derivation uses `PROMPTS` prompts of its own, spread evenly over
+templates and orders; what the derived circuit keeps is measured on the prompts of the run.
 """
 
 from collections.abc import Sequence
@@ -13,16 +12,35 @@ import interp
 from analyses.common.shell import bar
 from analyses.common.tables import derivation_tables
 from analyses.ioi.parts.setting import Chapter, Measured, PaperPart, Results, Setting, verdicts
-from interp.circuits import Derivation, compare, derive, faithfulness
+from interp.circuits import Derivation, compare, derive, faithfulness, fraction_kept
+from interp.metrics import BEHAVIOR
 from interp.parts import NodeLike
 from interp.patching import Ablation
 from interp.plots import circuit_svg, example_of
 from interp.report import Drawing, Item, Section, Table
-from interp.statistics import estimate_ratio
 from interp.tasks import Task, balanced
 
 PROMPTS = 50
+_APART = 1009  # between the seeds of the two sets of prompts
+METRICS = ("logit_diff", "answer_logit")
+"""What a head is found by: a head that only writes against S moves the first alone."""
+
 HEADING = "The circuit derived from this model, path by path (3)"
+
+
+def selection_prompts(task: Task) -> Task:
+    """The prompts that a circuit is chosen on: others than those that it is measured on.
+
+    Args:
+        task: the prompts that it will be measured on
+
+    Returns:
+        As many as `PROMPTS`, drawn with another seed; of a task that cannot draw more, some of its
+        own.
+    """
+    if task.sampler is None:
+        return balanced(task, PROMPTS)
+    return task.sampler.draw(PROMPTS, seed=task.sampler.seed + _APART)
 
 
 def derived(
@@ -45,9 +63,9 @@ def derived(
     Returns:
         The derivation, as `results_of` returns it.
     """
-    some = balanced(task, PROMPTS)
+    some = selection_prompts(task)
     found = derive(
-        model, some, smallest=smallest, nodes=nodes, ablation=ablation,
+        model, some, metrics=METRICS, smallest=smallest, nodes=nodes, ablation=ablation,
         progress=bar("derivation"),
     )  # fmt: skip
     return results_of(model, task, found, len(some))
@@ -69,7 +87,7 @@ def results_of(model: interp.HookedGPT2, task: Task, found: Derivation, n_prompt
     about = {"json": found.to_json(), "prompts": n_prompts}
     return {
         "derivation": xr.Dataset(attrs=about),
-        "alone": faithfulness(model, task, found.circuit, metrics="logit_diff"),
+        "alone": faithfulness(model, task, found.circuit, metrics=BEHAVIOR),
     }
 
 
@@ -110,8 +128,8 @@ def write(setting: Setting, found: Results) -> Chapter:
         The section and the figures.
     """
     evidence, n_prompts = derivation_of(found), found["derivation"].attrs["prompts"]
-    circuit, alone = evidence.circuit, found["alone"].logit_diff
-    ratio = estimate_ratio(alone.sel(run="circuit"), alone.sel(run="full"))
+    circuit = evidence.circuit
+    ratio = fraction_kept(found["alone"])
     figures = [Measured("derived_kept", "F(C) / F(M) of the derived circuit", ratio, "fraction")]
     same = circuit.members == setting.circuit.members
     items: list[Item] = []
@@ -137,8 +155,8 @@ def write(setting: Setting, found: Results) -> Chapter:
     return Chapter(
         Section(
             HEADING,
-            f"{setting.about()} {n_prompts} of them were used here.\n\nFrom the last layer "
-            "to the first, every head's output at every role is sent into all that was found "
+            f"{setting.about()} The derivation used {n_prompts} other prompts.\n\nFrom the last "
+            "layer to the first, every head's output at every role is sent into all that was found "
             f"before, together: {evidence.tested} paths. A head counts if its mean effect is "
             f"beyond {evidence.smallest:.3f} logits, a link if it is beyond the same fraction of "
             f"its receiver's effect; false discoveries below {evidence.fdr:.0%}. "
@@ -149,4 +167,4 @@ def write(setting: Setting, found: Results) -> Chapter:
     )
 
 
-PART = PaperPart("derivation", 2, collect, write)
+PART = PaperPart("derivation", 3, collect, write)

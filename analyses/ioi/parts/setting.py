@@ -101,13 +101,15 @@ class Setting:
 
     def about(self) -> str:
         """Describe the prompts, templates, orders and reference set in a sentence."""
-        sizes = sorted(Counter(self.task.group).values())
+        reference = self.task.reference or self.task
+        sizes = sorted(Counter(reference.group).values())
         n_templates = len(set(self.task.template))
         each = f"{sizes[0]}" if sizes[0] == sizes[-1] else f"{sizes[0]} to {sizes[-1]}"
         return (
             f"{len(self.task)} prompts: {n_templates} templates in the orders "
-            f"{' and '.join(sorted(set(self.task.order)))}. Reference: the ABC partners, three "
-            f"fresh names in the same text; {each} of each template and order."
+            f"{' and '.join(sorted(set(self.task.order)))}. Partners: three fresh names in the "
+            f"same text (ABC). Means that stand in are over the partners of {len(reference)} "
+            f"prompts, {each} of each template and order."
         )
 
 

@@ -1,0 +1,106 @@
+"""More prompts of a task's kind: a reference sample of its own for what stands in.
+
+What stands in for an ablated part is a mean over prompts. Taken over the few prompts under test it
+is noise that no interval over those prompts knows about; so it comes from a sample of its own, of
+one size whatever the task's. A task that was drawn can draw more; one that was read from a table,
+or changed since, cannot.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial, wraps
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+if TYPE_CHECKING:
+    from interp.tasks.task import Task
+
+P = ParamSpec("P")
+
+REFERENCE_PROMPTS = 500
+"""Prompts of a reference sample."""
+
+BLOCKS = 10
+"""Parts of a reference sample that are left out one after the other to see what depends on it."""
+
+_APART = 1_000_003
+"""What is added to a task's seed for its reference sample."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sampler:
+    """Draws prompts like those of a task.
+
+    Args:
+        make: makes the task, of `n` prompts from a `seed`.
+        seed: the seed that the task was drawn with.
+    """
+
+    make: "Callable[..., Task]"
+    seed: int
+
+    def draw(self, n: int, *, seed: int) -> "Task":
+        """Draw prompts with the options that the task was made with.
+
+        Args:
+            n: number of prompts.
+            seed: another seed than the task's, for other prompts.
+
+        Returns:
+            The prompts.
+        """
+        return self.make(n=n, seed=seed).drawn_by(Sampler(self.make, seed))
+
+    @cached_property
+    def reference(self) -> "Task":
+        """The reference sample: `REFERENCE_PROMPTS` prompts of another seed."""
+        return self.draw(REFERENCE_PROMPTS, seed=self.seed + _APART)
+
+    @cached_property
+    def blocks(self) -> "tuple[Task, ...]":
+        """The reference sample without each of `BLOCKS` parts, which have prompts of all groups."""
+        return without_blocks(self.reference)
+
+
+def without_blocks(task: "Task", n: int = BLOCKS) -> "tuple[Task, ...]":
+    """The prompts without each of some parts in turn, for the jackknife.
+
+    Args:
+        task: the prompts.
+        n: number of parts; each has every n-th prompt of each group.
+
+    Returns:
+        As many tasks as there are parts; fewer where there are fewer prompts.
+    """
+    seen: dict[str, int] = {}
+    part = []
+    shift = {label: i for i, label in enumerate(sorted(set(task.group)))}
+    for label in task.group:  # groups begin at different parts, so that all parts are alike
+        part.append((seen.get(label, 0) + shift[label]) % n)
+        seen[label] = seen.get(label, 0) + 1
+    return tuple(
+        task.subset([i for i, own in enumerate(part) if own != left_out])
+        for left_out in sorted(set(part))
+        if any(own != left_out for own in part)
+    )
+
+
+def can_draw_more(make: "Callable[P, Task]") -> "Callable[P, Task]":
+    """Let the tasks that a function makes draw more prompts of their kind.
+
+    Args:
+        make: takes a tokenizer, a number of prompts `n`, a `seed` and options by keyword.
+
+    Returns:
+        The function, whose tasks have a `sampler`.
+    """
+
+    @wraps(make)
+    def made(*args: P.args, **kwargs: P.kwargs) -> "Task":
+        task = make(*args, **kwargs)
+        options: dict[str, Any] = {k: v for k, v in kwargs.items() if k not in ("n", "seed")}
+        seed: Any = kwargs.get("seed", 0)
+        if args:
+            options["tokenizer"] = args[0]
+        return task.drawn_by(Sampler(partial(make, **options), seed))
+
+    return made
