@@ -123,16 +123,16 @@ def answer_logit(
     """Logit of the answer above the mean logit of the task's other candidates.
 
     Args:
-        logits: logits at END.
-        answer: token ids of the answers.
-        others: True at the tokens that it is read against, at least one a prompt;
-            `interp.tasks.candidates.other_candidates` has a task's.
+        logits: logits at END
+        answer: token ids of the answers
+        others: True at the tokens to compare with, at least one per prompt;
+            `interp.tasks.candidates.other_candidates` has a task's
 
     Returns:
         The difference, in logits; positive where the model prefers the answer to the others.
 
     Raises:
-        ValueError: shapes differ, an id is outside the vocabulary, or a prompt has no others.
+        ValueError: shapes differ, an id is outside the vocabulary, or a prompt has no others
 
     Example:
         >>> others = torch.tensor([[True, False, True]])
@@ -143,7 +143,7 @@ def answer_logit(
     if others.shape != logits.shape or not bool(others.any(-1).all()):
         raise ValueError(
             f"the others must be a mask of the logits' shape, {tuple(logits.shape)}, with at least "
-            f"one token a prompt; got {tuple(others.shape)}"
+            f"one token per prompt; got {tuple(others.shape)}"
         )
     others = others.to(logits.device)
     mean = logits.masked_fill(~others, 0).sum(-1) / others.sum(-1)
@@ -156,15 +156,15 @@ def foil_logit(
     """Logit of the foil above the mean logit of the task's other candidates.
 
     Args:
-        logits: logits at END.
-        foil: token ids of the foils.
-        others: as for `answer_logit`.
+        logits: logits at END
+        foil: token ids of the foils
+        others: as for `answer_logit`
 
     Returns:
         The difference, in logits; positive where the model prefers the foil to the others.
 
     Raises:
-        ValueError: as for `answer_logit`.
+        ValueError: as for `answer_logit`
     """
     return answer_logit(logits, foil, others)
 
@@ -314,15 +314,15 @@ def top1(logits: Float[Tensor, "prompt d_vocab"], answer: Choice) -> Float[Tenso
     """Whether the model's first choice among all tokens is the answer.
 
     Args:
-        logits: logits at END.
-        answer: token ids of the answers.
+        logits: logits at END
+        answer: token ids of the answers
 
     Returns:
         1 where the answer's logit is above all others, else 0. A tie is 0. Of a set the highest
         logit counts.
 
     Raises:
-        ValueError: shapes differ, or an id is outside the vocabulary.
+        ValueError: shapes differ, or an id is outside the vocabulary
     """
     logits = _at_least_float32(logits)
     return _unless_nan((_rivals(logits, answer) == 0).to(logits.dtype), logits)

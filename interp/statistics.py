@@ -170,7 +170,7 @@ def estimate_ratio(
 
 
 def widened(estimate: Estimate, replicates: Sequence[float], *, level: float = 0.95) -> Estimate:
-    """Widen an interval by a second source of chance, independent of the prompts.
+    """Widen an interval by a second source of noise, independent of the prompts.
 
     The interval over prompts takes for given what the statistic also depends on, such as the
     reference sample that means are taken over. Leaving out one of k equal parts of that sample in
@@ -178,15 +178,15 @@ def widened(estimate: Estimate, replicates: Sequence[float], *, level: float = 0
     Both ends move away from the estimate to sqrt(distance^2 + (t s)^2).
 
     Args:
-        estimate: a statistic with its interval over prompts.
-        replicates: the statistic without each part of the other sample in turn.
-        level: probability that the interval should cover the truth, a fraction.
+        estimate: a statistic with its interval over prompts
+        replicates: the statistic without each part of the other sample in turn
+        level: probability that the interval should cover the truth, a fraction
 
     Returns:
         The same statistic with the wider interval; unchanged if there are no replicates.
 
     Raises:
-        ValueError: there is only one replicate, or one is not finite.
+        ValueError: there is only one replicate, or one is not finite
 
     Source:
         Efron and Tibshirani 1993, chapter 11, for the jackknife; Zou and Donner 2008, Construction

@@ -19,7 +19,7 @@ from interp.execution import Store
 from interp.tasks import Task
 
 PRUNED_BY = (*METRICS, "probability")
-"""The metrics by which heads are pruned: one that matters to any of them is kept."""
+"""The metrics by which heads are pruned; a head that matters to any of them is kept."""
 
 
 def find_circuit(

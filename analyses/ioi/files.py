@@ -127,7 +127,7 @@ def results(
 
 
 def _as_before(behavior: dict[str, Any]) -> dict[str, Any]:
-    """The behavior under the keys of version 0.1, which code of others may read."""
+    """The behavior under the keys of version 0.1, which other code may read."""
 
     def of(found: Mapping[str, Any]) -> dict[str, Any]:
         names = {

@@ -27,7 +27,7 @@ LABELS = {
     "answer_logit": "Logit of IO above the mean of the other names",
     "foil_logit": "Logit of S above the mean of the other names",
 }
-"""Each measure of behavior -> what it is called on a page."""
+"""Measure of behavior -> its label on the page."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A reference sample without each of its parts in turn: how much a circuit's score owes to it."""
+"""The reference sample without each of its parts in turn, for the noise that it contributes."""
 
 from interp.runs.stand_ins import Reference, Value, reference_task
 from interp.tasks import Task
@@ -9,10 +9,10 @@ def require_blocks(blocks: int) -> None:
     """Refuse a number of parts that a jackknife cannot use.
 
     Args:
-        blocks: the number.
+        blocks: the number of parts
 
     Raises:
-        ValueError: it is negative, 1 or not a whole number.
+        ValueError: it is negative, 1 or not an integer
     """
     if type(blocks) is not int or blocks < 0 or blocks == 1:
         raise ValueError(f"blocks must be 0 or a whole number from 2 up; it is {blocks!r}")
@@ -24,10 +24,10 @@ def reference_blocks(
     """The reference without each of its parts in turn.
 
     Args:
-        task: the prompts that are run.
-        value: what stands in.
-        reference: as in `Ablation`.
-        blocks: number of parts.
+        task: the prompts that are run
+        value: the kind of stand-in
+        reference: as in `Ablation`
+        blocks: number of parts
 
     Returns:
         As many references; none if nothing is averaged, or if a group would be left without

@@ -32,7 +32,7 @@ MLP_CLASS = "MLP"
 BACKUPS: Mapping[str, str] = MappingProxyType(
     {"name mover": "backup name mover", "mover": "backup mover"}
 )
-"""Class of a head -> its class if it has an effect only when others of that class are gone."""
+"""Class of a head -> its class if it has an effect only with others of that class ablated."""
 
 NAME_MOVERS: tuple[str, ...] = ("name mover", "backup name mover", "negative name mover")
 """The classes that write names to the logits."""

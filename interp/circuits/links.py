@@ -139,18 +139,19 @@ def _part(text: str, what: str) -> Part:
 
 
 def route(links: Iterable[Link], role: str) -> tuple[Node, ...]:
-    """The shortest way from the token at a role to the logits by values, along measured links.
+    """The shortest path from the token at a role to the logits through values, along measured
+    links.
 
     A circuit that brings the answer to the logits has such a way from a token that holds it: what
     is read as a value moves on, what is read as a query or a key only says where to look. A circuit
     without one can know the answer only from what was left of the model around it.
 
     Args:
-        links: the links, such as those of a circuit.
-        role: the role at which the way begins, such as "IO".
+        links: the links, for instance those of a circuit
+        role: the role at which the path begins, such as "IO"
 
     Returns:
-        The nodes from the input at the role to the logits; none if there is no way.
+        The nodes from the input at the role to the logits; none if there is no path.
 
     Example:
         >>> links = [Link("input@IO -> 9.9.v@END"), Link("9.9@END -> logits@END")]

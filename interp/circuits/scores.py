@@ -1,10 +1,10 @@
-"""How much of a task a circuit does, in one figure with its interval, and in one sentence.
+"""How much of a task a circuit does, as a number with its interval and in one sentence.
 
-A circuit can keep the logit difference and not do the task: a head that writes against the foil
-raises the difference as one that writes the answer does, and then neither token is the model's
-choice. So the sentence is about the answer itself: whether it is the top token as often, and as
-probable, as in the whole model. The intervals carry the noise of the prompts and that of the
-reference sample which stands in for the rest of the model.
+A circuit can keep the logit difference without doing the task: a head that writes against the foil
+raises the difference just as one that writes the answer does, but then neither token may be the
+model's choice. So the sentence is about the answer itself: whether it is the top token as often,
+and as probable, as in the whole model. The intervals include the noise of the prompts and that of
+the reference sample that stands in for the rest of the model.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ import xarray as xr
 from interp.statistics import Estimate, estimate_mean, estimate_ratio, widened
 
 NEEDED = ("logit_diff", "probability", "top1")
-"""The metrics that the verdict is about."""
+"""The metrics that the verdict uses."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Verdict:
     """Whether a circuit does the task.
 
     Args:
-        answer: "yes", "no" or "cannot be told".
-        text: one sentence with the figures that say so.
+        answer: "yes", "no" or "cannot be told"
+        text: one sentence with the figures
     """
 
     answer: Literal["yes", "no", "cannot be told"]
@@ -39,16 +39,16 @@ def run_mean(result: xr.Dataset, run: str, metric: str | None = None) -> Estimat
     """F(M) or F(C): the mean of a metric over one run.
 
     Args:
-        result: what `faithfulness` returns.
-        run: "full" for F(M), "circuit" for F(C).
-        metric: one of its metrics; by default the first.
+        result: what `faithfulness` returns
+        run: "full" for F(M), "circuit" for F(C)
+        metric: one of its metrics; by default the first
 
     Returns:
         The mean with its 95 % interval, in the metric's unit. That of the circuit carries the noise
         of the reference too.
 
     Raises:
-        ValueError: the result has no such metric or run.
+        ValueError: the result lacks the metric or the run
     """
     metric = _metric(result, metric)
     if run not in result["run"].values:
@@ -58,17 +58,17 @@ def run_mean(result: xr.Dataset, run: str, metric: str | None = None) -> Estimat
 
 
 def fraction_kept(result: xr.Dataset, metric: str | None = None) -> Estimate:
-    """F(C) / F(M): the part of a metric that the circuit keeps.
+    """F(C) / F(M): the fraction of a metric that the circuit keeps.
 
     Args:
-        result: what `faithfulness` returns.
-        metric: one of its metrics; by default the first.
+        result: what `faithfulness` returns
+        metric: one of its metrics; by default the first
 
     Returns:
-        The ratio with its 95 % interval, which carries the noise of the reference too.
+        The ratio with its 95 % interval, which includes the noise of the reference.
 
     Raises:
-        ValueError: the result has no such metric, or F(M) is zero.
+        ValueError: the result lacks the metric, or F(M) is zero
     """
     metric = _metric(result, metric)
     full, circuit = (result[metric].sel(run=run) for run in ("full", "circuit"))
@@ -83,16 +83,16 @@ def does_the_task(result: xr.Dataset, *, least: float = 0.5) -> Verdict:
 
     Args:
         result: what `faithfulness` returns, with the metrics "logit_diff", "probability" and
-            "top1", such as those of `interp.metrics.BEHAVIOR`.
+            "top1", for instance with `interp.metrics.BEHAVIOR`
         least: the part of the whole model's top-1 accuracy, and of its probability of the answer,
-            that the circuit must keep.
+            that the circuit must keep
 
     Returns:
         "yes" if both intervals lie above that part, "no" if one lies below it, and "cannot be told"
         otherwise.
 
     Raises:
-        ValueError: one of the metrics is missing, or `least` is not between 0 and 1.
+        ValueError: one of the metrics is missing, or `least` is not between 0 and 1
     """
     missing = [name for name in NEEDED if name not in result]
     if missing:

@@ -212,11 +212,11 @@ def require_linear(metric: str | None, is_task: bool) -> None:
     """Refuse a metric that cannot be attributed.
 
     Args:
-        metric: its name, or None.
-        is_task: whether the prompts are a task's.
+        metric: name of the metric, or None
+        is_task: whether the prompts are those of a task
 
     Raises:
-        ValueError: it is not linear in the last stream, or the prompts are texts.
+        ValueError: it is not linear in the last stream, or the prompts are texts
     """
     if metric is None:
         return

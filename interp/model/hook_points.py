@@ -78,14 +78,14 @@ class HookPoint(_HookPoint):
         """Remove the functions that `add_hook` added.
 
         Args:
-            dir: "fwd", "bwd" or "both".
-            including_permanent: whether permanent ones go too.
-            level: which `hooks` block they belong to; None for all of them.
+            dir: "fwd", "bwd" or "both"
+            including_permanent: whether to remove permanent ones too
+            level: the `hooks` block whose functions to remove; None for all
 
         Raises:
-            ValueError: for another direction.
+            ValueError: the direction is unknown
         """
-        # After each run every point of the model is asked, and most have none.
+        # This is called for every point after each run, and most points have no hooks.
         if self.fwd_hooks or self.bwd_hooks or dir not in ("fwd", "bwd", "both"):
             super().remove_hooks(dir, including_permanent, level)
 

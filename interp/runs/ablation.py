@@ -60,7 +60,7 @@ class Ablation:
         keep: heads that are not ablated (those with a role, only there), such as a circuit
         reference: prompts whose corrupted texts are used for means and resampling. None takes means
             over a sample of 500 prompts like the task's, if it can draw one (`Task.reference`), and
-            over the task's own otherwise; "own" always takes the task's own, as the paper does
+            over the task's own otherwise; "own" always takes the task's own, as the paper does.
 
     Raises:
         ValueError: the value is unknown, there are no parts, or a part is given twice

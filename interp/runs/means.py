@@ -23,7 +23,7 @@ def means_once(
     kind: tuple[Any, ...],
     means_of: Callable[[list[Key]], dict[Key, Tensor]],
 ) -> dict[Key, Tensor]:
-    """Means over a reference, worked out once for each model and activation while it exists."""
+    """Means over a reference, computed once for each model and activation while it exists."""
     if reference is None:
         return means_of(list(keys))
     known = _MEANS.setdefault(reference, {})
@@ -60,7 +60,7 @@ def group_means(
     roles: tuple[str, ...] | None,
     progress: Progress,
 ) -> dict[Key, Float[Tensor, "group _ ..."]]:
-    """Means over the corrupted texts of each group, at each position or role apart."""
+    """Means over the corrupted texts of each group, separately at each position or role."""
     real = source.mask("corrupted")
     width = source.corrupted_tokens.shape[1]
     n_places = width if roles is None else len(roles)
@@ -81,7 +81,7 @@ def group_means(
                 sums[key] = value.new_zeros(n_groups, *value.shape[1:])  # group place ...
             extra = (1,) * (value.ndim - 2)
             sums[key].index_add_(0, group[rows], value * here.view(*here.shape, *extra))
-    counts = counts.clamp(min=1)  # positions that no text has are never read
+    counts = counts.clamp(min=1)  # positions beyond the end of all texts are never read
     return {
         key: total / counts.view(*counts.shape, *(1,) * (total.ndim - 2))
         for key, total in sums.items()

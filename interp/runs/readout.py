@@ -145,9 +145,9 @@ def linear_direction(
     """The direction in the stream, after the last layer norm, that a linear metric reads.
 
     Args:
-        model: the model.
-        task: the prompts, on the model's device.
-        metric: one of `LINEAR`.
+        model: the model
+        task: the prompts, on the model's device
+        metric: one of `LINEAR`
 
     Returns:
         The direction, and what the biases of the unembedding add.

@@ -66,7 +66,7 @@ Reference = Task | Literal["own"] | None
 """Prompts whose corrupted texts stand in; "own" for the task's own; None for its sample, if any."""
 
 FEW = 10
-"""Prompts of a group below which a mean over them is noise."""
+"""Number of prompts in a group below which their mean is mostly noise."""
 
 
 class FewPromptsWarning(UserWarning):
@@ -80,7 +80,7 @@ def require_reference(reference: Reference) -> None:
         reference: the reference
 
     Raises:
-        TypeError: it is neither a task, nor "own", nor None.
+        TypeError: it is neither a task, nor "own", nor None
     """
     if not (reference is None or reference == "own" or isinstance(reference, Task)):
         raise TypeError(
@@ -90,12 +90,12 @@ def require_reference(reference: Reference) -> None:
 
 
 def reference_task(task: Task, value: Value, reference: Reference) -> Task | None:
-    """The prompts that stand in, if they are others than the task's own.
+    """The prompts that stand in, if they are not the task's own.
 
     Args:
-        task: the prompts that are run.
-        value: which stand-in.
-        reference: what was given.
+        task: the prompts that are run
+        value: the kind of stand-in
+        reference: the reference, as in `Ablation`
 
     Returns:
         The prompts, or None for the task's own.

@@ -1,9 +1,9 @@
-"""The other tokens that could have been the answer, against whose mean a logit is read.
+"""Candidates: other tokens that could have been the answer, whose mean logit is the baseline.
 
-One logit alone says nothing: adding the same number to all changes no probability. And the
-difference of two says only how they are ordered. What a model says for the answer is therefore its
-logit less the mean logit of the task's other candidates: of a name task, the names that the prompt
-does not ask about.
+A single logit says nothing, because adding the same number to all logits changes no probability,
+and the difference of two logits only says how they are ordered. How much a model favors the answer
+is therefore its logit minus the mean logit of the task's other candidates: in a task about names,
+the names that are neither answer nor foil.
 """
 
 from collections.abc import Iterable
@@ -17,10 +17,10 @@ from interp.tasks.sides import options
 
 
 def candidate_ids(ids: Iterable[int] | Tensor) -> Int[Tensor, " candidate"]:
-    """Candidates as a task keeps them: each token once, in order.
+    """Sort candidates as a task keeps them, each token once.
 
     Args:
-        ids: token ids; negative ones, which fill up sets, are left out.
+        ids: token ids; negative ones, which pad sets, are left out
 
     Returns:
         The ids.
@@ -31,11 +31,11 @@ def candidate_ids(ids: Iterable[int] | Tensor) -> Int[Tensor, " candidate"]:
 
 
 def other_candidates(task: Any, d_vocab: int) -> Bool[Tensor, "prompt d_vocab"]:
-    """Which tokens the answer and the foil of each prompt are read against.
+    """Mark the tokens that the answer and the foil of each prompt are compared with.
 
     Args:
-        task: a `Task`.
-        d_vocab: the number of tokens of the model.
+        task: a `Task`
+        d_vocab: number of tokens in the model's vocabulary
 
     Returns:
         True at the task's candidates but the prompt's answers and foils; at all other tokens of the

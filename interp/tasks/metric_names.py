@@ -22,7 +22,7 @@ METRICS: dict[str, str] = {
 """Name of each metric -> its unit."""
 
 BEHAVIOR = ("logit_diff", "probability", "top1", "rank", "answer_logit", "foil_logit")
-"""What says whether a run does a task: a logit difference alone can be that of two other tokens."""
+"""The metrics that show whether a run does a task, which a logit difference alone does not."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -1,8 +1,8 @@
-"""More prompts of a task's kind: a reference sample of its own for what stands in.
+"""Samplers: more prompts of a task's kind, such as a reference sample for stand-ins.
 
-What stands in for an ablated part is a mean over prompts. Taken over the few prompts under test it
-is noise that no interval over those prompts knows about; so it comes from a sample of its own, of
-one size whatever the task's. A task that was drawn can draw more; one that was read from a table,
+What stands in for an ablated part is a mean over prompts. Over the few prompts under test, the mean
+would add noise that no interval over those prompts includes, so it comes from a separate sample of
+a fixed size. A task that was drawn at random can draw more prompts; one that was read from a table,
 or changed since, cannot.
 """
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 
 REFERENCE_PROMPTS = 500
-"""Prompts of a reference sample."""
+"""Number of prompts in a reference sample."""
 
 BLOCKS = 10
-"""Parts of a reference sample that are left out one after the other to see what depends on it."""
+"""Number of parts of a reference sample, each of which is left out in turn."""
 
 _APART = 1_000_003
-"""What is added to a task's seed for its reference sample."""
+"""Added to a task's seed for its reference sample."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +31,8 @@ class Sampler:
     """Draws prompts like those of a task.
 
     Args:
-        make: makes the task, of `n` prompts from a `seed`.
-        seed: the seed that the task was drawn with.
+        make: function that makes the task, given `n` and `seed`
+        seed: the seed that the task was drawn with
     """
 
     make: "Callable[..., Task]"
@@ -42,8 +42,8 @@ class Sampler:
         """Draw prompts with the options that the task was made with.
 
         Args:
-            n: number of prompts.
-            seed: another seed than the task's, for other prompts.
+            n: number of prompts
+            seed: a seed other than the task's, for other prompts
 
         Returns:
             The prompts.
@@ -52,7 +52,7 @@ class Sampler:
 
     @cached_property
     def reference(self) -> "Task":
-        """The reference sample: `REFERENCE_PROMPTS` prompts of another seed."""
+        """The reference sample: `REFERENCE_PROMPTS` prompts from another seed."""
         return self.draw(REFERENCE_PROMPTS, seed=self.seed + _APART)
 
     @cached_property
@@ -65,16 +65,16 @@ def without_blocks(task: "Task", n: int = BLOCKS) -> "tuple[Task, ...]":
     """The prompts without each of some parts in turn, for the jackknife.
 
     Args:
-        task: the prompts.
-        n: number of parts; each has every n-th prompt of each group.
+        task: the prompts
+        n: number of parts; each has every n-th prompt of each group
 
     Returns:
-        As many tasks as there are parts; fewer where there are fewer prompts.
+        One task per part; fewer if there are fewer prompts.
     """
     seen: dict[str, int] = {}
     part = []
     shift = {label: i for i, label in enumerate(sorted(set(task.group)))}
-    for label in task.group:  # groups begin at different parts, so that all parts are alike
+    for label in task.group:  # groups begin at different parts, so that parts are similar
         part.append((seen.get(label, 0) + shift[label]) % n)
         seen[label] = seen.get(label, 0) + 1
     return tuple(
@@ -85,10 +85,10 @@ def without_blocks(task: "Task", n: int = BLOCKS) -> "tuple[Task, ...]":
 
 
 def can_draw_more(make: "Callable[P, Task]") -> "Callable[P, Task]":
-    """Let the tasks that a function makes draw more prompts of their kind.
+    """Enable tasks that a function makes to draw more prompts of their kind.
 
     Args:
-        make: takes a tokenizer, a number of prompts `n`, a `seed` and options by keyword.
+        make: function of a tokenizer, a number of prompts `n`, a `seed` and options by keyword
 
     Returns:
         The function, whose tasks have a `sampler`.

@@ -261,10 +261,10 @@ class Task:
         return self._with(fields)
 
     def drawn_by(self, sampler: Sampler) -> "Task":
-        """The same task, which can draw more prompts like its own.
+        """The same task, with a sampler that can draw more prompts like its own.
 
         Args:
-            sampler: what draws them.
+            sampler: the sampler
 
         Returns:
             The task.
@@ -275,7 +275,7 @@ class Task:
 
     @property
     def reference(self) -> "Task | None":
-        """Other prompts of the kind, to take means over; None for a task that cannot draw any."""
+        """Other prompts of the same kind, for means; None for a task that cannot draw any."""
         return self.sampler.reference if self.sampler else None
 
     def to_dataframe(self, tokenizer: PreTrainedTokenizerBase | None = None) -> pd.DataFrame:

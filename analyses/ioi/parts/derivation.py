@@ -23,13 +23,13 @@ from interp.tasks import Task, balanced
 PROMPTS = 50
 _APART = 1009  # between the seeds of the two sets of prompts
 METRICS = ("logit_diff", "answer_logit")
-"""What a head is found by: a head that only writes against S moves the first alone."""
+"""The metrics that find heads; a head that only writes against S changes only the first."""
 
 HEADING = "The circuit derived from this model, path by path (3)"
 
 
 def selection_prompts(task: Task) -> Task:
-    """The prompts that a circuit is chosen on: others than those that it is measured on.
+    """Draw the prompts on which a circuit is chosen, which differ from those it is measured on.
 
     Args:
         task: the prompts that it will be measured on
