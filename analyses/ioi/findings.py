@@ -41,7 +41,6 @@ class Findings:
         options: the other arguments of the run, with which it can be repeated
         behavior: accuracy and the metrics of `interp.metrics.BEHAVIOR`, dims prompt, with the order
             of each
-            prompt
         direct: direct effects, dims layer, head, prompt, in logits
         attention: attention between roles, dims layer, head, query, key, prompt
         attribution: direct logit attribution of heads at END, dims layer, head, prompt, in logits

@@ -2,7 +2,7 @@
 
 from interp.runs.stand_ins import Reference, Value, reference_task
 from interp.tasks import Task
-from interp.tasks.sampler import BLOCKS, without_blocks
+from interp.tasks.sampler import without_blocks
 
 
 def require_blocks(blocks: int) -> None:
@@ -36,10 +36,7 @@ def reference_blocks(
     if not blocks or value not in ("mean", "group mean"):
         return ()
     source = reference_task(task, value, reference)
-    if source is not None and source is task.reference and blocks == BLOCKS and task.sampler:
-        found = task.sampler.blocks
-    else:
-        found = without_blocks(task if source is None else source, blocks)
+    found = without_blocks(task if source is None else source, blocks)
     wanted = set(task.group) if value == "group mean" else set()
     if len(found) < 2 or any(wanted - set(some.group) for some in found):
         return ()

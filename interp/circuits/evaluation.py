@@ -203,7 +203,8 @@ def only(
         circuit: the circuit to keep, or its nodes, such as "9.6@END"
         value: what stands in for the other heads, as in `Ablation`
         positions: roles or indices where heads are ablated; by default everywhere
-        reference: prompts whose corrupted texts stand in; by default those of the task that is run
+        reference: prompts whose corrupted texts stand in, as in `Ablation`; by default a sample of
+            the task's kind
 
     Returns:
         The ablation.

@@ -139,8 +139,7 @@ def _part(text: str, what: str) -> Part:
 
 
 def route(links: Iterable[Link], role: str) -> tuple[Node, ...]:
-    """The shortest path from the token at a role to the logits through values, along measured
-    links.
+    """The shortest path of values from the token at a role to the logits along measured links.
 
     A circuit that brings the answer to the logits has such a way from a token that holds it: what
     is read as a value moves on, what is read as a query or a key only says where to look. A circuit

@@ -39,7 +39,7 @@ from interp.runs.matching import (
     roles_to_match,
     same_positions,
 )
-from interp.runs.means import group_means, means_once, overall_means
+from interp.runs.means import Sums, group_sums, means, overall_sums
 from interp.runs.sides import Progress, Prompts, run_side
 from interp.runs.sites import Key
 from interp.tasks import Task
@@ -219,10 +219,12 @@ def stand_ins(
         return StandIns(model, task, keys, value, source, side, matched)
     if value == "mean":
         _warn_of_few(len(source), "all texts")
-        means = means_once(
-            model, other, keys, (), lambda some: overall_means(model, source, some, progress)
-        )
-        return StandIns(model, task, keys, value, source, side, means=means)
+
+        def of_all(some: Task, new: list[Key]) -> Sums:
+            return overall_sums(model, some, new, progress)
+
+        found = means(model, other, source, keys, (), of_all)
+        return StandIns(model, task, keys, value, source, side, means=found)
     labels = sorted(set(source.group))
     counts, missing = Counter(source.group), sorted(set(task.group) - set(labels))
     if missing:
@@ -238,14 +240,12 @@ def stand_ins(
         require_one_mean_each(matched, task.roles(side), source.roles("corrupted"), group, own)
     least = min(set(task.group), key=lambda label: counts[label])
     _warn_of_few(counts[least], f"group {least!r}")
-    means = means_once(
-        model,
-        other,
-        keys,
-        ("group", matched),
-        lambda some: group_means(model, source, some, own, len(labels), matched, progress),
-    )
-    return StandIns(model, task, keys, value, source, side, matched, means, group)
+
+    def of_groups(some: Task, new: list[Key]) -> Sums:
+        return group_sums(model, some, new, labels, matched, progress)
+
+    found = means(model, other, source, keys, (matched, *labels), of_groups)
+    return StandIns(model, task, keys, value, source, side, matched, found, group)
 
 
 def _warn_of_few(n: int, where: str) -> None:

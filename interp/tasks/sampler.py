@@ -53,12 +53,20 @@ class Sampler:
     @cached_property
     def reference(self) -> "Task":
         """The reference sample: `REFERENCE_PROMPTS` prompts from another seed."""
-        return self.draw(REFERENCE_PROMPTS, seed=self.seed + _APART)
+        return in_pieces(self.draw(REFERENCE_PROMPTS, seed=self.seed + _APART))
 
-    @cached_property
-    def blocks(self) -> "tuple[Task, ...]":
-        """The reference sample without each of `BLOCKS` parts, which have prompts of all groups."""
-        return without_blocks(self.reference)
+
+def in_pieces(task: "Task", n: int = BLOCKS) -> "Task":
+    """Take a task apart into pieces that have prompts of all groups.
+
+    Args:
+        task: the prompts
+        n: number of pieces; each has every n-th prompt of each group
+
+    Returns:
+        The same prompts as a task that has `pieces`; fewer if there are fewer prompts.
+    """
+    return task.made_of(tuple(task.subset(rows) for rows in _rows(task, n)))
 
 
 def without_blocks(task: "Task", n: int = BLOCKS) -> "tuple[Task, ...]":
@@ -69,19 +77,25 @@ def without_blocks(task: "Task", n: int = BLOCKS) -> "tuple[Task, ...]":
         n: number of parts; each has every n-th prompt of each group
 
     Returns:
-        One task per part; fewer if there are fewer prompts.
+        One task per part, made of the pieces that are left; none if there is one part only.
     """
-    seen: dict[str, int] = {}
-    part = []
-    shift = {label: i for i, label in enumerate(sorted(set(task.group)))}
-    for label in task.group:  # groups begin at different parts, so that parts are similar
-        part.append((seen.get(label, 0) + shift[label]) % n)
-        seen[label] = seen.get(label, 0) + 1
+    parts = (task if len(task.pieces) == n else in_pieces(task, n)).pieces
     return tuple(
-        task.subset([i for i, own in enumerate(part) if own != left_out])
-        for left_out in sorted(set(part))
-        if any(own != left_out for own in part)
+        task.subset(sorted(set(range(len(task))) - set(own))).made_of(parts[:i] + parts[i + 1 :])
+        for i, own in enumerate(_rows(task, n))
+        if len(own) < len(task)
     )
+
+
+def _rows(task: "Task", n: int) -> list[list[int]]:
+    """The prompts of each piece."""
+    seen: dict[str, int] = {}
+    found: dict[int, list[int]] = {}
+    shift = {label: i for i, label in enumerate(sorted(set(task.group)))}
+    for i, label in enumerate(task.group):  # groups begin at different pieces, which are so alike
+        found.setdefault((seen.get(label, 0) + shift[label]) % n, []).append(i)
+        seen[label] = seen.get(label, 0) + 1
+    return [found[piece] for piece in sorted(found)]
 
 
 def can_draw_more(make: "Callable[P, Task]") -> "Callable[P, Task]":

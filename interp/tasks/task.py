@@ -62,6 +62,8 @@ class Task:
             uses; empty if unknown. `require_fits` compares it with a model's.
         sampler: draws more prompts of the kind; None for a task that was not drawn, or whose fields
             were replaced
+        pieces: tasks whose prompts are these together, so that sums over them can be shared; empty
+            for most tasks
 
     Raises:
         ValueError: a field does not fit the others; the message names the field and the prompt
@@ -95,6 +97,7 @@ class Task:
     candidates: Int[Tensor, " candidate"] | None = None
     vocabulary: tuple[tuple[int, str], ...] = ()
     sampler: Sampler | None = field(default=None, init=False)
+    pieces: tuple["Task", ...] = field(default=(), init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Check that the fields fit together."""
@@ -271,6 +274,19 @@ class Task:
         """
         task = replace(self)
         object.__setattr__(task, "sampler", sampler)
+        return task
+
+    def made_of(self, pieces: tuple["Task", ...]) -> "Task":
+        """The same task, which knows that its prompts are those of some others together.
+
+        Args:
+            pieces: the others, padded to the same width
+
+        Returns:
+            The task; copies of it that hold other tensors do not know it.
+        """
+        task = self._with({})
+        object.__setattr__(task, "pieces", pieces)
         return task
 
     @property

@@ -15,6 +15,7 @@ from interp.circuits import (
 )
 from interp.parts import Node, as_head
 from interp.statistics import Estimate, estimate_mean, estimate_ratio, widened
+from interp.tasks.sampler import without_blocks
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,9 @@ def test_the_reference_widens_the_interval_of_the_circuit_alone(mini):
     kept = fraction_kept(found, "logit_diff")
     alone = estimate_ratio(*(found.logit_diff.sel(run=run) for run in ("circuit", "full")))
     assert kept.low < alone.low and kept.high > alone.high
-    by_hand = faithfulness(mini, task, circuit, reference=task.sampler.blocks[3], blocks=0)
+    by_hand = faithfulness(
+        mini, task, circuit, reference=without_blocks(task.reference)[3], blocks=0
+    )
     block = float(found.without_block.sel(metric="logit_diff")[3])
     assert float(by_hand.logit_diff.sel(run="circuit").mean()) == pytest.approx(block, abs=1e-5)
 

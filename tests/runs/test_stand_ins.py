@@ -10,10 +10,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import interp
+import interp.runs.means as means
 import interp.runs.stand_ins as module
 from interp.parts import as_node
 from interp.patching import Ablation, Selection, ablate, measure
 from interp.runs.sides import run_side
+from interp.runs.stand_ins import stand_ins
+from interp.tasks import ioi
+from interp.tasks.sampler import in_pieces, without_blocks
 from tests.helpers import apart, make_runs_small, random_model, random_task, unaligned
 from tests.naive import ablation as twin
 
@@ -307,3 +312,25 @@ def test_the_other_side_is_prepared_by_its_own_roles(value):
             for role in roles:
                 some[torch.arange(5), task.roles(side)[role]] = True
             assert not (mask.any(-1) & ~some).any() and mask.any()
+
+
+@pytest.mark.parametrize("value", ["mean", "group mean"])
+def test_a_reference_made_of_pieces_is_run_once_for_all_that_they_make(monkeypatch, value):
+    mini = interp.load("mini")
+    task, whole = ioi(mini.tokenizer, n=4, seed=0), ioi(mini.tokenizer, n=240, seed=1)
+    parts = in_pieces(whole, 4)
+    kept = without_blocks(parts, 4)[1]
+    ran = []
+    run_side = means.run_side
+
+    def counted(model, source, rows, *args, **kwargs):
+        ran.append(len(source.clean_tokens[rows]))
+        return run_side(model, source, rows, *args, **kwargs)
+
+    monkeypatch.setattr(means, "run_side", counted)
+    keys = [("z", 2)]
+    found = [stand_ins(mini, task, keys, value, reference=one).means for one in (parts, kept)]
+    assert sum(ran) == 240
+    for one, made in zip((whole, kept.subset(range(len(kept)))), found, strict=True):
+        alone = stand_ins(mini, task, keys, value, reference=one).means  # made of no pieces
+        torch.testing.assert_close(made, alone)

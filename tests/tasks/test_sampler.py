@@ -55,6 +55,11 @@ def test_blocks_leave_out_every_prompt_once(mini):
     left = Counter(text for one in blocks for text in one.clean)
     assert len(blocks) == 5 and all(left[text] == 4 * n for text, n in Counter(task.clean).items())
     assert all(75 <= len(one) <= 85 for one in blocks)
-    assert len(task.sampler.blocks) == BLOCKS
-    for one in task.sampler.blocks:
-        assert set(one.group) == set(task.reference.group)
+    assert all(
+        Counter(one.clean) == Counter(t for p in one.pieces for t in p.clean) for one in blocks
+    )
+    reference = task.reference
+    assert len(reference.pieces) == BLOCKS and len(reference) == REFERENCE_PROMPTS
+    for i, one in enumerate(without_blocks(reference)):
+        assert set(one.group) == set(reference.group)
+        assert one.pieces == (*reference.pieces[:i], *reference.pieces[i + 1 :])
