@@ -10,7 +10,8 @@ from typing import Any
 
 import xarray as xr
 
-from analyses.ioi.findings import LABELS, Findings
+from analyses.ioi.findings import Findings
+from analyses.ioi.labels import LABELS
 from analyses.ioi.paper import paper_table
 from analyses.ioi.parts import Chapter
 from interp.heads import attention_patterns

@@ -18,18 +18,6 @@ STRONGEST = 10
 """Number of heads in the tables and the scatter plot."""
 
 
-LABELS = {
-    "logit_diff": "Logit difference, IO minus S",
-    "accuracy": "IO above S",
-    "top1": "IO is the top token",
-    "probability": "Probability of IO",
-    "rank": "Tokens ranked above IO",
-    "answer_logit": "Logit of IO above the mean of the other names",
-    "foil_logit": "Logit of S above the mean of the other names",
-}
-"""Measure of behavior -> its label on the page."""
-
-
 @dataclass(frozen=True)
 class Findings:
     """What the analysis measured on every prompt.

@@ -5,7 +5,8 @@ from types import MappingProxyType
 from typing import Any
 
 from analyses.common.wording import text
-from analyses.ioi.findings import LABELS, Findings
+from analyses.ioi.findings import Findings
+from analyses.ioi.labels import LABELS
 from analyses.ioi.paper import against_the_paper
 from analyses.ioi.parts import Chapter
 from interp.circuits import route

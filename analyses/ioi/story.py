@@ -18,7 +18,7 @@ from analyses import ioi
 from analyses.common.shell import start
 from analyses.common.wording import minus
 from analyses.ioi.analysis import PART_NAMES
-from analyses.ioi.findings import LABELS
+from analyses.ioi.labels import LABELS
 from analyses.ioi.passages import PASSAGES, Passage
 from analyses.ioi.size import PAPERS_SIZE, Size
 from interp.circuits import published_circuit

@@ -10,6 +10,7 @@ import xarray as xr
 
 from analyses.common.shell import bar
 from analyses.common.wording import text
+from analyses.ioi.labels import LABELS
 from analyses.ioi.parts.setting import Chapter, Measured, PaperPart, Results, Setting, verdicts
 from interp.circuits import (
     Circuit,
@@ -22,6 +23,7 @@ from interp.circuits import (
     random_sets,
 )
 from interp.circuits.published import IOI_GREEDY
+from interp.metrics import BEHAVIOR
 from interp.plots import completeness_scatter
 from interp.report import Figure, Item, Section, Table
 from interp.statistics import estimate_mean
@@ -39,8 +41,9 @@ def collect(setting: Setting) -> Results:
         setting: what the part works on
 
     Returns:
-        `circuit` and, if there is one, `naive`: results of `completeness`, with the coordinate
-        `nodes` along set. Empty for an empty circuit.
+        `circuit` and, if there is one, `naive`: results of `completeness` by the metrics of
+        `interp.metrics.BEHAVIOR`, with the coordinate `nodes` along set. Empty for an empty
+        circuit.
     """
     circuits = {"circuit": setting.circuit}
     if setting.papers:
@@ -75,7 +78,7 @@ def _measure(setting: Setting, circuit: Circuit, name: str) -> xr.Dataset:
             progress=bar(f"greedy search, {name}"),
         )
     found = completeness(
-        model, task, circuit, sets, metrics="logit_diff", progress=bar(f"completeness, {name}")
+        model, task, circuit, sets, metrics=BEHAVIOR, progress=bar(f"completeness, {name}")
     )
     return found.assign_coords(nodes=("set", [_names(heads) for heads in sets.values()]))
 
@@ -110,7 +113,15 @@ def write(setting: Setting, found: Results) -> Chapter:
         items.append(
             Table(
                 [_row(values, s) for s in shown],
-                f"{title}: sets by class and by greedy search, each once.",
+                f"{title}: sets by class and by greedy search, each once, in logits.",
+            )
+        )
+        items.append(
+            Table(
+                [_behavior(values, s) for s in shown],
+                f"{title}: does it still name IO without K? The mean of every measure in the "
+                "circuit, and in the model after the slash; the logits of IO and S are above the "
+                "mean of the other names.",
             )
         )
         figures += _figures(values, "" if name == "circuit" else "naive_", title)
@@ -169,8 +180,19 @@ def _row(values: xr.Dataset, name: str) -> dict[str, object]:
     }
 
 
+def _behavior(values: xr.Dataset, name: str) -> dict[str, object]:
+    means = values.sel(set=name).mean("prompt")
+    figures = {
+        LABELS[metric]: " / ".join(
+            f"{float(means[metric].sel(run=run)):.2f}" for run in ("circuit", "full")
+        )
+        for metric in BEHAVIOR
+    }
+    return {"K": name, **figures}
+
+
 def _names(heads: tuple[Member, ...]) -> str:
     return " ".join(head.label for head in heads)
 
 
-PART = PaperPart("completeness", 3, collect, write)
+PART = PaperPart("completeness", 4, collect, write)

@@ -8,6 +8,7 @@ import numpy as np
 
 from analyses.common.shell import bar
 from analyses.common.wording import text
+from analyses.ioi.labels import LABELS
 from analyses.ioi.parts.setting import (
     Chapter,
     Measured,
@@ -19,6 +20,7 @@ from analyses.ioi.parts.setting import (
 )
 from interp.circuits import Member, faithfulness, gap, minimality, minimality_sets
 from interp.circuits.published import IOI_EXCEPTIONS, IOI_IMPORTANCE
+from interp.metrics import BEHAVIOR
 from interp.patching import mean_over_prompts
 from interp.plots import effect_ranking
 from interp.report import Figure, Section, Table
@@ -34,15 +36,15 @@ def collect(setting: Setting) -> Results:
         setting: what the part works on
 
     Returns:
-        `nodes`: the result of `minimality`; `whole`: the result of `faithfulness`. Empty for an
-            empty circuit.
+        `nodes`: the result of `minimality` by the metrics of `interp.metrics.BEHAVIOR`; `whole`:
+            the result of `faithfulness`. Empty for an empty circuit.
     """
     model, task, circuit = setting.model, setting.task, setting.circuit
     if not circuit.heads:
         return {}
     return {
         "nodes": minimality(
-            model, task, circuit, sets_of(setting), metrics="logit_diff", progress=bar("minimality")
+            model, task, circuit, sets_of(setting), metrics=BEHAVIOR, progress=bar("minimality")
         ),
         "whole": faithfulness(model, task, circuit, metrics="logit_diff"),
     }
@@ -79,6 +81,7 @@ def write(setting: Setting, found: Results) -> Chapter:
     if not found:
         return Chapter(Section(HEADING, "Not measured: the circuit is empty."))
     changes, full = gap(found["nodes"]), found["whole"].logit_diff.sel(run="full")
+    others = {name: gap(found["nodes"], name) for name in BEHAVIOR[1:]}
     sets = sets_of(setting)
     kinds = {str(head): head.kind for head in setting.circuit.heads}
     rows, shares = [], {}
@@ -93,6 +96,10 @@ def write(setting: Setting, found: Results) -> Chapter:
                 "K": " ".join(h.label for h in sets[name]) or "\N{EN DASH}",
                 "change": text(estimate_mean(change)),
                 "of F(M)": shares[name].mean,
+                **{
+                    LABELS[metric]: float(one.sel(node=name).mean())
+                    for metric, one in others.items()
+                },
             }
         )
     least = min(shares, key=lambda name: shares[name].mean)
@@ -120,11 +127,16 @@ def write(setting: Setting, found: Results) -> Chapter:
                 effect_ranking(ranked, n=40),
                 "Change of F, in logits, with intervals.",
             ),
-            Table(rows, "Every node, with 95 % intervals.", {"of F(M)": ".1%"}),
+            Table(
+                rows,
+                "Every node: the change of F with its 95 % interval, and the change of every other "
+                "measure, that of the logits of IO and S apart.",
+                {"of F(M)": ".1%"},
+            ),
             *verdicts(setting, figures, ()),
         ],
     )
     return Chapter(section, figures)
 
 
-PART = PaperPart("minimality", 2, collect, write)
+PART = PaperPart("minimality", 3, collect, write)
