@@ -57,7 +57,7 @@ def test_pointing_shows_the_runners_up(reading):
 
 
 def test_words_are_dark_on_light_and_light_on_dark(reading):
-    """Certain cells are dark blue, hopeless ones white."""
+    """Certain cells are dark green, hopeless ones white."""
     sure = reading.copy()
     values = np.zeros(reading.top_probability.shape)
     values[1] = 1.0
