@@ -15,7 +15,7 @@ from analyses.ioi.paper import paper_table
 from analyses.ioi.parts import Chapter
 from interp.heads import attention_patterns
 from interp.metrics import BEHAVIOR
-from interp.patching import mean_over_prompts
+from interp.patching import contribution, mean_over_prompts
 from interp.plots import circuit_html, circuit_mermaid, circuit_svg, example_of
 from interp.report import Report
 from interp.results import versions
@@ -39,8 +39,10 @@ def write(
     circuit, effects = findings.circuit, findings.contribution()
     looks = findings.attention.sel(query="END").mean("prompt", keep_attrs=True)
     scores: dict[str, xr.Dataset | xr.DataArray] = {
-        "direct effect": mean_over_prompts(findings.direct),
-        "attribution": mean_over_prompts(findings.attribution),
+        "direct path adds": mean_over_prompts(contribution(findings.direct)),
+        "writes": mean_over_prompts(findings.attribution),
+        "of it for IO": mean_over_prompts(findings.writes_answer),
+        "for S": mean_over_prompts(findings.writes_foil),
         **{f"attention END to {key}": looks.sel(key=key, drop=True) for key in looks["key"].values},
     }
     evidence = circuit_html(
