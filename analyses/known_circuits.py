@@ -220,9 +220,8 @@ def _despite(noise: pd.DataFrame) -> Verdict:
     least = float(noise[["precision", "recall"]].min(axis=None))
     return answered(
         "yes" if least == 1 else "no",
-        f"the lowest precision or recall of any part at any level is {least:.2f}; {_robust(noise)}".removesuffix(
-            "."
-        ),
+        f"the lowest precision or recall of any part at any level is {least:.2f}; "
+        + _robust(noise).removesuffix("."),
     )
 
 

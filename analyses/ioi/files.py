@@ -13,12 +13,15 @@ import xarray as xr
 from analyses.ioi.findings import LABELS, Findings
 from analyses.ioi.paper import paper_table
 from analyses.ioi.parts import Chapter
+from interp.circuits import why_left_out
+from interp.circuits.left_out import EVERYWHERE
 from interp.heads import attention_patterns
 from interp.metrics import BEHAVIOR
 from interp.patching import contribution, mean_over_prompts
 from interp.plots import circuit_html, circuit_mermaid, circuit_svg, example_of
 from interp.report import Report
 from interp.results import versions
+from interp.statistics import estimate_mean
 from interp.tasks import Task
 
 
@@ -84,7 +87,8 @@ def results(
         `direct_effect` [layer][head] in logits; `circuit`: [{layer, head, class, position}];
         `faithfulness`: F_M, F_C (logits) and ratio, each {mean, low, high}, where a bound is null
         if the ratio has none (the interval of F_M contains zero), and for every metric F_M and F_C;
-        `verdict`: whether the circuit does the task, {answer, text}; `parts`: for each part
+        `verdict`: whether the circuit does the task, {answer, text}; `left_out`: [{head, mean, low,
+        high, why}], the heads outside the circuit whose knock-out costs much, in logits; `parts`: for each part
         `figures`, key -> {label, unit, mean, low, high}; for gpt2 also `paper`, the table of
         published figures with a verdict on each.
     """
@@ -112,6 +116,14 @@ def results(
         "circuit": f.circuit.records(),
         "faithfulness": alone,
         "verdict": asdict(f.verdict()),
+        "left_out": [
+            {
+                "head": head,
+                **_finite(asdict(estimate_mean(f.left_out.loss.sel(head=head, where=EVERYWHERE)))),
+                "why": why_left_out(f.left_out, head, list(f.task.positions)),
+            }
+            for head in map(str, f.left_out["head"].values)
+        ],
     }
     found["parts"] = {
         name: {

@@ -49,8 +49,7 @@ PASSAGES = (
         "layer norms are computed again. If the logit difference falls, the head wrote for the "
         "answer or against the other name; the difference alone cannot tell which. In GPT-2 small "
         "three heads stand out, 9.9, 9.6 and 10.0, which write for IO, and two write against it, "
-        "10.7 "
-        "and 11.10 (section 3.1).",
+        "10.7 and 11.10 (section 3.1).",
         "",
         WRITERS,
         (0,),

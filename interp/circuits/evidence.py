@@ -66,8 +66,8 @@ class Derivation:
         Returns:
             The columns are `head`, `position` (its role) and `class`; `effect`, `low` and `high` of
             its paths and `q_value`, in the first metric that found it (the first of all, if the
-            head was given), and `found_by` if there are several metrics; those of `node_behavior` (means over prompts); and `receivers`, by input: "4.0 4.6 v,
-            logits".
+            head was given), and `found_by` if there are several metrics; those of `node_behavior`
+            (means over prompts); and `receivers`, by input: "4.0 4.6 v, logits".
         """
         if not self.circuit.heads:
             return pd.DataFrame()

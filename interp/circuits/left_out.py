@@ -1,13 +1,13 @@
 """Heads that matter to the model and are not in its circuit: where they act, and why they are out.
 
 A head matters if setting it to its mean everywhere costs more than a share of the metric, by the
-lower end of the interval. For each such head that the circuit lacks, the loss L = F(M) - F(M without
-it) is measured again
+lower end of the interval. For each such head that the circuit lacks, the loss
+F(M) - F(M without it) is measured again
 
     at one role               the head is ablated there alone
     at tokens without a role  ablated everywhere but at the roles: no node of a circuit stands there
-    at the mean of the group  the mean over prompts of the same group (template and order) stands in,
-                              as where circuits are evaluated: the loss is what it says beyond that
+    at the mean of the group  the mean over prompts of its group (template and order) stands in, as
+                              where circuits are evaluated: the loss is what it says beyond that
     with the partner's output the head's own output in the corrupted prompt stands in, so the loss
                               is what it says of the difference between the two prompts; path
                               patching sees nothing else
@@ -73,10 +73,10 @@ def left_out(
     Returns:
         `loss`, dims head ("0.5"), where, prompt, in the metric's unit: positive if the model, or
         the circuit, does worse without the head. Along `where` are "everywhere", the roles, "tokens
-        without a role", "mean of the group", "partner's output" and "in the circuit". `whole` and `circuit`, dims
-        prompt: F(M) and F(C). The attr `mattering` is the number of heads outside the circuit that
-        matter, of which at most `most` are looked into, the strongest first, and `outside` that of
-        all heads outside the circuit.
+        without a role", "mean of the group", "partner's output" and "in the circuit". `whole` and
+        `circuit`, dims prompt: F(M) and F(C). The attr `mattering` is the number of heads outside
+        the circuit that matter, of which at most `most` are looked into, the strongest first, and
+        `outside` that of all heads outside the circuit.
 
     Raises:
         ValueError: the circuit belongs to another model, or a number is out of range

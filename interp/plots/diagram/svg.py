@@ -53,9 +53,9 @@ def circuit_svg(
 
     Args:
         circuit: the heads, in any number
-        effects: dims `layer`, `head`; shades each head on a scale centered at zero, blue if it helps
-            the task and red if it hurts it: the attr `helps` says which sign does ("positive" unless
-            it says "negative"). The attrs `title` and `unit` label the scale, if present.
+        effects: dims `layer`, `head`; shades each head on a scale centered at zero, blue if it
+            helps the task and red if it hurts it: the attr `helps` says which sign does ("positive"
+            unless it says "negative"). The attrs `title` and `unit` label the scale, if present.
         example: the sentence in pieces (text, role), whose roles are the columns
 
     Returns:
