@@ -88,9 +88,9 @@ def results(
         `faithfulness`: F_M, F_C (logits) and ratio, each {mean, low, high}, where a bound is null
         if the ratio has none (the interval of F_M contains zero), and for every metric F_M and F_C;
         `verdict`: whether the circuit does the task, {answer, text}; `left_out`: [{head, mean, low,
-        high, why}], the heads outside the circuit whose knock-out costs much, in logits; `parts`: for each part
-        `figures`, key -> {label, unit, mean, low, high}; for gpt2 also `paper`, the table of
-        published figures with a verdict on each.
+        high, why}], the heads outside the circuit whose knock-out costs much, in logits; `parts`:
+        for each part `figures`, key -> {label, unit, mean, low, high}; for gpt2 also `paper`, the
+        table of published figures with a verdict on each.
     """
     f = findings
     behavior: dict[str, Any] = {name: asdict(f.estimate(name)) for name in LABELS}

@@ -16,6 +16,7 @@ F(M) - F(M without it) is measured again
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -104,7 +105,8 @@ def left_out(
     roles = list(task.positions)
     where = [EVERYWHERE, *roles, ELSEWHERE, WITHIN, PARTNER, IN_CIRCUIT]
     loss = np.zeros((len(heads), len(where), len(task)))
-    alone = measure(model, task, name, ablation=only(model, circuit))[name]
+    left = only(model, circuit)
+    alone = measure(model, task, name, ablation=left)[name]
     if heads:
         nodes = {str(Node(head, role)): [Node(head, role)] for head in heads for role in roles}
         at = ablate(model, task, nodes, value=value, metrics=name)[name]
@@ -114,7 +116,8 @@ def left_out(
         base = whole.values
         for i, head in enumerate(progress(heads)):
             elsewhere = Ablation([head], value=value, keep=[Node(head, role) for role in roles])
-            kept = only(model, [*circuit.nodes, Node(head)])
+            # `only` takes nodes at roles; this head keeps its output everywhere
+            kept = replace(left, keep=[*left.nodes_kept, Node(head)])
             loss[i] = np.stack(
                 [
                     lost.values[head.layer, head.head],

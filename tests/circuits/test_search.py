@@ -1,17 +1,18 @@
 """Hand-made searches: what cannot be told from zero is no node, no receiver and no link."""
 
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from interp.circuits import search
 from interp.circuits.discoveries import effect_p_values
 from interp.circuits.search import Search
 from interp.parts import Logits, as_node
+from interp.patching.node_paths import NodePaths, Sent
+from tests.helpers import random_model, random_task
 
-N = 20
+N, FDR = 20, 0.2
 SPREAD = np.linspace(-1.0, 1.0, N)
 SPREAD = SPREAD / SPREAD.std(ddof=1)
 
@@ -22,57 +23,46 @@ def clear(mean):
 
 
 def doubtful(mean):
-    """Effects that pass a test on one side, while their 95 % interval includes zero."""
+    """Effects that pass the test at `FDR`, while their 95 % interval includes zero."""
     return mean + abs(mean) * np.sqrt(N) / 1.85 * SPREAD
 
 
-class Paths:
+class Paths(NodePaths):
     """Paths with given effects: (sender, receivers) -> effect on each prompt, else zero."""
 
-    def __init__(self, effects):
-        self.effects, self.base = effects, {"m": np.ones(N)}
+    base = {"m": np.ones(N)}  # noqa: RUF012
 
-    def send(self, nodes):
-        some = sorted(map(as_node, nodes))
-        return SimpleNamespace(senders=some, of=lambda mine: self.send(list(mine)))
+    def __init__(self, effects):
+        self.effects = effects
+
+    def send(self, senders):
+        return Sent(sorted(map(as_node, senders)), [])
 
     def receive(self, sent, ports):
         into = " ".join(
             "logits" if isinstance(node.part, Logits) else f"{node}.{letters}"
-            for node, letters in ((port.node, port.letters) for port in map(_port, ports))
+            for node, letters in ports
         )
         rows = [self.effects.get((str(one), into), np.zeros(N)) for one in sent.senders]
         return {"m": np.stack(rows)}
 
 
-def _port(port):
-    node, letters = port
-    return SimpleNamespace(node=node, letters=letters)
-
-
-class Task:
-    group = ("one",) * N
-
-    def __init__(self):
-        self.positions = {"END": torch.zeros(N, dtype=torch.long)}
-
-    def __len__(self):
-        return N
-
-
-def searched(monkeypatch, effects, *, n_layers=1, n_heads=1, known=None, smallest=0.02):
+def searched(monkeypatch, effects, *, n_layers=1, known=None, smallest=0.02):
+    """A search with one head a layer, at END alone, and a test that accepts much."""
     monkeypatch.setattr(search, "NodePaths", lambda *_, **__: Paths(effects))
-    model = SimpleNamespace(config=SimpleNamespace(n_layers=n_layers, n_heads=n_heads))
-    found = Search(model, Task(), None, smallest, 0.05)
+    task = random_task(N, lengths=(9,))
+    task = replace(task, positions={"END": task.positions["END"]})
+    model = random_model(n_layers=n_layers, n_heads=1)
+    found = Search(model, task, None, smallest, FDR)
     if known is None:
-        found._test(found.paths, [as_node(f"0.{h}@END") for h in range(n_heads)])
+        found._test(found.paths, [as_node("0.0@END")])
     else:
         found.take([as_node(one) for one in known])
     return found
 
 
 def test_a_node_whose_interval_includes_zero_is_not_found(monkeypatch):
-    assert effect_p_values(doubtful(-0.1)[None], smallest=0.0001) < 0.05  # the test alone would
+    assert effect_p_values(doubtful(-0.1)[None], smallest=0.0001) < FDR  # the test alone would
     options = {"smallest": 0.0001}
     assert not searched(monkeypatch, {("0.0@END", "logits"): doubtful(-0.1)}, **options).found
     assert searched(monkeypatch, {("0.0@END", "logits"): clear(-0.1)}, **options).found
