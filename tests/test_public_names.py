@@ -17,7 +17,8 @@ interp
 interp.circuits
     CLASSES Circuit Derivation Link Member Verdict class_sets compare completeness derive
     derive_pruned does_the_task faithfulness fraction_kept gap greedy_sets known_circuit
-    minimality minimality_sets only prune_heads published_circuit random_sets route run_mean
+    left_out minimality minimality_sets only prune_heads published_circuit random_sets route
+    run_mean why_left_out
 interp.circuits.known
     KNOWN KnownCircuit NOISE known_circuit
 interp.circuits.published

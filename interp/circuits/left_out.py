@@ -15,6 +15,7 @@ F(M) - F(M without it) is measured again
                               its output everywhere and all other heads outside are at their means
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -111,7 +112,7 @@ def left_out(
         nodes = {str(Node(head, role)): [Node(head, role)] for head in heads for role in roles}
         at = ablate(model, task, nodes, value=value, metrics=name)[name]
         swaps = {str(head): [Node(head)] for head in heads}
-        swapped = ablate(model, task, swaps, value="resample", reference=task, metrics=name)[name]
+        swapped = ablate(model, task, swaps, value="resample", metrics=name)[name]
         within = ablate(model, task, swaps, value="group mean", metrics=name)[name]
         base = whole.values
         for i, head in enumerate(progress(heads)):
@@ -204,4 +205,4 @@ def why_left_out(found: xr.Dataset, head: str, roles: Sequence[str]) -> str:
         said.append(
             f"The circuit does better without it: with the head kept, F(C) falls by {-gain:.2f}."
         )
-    return " ".join(said).replace("-", "\N{MINUS SIGN}")
+    return re.sub(r"(?<!\w)-(?=\d)", "\N{MINUS SIGN}", " ".join(said))

@@ -175,4 +175,4 @@ def write(setting: Setting, found: Results) -> Chapter:
     )
 
 
-PART = PaperPart("derivation", 3, collect, write)
+PART = PaperPart("derivation", 4, collect, write)

@@ -135,7 +135,8 @@ def _turns(found: Results, adds: xr.Dataset) -> Verdict:
     """Whether the name movers look at S more, and at IO less, without S-inhibition."""
     if "attention" not in found:
         none = "the circuit has no S-inhibition heads at END"
-        return answered("no", f"{none}; {any_effect(adds, 'paths into the queries').text[:-1]}")
+        paths = any_effect(adds, "paths into the queries").text.partition(": ")[2]
+        return answered("no", f"{none}; {paths.removesuffix('.')}")
     looks = found["attention"].mean("head")
     moved = {
         role: estimate_mean(looks.patched.sel(key=role) - looks.clean.sel(key=role))
