@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -35,8 +35,12 @@ from analyses.common.shell import (
 )
 from analyses.common.study import Study, begin
 from analyses.common.tables import behavior, effects_table
+from analyses.common.verdicts import any_effect
 from interp.parts import Head
 from interp.report import Figure, Item, Report, Section
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 BY_ROLE = {
     "resid_pre": "The residual stream before each layer",
@@ -99,7 +103,14 @@ def run(
         model, n, seed, metric, out, corruption=corruption, prompts=prompts, device=device,
         direction=direction, sites=", ".join(chosen),
     )  # fmt: skip
-    sections = [_section(study, site, direction) for site in chosen]
+    found = {site: _patched(study, site, direction) for site in chosen}
+    limits = {
+        site: interp.plots.shared_limit(*(found[one][0] for one in chosen if one in group))
+        for group in (BY_ROLE, BY_HEAD)
+        for site in chosen
+        if site in group
+    }
+    sections = [_section(study, site, direction, *found[site], limits[site]) for site in chosen]
     into, of = ("corrupted", "clean") if direction == "denoising" else ("clean", "corrupted")
     about = Section(
         "What was done",
@@ -116,20 +127,33 @@ def run(
     return study.report(f"Activation patching in {study.model.name}", lead, [about, *sections])
 
 
-def _section(study: Study, site: str, direction: str) -> Section:
-    """One site: by role or head over all prompts, and by token over prompts of one template."""
+def _patched(study: Study, site: str, direction: str) -> tuple[xr.Dataset, xr.Dataset]:
+    """Mean effects of one site by role or head, and what they were computed from."""
     over = ("layer", "role") if site in BY_ROLE else ("layer", "head")
     selection = interp.patching.Selection(over=over)
     options: dict[str, Any] = {"direction": direction, "metrics": study.metric}
     result = interp.patching.patch(
         study.model, study.task, site, selection, progress=bar(site), **options
     )
-    effects = study.keep(site, result)
+    return study.keep(site, result), result
+
+
+def _section(
+    study: Study,
+    site: str,
+    direction: str,
+    effects: xr.Dataset,
+    result: xr.Dataset,
+    limit: float,
+) -> Section:
+    """One site: by role or head over all prompts, and by token over prompts of one template."""
+    options: dict[str, Any] = {"direction": direction, "metrics": study.metric}
     items: list[Item] = [
         Figure(
-            interp.plots.effect_heatmap(effects),
-            "Blue: the metric rises. Red: it falls. White: no effect. Point at a cell for its 95 % "
-            "interval.",
+            interp.plots.effect_heatmap(effects, limit=limit),
+            "Blue: the clean activation helps the task there. Red: it hurts it. White: no effect. "
+            "The figures by role share their scale, and so do those by head. Point at a cell for "
+            "its 95 % interval.",
         ),
         effects_table(effects, interp.patching.normalized(result, study.metric)),
     ]
@@ -142,7 +166,8 @@ def _section(study: Study, site: str, direction: str) -> Section:
                 options,
             )
         )
-    return Section(SITES[site], "", items)
+    what = "places" if site in BY_ROLE else "heads"
+    return Section(f"{SITES[site]}: does it matter?", str(any_effect(effects, what)), items)
 
 
 def _by_token(study: Study, site: str, head: Sequence[Head], options: dict[str, Any]) -> Figure:
@@ -164,7 +189,7 @@ def _by_token(study: Study, site: str, head: Sequence[Head], options: dict[str, 
     return Figure(
         interp.plots.effect_heatmap(effects, labels={"position": tokens, "source": tokens}),
         f"{what}, in {len(task)} prompts of one template. Bold: roles. \N{HORIZONTAL ELLIPSIS}: "
-        "tokens that differ.",
+        "tokens that differ. Blue helps, red hurts.",
     )
 
 

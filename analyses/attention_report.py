@@ -6,23 +6,29 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import interp
+from analyses.common.verdicts import answered, is_above
 from interp.parts import Head
 from interp.report import Drawing, Figure, Item, Section, Table
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from interp.circuits import Verdict
+
 
 def all_heads(patterns: xr.DataArray, weighted: xr.DataArray) -> Section:
     """Every head's pattern, as it is and value-weighted."""
     return Section(
-        "All heads",
+        "Does a head look sharply at one earlier token?",
+        f"{_sharp(patterns)}\n\n"
         "Rows are the tokens that attend, columns those attended to. A diagonal is a head that "
         "looks at a fixed distance; a column one that looks at the same token from everywhere, "
         "often the first, where heads rest.",
         [
             Figure(
-                interp.plots.attention_grid(patterns), "Attention; each row of a tile sums to 1."
+                interp.plots.attention_grid(patterns),
+                "Attention, a probability from 0 (white) to 1 (dark green); each row of a tile "
+                "sums to 1.",
             ),
             Figure(
                 interp.plots.attention_grid(weighted),
@@ -32,6 +38,31 @@ def all_heads(patterns: xr.DataArray, weighted: xr.DataArray) -> Section:
             ),
         ],
     )
+
+
+def _sharp(patterns: xr.DataArray) -> Verdict:
+    """Whether some head gives most of its attention to one earlier token, at the mean query."""
+    import numpy as np
+
+    n = patterns.sizes["key"]
+    if n < 3:
+        return answered("cannot be told", "the text is too short for a choice between tokens")
+    values = patterns.transpose("layer", "head", "query", "key").values
+    earlier = np.tril(values, -1)[:, :, 2:].max(-1)  # layer head query
+    mean = earlier.mean(-1)
+    layer, head = np.unravel_index(mean.argmax(), mean.shape)
+    figures = (
+        f"{layer}.{head} looks most sharply, with {mean.max():.2f} of its attention on its first "
+        "choice among earlier tokens, averaged over the text; 0.5 is asked for"
+    )
+    return answered("yes" if mean.max() > 0.5 else "no", figures)
+
+
+def _looks(rows: Sequence[dict[str, Any]]) -> Verdict:
+    """Whether the strongest look from END at a role takes most of the head's attention."""
+    most = max(rows, key=lambda row: row["attention"].mean)
+    what = f"the strongest look is that of {most['head']} at {most['role']}, a probability of"
+    return is_above(most["attention"], what, 0.5)
 
 
 def detail(patterns: xr.DataArray, shown: Sequence[Head]) -> Section:
@@ -60,11 +91,11 @@ def through_layers(rollout: xr.DataArray, flow: xr.DataArray) -> Section:
         "MLPs into account.",
         [
             Figure(
-                interp.plots.attention_heatmap(rollout),
-                "Rollout sums over all paths; each row sums to 1.",
+                interp.plots.attention_heatmap(rollout, largest=1.0),
+                "Rollout sums over all paths; each row sums to 1. Both scales run from 0 to 1.",
             ),
             Figure(
-                interp.plots.attention_heatmap(flow),
+                interp.plots.attention_heatmap(flow, largest=max(1.0, float(flow.max()))),
                 "Flow: how much fits through the narrowest places.",
             ),
         ],
@@ -78,7 +109,8 @@ def by_role(
     mean = between.mean("prompt", keep_attrs=True)
     roles = ", ".join(mean["key"].values)
     return Section(
-        "From role to role",
+        "Does a head look from END at a token with a role?",
+        f"{_looks(rows)}\n\n"
         f"Means over {between.sizes['prompt']} IOI prompts, by the roles of tokens, for "
         "interpreting circuits. Only some tokens have roles, so rows do not sum to 1. IO and S1 "
         "come in either order, so each may attend to the other.",
@@ -89,8 +121,8 @@ def by_role(
             ),
             *(
                 Figure(
-                    interp.plots.attention_heatmap(mean.sel(layer=layer, head=head)),
-                    f"Head {layer}.{head}, rows to columns.",
+                    interp.plots.attention_heatmap(mean.sel(layer=layer, head=head), largest=1.0),
+                    f"Head {layer}.{head}, rows to columns; the scale runs from 0 to 1.",
                 )
                 for layer, head in shown
             ),

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -35,7 +35,11 @@ from analyses.common.shell import (
 )
 from analyses.common.study import Study, begin
 from analyses.common.tables import behavior
+from analyses.common.verdicts import answered
 from interp.report import Figure, Item, Report, Section, Table
+
+if TYPE_CHECKING:
+    from interp.circuits import Verdict
 
 SITES = {
     "resid_pre": "The residual stream by layer and role",
@@ -46,6 +50,9 @@ SITES = {
     "k": "Keys",
     "v": "Values",
 }
+ALIKE = 0.9
+"""Rank correlation from which estimates are said to agree."""
+
 WITH_GRADIENTS = ("logit_diff", "probability", "probability_diff", "kl_divergence")
 
 
@@ -95,8 +102,10 @@ def run(
     )  # fmt: skip
     found: list[dict[str, Any]] = []
     sections = [_compare(study, site, direction, found) for site in chosen]
+    plain = [row for row in found if row["estimate"] == "gradient"]
     summary = Section(
-        "How well the estimates agree",
+        "Do the estimates agree with exact patching?",
+        f"{_agree(plain)}\n\n"
         "Mean effects over prompts, estimate against exact, cell by cell. Rank correlation is "
         "Spearman's. Relative error: mean |estimate \N{MINUS SIGN} exact| over mean |exact|; 0 is "
         "perfect, 1 is as bad as estimating that nothing has any effect. GradDrop estimates sizes, "
@@ -106,7 +115,6 @@ def run(
             Table(found, f"{direction.capitalize()}, {metric}.", {"relative error": ".1%"}),
         ],
     )
-    plain = [row for row in found if row["estimate"] == "gradient"]
     best = max(plain, key=lambda row: row["rank correlation"])
     worst = min(plain, key=lambda row: row["rank correlation"])
     lead = (
@@ -115,6 +123,17 @@ def run(
         f"worst at {worst['site']} ({worst['rank correlation']:.2f})."
     )
     return study.report(f"Attribution patching in {study.model.name}", lead, [summary, *sections])
+
+
+def _agree(plain: Sequence[dict[str, Any]]) -> Verdict:
+    """Whether the gradient ranks effects as patching does at every site."""
+    good = [row["site"] for row in plain if row["rank correlation"] >= ALIKE]
+    worst = min(plain, key=lambda row: row["rank correlation"])
+    figures = (
+        f"the gradient's rank correlation with patching is at least {ALIKE:g} at {len(good)} of "
+        f"{len(plain)} sites, and lowest at {worst['site']}, {worst['rank correlation']:.2f}"
+    )
+    return answered("yes" if len(good) == len(plain) else "no", figures)
 
 
 def _compare(study: Study, site: str, direction: Any, found: list[dict[str, Any]]) -> Section:
@@ -149,7 +168,8 @@ def _compare(study: Study, site: str, direction: Any, found: list[dict[str, Any]
             ),
             Table(agrees.worst, f"The worst misses ({name}), in {agrees.unit}."),
         ]
-    return Section(SITES[site], "", items)
+    row = next(one for one in found if one["site"] == site and one["estimate"] == "gradient")
+    return Section(f"{SITES[site]}: does the gradient agree?", str(_agree([row])), items)
 
 
 def _row(site: str, estimate: str, agrees: interp.patching.comparison.Agreement) -> dict[str, Any]:

@@ -23,10 +23,13 @@ import typer
 import interp
 from analyses.common.choices import INPUTS, heads_of, require_model, words
 from analyses.common.shell import Model, Out, prepare, show, start
+from analyses.common.verdicts import answered
 from interp.report import Download, Figure, Report, Section, Table
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from interp.circuits import Verdict
 
 TOP = 15
 """Number of pairs that the page shows."""
@@ -90,6 +93,7 @@ def run(
     other_dims = [dim for dim in random.dims if dim != "kind"]
     typical, highest = random.mean(other_dims), random.max(other_dims)
     excess = (scores - typical).assign_attrs(scores.attrs)
+    limit = interp.plots.shared_limit(excess)
     above = ((scores > highest).sum() / scores.notnull().sum()).item()
     first = pairs.iloc[0]
     lead = (
@@ -103,14 +107,15 @@ def run(
     )
     sections = [
         Section(
-            "Who reads whom",
+            "Do heads read what earlier heads write, more than by chance?",
+            f"{_composes(above)}\n\n"
             "Each cell is a pair: the earlier head (down) writes what the later head (across) "
             "reads. Scores are ratios of Frobenius norms, minus their mean with the earlier "
-            "heads' outputs rotated at random. Blue: more than at random. Red: less, as when a "
-            "head avoids what was written.",
+            "heads' outputs rotated at random. Green: more than at random. Purple: less, as when "
+            "a head avoids what was written. The three figures share their scale.",
             [
                 Figure(
-                    interp.plots.composition_heatmap(_titled(excess, kind)),
+                    interp.plots.composition_heatmap(_titled(excess, kind), limit=limit),
                     f"Into {what}, above chance.",
                 )
                 for kind, what in INPUTS.items()
@@ -129,7 +134,10 @@ def run(
             "transformer, of the same shape.",
             [
                 *(
-                    Figure(interp.plots.similarity_heatmap(x), "Cosine of positions.")
+                    Figure(
+                        interp.plots.similarity_heatmap(x),
+                        "Cosine of positions, from \N{MINUS SIGN}1 (purple) to 1 (green).",
+                    )
                     for x in similarity.values()
                 ),
                 Figure(
@@ -155,6 +163,12 @@ def run(
         (folder / "results.json").write_text(text + "\n", encoding="utf-8")
         report.save(folder / "report.html")
     return report
+
+
+def _composes(above: float) -> Verdict:
+    """Whether pairs compose more than any pair turned at random."""
+    figures = f"{above:.1%} of all pairs compose more than any pair turned at random"
+    return answered("yes" if above > 0 else "no", figures)
 
 
 def _titled(excess: xr.DataArray, kind: str) -> xr.DataArray:

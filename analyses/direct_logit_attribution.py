@@ -24,6 +24,7 @@ from analyses.common.choices import heads_of, names, words
 from analyses.common.shell import Device, Model, N, Out, PromptsFile, Seed, bar, show, start
 from analyses.common.study import Study, begin
 from analyses.common.tables import effects_table
+from analyses.common.verdicts import any_effect
 from interp.parts import Head
 from interp.report import Figure, Report, Section
 
@@ -88,14 +89,15 @@ def _components(study: Study) -> Section:
     whole = interp.patching.measure(study.model, study.task, "logit_diff").logit_diff
     off = float(abs(parts.sum("component") - whole).max())
     return Section(
-        "By component",
+        "Do single components write the answer?",
+        f"{any_effect(estimate, 'components')}\n\n"
         "attn: the heads of a layer; mlp: its neurons; b_O and b_out: the biases of the two; "
         "ln_final.b and b_U: those of the final layer norm and of the unembedding. They add up to "
         f"the logit difference of every prompt, here to within {off:.0e}.",
         [
             Figure(
                 interp.plots.attribution_bars(estimate),
-                "Blue: toward the answer. Red: toward the foil.",
+                "Blue: toward the answer, which helps. Red: toward the foil, which hurts.",
             ),
             Figure(
                 interp.plots.lens_lines(running),
@@ -119,14 +121,19 @@ def _heads(study: Study) -> Section:
         bound=["low", "high"]
     )
     return Section(
-        "By head",
-        "The direct path from each head's output at END to the logits.",
+        "Do single heads write the answer?",
+        f"{any_effect(estimate)}\n\nThe path from each head's output at END to the logits.",
         [
             Figure(
                 interp.plots.head_heatmap(estimate["mean"], interval=bounds),
-                "Blue: writes the answer. Red: writes the foil, or against the answer.",
+                "Blue: adds to the logit difference, by writing for the answer or against the "
+                "foil. "
+                "Red: takes from it.",
             ),
-            Figure(interp.plots.effect_ranking(estimate), "The strongest, with 95 % intervals."),
+            Figure(
+                interp.plots.effect_ranking(estimate),
+                "The strongest, with 95 % intervals. Blue helps, red hurts.",
+            ),
         ],
     )
 
@@ -142,13 +149,15 @@ def _sources(study: Study, writers: Sequence[Head]) -> Section:
     chosen = xr.concat(rows, "writer").assign_coords(writer=[names([one]) for one in writers])
     estimate = study.keep("sources", chosen.assign_attrs(found.attrs))
     return Section(
-        "By the token that is read",
+        "Is it read from tokens with a role?",
+        f"{any_effect(estimate, 'pairs of head and token')}\n\n"
         "A head's output is a sum over the tokens that it attends to. Only some of them have "
         "roles, so a row need not add up to the head's total.",
         [
             Figure(
                 interp.plots.effect_heatmap(estimate, annotate=2 * len(writers)),
-                "Rows: the strongest heads. Columns: the token whose value they carry to END.",
+                "Rows: the strongest heads. Columns: the token whose value they carry to END. Blue "
+                "helps, red hurts.",
             )
         ],
     )
@@ -173,10 +182,16 @@ def _neurons(study: Study) -> Section:
     chosen = found.isel(which).drop_vars("layer").assign_coords(neuron=labels)
     estimate = study.keep("neurons", chosen)
     return Section(
-        "By neuron",
+        "Do single neurons write the answer?",
+        f"{any_effect(estimate, 'neurons, the strongest of all,')}\n\n"
         "A neuron's activation at END times what its output weights write for the two names; the "
         f"{len(labels)} strongest of {mean.size} neurons, labeled layer.neuron.",
-        [Figure(interp.plots.effect_ranking(estimate, n=NEURONS), "With 95 % intervals.")],
+        [
+            Figure(
+                interp.plots.effect_ranking(estimate, n=NEURONS),
+                "With 95 % intervals. Blue helps, red hurts.",
+            )
+        ],
     )
 
 
@@ -191,8 +206,13 @@ def _without(study: Study, gone: Sequence[Head]) -> Section:
         progress=bar(name),
     )
     estimate = study.keep(f"heads {name}", left)
+    change = (left - study.results["heads"]).assign_attrs(left.attrs)
+    for layer, head in gone:  # nothing of them is left to change
+        change.loc[{"layer": layer, "head": head}] = float("nan")
+    more = interp.patching.mean_over_prompts(change)
     return Section(
-        f"Without {names(gone)}",
+        f"Do others write more without {names(gone)}?",
+        f"{any_effect(more, 'changes of what heads write')}\n\n"
         f"The output of {names(gone)} at every token is replaced by its mean over the corrupted "
         "prompts. A head that writes more than before stands in for them.",
         [
@@ -200,7 +220,7 @@ def _without(study: Study, gone: Sequence[Head]) -> Section:
                 interp.plots.effect_ranking(
                     {"whole model": study.estimates["heads"], name: estimate}
                 ),
-                "Each head before and after.",
+                "Each head before and after. Blue helps, red hurts.",
             )
         ],
     )

@@ -35,6 +35,7 @@ from analyses.common.shell import (
 )
 from analyses.common.study import Study, begin
 from analyses.common.tables import behavior, effects_table
+from analyses.common.verdicts import any_effect
 from interp.parts import Head
 from interp.report import Figure, Report, Section
 
@@ -93,20 +94,24 @@ def run(
     options: dict[str, Any] = {"value": value, "metrics": metric}
     single = interp.patching.ablate(study.model, study.task, progress=bar("heads"), **options)
     effects = study.keep("heads", single)
-    movers = interp.patching.strongest_heads(effects, top)
+    movers = interp.patching.strongest_heads(effects, top, told=True)
     writers = interp.patching.path_patch(
         study.model, study.task, metrics=metric, progress=bar("direct")
     )
     writing = study.keep("direct effects", writers)
-    gone = chosen or interp.patching.strongest_heads(writing, 3)
+    gone = chosen or interp.patching.strongest_heads(writing, 3, told=True)
     sections = [
         _alone(study, single, effects, value),
-        _pairs(study, single, movers, options),
-        _backups(study, single, gone, options),
+        *([_pairs(study, single, movers, options)] if len(movers) > 1 else []),
+        *([_backups(study, single, gone, options)] if gone else []),
     ]
     lead = (
         f"On {n} prompts of IOI in {study.model.name}, {value} ablation of single heads changes "
         f"{metric} most at {names(movers)}."
+        if movers
+        else f"On {n} prompts of IOI in {study.model.name}, {value} ablation changes {metric} at "
+        "no "
+        "head by an effect whose interval excludes zero."
     )
     return study.report(f"Head ablation in {study.model.name}", lead, sections)
 
@@ -114,16 +119,21 @@ def run(
 def _alone(study: Study, single: xr.Dataset, effects: xr.Dataset, value: str) -> Section:
     """Each head by itself."""
     return Section(
-        "One head at a time",
+        "Does the model lose anything without a single head?",
+        f"{any_effect(effects)}\n\n"
         f"Each head's output is replaced by its {value} ablation at every position, in the clean "
-        f"run. An effect is what this changes in {study.metric}. Red: the metric falls without "
-        "the head. Blue: it rises.",
+        f"run. An effect is what this changes in {study.metric}. Blue: the model does worse "
+        "without the head, so the head helps. Red: it does better.",
         [
             behavior(study),
-            Figure(interp.plots.effect_heatmap(effects), "Point at a cell for its 95 % interval."),
+            Figure(
+                interp.plots.effect_heatmap(effects),
+                "Change without each head. Blue helps, red hurts. Point at a cell for its 95 % "
+                "interval.",
+            ),
             Figure(
                 interp.plots.effect_ranking(effects),
-                "The strongest, with 95 % intervals.",
+                "The strongest, with 95 % intervals. Blue helps, red hurts.",
             ),
         ],
     )
@@ -152,7 +162,9 @@ def _pairs(
         "set",
     ).assign_coords(set=list(sets))
     title = "Pairs, less the sum of the two alone"
-    beyond = beyond.rename("interaction").assign_attrs(together.attrs | {"title": title})
+    about = {key: value for key, value in together.attrs.items() if key != "helps"}
+    beyond = beyond.rename("interaction").assign_attrs(about | {"title": title})
+    beyond.attrs.pop("helps", None)
     estimate = study.keep("interaction of pairs", beyond)
     matrix = np.full((len(movers), len(movers)), np.nan)
     for name, value in zip(sets, estimate["mean"].values, strict=True):
@@ -164,10 +176,11 @@ def _pairs(
         attrs=estimate.attrs,
     )  # fmt: skip
     return Section(
-        "Two heads at a time",
-        "The effect of two heads together minus the effects of each alone. Red: losing both costs "
-        "more than the sum of the two losses, as when one stands in for the other. Blue: it costs "
-        "less, as when they work one after the other.",
+        "Do two heads together matter more than the sum of the two?",
+        f"{any_effect(estimate, 'pairs')}\n\n"
+        "The effect of two heads together minus the effects of each alone. Purple (below zero): "
+        "losing both costs more than the sum of the two losses, as when one stands in for the "
+        "other. Green: it costs less, as when they work one after the other.",
         [
             Figure(interp.plots.effect_heatmap(square, annotate=len(sets) * 2), f"{title}."),
             Figure(
@@ -200,12 +213,14 @@ def _backups(
         change.loc[{"layer": layer, "head": head}] = float("nan")
     about = {"title": f"Effects {without}, less those in the whole model"}
     change = change.rename("change").assign_attrs(again[study.metric].attrs | about)
+    change.attrs.pop("helps", None)  # more lost than before is neither good nor bad
     gained = study.keep("change of heads", change)
     return Section(
-        f"Backups of {names(gone)}",
-        f"{names(gone)} are ablated throughout, and every other head is ablated in addition. Red: "
-        "losing the head costs more than in the whole model, so it stands in for the ablated "
-        "heads. Blue: it costs less, so it worked with them or through them.",
+        f"Do others stand in for {names(gone)}?",
+        f"{any_effect(gained)}\n\n"
+        f"{names(gone)} are ablated throughout, and every other head is ablated in addition. "
+        "Purple (below zero): losing the head costs more than in the whole model, so it stands in "
+        "for the ablated heads. Green: it costs less, so it worked with them or through them.",
         [
             Figure(
                 interp.plots.effect_heatmap(gained),
@@ -214,12 +229,14 @@ def _backups(
             effects_table(gained),
             Figure(
                 interp.plots.effect_ranking({"whole model": before, without: after}),
-                "Ablation of each head, in the whole model and in what is left.",
+                "Ablation of each head, in the whole model and in what is left. Blue helps, red "
+                "hurts.",
             ),
             Figure(
                 interp.plots.effect_ranking({"whole model": direct_before, without: direct_after}),
                 "The same by the direct path alone, which carries the head's output in the "
-                "corrupted run to the logits. A backup name mover lies farther left than before.",
+                "corrupted run to the logits. A backup name mover lies farther left than before. "
+                "Blue helps, red hurts.",
             ),
         ],
     )

@@ -40,10 +40,15 @@ from analyses.common.shell import (
     show,
     start,
 )
+from analyses.common.verdicts import answered, is_above
 from interp.report import Download, Figure, Report, Section, Table
 
 if TYPE_CHECKING:
+    from typing import Literal
+
     import xarray as xr
+
+    from interp.circuits import Verdict
 
 LOOKING = {
     "previous_token": "Looks at the token before.",
@@ -59,6 +64,10 @@ COPYING = {
     "correlation": "Correlation of attention from END to a name with what the head writes for it.",
     "eigenvalue": "1: the OV circuit copies in every direction. -1: it suppresses in every one.",
 }
+_SIGNED = ("correlation", "eigenvalue")
+HALF = 0.5
+"""Score from which a head does what the score is about."""
+
 SCORES = (*LOOKING, *COPYING)
 DOWNLOADS = (
     Download("heads.csv", "Every score of every head, with 95 % intervals."),
@@ -118,16 +127,20 @@ def run(
     origin = {"model": loaded.name, "prompts": n, "seed": seed, **interp.results.versions()}
     sections = [
         Section(
-            "Where heads look",
+            "Does a head look at the token before, at repeats, or at what followed them?",
+            f"{_looking(table)}\n\n"
             "Mean attention on random tokens repeated once, where only the repetition says where "
-            "to look. A score of 1 would be a head that does this and nothing else.",
+            "to look. A score of 1 would be a head that does this and nothing else. Scores are "
+            "white at 0 and dark green at 1; entropy runs from 0 to the largest.",
             [_heatmap(table, name, about) for name, about in LOOKING.items()],
         ),
         Section(
-            "What heads copy",
+            "Does a head copy the names that it looks at?",
+            f"{_copying(table)}\n\n"
             "What each head would write if it attended to one name alone (copy, anti-copy), "
             "whether it writes for what it looks at (correlation), and the same from its weights "
-            "(eigenvalue).",
+            "(eigenvalue). Correlation and eigenvalue run from \N{MINUS SIGN}1 (purple) to 1 "
+            "(green).",
             [_heatmap(table, name, about) for name, about in COPYING.items()],
         ),
         Section(
@@ -160,7 +173,32 @@ def _heatmap(table: xr.Dataset, name: str, about: str) -> Figure:
         interval = xr.concat(
             [table[f"{name}_low"], table[f"{name}_high"]], "bound", coords="minimal"
         ).assign_coords(bound=["low", "high"])
-    return Figure(interp.plots.head_heatmap(table[name], interval=interval), about)
+    limit = 1.0 if name in _SIGNED else None
+    return Figure(interp.plots.head_heatmap(table[name], interval=interval, limit=limit), about)
+
+
+def _looking(table: xr.Dataset) -> Verdict:
+    """Whether each kind of looking has a head that spends most of its attention so."""
+    names = ("previous_token", "duplicate_token", "induction")
+    best = [interp.heads.ranked(table, name, n=1).iloc[0] for name in names]
+    figures = ", ".join(
+        f"{name.replace('_', ' ')} {one['head']} with {one[name]:.2f}"
+        for name, one in zip(names, best, strict=True)
+    )
+    most = [one[name] > HALF for name, one in zip(names, best, strict=True)]
+    answer: Literal["yes", "no", "cannot be told"] = "yes" if all(most) else "no"
+    return answered(answer, f"the highest scores are {figures}; {HALF:g} is asked for")
+
+
+def _copying(table: xr.Dataset) -> Verdict:
+    """Whether a head copies more often than not."""
+    best = interp.heads.ranked(table, "copy", n=1).iloc[0]
+    at = table.sel(
+        dict(zip(("layer", "head"), map(int, str(best["head"]).split(".")), strict=True))
+    )
+    ends = (float(at[name]) for name in ("copy", "copy_low", "copy_high"))
+    score = interp.statistics.Estimate(*ends)
+    return is_above(score, f"{best['head']} copies most, the fraction", HALF)
 
 
 def _lists(values: xr.DataArray) -> list[list[float | None]]:

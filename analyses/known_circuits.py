@@ -23,10 +23,14 @@ import typer
 import interp
 from analyses.common.choices import among, require_prompts, words
 from analyses.common.shell import N, Out, Seed, bar, prepare, show, start
+from analyses.common.tables import derivation_tables
+from analyses.common.verdicts import answered
 from interp.report import Download, Drawing, Figure, Report, Section, Table
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from interp.circuits import Verdict
 
 NAMES = ("induction", "duplicate", "ioi")
 LEVELS = (0.0, 0.05, 0.1, 0.2, 0.3)
@@ -111,7 +115,8 @@ def run(
     )
     sections.append(
         Section(
-            "With noise on the weights",
+            "Is it found with noise on the weights?",
+            f"{_despite(noise)}\n\n"
             "Gaussian noise is added to every matrix; at level 1, what it adds to the image of a "
             "vector is about as long as the vector. Precision falls if heads or links are found "
             "that were not built, and recall if built ones are missed.",
@@ -166,8 +171,9 @@ def _section(
         f"were tested against a smallest effect of {derived.smallest:.2f} logits."
     )
     return Section(
-        name.upper() if name == "ioi" else name.capitalize(),
-        text.replace("-0.00", "0.00").replace(" -", " \N{MINUS SIGN}"),
+        f"Is the circuit that was built found: {known.task.name}?",
+        f"{_found(known.circuit, derived.circuit)}\n\n"
+        + text.replace("-0.00", "0.00").replace(" -", " \N{MINUS SIGN}"),
         [
             Drawing(interp.plots.circuit_svg(known.circuit, example=example), "As it was built."),
             Drawing(
@@ -179,15 +185,18 @@ def _section(
                 "positions, connections between classes, and links between heads.",
                 {"precision": ".0%", "recall": ".0%"},
             ),
-            Table(derived.heads(), "Heads: attention from their position, copying, and receivers."),
-            Table(
-                derived.links(),
-                "Links: mean effect of cutting the path (in logits; negative: it favors the "
-                "answer), 95 % interval, and q value.",
-                {"q_value": ".1g"},
-            ),
+            *derivation_tables(derived),
         ],
     )
+
+
+def _found(true: interp.circuits.Circuit, derived: interp.circuits.Circuit) -> Verdict:
+    """Whether the derivation returns what was built."""
+    parts = [f"{len(true.heads)} heads with class and position, {len(true.links)} links"]
+    parts.append(f"found are {len(set(true.members) & set(derived.members))} of the heads")
+    edges = [{link.edge for link in one.links} for one in (true, derived)]
+    parts.append(f"{len(edges[0] & edges[1])} of the links, and {len(edges[1] - edges[0])} others")
+    return answered("yes" if _same(true, derived) else "no", "; ".join(parts))
 
 
 def _same(true: interp.circuits.Circuit, derived: interp.circuits.Circuit) -> bool:
@@ -204,6 +213,16 @@ def _robust(noise: pd.DataFrame) -> str:
     if not right:
         return "Noise on the weights changes what is found at every level that was tried."
     return f"With noise on the weights it still does at a level of {right[-1]:g}."
+
+
+def _despite(noise: pd.DataFrame) -> Verdict:
+    """Whether precision and recall stay at 1 at every level."""
+    least = float(noise[["precision", "recall"]].min(axis=None))
+    return answered(
+        "yes" if least == 1 else "no",
+        f"the lowest precision or recall of any part at any level is {least:.2f}; "
+        + _robust(noise).removesuffix("."),
+    )
 
 
 def _level(word: str) -> float:

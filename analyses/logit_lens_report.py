@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import interp
+from analyses.common.verdicts import answered, is_above
 from interp.report import Figure, Section, Table
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from interp.circuits import Verdict
     from interp.tasks import Task
 
 HEADINGS = {
@@ -44,6 +46,19 @@ def overtakes(diff: xr.Dataset) -> str:
     return f"{end}; the first layer after which the interval lies above zero is {above[0]}."
 
 
+def _ends_above(diff: xr.Dataset) -> Verdict:
+    """Whether the answer ends above the foil."""
+    last = diff.isel(layer=-1)
+    end = interp.statistics.Estimate(*(float(last[key]) for key in ("mean", "low", "high")))
+    above = diff.layer.values[(diff["low"] > 0).values]
+    said = is_above(end, "after the last layer it is ahead by", unit="logits")
+    first = f"; the first layer after which the interval lies above zero is {above[0]}"
+    return answered(
+        said.answer,
+        said.text.partition(": ")[2].removesuffix(".") + (first if len(above) else ""),
+    )
+
+
 def of_text(name: str, reading: xr.Dataset) -> Section:
     """The text at every layer."""
     return Section(
@@ -51,7 +66,10 @@ def of_text(name: str, reading: xr.Dataset) -> Section:
         "Under each column is the token that is read; its cells have, from the bottom up, the "
         "word that would come next if the model stopped there. Point at a cell for the runners-up.",
         [
-            Figure(interp.plots.lens_heatmap(reading), "Dark: the first choice is nearly certain."),
+            Figure(
+                interp.plots.lens_heatmap(reading),
+                "Dark: the first choice is nearly certain; a probability from 0 (white) to 1.",
+            ),
             Figure(
                 interp.plots.lens_heatmap(reading, color="kl_divergence"),
                 "Dark: far from the final prediction, KL(final || layer) in nats. White: as good "
@@ -76,7 +94,8 @@ def of_task(task: Task, means: dict[str, dict[str, xr.Dataset]]) -> Section:
         for layer in post["logit_diff"].layer.values
     ]
     return Section(
-        "Prompts of IOI, at the last token",
+        "Does the answer overtake the foil, read at the last token of IOI?",
+        f"{_ends_above(post['logit_diff'])}\n\n"
         f"Means over {len(task)} prompts with 95 % intervals; for example \u201c{task.clean[0]} "
         "\u2026\u201d. The logit difference is the answer's logit minus the other name's.",
         [

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -35,7 +35,11 @@ from analyses.common.shell import (
 )
 from analyses.common.study import Study, begin
 from analyses.common.tables import behavior, effects_table
+from analyses.common.verdicts import any_effect
 from interp.report import Figure, Report, Section
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 MLPS = ("recomputed", "frozen")
 
@@ -99,16 +103,30 @@ def run(
     among("role", positions or (), study.task.positions)
     options = {"mlps": mlps, "direction": direction, "metrics": metric}
     sections = [_to_logits(study, options)]
-    movers = interp.patching.strongest_heads(study.estimates["heads to logits"], top)
-    source = "chosen by the caller" if chosen else "those with the largest effects on the logits"
+    movers = interp.patching.strongest_heads(study.estimates["heads to logits"], top, told=True)
+    source = (
+        "chosen by the caller"
+        if chosen
+        else (
+            "those with the largest effects on the logits, among the heads whose interval "
+            "excludes zero"
+        )
+    )
     chosen = chosen or movers
-    for site in inputs:
+    received: list[tuple[interp.patching.Receivers, xr.Dataset]] = []
+    for site in inputs if chosen else ():
         where = positions or (["END"] if site == "q" else None)
         to = interp.patching.Receivers(site, heads=chosen, positions=where)
-        sections.append(_to_heads(study, to, source, options))
+        received.append((to, _into(study, to, options)))
+    limit = interp.plots.shared_limit(*(effects for _, effects in received)) if received else None
+    sections += [_to_heads(to, effects, source, options, limit) for to, effects in received]
     lead = (
         f"On {n} prompts of IOI in {study.model.name}, the heads that tell the logits most by the "
         f"direct path are {names(movers)}. MLPs on the way are {mlps}."
+        if movers
+        else f"On {n} prompts of IOI in {study.model.name}, no head has a direct effect on the "
+        "logits "
+        "whose interval excludes zero, so none is chosen as a receiver."
     )
     return study.report(f"Path patching in {study.model.name}", lead, sections)
 
@@ -121,23 +139,25 @@ def _to_logits(study: Study, options: dict[str, Any]) -> Section:
     direct = study.keep("heads to logits", from_heads)
     mlps = interp.patching.path_patch(study.model, study.task, "logits", site="mlp_out", **options)
     if options["direction"] == "noising":
-        base, other, red = "clean", "corrupted", "the sender's clean output speaks for the answer"
+        base, other, good = "clean", "corrupted", "falls"
     else:
-        base, other, red = "corrupted", "clean", "the sender's clean output speaks against it"
+        base, other, good = "corrupted", "clean", "rises"
     return Section(
-        "Straight to the logits",
+        "Do heads act straight on the logits?",
+        f"{any_effect(direct)}\n\n"
         f"The sender's output is taken from the {other} run; every other head writes what it "
         f"writes in the {base} run; MLPs on the way are {options['mlps']}. An effect is what this "
-        f"changes in {study.metric}. Red: the metric falls, so {red}.",
+        f"changes in {study.metric}. Blue: the metric {good}, so the sender's clean output helps "
+        "the task. Red: the reverse.",
         [
             behavior(study),
             Figure(
                 interp.plots.effect_heatmap(direct),
-                "From each head. Point at a cell for its interval.",
+                "From each head. Blue helps, red hurts. Point at a cell for its interval.",
             ),
             Figure(
                 interp.plots.effect_ranking(direct),
-                "The strongest heads, with 95 % intervals.",
+                "The strongest heads, with 95 % intervals. Blue helps, red hurts.",
             ),
             Figure(
                 interp.plots.effect_ranking(study.keep("MLPs to logits", mlps)), "From each MLP."
@@ -146,20 +166,33 @@ def _to_logits(study: Study, options: dict[str, Any]) -> Section:
     )
 
 
-def _to_heads(
-    study: Study, to: interp.patching.Receivers, source: str, options: dict[str, Any]
-) -> Section:
+def _into(study: Study, to: interp.patching.Receivers, options: dict[str, Any]) -> xr.Dataset:
     """Effects of every head through one input of the receivers."""
-    what, where = INPUTS[to.site], ", ".join(map(str, to.positions or ["all positions"]))
     name = f"heads to {to.site} of {names(to.heads)}"
     result = interp.patching.path_patch(study.model, study.task, to, progress=bar(name), **options)
-    effects = study.keep(name, result)
+    return study.keep(name, result)
+
+
+def _to_heads(
+    to: interp.patching.Receivers,
+    effects: xr.Dataset,
+    source: str,
+    options: dict[str, Any],
+    limit: float | None,
+) -> Section:
+    """The effects through one input, with a scale shared by all inputs."""
+    what, where = INPUTS[to.site], ", ".join(map(str, to.positions or ["all positions"]))
     return Section(
-        f"To the {what} of {names(to.heads)}",
+        f"Do earlier heads act through the {what} of {names(to.heads)}?",
+        f"{any_effect(effects)}\n\n"
         f"The receivers are {source}; they receive at {where}. Heads of the receivers' last layer "
         f"and later have no way to them. MLPs on the way are {options['mlps']}.",
         [
-            Figure(interp.plots.effect_heatmap(effects), f"From each head, through the {what}."),
+            Figure(
+                interp.plots.effect_heatmap(effects, limit=limit),
+                f"From each head, through the {what}. Blue helps, red hurts; queries, keys and "
+                "values share their scale.",
+            ),
             effects_table(effects),
         ],
     )

@@ -4,11 +4,15 @@ from collections.abc import Mapping
 
 import xarray as xr
 
+from analyses.common.left_out import heads_left_out
 from analyses.common.study import Study
 from analyses.common.tables import derivation_tables, effects_table
+from analyses.common.verdicts import answered, any_effect, is_above
 from analyses.common.wording import text
-from interp.circuits import Circuit, Derivation
+from interp.circuits import Circuit, Derivation, Verdict, left_out, route
 from interp.metrics import METRICS
+from interp.parts import Input
+from interp.patching import contribution
 from interp.plots import (
     circuit_dot,
     circuit_graphml,
@@ -18,9 +22,17 @@ from interp.plots import (
     effect_heatmap,
     effect_ranking,
     example_of,
+    shared_limit,
 )
 from interp.report import Download, Drawing, Figure, Section, Table
 from interp.statistics import estimate_mean
+from interp.tasks import balanced
+
+EXPLAINED = 60
+"""Largest number of prompts on which heads outside the circuit are explained."""
+
+KEPT = 0.8
+"""Fraction of the metric from which a circuit is said to do the task."""
 
 READINGS = ("logit_diff", "probability_diff", "accuracy")
 """Task -> the description of its behavior."""
@@ -59,14 +71,18 @@ def sections(
         evidence: evidence for the heads and links of the circuit found here
 
     Returns:
-        The sections: behavior, direct effects, each circuit, faithfulness.
+        The sections: behavior, direct effects, each circuit, faithfulness, and the heads that
+        matter and are not in the circuit found here.
     """
     drawn = [_circuit(study, label, circuit, evidence) for label, circuit in circuits.items()]
+    some = balanced(study.task, EXPLAINED)
+    left = left_out(study.model, some, circuits["found here"], metric=study.metric)
     return [
         _behavior(study, name, sides),
         _direct(study),
         *drawn,
         _faithfulness(study, circuits),
+        heads_left_out(left, list(study.task.positions)),
     ]
 
 
@@ -79,9 +95,11 @@ def _behavior(study: Study, name: str, sides: Mapping[str, xr.Dataset]) -> Secti
         f"For example: \u201c{study.task.clean[0]} \u2026\u201d, with the partner "
         f"\u201c{study.task.corrupted[0]} \u2026\u201d."
     )
+    right = estimate_mean(sides["clean"]["accuracy"])
+    does = is_above(right, "the answer is above the foil in the fraction", 0.5, digits=3)
     return Section(
-        "Behavior",
-        f"{_ABOUT[name]} {example}",
+        "Does the model do the task?",
+        f"{does}\n\n{_ABOUT[name]} {example}",
         [
             Table(
                 rows,
@@ -93,21 +111,29 @@ def _behavior(study: Study, name: str, sides: Mapping[str, xr.Dataset]) -> Secti
 
 
 def _direct(study: Study) -> Section:
-    effects = study.estimates["direct effects"]
+    effects, ablated = (study.estimates[key] for key in ("direct effects", "ablation"))
+    limit = shared_limit(effects, ablated)
     return Section(
-        "Which heads write the answer",
+        "Do heads act straight on the logits?",
+        f"{any_effect(effects)}\n\n"
         "Path patching from each head straight to the logits: the head's output is taken from the "
         "partner, every other head's from the clean run, and MLPs are recomputed. A negative "
-        f"effect means that {study.metric} falls, so the head writes the answer.",
+        f"effect means that {study.metric} falls without the head's word: the head helps, by "
+        "writing for the answer or against the foil. The ablations below have the same sign.",
         [
             Figure(
-                effect_heatmap(effects),
-                f"Change of {study.metric} for each head. Red: the head writes the answer. Blue: "
-                "it writes against it.",
+                effect_heatmap(effects, limit=limit),
+                f"Change of {study.metric} with the direct path of each head patched. Blue "
+                "(negative): the head helps. Red (positive): it hurts.",
+            ),
+            Figure(
+                effect_heatmap(ablated, limit=limit),
+                f"Change of {study.metric} with the whole head at its group mean, at every "
+                "position, with the same colors for the same sizes.",
             ),
             effects_table(effects),
             Figure(
-                effect_ranking({"direct": effects, "ablated": study.estimates["ablation"]}),
+                effect_ranking({"direct": effects, "ablated": ablated}),
                 "The direct effects, and the effect of ablating the whole head (with its group "
                 "mean, at every position), which includes indirect effects.",
             ),
@@ -116,6 +142,14 @@ def _direct(study: Study) -> Section:
 
 
 def _circuit(study: Study, label: str, circuit: Circuit, evidence: Derivation) -> Section:
+    roles = [str(link.sender.role) for link in circuit.links if isinstance(link.sender.part, Input)]
+    ways = [way for role in dict.fromkeys(roles) if (way := route(circuit.links, role))]
+    if not circuit.links:
+        leads = answered("cannot be told", "the links between its heads were not measured")
+    elif ways:
+        leads = answered("yes", f"one is {' → '.join(map(str, min(ways, key=len)))}")
+    else:
+        leads = answered("no", "its measured links bring no token to the logits by values")
     if circuit.links:
         arrows = "Arrows are the links that path patching found between these heads."
         tables = derivation_tables(evidence)
@@ -131,14 +165,16 @@ def _circuit(study: Study, label: str, circuit: Circuit, evidence: Derivation) -
         ]
         tables = [Table(rows, "The circuit by class and position.")]
     return Section(
-        f"The circuit {label}",
+        f"Does a way lead from a token to the logits through the circuit {label}?",
+        f"{leads}\n\n"
         f"Source: {circuit.source}. A head keeps its output at the position where it stands. "
         f"{arrows}",
         [
             Drawing(
                 circuit_svg(circuit, effects=_contribution(study), example=_sentence(study)),
                 "Columns are token positions of the first prompt, from the tokens (bottom) to the "
-                f"logits (top). {_file(label)}.html shows the evidence for each head.",
+                f"logits (top). {_file(label)}.html shows the evidence for each head. A "
+                "head's shade is what its direct path adds: blue helps, red hurts.",
             ),
             *tables,
         ],
@@ -159,12 +195,24 @@ def _faithfulness(study: Study, circuits: Mapping[str, Circuit]) -> Section:
     ]
     return Section(
         "Does the circuit do the task alone?",
+        f"{_keeps(study)}\n\n"
         "Every head output outside the circuit is set to its mean over the partners of the same "
         "sentence. MLPs, layer norms and embeddings are left alone, including MLPs that a "
         "published circuit leaves out. Heads are pruned by the logit difference. If the last "
         "column is far above the one before, the model also uses positions that have no role in "
         "the task; if both are low, pruning found no circuit.",
         [Table(rows, f"Mean {study.metric} with 95 % intervals over prompts.")],
+    )
+
+
+def _keeps(study: Study) -> Verdict:
+    """Whether the circuit found here keeps most of the metric."""
+    kept, roles = (study.figures[f"{key}, found here"] for key in ("ratio", "ratio at roles"))
+    said = is_above(kept, f"of {study.metric} the circuit found here keeps the fraction", KEPT)
+    return answered(
+        said.answer,
+        f"of {study.metric} the circuit found here keeps {text(kept, 2)} (a fraction; {KEPT:g} is "
+        f"asked for), and {text(roles, 2)} with heads ablated at the task's roles alone",
     )
 
 
@@ -204,8 +252,8 @@ def write_circuits(
     effects, example = _contribution(study), _sentence(study)
     looks = attention.sel(query="END").mean("prompt")
     scores: dict[str, xr.Dataset | xr.DataArray] = {
-        "direct effect": study.estimates["direct effects"],
-        "effect of ablating it": study.estimates["ablation"],
+        "direct path adds": contribution(study.estimates["direct effects"]["mean"]),
+        "change if it is ablated": study.estimates["ablation"],
         **{f"attention END to {key}": looks.sel(key=key, drop=True) for key in looks["key"].values},
     }
     for label, circuit in circuits.items():
@@ -229,7 +277,7 @@ def _file(label: str) -> str:
 
 def _contribution(study: Study) -> xr.DataArray:
     """What each head's direct path adds to the metric: minus the direct effect."""
-    mean = -study.estimates["direct effects"]["mean"]
+    mean = contribution(study.estimates["direct effects"]["mean"])
     unit = METRICS[study.metric]
     return mean.assign_attrs(title=f"Direct contribution to {study.metric}", unit=unit)
 

@@ -22,12 +22,15 @@ import interp
 from analyses.common.choices import read_text, require_device, require_lens, require_model
 from analyses.common.opening import open_model
 from analyses.common.shell import Device, Model, Out, bar, prepare, show, start
+from analyses.common.verdicts import answered
 from analyses.logit_lens import TEXT
 from interp.report import Download, Figure, Report, Section, Table
 
 if TYPE_CHECKING:
     import xarray as xr
     from torch import Tensor
+
+    from interp.circuits import Verdict
 
 BATCH_ROWS, LENGTH = 8, 128
 OWN_ROWS = 160  # what a model writes for itself, 16 rows of it held out
@@ -181,13 +184,25 @@ def _nats(means: dict[str, xr.Dataset]) -> Section:
         for layer in means["logit_lens"].layer.values
     ]
     return Section(
-        "Nats per token",
+        "Is the tuned lens nearer to the final prediction than the logit lens?",
+        f"{_nearer(means)}\n\n"
         "KL(final || lens) of the stream before each layer, averaged over the held-out text, with "
         "95 % intervals over its rows. Zero means that a layer already predicts what the last "
         "layer predicts.",
         [Figure(figure, "The axis is logarithmic: equal steps are equal ratios."),
          Table(rows, "Means.")],
     )  # fmt: skip
+
+
+def _nearer(means: dict[str, xr.Dataset]) -> Verdict:
+    """Whether the tuned lens is nearer in every layer, by its mean."""
+    ours, theirs = (means[name]["mean"].values for name in ("tuned_lens", "logit_lens"))
+    better = int((ours <= theirs).sum())
+    figures = (
+        f"in {better} of {ours.size} layers; over all layers {ours.mean():.2f} nats against "
+        f"{theirs.mean():.2f}"
+    )
+    return answered("yes" if better == ours.size else "no", figures)
 
 
 def _reading(model: interp.HookedGPT2, tuned: interp.lens.TunedLens) -> Section:

@@ -17,7 +17,8 @@ interp
 interp.circuits
     CLASSES Circuit Derivation Link Member Verdict class_sets compare completeness derive
     derive_pruned does_the_task faithfulness fraction_kept gap greedy_sets known_circuit
-    minimality minimality_sets only prune_heads published_circuit random_sets route run_mean
+    left_out minimality minimality_sets only prune_heads published_circuit random_sets route
+    run_mean why_left_out
 interp.circuits.known
     KNOWN KnownCircuit NOISE known_circuit
 interp.circuits.published
@@ -44,15 +45,15 @@ interp.model
 interp.parts
     Edge Head Input Logits MLP Neuron Node Port parse
 interp.patching
-    Ablation NodePaths Receivers Selection ablate agreement attribution_patch effect
-    heads_in_order mean_effect mean_over_prompts measure normalized pairs patch
+    Ablation NodePaths Receivers Selection ablate agreement attribution_patch contribution
+    effect heads_in_order mean_effect mean_over_prompts measure normalized pairs patch
     path_attention path_patch run_task screen strongest_heads
 interp.plots
     AttentionView agreement_scatter attention_arcs attention_grid attention_heatmap
     attention_scatter attribution_bars circuit_dot circuit_graphml circuit_html
     circuit_mermaid circuit_png circuit_svg completeness_scatter composition_heatmap
     effect_heatmap effect_ranking example_of head_heatmap lens_heatmap lens_lines
-    position_labels recovery_lines similarity_heatmap spectrum_lines to_networkx
+    position_labels recovery_lines shared_limit similarity_heatmap spectrum_lines to_networkx
 interp.report
     Download Drawing Figure Item Report Section Table
 interp.results

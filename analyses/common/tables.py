@@ -61,8 +61,10 @@ def effects_table(effects: xr.Dataset, fractions: xr.Dataset | None = None, *, n
         {"where": labels[i], **{name: _interval(one, int(i)) for name, one in columns.items()}}
         for i in order
     ]
+    helps = effects["mean"].attrs.get("helps")
+    sign = f" {helps.capitalize()}: the part helps the task." if helps else ""
     about = " Normalized: 0 is the corrupted run, 1 the clean one." if fractions is not None else ""
-    return Table(rows, f"The {len(rows)} strongest, with 95 % intervals.{about}")
+    return Table(rows, f"The {len(rows)} strongest, with 95 % intervals.{sign}{about}")
 
 
 def _interval(estimate: xr.Dataset, cell: int) -> str:
@@ -85,9 +87,11 @@ def derivation_tables(found: Derivation) -> list[Table]:
         tables.append(
             Table(
                 _with_intervals(found.heads().drop(columns="anti_copy")),
-                "Heads: effect of all paths into later heads of the circuit and the logits (in "
-                "logits; negative: the paths favor the answer), with 95 % interval, q value, mean "
-                "attention from the head's position, copying, and receivers.",
+                "Heads: what all their paths into later heads of the circuit and the logits add "
+                "(in "
+                "the unit of the metric; positive: the head helps), with 95 % interval, q value, "
+                "mean attention from the head's position, copying, what it writes to the logits "
+                "for the answer and for the foil, and receivers.",
                 {"q_value": ".1g", **dict.fromkeys(behavior, ".2f")},
             )
         )
@@ -95,7 +99,9 @@ def derivation_tables(found: Derivation) -> list[Table]:
         tables.append(
             Table(
                 _with_intervals(found.links()),
-                "Links: mean effect of the path alone, in logits, with 95 % interval and q value.",
+                "Links: what the path alone adds, in the unit of the metric (positive: it helps), "
+                f"with 95 % interval and q value. Above a q value of {found.fdr:g} the link is the "
+                "strongest of a head none of whose single paths passes the test.",
                 {"q_value": ".1g"},
             )
         )
@@ -103,7 +109,10 @@ def derivation_tables(found: Derivation) -> list[Table]:
 
 
 def _with_intervals(table: pd.DataFrame) -> pd.DataFrame:
-    """Effects with their intervals in one column."""
-    ends = zip(table["effect"], table["low"], table["high"], strict=True)
-    effects = [text(interp.statistics.Estimate(*each)) for each in ends]
-    return table.assign(effect=effects).drop(columns=["low", "high"])
+    """What is added, the reverse of the effect of cutting a path, with intervals in one column."""
+    ends = zip(-table["effect"], -table["high"], -table["low"], strict=True)
+    adds = [text(interp.statistics.Estimate(*each)) for each in ends]
+    at = table.columns.get_loc("effect")
+    kept = table.drop(columns=["effect", "low", "high"])
+    kept.insert(at, "adds", adds)
+    return kept

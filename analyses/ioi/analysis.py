@@ -68,6 +68,9 @@ PART_NAMES = (
 )
 """The parts of `analyses.ioi.parts`, in the order of the page."""
 
+EXPLAINED = 60
+"""Largest number of prompts on which heads outside the circuit are explained."""
+
 VIEWS = ("parts", "quick", "full")
 """Options that choose how much of the paper to do; finished parts are reused."""
 
@@ -141,7 +144,7 @@ def run(
 
     store = Store(None if folder is None else folder / "parts", loaded, task)
     behavior = store.get("behavior", partial(_behavior, loaded, task), version=2)["behavior"]
-    heads = store.get("heads", partial(_heads, loaded, task))["heads"]
+    heads = store.get("heads", partial(_heads, loaded, task), version=2)["heads"]
     evidence: Results | None = None
     if given is None:
         found, evidence = kept_circuit(store, loaded, task, threshold=threshold)
@@ -149,6 +152,9 @@ def run(
         found = given
     job = partial(_alone, loaded, task, found)
     alone = store.get("faithfulness", job, version=3, circuit=found)["alone"]
+
+    left = partial(_left_out, loaded, task, found)
+    matter = store.get("left-out", left, version=1, circuit=found)["left_out"]
 
     setting = paper.Setting(
         loaded, task, found, heads.direct, heads.attention, seed, size, evidence
@@ -169,7 +175,7 @@ def run(
     }
     findings = Findings(
         loaded, task, seed, options, behavior, heads.direct, heads.attention, heads.attribution,
-        found, alone,
+        found, alone, heads.writes_answer, heads.writes_foil, matter,
     )  # fmt: skip
     report = write_report(findings, chapters)
     if folder is not None:
@@ -185,16 +191,25 @@ def _behavior(model: interp.HookedGPT2, task: Task) -> Results:
 
 
 def _heads(model: interp.HookedGPT2, task: Task) -> Results:
-    """Direct effects, attention between roles and direct logit attribution of every head."""
+    """Direct effects, attention between roles and what every head writes at END."""
     import xarray as xr
+
+    written = {
+        name: interp.lens.direct_logit_attribution(
+            model, task, by="head", metric=metric, progress=bar(name.replace("_", " "))
+        )
+        for name, metric in (
+            ("attribution", None),
+            ("writes_answer", "answer_logit"),
+            ("writes_foil", "foil_logit"),
+        )
+    }
 
     paths = interp.patching.path_patch(model, task, "logits", progress=bar("direct effects"))
     found = {
         "direct": interp.patching.effect(paths),
         "attention": interp.heads.attention_between(model, task, progress=bar("attention")),
-        "attribution": interp.lens.direct_logit_attribution(
-            model, task, by="head", progress=bar("attribution")
-        ),
+        **written,
     }
     return {"heads": xr.Dataset(found)}
 
@@ -205,6 +220,13 @@ def _alone(model: interp.HookedGPT2, task: Task, circuit: Circuit) -> Results:
         model, task, circuit, metrics=interp.metrics.BEHAVIOR, progress=bar("faithfulness")
     )
     return {"alone": found}
+
+
+def _left_out(model: interp.HookedGPT2, task: Task, circuit: Circuit) -> Results:
+    """The heads that matter and are not in the circuit, on at most `EXPLAINED` prompts."""
+    some = interp.tasks.balanced(task, EXPLAINED)
+    found = interp.circuits.left_out(model, some, circuit, progress=bar("heads left out"))
+    return {"left_out": found}
 
 
 def main(

@@ -77,6 +77,6 @@ def kept_circuit(
         circuit, found = find_circuit(model, task, threshold=threshold)
         return {"circuit": xr.Dataset(attrs={"json": circuit.to_json()}), **(found or {})}
 
-    found = dict(store.get("circuit", find, version=5, threshold=threshold))
+    found = dict(store.get("circuit", find, version=6, threshold=threshold))
     circuit = Circuit.from_json(found.pop("circuit").attrs["json"])
     return circuit, found or None

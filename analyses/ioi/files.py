@@ -14,12 +14,15 @@ from analyses.ioi.findings import Findings
 from analyses.ioi.labels import LABELS
 from analyses.ioi.paper import paper_table
 from analyses.ioi.parts import Chapter
+from interp.circuits import why_left_out
+from interp.circuits.left_out import EVERYWHERE
 from interp.heads import attention_patterns
 from interp.metrics import BEHAVIOR
-from interp.patching import mean_over_prompts
+from interp.patching import contribution, mean_over_prompts
 from interp.plots import circuit_html, circuit_mermaid, circuit_svg, example_of
 from interp.report import Report
 from interp.results import versions
+from interp.statistics import estimate_mean
 from interp.tasks import Task
 
 
@@ -40,8 +43,10 @@ def write(
     circuit, effects = findings.circuit, findings.contribution()
     looks = findings.attention.sel(query="END").mean("prompt", keep_attrs=True)
     scores: dict[str, xr.Dataset | xr.DataArray] = {
-        "direct effect": mean_over_prompts(findings.direct),
-        "attribution": mean_over_prompts(findings.attribution),
+        "direct path adds": mean_over_prompts(contribution(findings.direct)),
+        "writes": mean_over_prompts(findings.attribution),
+        "of it for IO": mean_over_prompts(findings.writes_answer),
+        "for S": mean_over_prompts(findings.writes_foil),
         **{f"attention END to {key}": looks.sel(key=key, drop=True) for key in looks["key"].values},
     }
     evidence = circuit_html(
@@ -83,9 +88,10 @@ def results(
         `direct_effect` [layer][head] in logits; `circuit`: [{layer, head, class, position}];
         `faithfulness`: F_M, F_C (logits) and ratio, each {mean, low, high}, where a bound is null
         if the ratio has none (the interval of F_M contains zero), and for every metric F_M and F_C;
-        `verdict`: whether the circuit does the task, {answer, text}; `parts`: for each part
-        `figures`, key -> {label, unit, mean, low, high}; for gpt2 also `paper`, the table of
-        published figures with a verdict on each.
+        `verdict`: whether the circuit does the task, {answer, text}; `left_out`: [{head, mean, low,
+        high, why}], the heads outside the circuit whose knock-out costs much, in logits; `parts`:
+        for each part `figures`, key -> {label, unit, mean, low, high}; for gpt2 also `paper`, the
+        table of published figures with a verdict on each.
     """
     f = findings
     behavior: dict[str, Any] = {name: asdict(f.estimate(name)) for name in LABELS}
@@ -111,6 +117,14 @@ def results(
         "circuit": f.circuit.records(),
         "faithfulness": alone,
         "verdict": asdict(f.verdict()),
+        "left_out": [
+            {
+                "head": head,
+                **_finite(asdict(estimate_mean(f.left_out.loss.sel(head=head, where=EVERYWHERE)))),
+                "why": why_left_out(f.left_out, head, list(f.task.positions)),
+            }
+            for head in map(str, f.left_out["head"].values)
+        ],
     }
     found["parts"] = {
         name: {

@@ -9,8 +9,8 @@ import xarray as xr
 import interp
 from analyses.ioi.parts.setting import pick
 from interp.circuits import Circuit, Member, Verdict, does_the_task, fraction_kept, run_mean
-from interp.parts import Node, as_head
-from interp.patching import strongest_heads
+from interp.parts import Head, Node, as_head
+from interp.patching import contribution, strongest_heads
 from interp.statistics import Estimate, estimate_mean
 from interp.tasks import Task
 
@@ -35,6 +35,10 @@ class Findings:
         circuit: the circuit
         alone: the metrics of `interp.metrics.BEHAVIOR` as `faithfulness` measures them, dims run
             ("full", "circuit"), prompt
+        writes_answer: what heads write at END for IO, above the mean name, dims layer, head,
+            prompt, in logits
+        writes_foil: the same for S
+        left_out: the result of `interp.circuits.left_out`
     """
 
     model: interp.HookedGPT2
@@ -47,6 +51,9 @@ class Findings:
     attribution: xr.DataArray
     circuit: Circuit
     alone: xr.Dataset
+    writes_answer: xr.DataArray
+    writes_foil: xr.DataArray
+    left_out: xr.Dataset
 
     def estimate(self, name: str, order: str | None = None) -> Estimate:
         """Mean of one measure of behavior with its 95 % interval, for one order or for all."""
@@ -71,8 +78,15 @@ class Findings:
 
     def contribution(self) -> xr.DataArray:
         """What each head's direct path adds to the logit difference: minus the direct effect."""
-        mean = -self.direct.mean("prompt", keep_attrs=True)
+        mean = contribution(self.direct).mean("prompt", keep_attrs=True)
         return mean.assign_attrs(title="Direct contribution to the logit difference", unit="logits")
+
+    def written(self, heads: Sequence[Head]) -> tuple[Estimate, Estimate]:
+        """What some heads together write for IO, and against S, in logits above the mean name."""
+        if not heads:
+            return Estimate(0.0, 0.0, 0.0), Estimate(0.0, 0.0, 0.0)
+        io, s = (pick(each, heads).sum("node") for each in (self.writes_answer, self.writes_foil))
+        return estimate_mean(io), estimate_mean(-s)
 
     def strongest(self) -> list[Member]:
         """The heads with the largest direct effects, with their class in the circuit, if any."""

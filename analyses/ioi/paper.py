@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 import pandas as pd
 
+from analyses.common.verdicts import share_of
 from analyses.common.wording import text
 from analyses.ioi.findings import Findings
 from analyses.ioi.parts import Chapter
@@ -28,14 +29,17 @@ def against_the_paper(
     Returns:
         The section, with `paper_table`.
     """
+    table = paper_table(f, faithful, chapters)
+    agree = share_of(list(table["agrees"]), "figures agree with the paper's, within the tolerance")
     return Section(
-        "Against the paper",
+        "Do the paper's figures come out here?",
+        f"{agree}\n\n"
         "Figures of Wang et al. 2022 for GPT-2 small, and ours on these prompts, with 95 % "
         "intervals. The paper measured behavior on 100,000 prompts from its own templates, and "
         "the rest on fewer.",
         [
             Table(
-                paper_table(f, faithful, chapters),
+                table,
                 "Tolerances are ours, since prompts and their number differ.",
             )
         ],

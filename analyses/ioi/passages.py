@@ -5,6 +5,8 @@ The file is longer than most, since it is the text of a page.
 
 from dataclasses import dataclass
 
+from analyses.ioi.report import WRITERS
+
 
 @dataclass(frozen=True)
 class Passage:
@@ -31,7 +33,7 @@ class Passage:
 
 PASSAGES = (
     Passage(
-        "The task",
+        "Does the model do the task?",
         "A sentence names two people, then one of them again, who gives something away: *When Mary "
         "and John went to the store, John gave a drink to …*. The one who was named once, the "
         "indirect object IO, is right; the one who was named twice, the subject S, is wrong. Three "
@@ -41,18 +43,19 @@ PASSAGES = (
         keys=("logit_diff", "accuracy", "io_probability"),
     ),
     Passage(
-        "Who writes the answer",
+        "Who writes the answer?",
         "Take the output of one head from a run on the ABC partner, the same sentence with three "
         "fresh names, and let it go to the logits alone: other heads stay as they were, MLPs and "
-        "layer norms are computed again. If the logit difference falls, the head wrote the answer. "
-        "In GPT-2 small three heads stand out, 9.9, 9.6 and 10.0, and two write against it, 10.7 "
-        "and 11.10 (section 3.1).",
+        "layer norms are computed again. If the logit difference falls, the head wrote for the "
+        "answer or against the other name; the difference alone cannot tell which. In GPT-2 small "
+        "three heads stand out, 9.9, 9.6 and 10.0, which write for IO, and two write against it, "
+        "10.7 and 11.10 (section 3.1).",
         "",
-        "Which heads write the answer",
+        WRITERS,
         (0,),
     ),
     Passage(
-        "Name movers copy what they look at",
+        "Do name movers copy what they look at?",
         "Such a head should look from END to IO, and the more it looks at a name, the more it "
         "should write that name. If it looked at one name alone, what it would write (its OV "
         "circuit) should be that name. The paper finds both: correlations above 0.81, copy scores "
@@ -63,7 +66,7 @@ PASSAGES = (
         keys=("attention_io", "correlation", "copy_", "anti_copy_"),
     ),
     Passage(
-        "What tells them where to look",
+        "What tells them where to look?",
         "The same question one step earlier: which heads change the answer by way of the name "
         "movers' queries? In GPT-2 small 7.3, 7.9, 8.6 and 8.10 do. They look from END to S2 and "
         "make the name movers look away from S: S-inhibition (section 3.2).",
@@ -72,7 +75,7 @@ PASSAGES = (
         keys=("attention_s2",),
     ),
     Passage(
-        "Which name, and where it stood",
+        "Is it which name, or where it stood?",
         "S-inhibition could say which name to avoid, or which place. Six texts, with names or "
         "order changed so that one signal, both or neither is reversed, separate the two. In "
         "GPT-2 small the place says more than the name: the fit is 2.31 for the position and 0.99 "
@@ -84,7 +87,7 @@ PASSAGES = (
         keys=("signal_", "located_"),
     ),
     Passage(
-        "How the second mention is noticed",
+        "How is the second mention noticed?",
         "S-inhibition reads, at S2, what duplicate-token heads (which look from S2 to S1) and "
         "induction heads (which look from S2 to S1+1) wrote there; the induction heads need "
         "previous-token heads, which write S1 into S1+1 (section 3.3). Three more heads, which "
@@ -93,7 +96,7 @@ PASSAGES = (
         "early-heads",
     ),
     Passage(
-        "The same heads on random tokens",
+        "Do the heads do the same on random tokens?",
         "If these are duplicate-token, induction and previous-token heads, they should behave as "
         "such on text that has nothing to do with names, such as repeated random tokens (section "
         "3.3). There, induction heads should also write what came next; in GPT-2 small, 5.5 and "
@@ -101,8 +104,9 @@ PASSAGES = (
         "random-tokens",
     ),
     Passage(
-        "Backups",
-        "Knock out the name movers, and GPT-2 small loses only 5 % of the logit difference: "
+        "Do backups step in?",
+        "In the paper: knock out the name movers, and GPT-2 small loses only 5 % of the logit "
+        "difference: "
         "others, silent before, take over. They are part of the circuit that no test of single "
         "heads can find (section 3.4). Four of the eight look at IO as name movers do, two at "
         "both names alike, one at S1, one at S2 (appendix F).",
@@ -111,7 +115,7 @@ PASSAGES = (
         keys=("without_name_movers",),
     ),
     Passage(
-        "MLPs",
+        "Do MLPs matter?",
         "In GPT-2 small no MLP but the first matters alone; without it, S ranks above IO, and so "
         "it does without all the others together (appendix J).",
         "mlps",
@@ -144,7 +148,7 @@ PASSAGES = (
         keys=("minimality",),
     ),
     Passage(
-        "Prompts that mislead",
+        "Can prompts mislead the model?",
         "If the model strikes out whoever came twice, then naming IO once more should mislead it, "
         "and naming S once more should not. This is what happens: GPT-2 small prefers S in 23.4 % "
         "of the first and 0.4 % of the second, compared with 0.7 % of plain prompts; the logit "

@@ -4,19 +4,28 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+import xarray as xr
+
+from analyses.common.left_out import heads_left_out
+from analyses.common.verdicts import answered, both, is_above, opening
 from analyses.common.wording import text
 from analyses.ioi.findings import Findings
 from analyses.ioi.labels import LABELS
 from analyses.ioi.paper import against_the_paper
 from analyses.ioi.parts import Chapter
-from interp.circuits import route
+from analyses.ioi.parts.setting import titled
+from interp.circuits import Verdict, route
 from interp.metrics import BEHAVIOR, METRICS
-from interp.parts import as_head
-from interp.patching import mean_over_prompts
+from interp.parts import Head, as_head
+from interp.patching import contribution, heads_in_order, mean_over_prompts
 from interp.plots import attention_scatter, circuit_svg, effect_heatmap
 from interp.report import Download, Drawing, Figure, Report, Section, Table
 from interp.results import versions
 from interp.statistics import Estimate
+
+BEHAVES, ALONE = "Does the model do the task?", "Does the circuit do the task alone?"
+WRITERS = "Do heads write IO to the logits, rather than against S?"
+"""The heading of the section on direct effects."""
 
 DOWNLOADS = (
     Download("results.json", "Every figure of this page, with intervals."),
@@ -52,6 +61,7 @@ def write_report(
         f"Does a circuit of {n_heads} of its {n_all} heads do the task alone? {f.verdict()}"
     )
     sections = [_behavior(f), _direct(f), _circuit(f), _faithfulness(f, faithful)]
+    sections.append(heads_left_out(f.left_out, list(f.task.positions)))
     sections += [part.section for part in chapters.values()]
     if f.model.name == "gpt2":
         sections.append(against_the_paper(f, faithful, chapters))
@@ -85,9 +95,15 @@ def _behavior(f: Findings) -> Section:
         )
     example = f.task.clean[0]
     answer, foil = (f.model.to_string(int(ids[0])) for ids in (f.task.answer, f.task.foil))
+    top, diff = f.estimate("top1"), f.estimate("logit_diff")
+    does = both(
+        is_above(top, "IO is the top token in the fraction", 0.5, digits=3),
+        is_above(diff, "the logit difference is", unit="logits"),
+    )
     return Section(
-        "Behavior",
-        f"A prompt names two people and then one of them again; the other one, the indirect object "
+        BEHAVES,
+        f"{does}\n\n"
+        "A prompt names two people and then one of them again; the other one, the indirect object "
         f"(IO), is the right continuation, the repeated subject (S) the wrong one. For example: "
         f"“{example} …” should go on with “{answer.strip()}”, not “{foil.strip()}”.",
         [
@@ -103,49 +119,87 @@ def _behavior(f: Findings) -> Section:
 
 
 def _direct(f: Findings) -> Section:
-    direct = mean_over_prompts(f.direct)
+    adds = mean_over_prompts(contribution(f.direct))
+    adds = titled(adds, "What each head's direct path adds to the logit difference")
     looks = f.attention.sel(query="END", key="IO", drop=True)
     heads, total = f.strongest(), f.estimate("logit_diff").mean
     rows = [
         {
             "head": h.label,
             "class": h.kind,
-            "direct effect": text(one, 2),
+            "direct path adds": text(one, 2),
             "of the logit difference": one.mean / total,
+            "writes": float(f.attribution.sel(at).mean()),
+            "of it for IO": float(f.writes_answer.sel(at).mean()),
+            "for S": float(f.writes_foil.sel(at).mean()),
             "attention END to IO": float(looks.sel(at).mean()),
-            "attribution": float(f.attribution.sel(at).mean()),
         }
         for h in heads
         for layer, head in [as_head(h.part)]
         for at in [{"layer": layer, "head": head}]
-        for one in [Estimate(*(float(direct[end].sel(at)) for end in ("mean", "low", "high")))]
+        for one in [Estimate(*(float(adds[end].sel(at)) for end in ("mean", "low", "high")))]
     ]
     return Section(
-        "Which heads write the answer",
-        "Path patching from each head straight to the logits: the head's output is taken from the "
-        "prompt's ABC partner (three fresh names), every other head's output is kept, and MLPs "
-        "and layer norms are recomputed. A negative effect means that the logit difference falls, "
-        "so the head writes the answer; a positive effect means that the head writes against it.",
+        WRITERS,
+        opening(
+            _for_or_against(f, adds),
+            "Path patching from each head straight to the logits: the head's output is taken from "
+            "the prompt's ABC partner (three fresh names), every other head's output is kept, and "
+            "MLPs and layer norms are recomputed. What the logit difference loses is what the "
+            "direct path adds. A head can add to the difference in two ways, by writing for IO or "
+            "by writing against S; the table shows both, each above the mean of the other names.",
+        ),
         [
             Figure(
-                effect_heatmap(direct),
-                "Change of the logit difference, in logits, for each head. Red: the head writes "
-                "the answer. Blue: it writes against it. White: no direct effect.",
+                effect_heatmap(adds),
+                "What the direct path of each head adds to the logit difference, in logits. Blue "
+                "(positive): it helps, by writing for IO or against S. Red (negative): it hurts. "
+                "White: no direct effect.",
             ),
             Figure(
                 attention_scatter(looks, f.attribution, heads),
                 "For the heads with the largest direct effects: attention from END to IO, against "
-                "what the head's output adds to the logit difference. Faint points are prompts.",
+                "what the head's output adds to the logit difference (positive: it helps). Faint "
+                "points are prompts. A head that helps without looking at IO has the name from "
+                "another token, or writes against S.",
             ),
             Table(
                 rows,
-                f"The {len(heads)} heads with the largest direct effects, with 95 % "
-                "intervals, in logits. Attribution: the head's output at END projected on the "
-                "direction of the logit difference, final layer norm applied, in logits.",
+                f"The {len(heads)} heads with the largest direct effects, in logits; positive "
+                "helps in every column but “for S”, where negative helps. “Direct path adds” is "
+                "what the difference loses if the path is patched from the ABC partner, with 95 % "
+                "interval. “Writes” is the head's output at END projected on the direction of the "
+                "logit difference, final layer norm applied (direct logit attribution), and the "
+                "sum "
+                "of what it writes for IO less what it writes for S. The two differ, because an "
+                "output that is the same in both prompts is written but not lost, and because only "
+                "patching counts what MLPs make of it.",
                 {"of the logit difference": ".1%"},
             ),
         ],
     )
+
+
+def _for_or_against(f: Findings, adds: xr.Dataset) -> Verdict:
+    """Whether the heads whose direct path helps write for IO more than against S."""
+    low = adds["low"]
+    helping = [head for head in heads_in_order(-adds["mean"]) if float(_at(low, head)) > 0]
+    if not helping:
+        return answered("no", "no head has a direct path whose interval shows that it helps")
+    io, s = f.written(helping)
+    figures = (
+        f"the {len(helping)} heads whose direct path helps together write {text(io, 2)} logits for "
+        f"IO and {text(s, 2)} against S"
+    )
+    if io.low > s.high and io.low > 0:
+        return answered("yes", figures)
+    if s.low > io.high or io.high < 0:
+        return answered("no", f"they mainly write against S: {figures}")
+    return answered("cannot be told", f"both are of one size: {figures}")
+
+
+def _at(values: xr.DataArray, head: Head) -> xr.DataArray:
+    return values.sel(layer=head.layer, head=head.head)
 
 
 _ARROWS = {
@@ -166,23 +220,46 @@ def _circuit(f: Findings) -> Section:
         for group, heads in f.circuit.groups().items()
     ]
     movers = [head for head in f.circuit.heads_of("name mover") if head.role == "END"]
-    looks = f"{f.attention_of(movers, 'IO'):.2f}" if movers else "undefined: it has none"
+    looks = (
+        f"The name movers look from END at IO with a mean attention of "
+        f"{text(f.attention_of(movers, 'IO'), 2)} (the paper's: 0.59); where it is low, the name "
+        "comes to them by way of another token."
+        if movers
+        else "It has no name movers at END."
+    )
     return Section(
-        "The circuit",
-        f"Source: {f.circuit.source or 'given by the caller'}. A head of the circuit keeps its "
-        f"output at the position where it stands. {_ARROWS[bool(f.circuit.links)]} Mean attention "
-        "of the name movers from END to IO: "
-        f"{looks} (the paper's: 0.59); where it is low, the name comes to them by way of another "
-        "token. Heads of class “other” have an effect, but do what no class of the paper does.",
+        "Does a way lead through the circuit from IO to the logits?",
+        opening(
+            _way(f),
+            f"Source: {f.circuit.source or 'given by the caller'}. A head of the circuit keeps its "
+            f"output at the position where it stands. {_ARROWS[bool(f.circuit.links)]} {looks} "
+            "Heads of class “other” have an effect, but do what no class of the paper does.",
+        ),
         [
             Drawing(
                 circuit_svg(f.circuit, effects=f.contribution()),
                 "Columns are token positions, from the tokens (bottom) to the logits (top). A box "
                 "is a class of heads; the label of an arrow is the input that reads: q, k or v. "
-                "The sign on the way to the logits is that of the class.",
+                "The sign on the way to the logits is that of what the class adds. A head's shade "
+                "is "
+                "what its direct path adds: blue helps, red hurts.",
             ),
             Table(rows, "The heads of the circuit by class and position."),
         ],
+    )
+
+
+def _way(f: Findings) -> Verdict:
+    """Whether measured links bring the token IO to the logits by values."""
+    if not f.circuit.links:
+        return answered("cannot be told", "the links between its heads were not measured")
+    way = route(f.circuit.links, "IO")
+    if way:
+        return answered("yes", f"its links bring IO there by {' → '.join(map(str, way[1:-1]))}")
+    return answered(
+        "no",
+        "none of its measured links bring the token IO to the logits by values, so what it knows "
+        "of IO comes from what is left of the model around it, or from a token without a role",
     )
 
 
@@ -197,19 +274,10 @@ def _faithfulness(f: Findings, faithful: dict[str, Estimate]) -> Section:
         for metric in BEHAVIOR
         for both in [f.faithfulness(metric)]
     ]
-    way = route(f.circuit.links, "IO")
-    brings = (
-        f"Its links bring IO to the logits by way of {' → '.join(map(str, way[1:-1]))}."
-        if way
-        else "None of its measured links bring the token IO to the logits by values, so what it "
-        "knows of IO comes from what is left of the model around it, or from a token without a "
-        "role."
-    )
     reference = f.task.reference or f.task
     return Section(
-        "Does the circuit do the task alone?",
-        f"{f.verdict()} It keeps {text(faithful['ratio'])} of the logit difference. "
-        f"{brings if f.circuit.links else ''}\n\n"
+        ALONE,
+        f"{f.verdict()} It keeps {text(faithful['ratio'])} of the logit difference.\n\n"
         "Every head output outside the circuit is set, at every position, to its mean over the ABC "
         f"partners of {len(reference)} other prompts of the same template and order, in "
         f"{len(set(reference.group))} groups; a head of the circuit keeps its output at its "

@@ -16,15 +16,20 @@ import typer
 
 from analyses import ioi
 from analyses.common.shell import start
+from analyses.common.verdicts import LEADS
 from analyses.common.wording import minus
 from analyses.ioi.analysis import PART_NAMES
 from analyses.ioi.labels import LABELS
 from analyses.ioi.passages import PASSAGES, Passage
+from analyses.ioi.report import ALONE, BEHAVES
 from analyses.ioi.size import PAPERS_SIZE, Size
 from interp.circuits import published_circuit
 from interp.circuits.published import IOI_FIGURES
 from interp.metrics import BEHAVIOR, METRICS
 from interp.report import Figure, Report, Section
+
+SECTIONS = {"behavior": BEHAVES, "faithfulness": ALONE}
+"""Part -> heading of the report's section that answers it, if it is not a part of `interp ioi`."""
 
 NOT_RUN = "not run here"
 GPT2 = "interp ioi --model gpt2 --n 100 --full --prompts FILE --out out/gpt2"
@@ -86,14 +91,15 @@ def story(results: Mapping[str, Any], report: Report, images: Path) -> str:
     model = results["model"]
     parts = [_opening(results)]
     for i, passage in enumerate(PASSAGES):
-        heading = passage.section or results["parts"].get(passage.part, {}).get("section", "")
+        heading = SECTIONS.get(passage.part, passage.section) or results["parts"].get(
+            passage.part, {}
+        ).get("section", "")
         shown = [section for section in report.sections if section.heading == heading]
         parts.append(f"## {passage.title}\n\n{passage.words}")
         for figure, name in _figures(shown, passage.figures, f"ioi_{i + 1:02d}"):
             _write_image(figure.figure, images / name)
             parts.append(f"![{passage.title}](images/{name})\n\n*{figure.caption}*")
-        lacking = [one.text for one in shown if one.text.startswith("Not measured")]
-        parts += [f"*On `{model}` {text[0].lower()}{text[1:]}*" for text in lacking]
+        parts += [f"**On `{model}`:** {_verdict(one)}" for one in shown if _verdict(one)]
         rows = _rows(results, passage)
         if rows:
             parts.append(_table(rows, model))
@@ -127,6 +133,12 @@ be run where this was written; with a network, this fills the last column and ju
 
 *The circuit that was evaluated: {len(heads)} heads, which alone keep {_estimate(ratio)} of the
 logit difference.*"""
+
+
+def _verdict(section: Section) -> str:
+    """The answer with which a section begins, if it begins with one."""
+    first = section.text.split("\n\n")[0]
+    return first if first.startswith(tuple(LEADS.values())) else ""
 
 
 def _command(results: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from interp.circuits.derivation import derive
 from interp.circuits.evaluation import completeness, faithfulness, gap, only
 from interp.circuits.evidence import Derivation
 from interp.circuits.known import known_circuit
+from interp.circuits.left_out import left_out, why_left_out
 from interp.circuits.links import Link, route
 from interp.circuits.members import Member
 from interp.circuits.minimality import minimality, minimality_sets
@@ -37,6 +38,7 @@ __all__ = [
     "gap",
     "greedy_sets",
     "known_circuit",
+    "left_out",
     "minimality",
     "minimality_sets",
     "only",
@@ -45,4 +47,5 @@ __all__ = [
     "random_sets",
     "route",
     "run_mean",
+    "why_left_out",
 ]

@@ -17,8 +17,11 @@ the links of nodes found only then are also measured in that model.
 Then links are measured between the nodes that were found, and from the tokens: one sender and one
 input of one receiver at a time, by the first metric. A link counts if its effect exceeds `smallest`
 times that of its receiver (for the logits, the mean of the metric), by the same test over all links
-together. See `interp.patching.NodePaths` for what is patched, `interp.circuits.discoveries` for the
-tests, and `interp.circuits.behavior` for the classes.
+together. A node none of whose links passes keeps the strongest one, so that the circuit shows where
+its effect goes; its q value is then above `fdr`. Nothing whose 95 % interval includes zero is
+chosen, neither a node nor a receiver nor a link. See `interp.patching.NodePaths` for what is
+patched, `interp.circuits.discoveries` for the tests, and `interp.circuits.behavior` for the
+classes.
 
 The derivation cannot see three things: what is the same in the clean and the corrupted prompts;
 what happens at tokens without a role; and heads that step in for each other, so that each alone has

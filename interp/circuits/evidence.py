@@ -65,27 +65,29 @@ class Derivation:
 
         Returns:
             The columns are `head`, `position` (its role) and `class`; `effect`, `low` and `high` of
-            its paths on the first metric, `q_value`, and `found_by` if there are several metrics;
-            those of `node_behavior` (means over prompts); and `receivers`, by input: "4.0 4.6 v,
-            logits".
+            its paths and `q_value`, in the first metric that found it (the first of all, if the
+            head was given), and `found_by` if there are several metrics; those of `node_behavior`
+            (means over prompts); and `receivers`, by input: "4.0 4.6 v, logits".
         """
         if not self.circuit.heads:
             return pd.DataFrame()
-        first = self.metrics[0]
-        means, values = self.behavior.mean("prompt"), self.nodes[first]
-        ends = dict(zip(("low", "high"), interval("mean", values)[1:], strict=True))
+        means = self.behavior.mean("prompt")
+        ends = {name: interval("mean", self.nodes[name]) for name in self.metrics}
         place = {str(name): i for i, name in enumerate(self.nodes["node"].values)}
         rows = []
         for head in self.circuit.heads:
             i = place[str(head)]
+            found_by = self.found_by[head.node] or self.metrics
+            shown = next(name for name in self.metrics if name in found_by)
+            mean, low, high = (float(end[i]) for end in ends[shown])
             row: dict[str, object] = {
                 "head": head.label,
                 "position": head.role,
                 "class": head.kind,
-                "effect": float(values[i].mean()),
-                "low": float(ends["low"][i]),
-                "high": float(ends["high"][i]),
-                "q_value": float(self.nodes["q_value"].sel(metric=first)[i]),
+                "effect": mean,
+                "low": low,
+                "high": high,
+                "q_value": float(self.nodes["q_value"].sel(metric=shown)[i]),
             }
             if len(self.metrics) > 1:
                 row["found_by"] = str(self.nodes["found_by"].values[i])

@@ -116,7 +116,7 @@ def does_the_task(result: xr.Dataset, *, least: float = 0.5) -> Verdict:
     if all(part.low >= least for part in parts):
         return Verdict("yes", f"Yes: {figures}.")
     if not any(part.high < least for part in parts):
-        return Verdict("cannot be told", f"That cannot be told from these prompts: {figures}.")
+        return Verdict("cannot be told", f"Cannot be told from these prompts: {figures}.")
     difference = fraction_kept(result, "logit_diff")
     if difference.low >= least:
         return Verdict(

@@ -1,7 +1,8 @@
 """The search behind `interp.circuits.derive`: tests for the nodes and links of a circuit.
 
 A node is tested by its paths into all later nodes that were found, a link by the path into one
-input of one receiver; see `derive` for what counts.
+input of one receiver; see `derive` for what counts. Nothing whose 95 % interval includes zero is
+chosen: neither a node, nor a receiver, nor a link.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,11 +35,13 @@ class Discovery:
         effects: for each metric, the effect of its paths on each prompt
         q: for each metric, its q value
         by: the metrics whose tests it passed
+        receives: whether it can be a receiver: its effect on some metric is told from zero
     """
 
     effects: Effects
     q: Mapping[str, float]
     by: tuple[str, ...]
+    receives: bool
 
 
 class Search:
@@ -124,22 +127,34 @@ class Search:
         sent = paths.send(nodes)
         last = max(node.layer for node in nodes)
         gone = self._gone if paths is self.without else set()
-        into = [Port(node, "qkv") for node in self.found if node.layer > last and node not in gone]
+        into = [
+            Port(node, "qkv")
+            for node, one in self.found.items()
+            if node.layer > last and node not in gone and one.receives
+        ]
         values = self._counted(sent, paths.receive(sent, [*into, Port(END)]))
         self.tested += len(sent.senders)
         p = [effect_p_values(values[name], smallest=self.smallest[name]) for name in self.metrics]
         q = q_values(np.concatenate(p)).reshape(len(self.metrics), -1)  # metric sender
         for i, node in enumerate(sent.senders):
             of_node = dict(zip(self.metrics, map(float, q[:, i]), strict=True))
-            by = tuple(name for name in self.metrics if of_node[name] <= self.fdr)
+            by = tuple(
+                name
+                for name in self.metrics
+                if of_node[name] <= self.fdr and self._told(values[name][i : i + 1])[0]
+            )
             if (by or every) and node not in self.found:
                 effects = {name: values[name][i] for name in self.metrics}
-                self.found[node] = Discovery(effects, of_node, by)
+                told = bool(by) or bool(self._told(np.stack([*effects.values()])).any())
+                self.found[node] = Discovery(effects, of_node, by, told)
                 if paths is self.without:
                     self.hidden.add(node)
 
     def links(self) -> tuple[tuple[Link, ...], Mapping[str, np.ndarray]]:
         """Test every path from a node, or a token, into one input of a later node or the logits.
+
+        A node none of whose links passes keeps the strongest one whose interval excludes zero, if
+        there is any: its effect goes somewhere, though each single path is too weak for the test.
 
         Returns:
             The links found in the first metric, with intervals, and the effects [link prompt] in
@@ -157,7 +172,7 @@ class Search:
             sent = paths.send(senders)
             ends = [one for one in senders if one.role == "END" and (one in mine or one.layer < 0)]
             tried += self._into(paths, sent.of(ends), Port(END), self.smallest[first])
-            for node in sorted(mine):
+            for node in sorted(one for one in mine if self.found[one].receives):
                 effect = abs(float(self.found[node].effects[first].mean()))
                 least = self.fraction * max(effect, self.smallest[first])
                 earlier = [one for one in senders if one.layer < node.layer]
@@ -170,9 +185,14 @@ class Search:
             return (), {name: np.empty((0, len(self.task))) for name in self.metrics}
         relative = np.stack([effects[first] / least for _, effects, least in tried])
         q = q_values(effect_p_values(relative, smallest=1.0))
-        taken = sorted(
-            (i for i in range(len(tried)) if q[i] <= self.fdr), key=lambda i: tried[i][0]
-        )
+        every = np.stack([effects[first] for _, effects, _ in tried])
+        told = self._told(every)
+        chosen = [i for i in range(len(tried)) if q[i] <= self.fdr and told[i]]
+        linked = {tried[i][0].sender for i in chosen}
+        for node in self.found.keys() - linked:
+            own = [i for i in range(len(tried)) if told[i] and tried[i][0].sender == node]
+            chosen += sorted(own, key=lambda i: -abs(every[i].mean()))[:1]
+        taken = sorted(chosen, key=lambda i: tried[i][0])
         values = {
             name: np.array([tried[i][1][name] for i in taken]).reshape(-1, len(self.task))
             for name in self.metrics
@@ -198,6 +218,11 @@ class Search:
             if any(one.any() for one in effects.values()):
                 found.append((Edge(sender, *port), effects, least))  # type: ignore[arg-type]
         return found
+
+    def _told(self, effects: Float[np.ndarray, "test prompt"]) -> Bool[np.ndarray, " test"]:
+        """Which mean effects have a 95 % interval that excludes zero."""
+        _, low, high = interval("mean", effects, groups=self.task.group)
+        return (np.asarray(low) > 0) | (np.asarray(high) < 0)
 
     def _counted(
         self, sent: Sent, values: Mapping[str, Float[np.ndarray, "sender prompt"]]

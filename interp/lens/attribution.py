@@ -56,7 +56,7 @@ from interp.runs.texts import (
     rows_of,
 )
 from interp.tasks import Task
-from interp.tasks.metric_names import did_you_mean
+from interp.tasks.metric_names import did_you_mean, helps
 
 
 @torch.inference_mode()
@@ -163,7 +163,7 @@ def direct_logit_attribution(
             answer=None if texts.is_task else answers.tolist(),
             foil=None if texts.is_task or foils is None else foils.tolist(),
         ),
-    )
+    ).assign_attrs(helps=helps(metric or "logit_diff"))
 
 
 def cumulative(attribution: xr.DataArray) -> xr.DataArray:

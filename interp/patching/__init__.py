@@ -4,7 +4,13 @@ from interp.patching.ablate import ablate, pairs
 from interp.patching.activation import patch
 from interp.patching.attribution import attribution_patch
 from interp.patching.comparison import agreement
-from interp.patching.effects import effect, mean_effect, mean_over_prompts, normalized
+from interp.patching.effects import (
+    contribution,
+    effect,
+    mean_effect,
+    mean_over_prompts,
+    normalized,
+)
 from interp.patching.measure import measure, run_task
 from interp.patching.node_paths import NodePaths
 from interp.patching.path import path_attention, path_patch
@@ -22,6 +28,7 @@ __all__ = [
     "ablate",
     "agreement",
     "attribution_patch",
+    "contribution",
     "effect",
     "heads_in_order",
     "mean_effect",

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from interp.statistics import interval
+from interp.tasks.metric_names import helps
 
 
 def effect(result: xr.Dataset, metric: str | None = None) -> xr.DataArray:
@@ -25,15 +26,47 @@ def effect(result: xr.Dataset, metric: str | None = None) -> xr.DataArray:
 
     Returns:
         The metric of the changed run minus that of the run that was changed, with the dims of
-        `result`; negative if the intervention lowered the metric.
+        `result`; negative if the intervention lowered the metric. The attr `helps` says which sign
+        speaks for a part that helps the task: "negative" where the part's own output was taken out
+        of the clean run, "positive" where it was put into the corrupted run; the reverse for
+        metrics that fall as the task is done better.
 
     Raises:
         ValueError: the result lacks the metric
     """
     metric = _known(result, metric)
     values = result[metric]
-    base = result[f"{metric}_{_base_of(result)}"]
-    return (values - base).transpose(*values.dims).assign_attrs(values.attrs).rename(metric)
+    side = _base_of(result)
+    base = result[f"{metric}_{side}"]
+    attrs = values.attrs | {"helps": helps(metric, turned=side == "clean")}
+    return (values - base).transpose(*values.dims).assign_attrs(attrs).rename(metric)
+
+
+def contribution(effects: xr.DataArray) -> xr.DataArray:
+    """Effects with the sign turned, if need be, so that positive values help the task.
+
+    Args:
+        effects: what `effect` or `direct_logit_attribution` returns, or their mean
+
+    Returns:
+        The same values, or their negative, with the attr `helps` "positive".
+
+    Raises:
+        ValueError: the effects do not say which sign helps
+
+    Example:
+        >>> lost = xr.DataArray([-2.0, 0.5], attrs={"helps": "negative", "unit": "logits"})
+        >>> contribution(lost).values.tolist()
+        [2.0, -0.5]
+    """
+    if effects.attrs.get("helps") not in ("positive", "negative"):
+        raise ValueError(
+            "these effects do not say which sign helps the task: expected the attr helps, "
+            f"'positive' or 'negative'; got {effects.attrs.get('helps')!r}. Keep the attrs when "
+            "averaging: effects.mean('prompt', keep_attrs=True)"
+        )
+    turned = -effects if effects.attrs["helps"] == "negative" else effects
+    return turned.assign_attrs({**effects.attrs, "helps": "positive"})
 
 
 def mean_effect(

@@ -13,7 +13,7 @@ from interp.plots.diagram.mermaid import circuit_mermaid
 from interp.plots.diagram.page import circuit_html
 from interp.plots.diagram.png import circuit_png
 from interp.plots.diagram.svg import circuit_svg
-from interp.plots.heatmap import effect_heatmap, head_heatmap
+from interp.plots.heatmap import effect_heatmap, head_heatmap, shared_limit
 from interp.plots.labels import position_labels
 from interp.plots.lens import lens_heatmap, lens_lines
 from interp.plots.ranking import effect_ranking
@@ -45,6 +45,7 @@ __all__ = [
     "lens_lines",
     "position_labels",
     "recovery_lines",
+    "shared_limit",
     "similarity_heatmap",
     "spectrum_lines",
     "to_networkx",

@@ -7,9 +7,8 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from interp.plots.labels import cell_labels
-from interp.plots.palette import DIVERGING, FONT, INK, MUTED
+from interp.plots.palette import ACCENT, FONT, INK, MUTED
 
-_MISSED = DIVERGING[1][1]
 _SIDES = ("top left", "bottom right", "middle left", "middle right")
 
 
@@ -20,7 +19,7 @@ def agreement_scatter(
 
     On the dashed diagonal the two are equal. A point nearer to the horizontal axis than the
     diagonal is an underestimated effect; a point on the axis is a missed one. The cells farthest
-    from the diagonal are red and labeled.
+    from the diagonal are purple and labeled.
 
     Args:
         estimated: effects of `attribution_patch`, with any dims except prompt (`mean_effect`'s
@@ -62,7 +61,7 @@ def agreement_scatter(
             hoverinfo="skip",
         )
     )
-    for cells, mode, color in ((rest, "markers", INK), (missed, "markers+text", _MISSED)):
+    for cells, mode, color in ((rest, "markers", INK), (missed, "markers+text", ACCENT)):
         figure.add_trace(
             go.Scatter(
                 x=x[cells],

@@ -4,14 +4,15 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from interp.plots.attention.style import dress
-from interp.plots.palette import DIVERGING, INK
+from interp.plots.heatmap import titled
+from interp.plots.palette import INK, shade
 
 
 def attribution_bars(parts: xr.Dataset | xr.DataArray) -> go.Figure:
     """Draw what each component writes toward the answer, in the order of the model.
 
-    A blue bar, above the line, is toward the answer; a red bar, below it, is against the answer.
-    The line at the end of a bar is the interval of the mean.
+    A blue bar helps the task, a red bar hurts it; toward the answer is above the line, against it
+    below. The line at the end of a bar is the interval of the mean.
 
     Args:
         parts: `mean_over_prompts` of `direct_logit_attribution`, with the dim component; or the
@@ -42,7 +43,8 @@ def attribution_bars(parts: xr.Dataset | xr.DataArray) -> go.Figure:
             "thickness": 1.2,
             "width": 2,
         }
-    shades = [DIVERGING[-3][1] if value >= 0 else DIVERGING[2][1] for value in mean.values]
+    attrs = {"helps": "positive", **mean.attrs}
+    shades = [shade(float(value), attrs) for value in mean.values]
     figure = go.Figure(
         go.Bar(
             x=mean.component.values,
@@ -61,4 +63,4 @@ def attribution_bars(parts: xr.Dataset | xr.DataArray) -> go.Figure:
         tickfont={"size": 9 if crowded else 11},
     )
     figure.update_yaxes(title=unit, zeroline=True, zerolinecolor=INK)
-    return dress(figure, str(mean.attrs.get("title", "")), 420)
+    return dress(figure, "", 420).update_layout(title=titled(attrs))

@@ -4,9 +4,9 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from interp.circuits import CLASSES
-from interp.plots.palette import FONT, INK, KIND_COLORS, KIND_SYMBOLS, MUTED
+from interp.plots.palette import ACCENT, FONT, INK, KIND_COLORS, KIND_SYMBOLS, MUTED
 
-_FOUND = {"random": ("#A8B0B9", "circle", 6), "greedy": ("#B2182B", "x", 8)}
+_FOUND = {"random": ("#A8B0B9", "circle", 6), "greedy": (ACCENT, "x", 8)}
 
 
 def completeness_scatter(
@@ -15,7 +15,7 @@ def completeness_scatter(
     """Draw F(C without K) on x against F(M without K) on y, with the line on which they are equal.
 
     Classes have their own color, marker and label; sets from `random_sets` are gray dots, sets from
-    `greedy_sets` are red crosses, and everything else is black. Hovering over a point shows its
+    `greedy_sets` are purple crosses, and everything else is black. Hovering over a point shows its
     nodes.
 
     Args:

@@ -1,12 +1,24 @@
-"""The colors of every figure: one for each class of heads, and one diverging scale.
+"""The colors of every figure: one for each class of heads, and the scales of numbers.
+
+    red, blue         what hurts the task, what helps it: `DIVERGING`, white at zero
+    purple, green     below and above zero, where neither helps or hurts: `SIGNED`, white at zero
+    white to green    a size, a probability or another fraction, from zero: `SEQUENTIAL`
+
+A head that helps the task is blue in every figure, whatever is measured: what it writes is positive
+and what its ablation changes is negative, so results say in their attr `helps` which sign speaks
+for the part ("positive" or "negative"), and `scale_of` turns the scale accordingly. Red and blue
+are used for nothing else on a scale.
 
 The class colors are from Okabe and Ito's and Paul Tol's sets, which are distinct under the common
-forms of color blindness; the diverging scale is ColorBrewer's RdBu, with red below zero and blue
-above.
+forms of color blindness; the scales are ColorBrewer's RdBu, PRGn and Greens.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
+
+import numpy as np
 
 from interp.circuits import CLASSES
 from interp.circuits.classes import MLP_CLASS
@@ -74,10 +86,144 @@ _RDBU = (
     "#2166AC",
     "#053061",
 )
-DIVERGING: tuple[tuple[float, str], ...] = tuple(
-    (i / (len(_RDBU) - 1), color) for i, color in enumerate(_RDBU)
+Stops = tuple[tuple[float, str], ...]
+"""A plotly color scale: fractions from 0 to 1, each with its color."""
+
+
+def _stops(colors: Sequence[str]) -> Stops:
+    return tuple((i / (len(colors) - 1), color) for i, color in enumerate(colors))
+
+
+DIVERGING: Stops = _stops(_RDBU)
+"""What hurts and what helps: red at the lowest value, near-white in the middle, blue at the top."""
+
+HELPS, HURTS = _RDBU[-2], _RDBU[1]
+"""The blue of what helps the task, and the red of what hurts it, where there are no shades."""
+
+SIGNED: Stops = _stops(
+    (
+        "#40004B",
+        "#762A83",
+        "#9970AB",
+        "#C2A5CF",
+        "#E7D4E8",
+        "#F7F7F7",
+        "#D9F0D3",
+        "#A6DBA0",
+        "#5AAE61",
+        "#1B7837",
+        "#00441B",
+    )
 )
-"""A plotly color scale: red at the lowest value, near-white in the middle, blue at the highest."""
+"""Signed numbers that are not about the task: purple at the lowest value, green at the highest."""
+
+SEQUENTIAL: Stops = _stops(("#FFFFFF", "#74C476", "#00441B"))
+"""Sizes and probabilities: white at 0, dark green at the largest."""
+
+ACCENT = "#7B3294"
+"""What stands out, for instance points that a search chose."""
+
+_BOUNDED = ("probability", "fraction")
+"""Units with 1 as their largest value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A color scale and the values at its ends.
+
+    Args:
+        stops: the colors
+        low: value at its lower end
+        high: value at its upper end
+    """
+
+    stops: Stops
+    low: float
+    high: float
+
+    def color(self, value: float) -> str:
+        """The color of a value; beyond the ends it is that of the end."""
+        place = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
+        after = next(i for i, (at, _) in enumerate(self.stops) if place <= at or at == 1)
+        after = max(after, 1)
+        (start, one), (end, other) = self.stops[after - 1], self.stops[after]
+        return mix(one, other, (place - start) / (end - start))
+
+
+def sign_that_helps(attrs: Mapping[Any, Any]) -> int:
+    """Which sign of a result speaks for a part that helps the task.
+
+    Args:
+        attrs: attrs of the result; its `helps` is "positive", "negative" or missing
+
+    Returns:
+        1 or -1, or 0 if the result does not say.
+    """
+    return {"positive": 1, "negative": -1}.get(str(attrs.get("helps", "")), 0)
+
+
+def scale_of(
+    values: np.ndarray, attrs: Mapping[Any, Any] = MappingProxyType({}), limit: float | None = None
+) -> Scale:
+    """The color scale of some numbers.
+
+    Args:
+        values: the numbers; NaN is ignored
+        attrs: attrs of the result: `helps` as for `sign_that_helps`, and `unit`
+        limit: size at which the scale ends, the same for figures that are to be compared; by
+            default the largest size there is, or 1 for probabilities and fractions
+
+    Returns:
+        Red to blue, from `-limit` to `limit`, for what helps or hurts the task, with blue on the
+        side that helps; without `helps`, white to green from 0 to the limit if nothing is negative,
+        and else purple to green.
+
+    Raises:
+        ValueError: the limit is not above 0
+    """
+    if limit is not None and not limit > 0:
+        raise ValueError(f"limit must be above 0; it is {limit}")
+    finite = values[np.isfinite(values)]
+    largest = limit or float(np.abs(finite).max(initial=0.0)) or 1.0
+    helps = sign_that_helps(attrs)
+    if helps:
+        turned = tuple((1 - at, color) for at, color in reversed(DIVERGING))
+        return Scale(DIVERGING if helps > 0 else turned, -largest, largest)
+    bounded = str(attrs.get("unit", "")) in _BOUNDED and largest <= 1 and limit is None
+    if finite.size and finite.min() >= 0:
+        return Scale(SEQUENTIAL, 0.0, 1.0 if bounded else largest)
+    return Scale(SIGNED, -largest, largest)
+
+
+def shade(value: float, attrs: Mapping[Any, Any]) -> str:
+    """The flat color of one value: blue if it helps the task, red if it hurts it.
+
+    Args:
+        value: the value
+        attrs: as for `sign_that_helps`
+
+    Returns:
+        `HELPS` or `HURTS`; `INK` for zero, and if the result does not say what helps.
+    """
+    sign = sign_that_helps(attrs) * value
+    return HELPS if sign > 0 else HURTS if sign < 0 else INK
+
+
+def meaning(attrs: Mapping[Any, Any]) -> str:
+    """What the colors of a figure of these values mean, as a sentence for its caption.
+
+    Args:
+        attrs: as for `sign_that_helps`
+
+    Returns:
+        For instance "Blue (negative) helps the task, red (positive) hurts it."; "" if the result
+        does not say what helps.
+    """
+    sign = sign_that_helps(attrs)
+    if not sign:
+        return ""
+    good, bad = ("positive", "negative") if sign > 0 else ("negative", "positive")
+    return f"Blue ({good}) helps the task, red ({bad}) hurts it."
 
 
 def diverging(value: float, limit: float) -> str:

@@ -6,22 +6,21 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
+from interp.plots.heatmap import titled
 from interp.plots.labels import cell_labels
-from interp.plots.palette import DIVERGING, FONT, INK
+from interp.plots.palette import FONT, INK, MUTED, shade
 
-_MARKERS = (
-    {"color": INK, "symbol": "circle"},
-    {"color": DIVERGING[1][1], "symbol": "diamond-open"},
-    {"color": DIVERGING[-2][1], "symbol": "square-open"},
-)
+_SYMBOLS = ("circle", "diamond-open", "square-open")
 
 
 def effect_ranking(effects: xr.Dataset | Mapping[str, xr.Dataset], *, n: int = 12) -> go.Figure:
     """Draw a dot for each of the strongest effects, with the interval as a bar.
 
     The strongest is at the top; to the right of the zero line the metric rises, to the left it
-    falls. Several results (before and after something, say) are drawn on the same lines, each with
-    its own marker; cells are ranked by their largest absolute value in any result.
+    falls. A blue dot helps the task, a red one hurts it, whatever sign that is; dots are dark if
+    the result does not say (see `effect`). Several results (before and after something, say) are
+    drawn on the same lines, each with its own marker; cells are ranked by their largest absolute
+    value in any result.
 
     Args:
         effects: what `mean_effect` or `normalized` returns, with any dims; or a mapping from names
@@ -36,9 +35,9 @@ def effect_ranking(effects: xr.Dataset | Mapping[str, xr.Dataset], *, n: int = 1
             0
     """
     series = {"": effects} if isinstance(effects, xr.Dataset) else dict(effects)
-    if not 0 < len(series) <= len(_MARKERS) or n < 1:
+    if not 0 < len(series) <= len(_SYMBOLS) or n < 1:
         raise ValueError(
-            f"a ranking shows 1 to {len(_MARKERS)} results and at least one cell; got "
+            f"a ranking shows 1 to {len(_SYMBOLS)} results and at least one cell; got "
             f"{len(series)} results and n = {n}"
         )
     first = next(iter(series.values()))["mean"]
@@ -51,7 +50,7 @@ def effect_ranking(effects: xr.Dataset | Mapping[str, xr.Dataset], *, n: int = 1
 
     unit = str(first.attrs.get("unit", ""))
     figure = go.Figure()
-    for (label, one), marker in zip(series.items(), _MARKERS, strict=False):
+    for (label, one), symbol in zip(series.items(), _SYMBOLS, strict=False):
         mean, low, high = (one[key].values.ravel()[order] for key in ("mean", "low", "high"))
         figure.add_trace(
             go.Scatter(
@@ -59,13 +58,17 @@ def effect_ranking(effects: xr.Dataset | Mapping[str, xr.Dataset], *, n: int = 1
                 y=[names[i] for i in order],
                 mode="markers",
                 name=label,
-                marker={**marker, "size": 9},
+                marker={
+                    "color": [shade(value, one["mean"].attrs) for value in mean],
+                    "symbol": symbol,
+                    "size": 9,
+                },
                 error_x={
                     "type": "data",
                     "symmetric": False,
                     "array": high - mean,
                     "arrayminus": mean - low,
-                    "color": marker["color"],
+                    "color": MUTED,
                     "thickness": 1.5,
                     "width": 4,
                 },
@@ -76,7 +79,7 @@ def effect_ranking(effects: xr.Dataset | Mapping[str, xr.Dataset], *, n: int = 1
         )
     figure.update_layout(
         template="plotly_white",
-        title={"text": str(first.attrs.get("title", "")), "x": 0.02, "font": {"size": 15}},
+        title=titled(first.attrs),
         font={"family": FONT, "color": INK, "size": 12},
         xaxis={"title": unit, "zeroline": True, "zerolinecolor": INK},
         yaxis={"type": "category", "autorange": "reversed"},

@@ -4,22 +4,23 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
-from interp.plots.palette import DIVERGING, FONT, INK, KIND_COLORS
+from interp.plots.palette import FONT, INK, KIND_COLORS, SIGNED
 
 _POSITIONS = 128  # cells along a side of the map, at most; more would slow down the page
 
 
-def composition_heatmap(scores: xr.DataArray) -> go.Figure:
+def composition_heatmap(scores: xr.DataArray, *, limit: float | None = None) -> go.Figure:
     """Draw the composition of every pair of heads, with earlier heads down and later heads across.
 
-    Blue is above zero, red below, white at zero; the scale is symmetric, so pass scores minus those
-    of random matrices. White lines separate layers; gray cells are not pairs, because the sender is
-    not in an earlier layer. A blue row is a head that many heads read, a blue column a head that
-    reads many.
+    Green is above zero, purple below, white at zero; the scale is symmetric, so pass scores minus
+    those of random matrices. White lines separate layers; gray cells are not pairs, because the
+    sender is not in an earlier layer. A green row is a head that many heads read, a green column a
+    head that reads many.
 
     Args:
         scores: dims sender_layer, sender_head, layer, head, for one kind of composition. The attrs
             `title` and `unit` label the figure, if present.
+        limit: size at which the scale ends, for figures to be compared; by default the largest
 
     Returns:
         The figure.
@@ -39,7 +40,7 @@ def composition_heatmap(scores: xr.DataArray) -> go.Figure:
     values = scores.values.reshape(scores.sizes["sender_layer"] * scores.sizes["sender_head"], -1)
     if not np.isfinite(values).any():
         raise ValueError("there is no pair of heads in different layers")
-    limit = float(np.nanmax(np.abs(values))) or 1.0
+    limit = limit or float(np.nanmax(np.abs(values))) or 1.0
     senders, receivers = _heads(scores, *dims[:2]), _heads(scores, *dims[2:])
     unit = str(scores.attrs.get("unit", ""))
     figure = go.Figure(
@@ -49,7 +50,7 @@ def composition_heatmap(scores: xr.DataArray) -> go.Figure:
             y=senders,
             hovertemplate=f"<b>%{{y}} to %{{x}}</b>  %{{z:+.3f}} {unit}<extra></extra>",
             hoverongaps=False,
-            colorscale=DIVERGING,
+            colorscale=SIGNED,
             zmin=-limit,
             zmax=limit,
             colorbar=_colorbar(unit),
@@ -78,7 +79,7 @@ def composition_heatmap(scores: xr.DataArray) -> go.Figure:
 
 
 def similarity_heatmap(similarity: xr.DataArray) -> go.Figure:
-    """Draw the similarity of all pairs of positions: blue alike, white unrelated, red opposite.
+    """Draw the similarity of all pairs of positions: green alike, white unrelated, purple opposite.
 
     If there are many positions, evenly spaced ones are shown.
 
@@ -101,7 +102,7 @@ def similarity_heatmap(similarity: xr.DataArray) -> go.Figure:
             x=shown["other"].values,
             y=shown["pos"].values,
             hovertemplate="positions %{y} and %{x}: %{z:+.2f}<extra></extra>",
-            colorscale=DIVERGING,
+            colorscale=SIGNED,
             zmin=-1,
             zmax=1,
             colorbar=_colorbar(str(similarity.attrs.get("unit", "cosine"))),

@@ -21,8 +21,31 @@ METRICS: dict[str, str] = {
 }
 """Name of each metric -> its unit."""
 
+LOWER_IS_BETTER = ("foil_logit", "kl_divergence", "rank")
+"""The metrics that fall as a model does its task better."""
+
 BEHAVIOR = ("logit_diff", "probability", "top1", "rank", "answer_logit", "foil_logit")
 """The metrics that show whether a run does a task, which a logit difference alone does not."""
+
+
+def helps(metric: str, *, turned: bool = False) -> str:
+    """Which values of a result speak for a part of the model: a part that helps the task.
+
+    Results carry the answer in their attr `helps`, from which figures take their colors.
+
+    Args:
+        metric: name of the metric that the values are changes of, or shares in
+        turned: whether the values are what is lost without the part, as after an ablation, instead
+            of what the part adds
+
+    Returns:
+        "positive" or "negative".
+
+    Example:
+        >>> helps("logit_diff"), helps("logit_diff", turned=True), helps("rank", turned=True)
+        ('positive', 'negative', 'positive')
+    """
+    return "negative" if (metric in LOWER_IS_BETTER) != turned else "positive"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

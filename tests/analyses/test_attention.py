@@ -76,7 +76,11 @@ def test_roles_are_means_over_prompts(folder, model):
 
 def test_the_pages(folder):
     page = (folder / "report.html").read_text()
-    for heading in ("All heads", "Single heads", "Through all layers", "From role to role"):
+    questions = (
+        "Does a head look sharply at one earlier token?",
+        "Does a head look from END at a token with a role?",
+    )
+    for heading in (*questions, "Single heads", "Through all layers"):
         assert f"<h2>{heading}</h2>" in page
     assert page.count('aria-label="Attention, head 3.1, ') == 1  # its arcs
     for title in ("Value-weighted attention", "Attention, head 3.1", "Attention flow, from"):

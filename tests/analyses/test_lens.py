@@ -64,7 +64,8 @@ def test_logit_lens(tmp_path_factory, model, task):
         assert mean["low"][2] < mean["mean"][2] < mean["high"][2]
     end = lens.logit_lens(model, task).logit_diff.sel(layer=5).mean()
     assert f"the answer ends {float(end):+.2f} logits from the foil" in said
-    for heading in ("Logit lens of the text", "Prompts of IOI, at the last token"):
+    question = "Does the answer overtake the foil, read at the last token of IOI?"
+    for heading in ("Logit lens of the text", question):
         assert f"<h2>{heading}</h2>" in page
 
 

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import interp
 from analyses import task as analysis
 from analyses.cli import app
+from analyses.common.verdicts import LEADS
 from interp import tasks
 from interp.circuits import Circuit
 from interp.patching import Ablation, mean_effect, measure, path_patch
@@ -105,9 +106,12 @@ def test_the_other_tasks(name, threshold):
     assert report.title == f"{name.capitalize()} in mini"
     headings = [section.heading for section in report.sections]
     assert headings == [
-        "Behavior", "Which heads write the answer", "The circuit found here",
-        "Does the circuit do the task alone?",
+        "Does the model do the task?", "Do heads act straight on the logits?",
+        "Does a way lead from a token to the logits through the circuit found here?",
+        "Does the circuit do the task alone?", "Is every head that matters in the circuit?",
     ]  # fmt: skip
+    answers = tuple(LEADS.values())
+    assert all(section.text.startswith(answers) for section in report.sections)
     source = report.sections[2].text
     roles_alone = "ablated at the task's roles alone"
     assert (roles_alone if name == "induction" else "ablated at all positions") in source
@@ -124,9 +128,9 @@ def test_the_published_circuit_stands_beside_for_its_model(monkeypatch):
     model.name, model.tokenizer = "gpt2", tokenizer
     report = analysis.run("greater-than", model, n=3)
     headings = [section.heading for section in report.sections]
-    assert "The circuit published" in headings
+    assert any("through the circuit published" in heading for heading in headings)
     assert "no head output at the task" in report.lead
-    (table,) = report.sections[-1].items
+    (table,) = report.sections[-2].items
     assert table.frame["circuit"].tolist() == ["found here", "published"]
 
 

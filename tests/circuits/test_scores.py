@@ -50,7 +50,7 @@ def result(top1, probability, difference, n=100, spread=0.01):
         ((0.005, 0.005, 3.64), "no", "only puts the answer above the foil: it keeps 91%"),
         ((0.1, 0.1, 0.2), "no", "No: the answer is its top token in 10.0%"),
         ((0.9, 0.1, 3.9), "no", "only puts the answer above the foil"),
-        ((0.5, 0.8, 3.9), "cannot be told", "cannot be told from these prompts"),
+        ((0.5, 0.8, 3.9), "cannot be told", "Cannot be told from these prompts"),
     ],
 )
 def test_the_verdict(figures, answer, words):

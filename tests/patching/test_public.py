@@ -37,7 +37,7 @@ TECHNIQUES = {
     "screen": lambda model, task: screen(model, task, "z"),
 }
 NO_TECHNIQUES = {
-    "Ablation", "Receivers", "Selection", "agreement", "effect",
+    "Ablation", "Receivers", "Selection", "agreement", "contribution", "effect",
     "heads_in_order", "mean_effect", "mean_over_prompts", "normalized", "pairs", "strongest_heads",
 }  # fmt: skip
 

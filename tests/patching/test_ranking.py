@@ -56,3 +56,14 @@ def test_of_many_heads_of_few_values_each_value_keeps_the_order_of_the_model():
     )
     heads = [Head(layer, head) for layer in range(12) for head in range(16)]
     assert heads_in_order(values) == sorted(heads, key=lambda one: float(values[one]))
+
+
+def test_heads_whose_interval_includes_zero_can_be_left_out():
+    mean = xr.DataArray([[3.0, -2.0, 1.0]], {"layer": [0], "head": [0, 1, 2]}, ("layer", "head"))
+    wide = xr.DataArray([[4.0, 1.0, 0.5]], mean.coords, mean.dims)
+    found = xr.Dataset({"mean": mean, "low": mean - wide, "high": mean + wide})
+    assert strongest_heads(found, 3, told=True) == [Head(0, 1), Head(0, 2)]
+    assert strongest_heads(found, 1, told=True) == [Head(0, 1)]
+    assert strongest_heads(found, 3) == [Head(0, 0), Head(0, 1), Head(0, 2)]
+    with pytest.raises(ValueError, match="mean_effect"):
+        strongest_heads(mean, 3, told=True)

@@ -8,7 +8,7 @@ import xarray as xr
 from interp.lens import cumulative, direct_logit_attribution, logit_lens
 from interp.patching import mean_over_prompts
 from interp.plots import attribution_bars, lens_heatmap, lens_lines
-from interp.plots.palette import INK, PAPER
+from interp.plots.palette import HELPS, HURTS, INK, PAPER
 from tests.helpers import random_model, random_task
 
 
@@ -57,7 +57,7 @@ def test_pointing_shows_the_runners_up(reading):
 
 
 def test_words_are_dark_on_light_and_light_on_dark(reading):
-    """Certain cells are dark blue, hopeless ones white."""
+    """Certain cells are dark green, hopeless ones white."""
     sure = reading.copy()
     values = np.zeros(reading.top_probability.shape)
     values[1] = 1.0
@@ -103,7 +103,7 @@ def test_attribution_figures(model):
         bars.marker.color[int(bars.y.argmax())],
         bars.marker.color[int(bars.y.argmin())],
     )
-    assert (toward, against) == ("#4393C3", "#D6604D")
+    assert (toward, against) == (HELPS, HURTS)
     running = lens_lines(mean_over_prompts(cumulative(found)))
     assert running.layout.xaxis.ticktext[-1] == "2.b_out"
     assert attribution_bars(found.isel(prompt=0)).data[0].error_y.array is None

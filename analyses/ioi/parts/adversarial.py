@@ -8,15 +8,17 @@ tolerances.
 
 import xarray as xr
 
+from analyses.common.verdicts import answered, not_measured, side_of
 from analyses.common.wording import text
 from analyses.ioi.parts.setting import Chapter, Measured, PaperPart, Results, Setting, verdicts
+from interp.circuits import Verdict
 from interp.patching import measure
 from interp.report import Section, Table
 from interp.statistics import estimate_mean
 from interp.tasks import named_again
 from interp.tasks.ioi_variants import breaks
 
-HEADING = "Adversarial prompts: a name once more (4.4)"
+HEADING = "Does naming IO once more mislead the model? (4.4)"
 _SETS = {"plain": "as they are", "IO": "IO named again", "S1": "S named again"}
 
 
@@ -55,7 +57,9 @@ def write(setting: Setting, found: Results) -> Chapter:
         The section and the figures.
     """
     if not found:
-        return Chapter(Section(HEADING, "Not measured: no prompt has a place for more sentences."))
+        return Chapter(
+            Section(HEADING, str(not_measured("no prompt has a place for more sentences")))
+        )
     rows, figures = [], []
     for name, about in _SETS.items():
         one = found[name]
@@ -78,6 +82,7 @@ def write(setting: Setting, found: Results) -> Chapter:
     n = found["plain"].sizes["prompt"]
     section = Section(
         HEADING,
+        f"{_misled(found)}\n\n"
         f"These are the {n} of {len(setting.task)} prompts that have a comma or full stop between "
         f"the names and the second clause. For example: “{found['IO'].attrs['example']} …”",
         [
@@ -86,6 +91,18 @@ def write(setting: Setting, found: Results) -> Chapter:
         ],
     )
     return Chapter(section, figures)
+
+
+def _misled(found: Results) -> Verdict:
+    """Whether S is above IO more often with IO named again, and whether more than with S named."""
+    wrong = {name: 1 - found[name].accuracy for name in _SETS}
+    more = estimate_mean(wrong["IO"] - wrong["plain"])
+    control = estimate_mean(wrong["S1"] - wrong["plain"])
+    return answered(
+        side_of(more),
+        f"S is above IO in {text(more)} more of the prompts when IO is named again (a fraction), "
+        f"and in {text(control)} more when S is, which should change nothing",
+    )
 
 
 PART = PaperPart("adversarial", 1, collect, write)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import xarray as xr
 
 from analyses.common.shell import bar
+from analyses.common.verdicts import answered, side_of
 from analyses.common.wording import text
 from analyses.ioi.parts.setting import (
     Chapter,
@@ -18,26 +19,28 @@ from analyses.ioi.parts.setting import (
     PaperPart,
     Results,
     Setting,
+    added,
     labels,
     missing,
     pick,
     titled,
     verdicts,
 )
+from interp.circuits import Verdict
 from interp.patching import (
     Ablation,
+    contribution,
     effect,
     heads_in_order,
-    mean_effect,
     mean_over_prompts,
     measure,
     path_patch,
 )
-from interp.plots import effect_heatmap, effect_ranking
+from interp.plots import effect_heatmap, effect_ranking, shared_limit
 from interp.report import Figure, Section, Table
-from interp.statistics import estimate_mean, estimate_ratio
+from interp.statistics import Estimate, estimate_mean, estimate_ratio
 
-HEADING = "Backup name movers step in (3.4)"
+HEADING = "Do other heads step in for the name movers? (3.4)"
 _PAPERS = ((9, 0), (9, 7), (10, 1), (10, 2), (10, 6), (10, 10), (11, 2), (11, 9))
 _LOOKS = {  # the name that they look at most -> the paper's backups
     "IO": ((9, 0), (10, 1), (10, 6), (10, 10)),
@@ -98,7 +101,9 @@ def write(setting: Setting, found: Results) -> Chapter:
     for key, kind in (("backups", "backup name mover"), ("negatives", "negative name mover")):
         heads = setting.heads(kind, position="END")
         for name, values in (("before", setting.direct), ("after", after)) if heads else ():
-            label = f"Direct effect of the {kind}s together, {name} the knock-out"
+            label = (
+                f"Direct effect of the {kind}s together, {name} the knock-out (negative: they help)"
+            )
             total = pick(values, heads).sum("node")
             figures.append(Measured.mean(f"{key}_{name}", label, total, "logits"))
     claims = [
@@ -114,21 +119,30 @@ def write(setting: Setting, found: Results) -> Chapter:
     looks = {role: setting.attention.sel(query="END", key=role) for role in _LOOKS}
     if setting.papers:
         claims += [_looks_at(looks, role, heads) for role, heads in _LOOKS.items()]
-    both = {
-        "whole model": titled(mean_over_prompts(setting.direct), "Paths to the logits"),
-        "without name movers": mean_effect(found["direct"]),
-    }
+    title = "What direct paths add to the logit difference"
+    before = titled(mean_over_prompts(contribution(setting.direct)), title)
+    without = added(found["direct"], f"{title}, without the name movers")
+    limit = shared_limit(before, without)
+    gained = mean_over_prompts(contribution(change.assign_attrs(setting.direct.attrs)))
     section = Section(
         HEADING,
+        f"{_step_in(kept, gained, movers)}\n\n"
         f"{setting.about()}\n\nThe outputs at END of the name movers ({labels(movers)}) are set to "
-        "their means, and paths to the logits are patched again. Heads that write the answer only "
-        "then are backups. Red: the logit difference falls when the head's direct path is patched.",
+        "their means, and paths to the logits are patched again. Heads that add to the logit "
+        "difference only then are backups.",
         [
             Figure(
-                effect_heatmap(titled(mean_effect(found["direct"]), "Paths to the logits")),
-                "Direct effects without the name movers, in logits.",
+                effect_heatmap(before, limit=limit),
+                "In the whole model, in logits. Blue (positive) helps, red (negative) hurts.",
             ),
-            Figure(effect_ranking(both, n=12), "The strongest of both, with 95 % intervals."),
+            Figure(
+                effect_heatmap(without, limit=limit),
+                "Without the name movers, with the same colors for the same sizes.",
+            ),
+            Figure(
+                effect_ranking({"whole model": before, "without name movers": without}, n=12),
+                "The strongest of both, with 95 % intervals; to the right of zero the head helps.",
+            ),
             *([_table(looks, backups)] if backups else []),
             *verdicts(setting, figures, claims),
         ],
@@ -161,6 +175,26 @@ def _table(looks: Mapping[str, xr.DataArray], heads: Sequence[tuple[int, int]]) 
         for head in heads
     ]
     return Table(rows, "Mean attention of each backup from END to the names, a probability.")
+
+
+def _step_in(kept: Estimate, gained: xr.Dataset, movers: Sequence[tuple[int, int]]) -> Verdict:
+    """Whether heads other than the name movers add more once these are gone."""
+    low = gained["low"]
+    more = [h for h in heads_in_order(-gained["mean"]) if h not in movers and _at(low, h) > 0]
+    figures = f"without the name movers the model keeps {text(kept, 2)} of the logit difference"
+    if not more:
+        return answered("no", f"no head adds more then, by its interval, and {figures}")
+    by = sum(_at(gained["mean"], h) for h in more)
+    figures = (
+        f"{len(more)} heads add more then, most of all {labels(more[:3])}, together {by:.2f} "
+        f"logits; {figures}"
+    )
+    enough = len(more) > low.size / 20 and side_of(kept) == "yes"
+    return answered("yes" if enough else "cannot be told", figures)
+
+
+def _at(values: xr.DataArray, head: tuple[int, int]) -> float:
+    return float(values.sel(layer=head[0], head=head[1]))
 
 
 PART = PaperPart("backups", 1, collect, write)

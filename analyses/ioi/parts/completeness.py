@@ -9,12 +9,14 @@ that it finds are measured on all; the paper does both on the same 100.
 import xarray as xr
 
 from analyses.common.shell import bar
+from analyses.common.verdicts import answered, not_measured, side_of
 from analyses.common.wording import text
 from analyses.ioi.labels import LABELS
 from analyses.ioi.parts.setting import Chapter, Measured, PaperPart, Results, Setting, verdicts
 from interp.circuits import (
     Circuit,
     Member,
+    Verdict,
     class_sets,
     completeness,
     gap,
@@ -26,9 +28,11 @@ from interp.circuits.published import IOI_GREEDY
 from interp.metrics import BEHAVIOR
 from interp.plots import completeness_scatter
 from interp.report import Figure, Item, Section, Table
-from interp.statistics import estimate_mean
+from interp.statistics import estimate_mean, estimate_ratio
 
-HEADING = "Completeness: the circuit without some of its nodes (4.1)"
+HEADING = "Does the circuit break as the model does? Completeness (4.1)"
+_CLOSE = 0.2
+"""Fraction of F(M) within which circuit and model are called alike."""
 BOTH = "name movers of both positive kinds"
 _SEARCHED = ("random", "greedy", "paper")
 """Prefixes of the names of sets that are not classes."""
@@ -94,7 +98,7 @@ def write(setting: Setting, found: Results) -> Chapter:
         The section and the figures.
     """
     if not found:
-        return Chapter(Section(HEADING, "Not measured: the circuit is empty."))
+        return Chapter(Section(HEADING, str(not_measured("the circuit is empty"))))
     items: list[Item] = []
     figures: list[Measured] = []
     for name, values in found.items():
@@ -133,6 +137,7 @@ def write(setting: Setting, found: Results) -> Chapter:
     size = setting.size
     section = Section(
         HEADING,
+        f"{_alike(found['circuit'])}\n\n"
         f"{setting.about()}\n\nK is set to its means in the circuit and in the whole model, at the "
         f"positions where the circuit has it. {size.random_sets} sets hold each node with "
         f"probability 1/2; {size.runs} greedy searches of {size.iterations} iterations try "
@@ -140,6 +145,21 @@ def write(setting: Setting, found: Results) -> Chapter:
         [*items, *verdicts(setting, figures, ())],
     )
     return Chapter(section, figures)
+
+
+def _alike(values: xr.Dataset) -> Verdict:
+    """Whether model and circuit stay close without every set."""
+    apart = gap(values)
+    worst = apart.isel(set=int(abs(apart.mean("prompt")).argmax()))
+    sign = 1 if float(worst.mean()) >= 0 else -1
+    whole = values.logit_diff.sel(run="full", set="none", drop=True)
+    share = estimate_ratio(sign * worst.drop_vars(["set", "nodes"], errors="ignore"), whole)
+    figures = (
+        f"without the set {worst['set'].item()}, which tells the two apart most, they differ by "
+        f"{text(share, 2)} of F(M); up to {_CLOSE:g} counts as alike"
+    )
+    answer = {"yes": "no", "no": "yes"}.get(side_of(share, _CLOSE), "cannot be told")
+    return answered(answer, figures)  # type: ignore[arg-type]
 
 
 def _figures(values: xr.Dataset, prefix: str, title: str) -> list[Measured]:

@@ -12,7 +12,14 @@ import interp
 from analyses.common.shell import bar
 from analyses.common.tables import derivation_tables
 from analyses.ioi.parts.setting import Chapter, Measured, PaperPart, Results, Setting, verdicts
-from interp.circuits import Derivation, compare, derive, faithfulness, fraction_kept
+from interp.circuits import (
+    Derivation,
+    compare,
+    derive,
+    does_the_task,
+    faithfulness,
+    fraction_kept,
+)
 from interp.metrics import BEHAVIOR
 from interp.parts import NodeLike
 from interp.patching import Ablation
@@ -25,7 +32,7 @@ _APART = 1009  # between the seeds of the two sets of prompts
 METRICS = ("logit_diff", "answer_logit")
 """The metrics that find heads; a head that only writes against S changes only the first."""
 
-HEADING = "The circuit derived from this model, path by path (3)"
+HEADING = "Does the circuit derived path by path do the task? (3)"
 
 
 def selection_prompts(task: Task) -> Task:
@@ -155,6 +162,7 @@ def write(setting: Setting, found: Results) -> Chapter:
     return Chapter(
         Section(
             HEADING,
+            f"{does_the_task(found['alone'])}\n\n"
             f"{setting.about()} The derivation used {n_prompts} other prompts.\n\nFrom the last "
             "layer to the first, every head's output at every role is sent into all that was found "
             f"before, together: {evidence.tested} paths. A head counts if its mean effect is "
@@ -167,4 +175,4 @@ def write(setting: Setting, found: Results) -> Chapter:
     )
 
 
-PART = PaperPart("derivation", 3, collect, write)
+PART = PaperPart("derivation", 4, collect, write)

@@ -5,7 +5,13 @@ and into the keys of the induction heads at S1+1 (appendix D); and where heads o
 look.
 """
 
+from collections.abc import Mapping
+from functools import reduce
+
+import xarray as xr
+
 from analyses.common.shell import bar
+from analyses.common.verdicts import any_effect, both
 from analyses.ioi.parts.setting import (
     Chapter,
     Claim,
@@ -13,17 +19,18 @@ from analyses.ioi.parts.setting import (
     PaperPart,
     Results,
     Setting,
+    added,
     labels,
     missing,
     pick,
-    titled,
     verdicts,
 )
-from interp.patching import Receivers, effect, heads_in_order, mean_effect, path_patch
-from interp.plots import effect_heatmap
+from interp.circuits import Verdict
+from interp.patching import Receivers, effect, heads_in_order, path_patch
+from interp.plots import effect_heatmap, shared_limit
 from interp.report import Figure, Item, Section
 
-HEADING = "Duplicate-token, induction and previous-token heads (3.3)"
+HEADING = "Do early heads tell the later ones that S came twice? (3.3)"
 _LOOKS = (
     ("duplicate token", "S2", "S1"),
     ("induction", "S2", "S1+1"),
@@ -34,6 +41,9 @@ _PATHS = (  # result, receivers, role, the paper's heads, how many of ours, how 
     ("inhibition_keys", "S-inhibition keys", "S2", ((0, 10), (5, 8), (5, 9)), 6, 2),
     ("keys", "induction keys", "S1+1", ((2, 2), (4, 11)), 4, 2),
 )
+
+
+_INTO = {name: f"into the {receivers}" for name, receivers, *_ in _PATHS}
 
 
 def collect(setting: Setting) -> Results:
@@ -80,6 +90,12 @@ def write(setting: Setting, found: Results) -> Chapter:
             looks = pick(setting.attention.sel(query=query, key=key), heads).mean("node")
             label = f"Mean attention of {kind} heads, {query} to {key}"
             figures.append(Measured.mean(f"attention_{kind}", label, looks, "probability"))
+    adds = {
+        name: added(found[name], f"Into the {receivers}")
+        for name, receivers, *_ in _PATHS
+        if name in found
+    }
+    limit = shared_limit(*adds.values())
     for name, receivers, role, wanted, n, least in _PATHS:
         if name in found:
             strongest = heads_in_order(effect(found[name]))[:n]
@@ -94,19 +110,27 @@ def write(setting: Setting, found: Results) -> Chapter:
             )
             items.append(
                 Figure(
-                    effect_heatmap(titled(mean_effect(found[name]), f"Into the {receivers}")),
-                    f"From each head into the {receivers} at {role}.",
+                    effect_heatmap(adds[name], limit=limit),
+                    f"What the paths from each head into the {receivers} at {role} add to the "
+                    "logit difference, in logits. Blue (positive) helps, red (negative) hurts.",
                 )
             )
     section = Section(
         HEADING,
+        f"{_told(adds)}\n\n"
         f"{setting.about()}\n\nAs before, by path patching with ABC partners: which heads tell the "
         "S-inhibition heads, by way of their values or keys at S2, that the name there is a "
         "duplicate, and which tell the induction heads, by way of their keys at S1+1, that S1 "
-        "stands before. Red: the logit difference falls, in logits.",
+        "stands before. The colors of the figures are comparable.",
         [*items, *verdicts(setting, figures, claims)],
     )
     return Chapter(section, figures, claims)
+
+
+def _told(adds: Mapping[str, xr.Dataset]) -> Verdict:
+    """Whether any head acts by these paths."""
+    first, *rest = (any_effect(one, f"paths {_INTO[name]}") for name, one in adds.items())
+    return reduce(both, rest, first)
 
 
 PART = PaperPart("early-heads", 2, collect, write)

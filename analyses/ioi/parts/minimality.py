@@ -7,6 +7,7 @@ movers in the order of their direct effects.
 import numpy as np
 
 from analyses.common.shell import bar
+from analyses.common.verdicts import answered, not_measured
 from analyses.common.wording import text
 from analyses.ioi.labels import LABELS
 from analyses.ioi.parts.setting import (
@@ -21,12 +22,16 @@ from analyses.ioi.parts.setting import (
 from interp.circuits import Member, faithfulness, gap, minimality, minimality_sets
 from interp.circuits.published import IOI_EXCEPTIONS, IOI_IMPORTANCE
 from interp.metrics import BEHAVIOR
-from interp.patching import mean_over_prompts
+from interp.patching import contribution, mean_over_prompts
 from interp.plots import effect_ranking
 from interp.report import Figure, Section, Table
 from interp.statistics import estimate_mean, estimate_ratio
 
-HEADING = "Minimality: what every node adds (4.2)"
+HEADING = "Does every node of the circuit add something? Minimality (4.2)"
+
+
+_LEAST = 0.01
+"""Fraction of F(M) that a node should change, as in the paper."""
 
 
 def collect(setting: Setting) -> Results:
@@ -79,7 +84,7 @@ def write(setting: Setting, found: Results) -> Chapter:
         The section and the figures.
     """
     if not found:
-        return Chapter(Section(HEADING, "Not measured: the circuit is empty."))
+        return Chapter(Section(HEADING, str(not_measured("the circuit is empty"))))
     changes, full = gap(found["nodes"]), found["whole"].logit_diff.sel(run="full")
     others = {name: gap(found["nodes"], name) for name in BEHAVIOR[1:]}
     sets = sets_of(setting)
@@ -94,16 +99,16 @@ def write(setting: Setting, found: Results) -> Chapter:
                 "node": name,
                 "class": kinds[name],
                 "K": " ".join(h.label for h in sets[name]) or "\N{EN DASH}",
-                "change": text(estimate_mean(change)),
+                "adds (logits)": text(estimate_mean(-change)),
                 "of F(M)": shares[name].mean,
                 **{
-                    LABELS[metric]: float(one.sel(node=name).mean())
+                    LABELS[metric]: -float(one.sel(node=name).mean())
                     for metric, one in others.items()
                 },
             }
         )
     least = min(shares, key=lambda name: shares[name].mean)
-    enough = float(np.mean([share.mean >= 0.01 for share in shares.values()]))
+    enough = float(np.mean([share.mean >= _LEAST for share in shares.values()]))
     figures = [
         Measured("minimality", f"Smallest change, over F(M) ({least})", shares[least], "fraction")
     ]
@@ -117,20 +122,31 @@ def write(setting: Setting, found: Results) -> Chapter:
             )
             for head in setting.circuit.heads
         ]
-    ranked = titled(mean_over_prompts(changes), "Change of F without the node")
+    adds = contribution(changes.assign_attrs(helps="negative"))
+    ranked = titled(mean_over_prompts(adds), "What the node adds to F(C without K)")
+    verdict = answered(
+        "yes"
+        if all(share.low >= _LEAST for share in shares.values())
+        else "no"
+        if any(share.high < _LEAST for share in shares.values())
+        else "cannot be told",
+        f"{enough:.0%} of the nodes change F by at least {_LEAST:.0%} of F(M), the paper's "
+        f"criterion; the least is {least}, {text(shares[least])}",
+    )
     section = Section(
         HEADING,
-        f"{setting.about()}\n\nF(C without K and the node) less F(C without K), where K is chosen "
-        f"as the paper does. {enough:.0%} of the nodes change F by at least 1 % of F(M).",
+        f"{verdict}\n\n{setting.about()}\n\nF(C without K) less F(C without K and the node), "
+        "where K is chosen as the paper does.",
         [
             Figure(
                 effect_ranking(ranked, n=40),
-                "Change of F, in logits, with intervals.",
+                "What each node adds, in logits, with intervals. Blue (right of zero): the circuit "
+                "does better with it. Red: worse.",
             ),
             Table(
                 rows,
-                "Every node: the change of F with its 95 % interval, and the change of every other "
-                "measure, that of the logits of IO and S apart.",
+                "Every node: what it adds to F, with its 95 % interval, and to every other measure, "
+                "to the logits of IO and S apart.",
                 {"of F(M)": ".1%"},
             ),
             *verdicts(setting, figures, ()),

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from analyses.common.shell import bar
+from analyses.common.verdicts import any_effect
 from analyses.ioi.parts.setting import (
     Chapter,
     Claim,
@@ -15,15 +16,15 @@ from analyses.ioi.parts.setting import (
     PaperPart,
     Results,
     Setting,
-    titled,
+    added,
     verdicts,
 )
 from interp.parts import MLP
-from interp.patching import Ablation, Selection, ablate, effect, mean_effect, measure, path_patch
+from interp.patching import Ablation, Selection, ablate, effect, measure, path_patch
 from interp.plots import effect_ranking
 from interp.report import Figure, Section
 
-HEADING = "MLPs (appendix)"
+HEADING = "Does an MLP matter by itself? (appendix)"
 
 
 def collect(setting: Setting) -> Results:
@@ -84,21 +85,21 @@ def write(setting: Setting, found: Results) -> Chapter:
             float(without.mean()) < 0,
         ),
     ]
+    ablated = added(found["ablated"], "What each MLP adds")
     section = Section(
         HEADING,
+        f"{any_effect(ablated, 'MLPs')}\n\n"
         f"{setting.about()}\n\nThe output of one MLP is set to its mean at every position, or "
-        "only its direct path to the logits is patched from the ABC partner. Left of zero: the "
-        "logit difference falls without it.",
+        "only its direct path to the logits is patched from the ABC partner. What the logit "
+        "difference loses is what the MLP adds: blue, right of zero, helps; red hurts.",
         [
             Figure(
-                effect_ranking(titled(mean_effect(found["ablated"]), "Each MLP at its mean")),
-                "One MLP ablated.",
+                effect_ranking(ablated),
+                "Lost with one MLP at its mean, in logits.",
             ),
             Figure(
-                effect_ranking(
-                    titled(mean_effect(found["direct"]), "Paths from MLPs to the logits")
-                ),
-                "Its direct path patched.",
+                effect_ranking(added(found["direct"], "What direct paths from MLPs add")),
+                "Lost with its direct path patched, in logits.",
             ),
             *verdicts(setting, figures, claims),
         ],

@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from analyses.common.shell import bar
+from analyses.common.verdicts import answered, both, is_above
 from analyses.ioi.parts.setting import (
     Chapter,
     Measured,
@@ -23,12 +24,17 @@ from analyses.ioi.parts.setting import (
     pick,
     verdicts,
 )
+from interp.circuits import Verdict
 from interp.heads import attention_projection, copy_scores, correlation
 from interp.plots import head_heatmap
 from interp.report import Figure, Section, Table
-from interp.statistics import Estimate, interval
+from interp.statistics import Estimate, estimate_mean, interval
 
-HEADING = "Name movers copy the name they look at (3.1)"
+HEADING = "Do the name movers copy the name they look at? (3.1)"
+
+
+_COPIES = 0.5
+"""Copy score from which a head copies: the name is written more often than not."""
 
 
 def collect(setting: Setting) -> Results:
@@ -99,15 +105,17 @@ def write(setting: Setting, found: Results) -> Chapter:
     ]
     section = Section(
         HEADING,
+        f"{_copies(copies['copy'], movers, figures)}\n\n"
         f"{setting.about()}\n\nAttention from END to a name is correlated with what the head "
         "writes for that name (in logits above the mean token's), over prompts and the names IO "
         "and S1. Copy score: if the head attended to one name alone, would the name be among its "
         "five highest logits? Over prompts and IO, S1 and S2.",
         [
             Figure(
-                head_heatmap(r),
-                "Correlation of attention with projection. Blue: the head writes for what it looks "
-                "at. Red: it writes against it.",
+                head_heatmap(r, limit=1.0),
+                "Correlation of attention with projection. Green: the head writes for what it "
+                "looks "
+                "at. Purple: it writes against it.",
             ),
             Table(
                 rows, "Heads that write to the logits.", {"copies": ".0%", "copies, negated": ".0%"}
@@ -116,6 +124,21 @@ def write(setting: Setting, found: Results) -> Chapter:
         ],
     )
     return Chapter(section, figures)
+
+
+def _copies(
+    copy: xr.DataArray, movers: Sequence[tuple[int, int]], figures: Sequence[Measured]
+) -> Verdict:
+    """Whether the name movers copy in most cases, and write more the more they look."""
+    if not movers:
+        return answered("cannot be told", "the circuit has no name movers, only negative ones")
+    lowest = min(movers, key=lambda head: float(pick(copy, [head]).mean()))
+    score = estimate_mean(pick(copy, [lowest])[0])
+    r = next(one for one in figures if one.key == "correlation")
+    return both(
+        is_above(score, f"the lowest copy score is that of {labels([lowest])},", _COPIES),
+        is_above(r.estimate, "the lowest correlation of attention with what is written is"),
+    )
 
 
 def _correlation(looks: xr.Dataset, movers: Sequence[tuple[int, int]]) -> Measured:

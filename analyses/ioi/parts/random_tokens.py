@@ -5,7 +5,10 @@ look or what to write (appendix H: induction heads write the next token). The pa
 100 tokens; ours have as many as fit, if the context is shorter.
 """
 
+from functools import reduce
+
 from analyses.common.shell import bar
+from analyses.common.verdicts import both, is_above, not_measured
 from analyses.ioi.parts.setting import (
     Chapter,
     Claim,
@@ -17,12 +20,14 @@ from analyses.ioi.parts.setting import (
     pick,
     verdicts,
 )
+from interp.circuits import Verdict
 from interp.heads import attention_scores, next_token_projection, repeated_random_tokens
 from interp.patching import heads_in_order
 from interp.plots import head_heatmap
 from interp.report import Figure, Item, Section
+from interp.statistics import estimate_mean
 
-HEADING = "The same heads on repeated random tokens (3.3)"
+HEADING = "Do the heads look the same way on repeated random tokens? (3.3)"
 _SCORES = (
     ("previous_token", "previous token", {(2, 2), (4, 11)}, 2),
     ("duplicate_token", "duplicate token", {(3, 0), (0, 1)}, 3),
@@ -82,7 +87,7 @@ def write(setting: Setting, found: Results) -> Chapter:
         items.append(
             Figure(
                 head_heatmap(score.mean("prompt", keep_attrs=True)),
-                f"{kind.capitalize()} score: mean attention, a probability.",
+                f"{kind.capitalize()} score: mean attention, a probability from 0 (white) to 1.",
             )
         )
     writes = found["writes"].next_token
@@ -113,17 +118,33 @@ def write(setting: Setting, found: Results) -> Chapter:
         Figure(
             head_heatmap(writes.mean("prompt", keep_attrs=True)),
             "What each head writes for the token that comes next, where the sequence repeats "
-            "itself, in logits above the mean token's. Red: it writes against it.",
+            "itself, in logits above the mean token's. Green: for it. Purple: against it.",
         )
     )
     section = Section(
         HEADING,
+        f"{_same(setting, found)}\n\n"
         f"{found['scores'].sizes['prompt']} sequences of random tokens, each repeated once; the "
         "intervals are over sequences. A head of a class should look where its class looks on any "
         "text, not on IOI prompts alone; and an induction head should write what came next.",
         [*items, *verdicts(setting, figures, claims)],
     )
     return Chapter(section, figures, claims)
+
+
+def _same(setting: Setting, found: Results) -> Verdict:
+    """Whether heads of each class look where their class looks more than an average head does."""
+    parts = []
+    for name, kind, *_ in _SCORES:
+        heads = setting.heads(kind)
+        if heads:
+            score = found["scores"][name]
+            more = pick(score, heads).mean("node") - score.mean(["layer", "head"])
+            what = f"the {kind} heads have a {kind} score above the average head's by"
+            parts.append(is_above(estimate_mean(more), what))
+    if not parts:
+        return not_measured("the circuit has no head of these classes")
+    return reduce(both, parts[1:], parts[0])
 
 
 PART = PaperPart("random-tokens", 2, collect, write)

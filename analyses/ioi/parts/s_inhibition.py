@@ -4,7 +4,12 @@ Path patching from every head into the name movers' queries at END, and then the
 S-inhibition heads' paths on the name movers' attention.
 """
 
+from typing import Literal
+
+import xarray as xr
+
 from analyses.common.shell import bar
+from analyses.common.verdicts import answered, any_effect, both, is_above, side_of
 from analyses.common.wording import text
 from analyses.ioi.parts.setting import (
     Chapter,
@@ -13,25 +18,25 @@ from analyses.ioi.parts.setting import (
     PaperPart,
     Results,
     Setting,
+    added,
     labels,
     missing,
     pick,
-    titled,
     verdicts,
 )
+from interp.circuits import Verdict
 from interp.patching import (
     Receivers,
     effect,
     heads_in_order,
-    mean_effect,
     path_attention,
     path_patch,
 )
 from interp.plots import effect_heatmap
 from interp.report import Figure, Section, Table
-from interp.statistics import estimate_mean
+from interp.statistics import Estimate, estimate_mean
 
-HEADING = "S-inhibition heads steer the name movers' queries (3.2)"
+HEADING = "Does S-inhibition turn the name movers' queries away from S? (3.2)"
 _NAMES = ("IO", "S1", "S2")
 
 
@@ -105,24 +110,48 @@ def write(setting: Setting, found: Results) -> Chapter:
             set(lowest) == {(7, 3), (7, 9), (8, 6), (8, 10)},
         )
     ]
+    adds = added(found["queries"], "Into the name movers' queries")
     section = Section(
         HEADING,
+        f"{_turns(found, adds)}\n\n"
         f"{setting.about()}\n\nThe output of one head at END is taken from the ABC partner on its "
         "direct way (residual stream and MLPs) into the queries of the name movers "
-        f"({labels(setting.heads('name mover', position='END'))}) at END. Red: the logit "
-        "difference falls, so the head tells the name movers where to look.",
+        f"({labels(setting.heads('name mover', position='END'))}) at END. What the logit "
+        "difference loses is what the head adds by telling the name movers where to look.",
         [
             Figure(
-                effect_heatmap(
-                    titled(mean_effect(found["queries"]), "Into the name movers' queries")
-                ),
-                "Change of the logit difference, in logits, for each sending head.",
+                effect_heatmap(adds),
+                "What each sending head adds to the logit difference, in logits. Blue (positive) "
+                "helps, red (negative) hurts.",
             ),
             *items,
             *verdicts(setting, figures, claims),
         ],
     )
     return Chapter(section, figures, claims)
+
+
+def _turns(found: Results, adds: xr.Dataset) -> Verdict:
+    """Whether the name movers look at S more, and at IO less, without S-inhibition."""
+    if "attention" not in found:
+        none = "the circuit has no S-inhibition heads at END"
+        paths = any_effect(adds, "paths into the queries").text.partition(": ")[2]
+        return answered("no", f"{none}; {paths.removesuffix('.')}")
+    looks = found["attention"].mean("head")
+    moved = {
+        role: estimate_mean(looks.patched.sel(key=role) - looks.clean.sel(key=role))
+        for role in _NAMES
+    }
+    gains = max(("S1", "S2"), key=lambda role: moved[role].mean)
+    return both(
+        is_above(moved[gains], f"without it their attention to {gains} changes by"),
+        answered(_reverse(moved["IO"]), f"that to IO by {text(moved['IO'], 2)}"),
+    )
+
+
+def _reverse(change: Estimate) -> Literal["yes", "no", "cannot be told"]:
+    """Whether a change is below zero."""
+    return side_of(Estimate(-change.mean, -change.high, -change.low))
 
 
 PART = PaperPart("s-inhibition", 1, collect, write)

@@ -8,13 +8,14 @@ import numpy as np
 import xarray as xr
 
 import interp
+from analyses.common.verdicts import not_measured
 from analyses.common.wording import minus, text
 from analyses.ioi.size import USUAL_SIZE, Size
 from interp.circuits import Circuit, published_circuit
 from interp.circuits.published import IOI_FIGURES
 from interp.execution import Results
 from interp.parts import Head, as_head
-from interp.patching import effect, path_patch
+from interp.patching import contribution, effect, mean_over_prompts, path_patch
 from interp.report import Item, Section, Table
 from interp.statistics import Estimate, estimate_mean
 from interp.tasks import Task
@@ -228,6 +229,19 @@ def verdicts(setting: Setting, figures: Sequence[Measured], claims: Sequence[Cla
     return [Table(compared, about)] if compared else []
 
 
+def added(result: xr.Dataset, title: str) -> xr.Dataset:
+    """What parts add, as lost without them: the mean effect with positive values helping.
+
+    Args:
+        result: a result of `path_patch` or `ablate`
+        title: title of its figure
+
+    Returns:
+        `mean`, `low` and `high`.
+    """
+    return titled(mean_over_prompts(contribution(effect(result))), title)
+
+
 def titled(effects: xr.Dataset, title: str) -> xr.Dataset:
     """Mean effects with a title for their figure."""
     return effects.assign(mean=effects["mean"].assign_attrs(title=title))
@@ -250,4 +264,4 @@ def pick(values: xr.DataArray, heads: Sequence[tuple[int, int]]) -> xr.DataArray
 
 def missing(heading: str, what: str) -> Chapter:
     """The text of a part for a circuit that lacks the heads it is about."""
-    return Chapter(Section(heading, f"Not measured: the circuit has no {what}."))
+    return Chapter(Section(heading, str(not_measured(f"the circuit has no {what}"))))

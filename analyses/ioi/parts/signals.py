@@ -20,6 +20,7 @@ S-inhibition heads.
 import numpy as np
 import xarray as xr
 
+from analyses.common.verdicts import answered
 from analyses.common.wording import text
 from analyses.ioi.parts.setting import (
     Chapter,
@@ -32,13 +33,14 @@ from analyses.ioi.parts.setting import (
     missing,
     verdicts,
 )
+from interp.circuits import Verdict
 from interp.patching import ablate, path_attention
 from interp.plots import effect_heatmap
 from interp.report import Figure, Item, Section, Table
 from interp.statistics import Estimate, estimate_mean, estimate_ratio, interval
 from interp.tasks import signal_variants, with_beginning
 
-HEADING = "Two signals: which name is S, and where it stood (appendix A)"
+HEADING = "Does S-inhibition say where S stood, more than which name it is? (appendix A)"
 _TOKENS = {1: "S2 names S", 0: "another name", -1: "S2 names IO"}
 _POSITIONS = {1: "as at S1's place", -1: "as at IO's place"}
 _LOOKS = {(0, 1): "another name, S1's place", (-1, -1): "IO, IO's place"}
@@ -165,7 +167,7 @@ def write(setting: Setting, found: Results) -> Chapter:
     label = "Logit difference, outputs from the prompt after another sentence"
     figures.append(Measured.mean("signal_longer", label, longer, "logits"))
     mean = grid.mean("prompt", keep_attrs=True).assign_attrs(
-        title="Logit difference", unit="logits"
+        title="Logit difference", unit="logits", helps="positive"
     )
     items: list[Item] = [
         Figure(
@@ -176,7 +178,8 @@ def write(setting: Setting, found: Results) -> Chapter:
                     "position": [_POSITIONS[int(p)] for p in mean["position"]],
                 },
             ),
-            "Mean logit difference for each of the six texts, in logits.",
+            "Mean logit difference for each of the six texts, in logits. Blue (positive): IO is "
+            "preferred. Red (negative): S is.",
         )
     ]
     claims = []
@@ -197,6 +200,7 @@ def write(setting: Setting, found: Results) -> Chapter:
         figures += _located(grid, found["early"].logit_diff)
     section = Section(
         HEADING,
+        f"{_place(grid)}\n\n"
         f"{setting.about()}\n\nThe outputs of {labels(setting.heads('S-inhibition'))} are "
         "taken from texts in which S2 names the prompt's own S, an unrelated name or IO (token "
         "signal), and repeats the name at the place of S1 or at that of IO (position signal); "
@@ -206,6 +210,17 @@ def write(setting: Setting, found: Results) -> Chapter:
         [*items, *verdicts(setting, figures, claims)],
     )
     return Chapter(section, figures, claims)
+
+
+def _place(grid: xr.DataArray) -> Verdict:
+    """Whether the position signal does more than the token signal."""
+    place, name = _fitted(grid, 0), _fitted(grid, 1)
+    figures = f"the place is worth {text(place, 2)} logits and the name {text(name, 2)}, in the fit"
+    if place.low > max(name.high, 0.0):
+        return answered("yes", figures)
+    if name.low > max(place.high, 0.0) or place.high < 0:
+        return answered("no", figures)
+    return answered("cannot be told", figures)
 
 
 def _attention_table(looks: xr.Dataset) -> Table:

@@ -9,9 +9,12 @@ Source: Wang et al. 2022 (arXiv 2211.00593), figure 2 and appendix A; Hanna et a
 2305.00586) for greater-than; Olsson et al. 2022 (arXiv 2209.11895) for induction.
 """
 
+from collections.abc import Iterable
+
 from interp.circuits.circuit import Circuit
 from interp.circuits.members import Connection, Group
 from interp.circuits.published import ioi, others
+from interp.parts import Logits
 
 _OF_CLASSES = ioi.CLASS_CONNECTIONS + others.CLASS_CONNECTIONS
 _OF_TOKENS = ioi.TOKEN_CONNECTIONS + others.TOKEN_CONNECTIONS
@@ -60,6 +63,49 @@ def connections_of(circuit: Circuit) -> tuple[Connection, ...]:
         Connections from the tokens to the logits.
     """
     return circuit.connections() or published_connections(circuit)
+
+
+def ways_not_drawn(circuit: Circuit, drawn: Iterable[Connection]) -> tuple[Connection, ...]:
+    """A connection to the logits for each class of a measured circuit that has none upward.
+
+    The heads of a circuit have an effect. Where no single link of theirs was measured, or none that
+    a diagram can draw, they act by several paths together or by way of tokens without a role; a
+    diagram that draws nothing would say that they do nothing.
+
+    Args:
+        circuit: the circuit
+        drawn: the connections that are drawn
+
+    Returns:
+        One connection for each class at a role that sends nothing; none for a circuit without
+        links.
+    """
+    if not circuit.links:
+        return ()
+    senders = {one.sender for one in drawn}
+    left = [group for group in circuit.groups() if group not in senders]
+    return tuple(Connection(group, Group("logits", "END"), "") for group in left)
+
+
+def raises_metric(circuit: Circuit, group: Group) -> bool:
+    """Whether what a class writes to the logits raises the metric of the task.
+
+    Args:
+        circuit: the circuit
+        group: a class at a role
+
+    Returns:
+        Whether its measured links to the logits together do so; without links, whether its class is
+        not a negative one.
+    """
+    effects = [
+        link.effect
+        for link in circuit.links
+        if link.effect is not None
+        and isinstance(link.receiver.part, Logits)
+        and any(one.node == link.sender and one.group == group for one in circuit.members)
+    ]
+    return sum(effects) <= 0 if effects else not group.kind.startswith("negative")
 
 
 def _can_flow(one: Connection) -> bool:

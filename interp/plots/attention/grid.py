@@ -12,7 +12,7 @@ def attention_grid(patterns: xr.DataArray) -> go.Figure:
 
     In a tile, rows are queries and columns are keys, both from the top left: a diagonal is a head
     that looks at a fixed distance, a column one that looks at the same token from everywhere. White
-    is 0, dark blue is 1 (or the largest weight, if that is larger). `AttentionView` shows the same
+    is 0, dark green is 1 (or the largest weight, if that is larger). `AttentionView` shows the same
     interactively, with the tokens.
 
     Args:

@@ -20,7 +20,7 @@ def attention_heatmap(weights: xr.DataArray, *, largest: float | None = None) ->
     """Draw the weight from each row to each token as a heat map.
 
     Rows are the tokens that attend, or layers; columns are the tokens attended to. White is 0, dark
-    blue is the largest weight.
+    green is the largest weight.
 
     Args:
         weights: dims `query`, `key`, such as one head of `attention_patterns` or one layer of

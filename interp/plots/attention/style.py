@@ -6,10 +6,10 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
-from interp.plots.palette import FONT, INK, PAPER
+from interp.plots.palette import FONT, INK, PAPER, SEQUENTIAL
 
-WEIGHT = ("#FFFFFF", "#6AAED6", "#08306B")
-"""White at 0, dark blue at the largest weight."""
+WEIGHT = tuple(color for _, color in SEQUENTIAL)
+"""White at 0, dark green at the largest weight."""
 
 _SPACE = "\N{OPEN BOX}"
 

@@ -84,7 +84,8 @@ class Placement:
 
     def is_straight(self, edge: Connection) -> bool:
         """Whether a connection runs straight up to the logits."""
-        return self.row(edge.receiver) == self.top and self.rows.get(edge.sender) == self.top - 1
+        up = self.row(edge.receiver) == self.top and self.rows.get(edge.sender) == self.top - 1
+        return up and edge.sender.role == edge.receiver.role
 
 
 def make_grid(circuit: Circuit, example: Example, edges: tuple[Connection, ...]) -> Placement:

@@ -15,11 +15,11 @@ wire crosses a box, whatever the circuit.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from interp.circuits import Circuit
 from interp.circuits.members import Connection, Group
-from interp.circuits.published.connections import connections_of
+from interp.circuits.published.connections import connections_of, ways_not_drawn
 from interp.circuits.published.ioi import IOI_PAPER_ROLES, IOI_ROLES
 from interp.plots.diagram.grid import MARGIN, Placement, make_grid, place_pills, rows_of
 from interp.plots.diagram.shapes import EXAMPLE, Box, Example, Layout, Piece, Rect, Wire
@@ -43,7 +43,8 @@ def layout(circuit: Circuit, *, example: Example = EXAMPLE) -> Layout:
     Args:
         circuit: the circuit, with any number of heads
         example: the sentence, whose roles are the columns. Connections from roles that it lacks,
-            and measured ones that do not lead to a higher row, are left out.
+            and measured ones that do not lead to a higher row, are left out; a class that would
+            then have no wire upward gets a dashed one to the logits.
 
     Returns:
         The diagram.
@@ -53,7 +54,9 @@ def layout(circuit: Circuit, *, example: Example = EXAMPLE) -> Layout:
     """
     example = _without_idle(circuit, example)
     _check_roles(circuit, example)
-    edges = _drawable(circuit, example)
+    drawn = _drawable(circuit, example)
+    others = ways_not_drawn(circuit, drawn)
+    edges = (*drawn, *others)
     grid = make_grid(circuit, example, edges)
     routes = _route(grid, edges)
 
@@ -85,7 +88,10 @@ def layout(circuit: Circuit, *, example: Example = EXAMPLE) -> Layout:
         ),
         tokens=tokens,
         boxes=tuple(Box(g, boxes[g], place_pills(nodes[g], boxes[g])) for g in boxes),
-        wires=tuple(_wire(edge, grid, routes, boxes, floors, y) for edge in edges),
+        wires=tuple(
+            replace(_wire(edge, grid, routes, boxes, floors, y), dashed=edge in others)
+            for edge in edges
+        ),
         logits=logits,
     )
 

@@ -2,10 +2,12 @@
 
 import xarray as xr
 
+from interp.circuits import Circuit
+from interp.circuits.published.connections import raises_metric
 from interp.plots.diagram.grid import LOGITS
 from interp.plots.diagram.marks import rect, sign, text
 from interp.plots.diagram.shapes import Layout, Rect, text_width
-from interp.plots.palette import DIVERGING, MUTED
+from interp.plots.palette import MUTED, Scale
 
 _SIZE, _LEFT, _GAP, _LINE = 12.5, 24.0, 26.0, 26.0
 
@@ -14,32 +16,35 @@ NAMES = {"q": "queries", "k": "keys", "v": "values"}
 Entry = tuple[float, list[str]]  # its width, and its marks from (0, 0)
 
 
-def legend(placed: Layout, effects: xr.DataArray | None, limit: float) -> tuple[list[str], float]:
+def legend(
+    placed: Layout, circuit: Circuit, effects: xr.DataArray | None, scale: Scale
+) -> tuple[list[str], float]:
     """Explain the marks, below the sentence, in as many lines as needed.
 
     Args:
         placed: the diagram
+        circuit: the circuit
         effects: the effects that shade the heads, if any
-        limit: the shades run from `-limit` to `limit`
+        scale: the scale of the shades
 
     Returns:
         The marks, and the total height of diagram and legend.
     """
     read = {letter for wire in placed.wires for letter in wire.edge.inputs}
     entries = [_wire_entry()] if placed.wires else []
+    if any(wire.dashed for wire in placed.wires):
+        entries.append(_dashed_entry())
     entries += [_letter_entry(x, f"read as {NAMES[x]}") for x in ("q",) if x in read]
     if keys := "".join(x for x in "kv" if x in read):
         words = "keys and values" if len(keys) == 2 else NAMES[keys]
         entries.append(_letter_entry(" ".join(keys), f"read as {words}"))
-    kinds = [wire.edge.sender.kind for wire in placed.wires if wire.edge.receiver == LOGITS]
-    for meaning, some in (
-        ("raises the logit difference", [k for k in kinds if not k.startswith("negative")]),
-        ("lowers the logit difference", [k for k in kinds if k.startswith("negative")]),
-    ):
+    writers = [w.edge.sender for w in placed.wires if w.edge.receiver == LOGITS and not w.dashed]
+    for verb, plus in (("raises", True), ("lowers", False)):
+        some = [group.kind for group in writers if raises_metric(circuit, group) is plus]
         if some:
-            entries.append(_sign_entry(some[0], meaning))
+            entries.append(_sign_entry(some[0], f"{verb} the logit difference", plus))
     if effects is not None:
-        entries.append(_scale_entry(effects, limit))
+        entries.append(_scale_entry(effects, scale))
 
     marks, x, y = [], _LEFT, placed.height
     for width, drawing in entries:
@@ -66,19 +71,27 @@ def _letter_entry(letters: str, meaning: str) -> Entry:
     return start + text_width(meaning, _SIZE), marks
 
 
-def _sign_entry(kind: str, meaning: str) -> Entry:
-    return 24 + text_width(meaning, _SIZE), [sign(9.0, 8.0, kind), _label(24.0, meaning)]
+def _dashed_entry() -> Entry:
+    line = f'<path d="M0 8h26" stroke="{MUTED}" stroke-width="1.8" stroke-dasharray="6 5"/>'
+    words = "it acts, but by no single measured path: by several together, or by other tokens"
+    return 32 + text_width(words, _SIZE), [line, _label(32.0, words)]
 
 
-def _scale_entry(effects: xr.DataArray, limit: float) -> Entry:
-    """A strip of the diverging scale with its ends and what it measures."""
-    low, high = f"\N{MINUS SIGN}{limit:.2f}", f"+{limit:.2f}"
-    words = ", ".join(str(effects.attrs[k]) for k in ("title", "unit") if effects.attrs.get(k))
+def _sign_entry(kind: str, meaning: str, plus: bool) -> Entry:
+    disc = sign(9.0, 8.0, kind, plus=plus)
+    return 24 + text_width(meaning, _SIZE), [disc, _label(24.0, meaning)]
+
+
+def _scale_entry(effects: xr.DataArray, scale: Scale) -> Entry:
+    """A strip of the scale with its ends, what it measures, and what its colors mean."""
+    low, high = (f"{end:+.2f}".replace("-", "\N{MINUS SIGN}") for end in (scale.low, scale.high))
+    named = [str(effects.attrs[k]) for k in ("title", "unit") if effects.attrs.get(k)]
+    words = ", ".join([*named, "blue helps the task, red hurts it"])
     start = text_width(low, _SIZE) + 4
-    cell = 110 / len(DIVERGING)
+    cell = 110 / len(scale.stops)
     strip = [
         rect(Rect(start + i * cell, 0.0, cell + 0.4, 15.0), color)
-        for i, (_, color) in enumerate(DIVERGING)
+        for i, (_, color) in enumerate(scale.stops)
     ]
     after = start + 114
     end = after + text_width(high, _SIZE) + 8

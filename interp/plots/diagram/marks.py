@@ -49,7 +49,9 @@ def path(wire: Wire, color: str, width: float) -> str:
         commands.append(f"L{start[0]:.1f} {start[1]:.1f}")
         commands.append(f"Q{corner[0]:.1f} {corner[1]:.1f} {end[0]:.1f} {end[1]:.1f}")
     commands.append(f"L{points[-1][0]:.1f} {points[-1][1]:.1f}")
-    return f'<path d="{" ".join(commands)}" fill="none" stroke="{color}" stroke-width="{width}"/>'
+    dashes = ' stroke-dasharray="6 5"' if wire.dashed else ""
+    drawn = f'd="{" ".join(commands)}" fill="none" stroke="{color}" stroke-width="{width}"'
+    return f"<path {drawn}{dashes}/>"
 
 
 def arrow(wire: Wire, color: str) -> str:
@@ -58,10 +60,9 @@ def arrow(wire: Wire, color: str) -> str:
     return f'<path d="M{x:.1f} {y + 1:.1f} l-4.5 9 h9 z" fill="{color}"/>'
 
 
-def sign(x: float, y: float, kind: str) -> str:
-    """A disc in the class's color with a plus, or with a minus for negative movers."""
-    negative = kind.startswith("negative")
-    bars = f"M{x - 4.5:.1f} {y:.1f}h9" + ("" if negative else f"M{x:.1f} {y - 4.5:.1f}v9")
+def sign(x: float, y: float, kind: str, *, plus: bool) -> str:
+    """A disc in the class's color with a plus, or with a minus."""
+    bars = f"M{x - 4.5:.1f} {y:.1f}h9" + (f"M{x:.1f} {y - 4.5:.1f}v9" if plus else "")
     return (
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="9" fill="{NODE_COLORS.get(kind, MUTED)}"/>'
         f'<path d="{bars}" stroke="{PAPER}" stroke-width="2.2"/>'

@@ -5,7 +5,11 @@ Source: https://mermaid.js.org/syntax/flowchart.html
 
 from interp.circuits import Circuit
 from interp.circuits.members import Group
-from interp.circuits.published.connections import connections_of
+from interp.circuits.published.connections import (
+    connections_of,
+    raises_metric,
+    ways_not_drawn,
+)
 from interp.circuits.published.ioi import IOI_ROLES
 from interp.plots.diagram.shapes import title_of
 from interp.plots.palette import MUTED, NODE_COLORS, PAPER, mix
@@ -15,7 +19,8 @@ def circuit_mermaid(circuit: Circuit) -> str:
     """Write a circuit as a Mermaid flowchart, from the tokens to the logits.
 
     A subgraph is a class at a position, and a node is a head. The label of an arrow is the input
-    that reads (q; k v), or the sign toward the logit difference (+; minus).
+    that reads (q; k v), or the sign toward the logit difference (+; minus). A dotted arrow is a
+    class that acts, but by no single measured path.
 
     Args:
         circuit: the heads
@@ -37,9 +42,11 @@ def circuit_mermaid(circuit: Circuit) -> str:
     for sender, receiver, inputs in edges:
         label = " ".join(inputs)
         if receiver.kind == "logits":
-            label = "\N{MINUS SIGN}" if sender.kind.startswith("negative") else "+"
+            label = "+" if raises_metric(circuit, sender) else "\N{MINUS SIGN}"
         arrow = f'-- "{label}" -->' if label else "-->"
         lines.append(f"  {_id(sender)} {arrow} {_id(receiver)}")
+    for sender, receiver, _ in ways_not_drawn(circuit, edges):
+        lines.append(f"  {_id(sender)} -.-> {_id(receiver)}")
     for group in circuit.groups():
         color = NODE_COLORS[group.kind]
         lines.append(f"  style {_id(group)} fill:{mix(color, PAPER, 0.88)},stroke:{color}")

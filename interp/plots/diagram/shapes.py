@@ -66,10 +66,14 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """The path of one connection, corner by corner, from the sender to the receiver."""
+    """The path of one connection, corner by corner, from the sender to the receiver.
+
+    It is dashed if the sender acts, but by no single path that was measured and can be drawn.
+    """
 
     edge: Connection
     points: tuple[tuple[float, float], ...]
+    dashed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

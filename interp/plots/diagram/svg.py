@@ -12,7 +12,7 @@ from interp.characters import escape
 from interp.circuits import Circuit, Member
 from interp.circuits.classes import MLP_CLASS
 from interp.circuits.members import Group
-from interp.circuits.published.connections import connections_of
+from interp.circuits.published.connections import connections_of, raises_metric
 from interp.parts import unit_of
 from interp.plots.diagram.grid import LOGITS
 from interp.plots.diagram.layout import layout
@@ -31,7 +31,7 @@ from interp.plots.diagram.shapes import (
     note_of,
     title_of,
 )
-from interp.plots.palette import FONT, INK, MUTED, NODE_COLORS, PAPER, diverging, ink_on, mix
+from interp.plots.palette import FONT, INK, MUTED, NODE_COLORS, PAPER, Scale, ink_on, mix, scale_of
 
 _BAND = "#F6F7F9"
 
@@ -47,13 +47,15 @@ def circuit_svg(
     Columns are token positions. A box holds the heads of one class, in the column where they act
     and in the color of the class. A wire starts at the token or class that is read (gray for
     tokens), and the label at its arrow is the input that reads it: q for queries, k v for keys and
-    values. The plus or minus on the way to the logits is the sign toward the logit difference.
-    Hovering over a head shows what it is.
+    values. A dashed wire is a class that acts, but by no single path that was measured and can be
+    drawn. The plus or minus on the way to the logits is the sign toward the logit difference: that
+    of the measured links, or else that of the class. Hovering over a head shows what it is.
 
     Args:
         circuit: the heads, in any number
-        effects: dims `layer`, `head`; shades each head on a scale centered at zero, red below and
-            blue above. The attrs `title` and `unit` label the scale, if present.
+        effects: dims `layer`, `head`; shades each head on a scale centered at zero, blue if it
+            helps the task and red if it hurts it: the attr `helps` says which sign does ("positive"
+            unless it says "negative"). The attrs `title` and `unit` label the scale, if present.
         example: the sentence in pieces (text, role), whose roles are the columns
 
     Returns:
@@ -66,18 +68,19 @@ def circuit_svg(
     placed = layout(circuit, example=example)
     values = {} if effects is None else _values(effects, circuit)
     unit = "" if effects is None else str(effects.attrs.get("unit", ""))
-    limit = max((abs(v) for v in values.values() if np.isfinite(v)), default=0.0) or 1.0
-    explanation, height = legend(placed, effects, limit)
+    helps = {"helps": "positive"} | ({} if effects is None else dict(effects.attrs))
+    scale = scale_of(np.array([*values.values()], dtype=float), helps)
+    explanation, height = legend(placed, circuit, effects, scale)
     n_heads, n_mlps = (len({n.label for n in some}) for some in (circuit.heads, circuit.mlps))
     name = f"Circuit of {circuit.model}: {n_heads} heads" + (f", {n_mlps} MLPs" if n_mlps else "")
     marks = [
         rect(Rect(0.0, 0.0, placed.width, height), PAPER),
         text(24.0, 25.0, name, size=17.0, bold=True),
         *(rect(column, _BAND, radius=10.0) for column in placed.columns),
-        *_wires(placed.wires),
+        *_wires(placed.wires, circuit),
         *(mark for token in placed.tokens for mark in _token(token)),
         *_logits(placed, example),
-        *(mark for box in placed.boxes for mark in _box(box, values, limit, unit)),
+        *(mark for box in placed.boxes for mark in _box(box, values, scale, unit)),
         *explanation,
     ]
     size = f'width="{placed.width:.0f}" height="{height:.0f}"'
@@ -120,7 +123,7 @@ def _description(circuit: Circuit) -> str:
     return " ".join(groups) + " Connections: " + "; ".join(flows) + "."
 
 
-def _wires(wires: Iterable[Wire]) -> list[str]:
+def _wires(wires: Iterable[Wire], circuit: Circuit) -> list[str]:
     """All wires; where two senders cross, the later wire passes over a gap in the earlier one."""
     by_sender: dict[Group, list[Wire]] = {}
     for wire in wires:
@@ -133,8 +136,9 @@ def _wires(wires: Iterable[Wire]) -> list[str]:
             lines += [path(wire, color, 1.8), arrow(wire, color)]
             x, y = wire.points[-1]
             if wire.edge.receiver.kind == LOGITS.kind:
-                below = wire.points[-2][1]
-                labels.append(sign(x, (y + below) / 2 + 3, sender.kind))
+                below, plus = wire.points[-2][1], raises_metric(circuit, sender)
+                if not wire.dashed:
+                    labels.append(sign(x, (y + below) / 2 + 3, sender.kind, plus=plus))
             elif wire.edge.inputs:
                 letters = " ".join(wire.edge.inputs)
                 labels.append(text(x + 7, y + 18, letters, size=12.5, italic=True))
@@ -159,7 +163,7 @@ def _logits(placed: Layout, example: Example) -> list[str]:
     return [bar, centered(placed.logits, 22.0, "logits" + pair, size=15.0, bold=True, color=PAPER)]
 
 
-def _box(box: Box, values: Mapping[Member, float], limit: float, unit: str) -> list[str]:
+def _box(box: Box, values: Mapping[Member, float], scale: Scale, unit: str) -> list[str]:
     kind, color = box.group.kind, NODE_COLORS[box.group.kind]
     tint, dash = mix(color, PAPER, 0.88), "5 4" if kind == "other" else ""
     marks = [
@@ -169,7 +173,7 @@ def _box(box: Box, values: Mapping[Member, float], limit: float, unit: str) -> l
     ]
     for head, place in box.pills:
         value = values.get(head, np.nan)
-        fill = diverging(value, limit) if np.isfinite(value) else PAPER
+        fill = scale.color(value) if np.isfinite(value) else PAPER
         what = kind if kind == MLP_CLASS else f"{kind} head"
         about = f"{head.label}: {what} at {head.role}"
         if head in values:

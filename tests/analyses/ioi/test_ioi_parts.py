@@ -90,7 +90,7 @@ def test_a_circuit_without_heads_has_nothing_to_measure(setting):
     for name in set(PARTS) - {"random-tokens", "mlps", "adversarial", "derivation"}:
         part = PARTS[name]
         found = {} if name == "name-movers" else part.collect(empty)
-        assert "Not measured" in part.write(empty, found).section.text
+        assert "Cannot be told: not measured" in part.write(empty, found).section.text
 
 
 def test_other_models_get_no_verdict(setting):

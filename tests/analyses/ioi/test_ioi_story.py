@@ -79,9 +79,9 @@ def test_all_of_the_papers_figures_are_in_one_table_each(page: str) -> None:
 
 
 def test_what_a_circuit_lacks_is_said() -> None:
-    section = Section("MLPs", "Not measured: the circuit has no heads.", [])
+    section = Section("MLPs", "Cannot be told: not measured.\n\nMore.", [])
     page = ioi_story.story(RESULTS, Report("", "", [section]), Path("nowhere"))
-    assert "*On `some-model` not measured: the circuit has no heads.*" in page
+    assert "**On `some-model`:** Cannot be told: not measured." in page and "More." not in page
 
 
 def test_every_part_of_the_analysis_is_told() -> None:

@@ -1,14 +1,17 @@
 """The drawing: complete, valid XML, self-contained."""
 
 import re
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from interp.circuits import Circuit, Member, known_circuit, published_circuit
-from interp.plots import circuit_html, circuit_svg, example_of
+from interp.circuits import Circuit, Link, Member, known_circuit, published_circuit
+from interp.circuits.published.connections import raises_metric
+from interp.plots import circuit_html, circuit_mermaid, circuit_svg, example_of
+from interp.plots.diagram.layout import layout
 from interp.plots.palette import KIND_COLORS, diverging
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -110,3 +113,47 @@ def test_measured_connections_are_described():
     drawing = circuit_svg(known.circuit, example=example_of(known.model, known.task))
     assert "duplicate token at S2 to S-inhibition at END (keys and values)" in drawing
     assert "input at S1 to name mover at END (keys)" in drawing
+
+
+def measured():
+    """A mover that is linked to the logits, and two classes whose links are not."""
+    members = [
+        Member("0.1@S2", "duplicate token"),
+        Member("2.6@END", "previous token"),
+        Member("2.1@END", "mover"),
+        Member("2.2@END", "other"),
+    ]
+    links = [
+        Link("2.1@END -> logits@END", -0.4, -0.5, -0.3, 0.01),
+        Link("2.2@END -> logits@END", 0.2, 0.1, 0.3, 0.01),
+    ]
+    return Circuit("m", members, links=links)
+
+
+def test_no_class_of_a_measured_circuit_is_without_a_wire():
+    wires = layout(measured()).wires
+    from_groups = {wire.edge.sender: wire for wire in wires}
+    assert from_groups.keys() == measured().groups().keys()
+    dashed = {wire.edge.sender.kind for wire in wires if wire.dashed}
+    assert dashed == {"duplicate token", "previous token"}
+    svg = circuit_svg(measured())
+    assert "no single measured path" in svg and svg.count("stroke-dasharray") > len(dashed)
+    for wire in wires:  # at right angles, and to the logits from any column
+        assert all(a == c or b == d for (a, b), (c, d) in pairwise(wire.points))
+        assert wire.points[-1][1] == layout(measured()).logits.bottom
+
+
+def test_published_circuits_have_no_dashed_wires():
+    assert not any(wire.dashed for wire in layout(published_circuit("ioi", "gpt2")).wires)
+
+
+def test_the_sign_is_that_of_the_measured_links():
+    plus = {
+        group.kind: raises_metric(measured(), group)
+        for group in measured().groups()
+        if group.role == "END"
+    }
+    assert plus == {"previous token": True, "mover": True, "other": False}
+    assert "lowers the logit difference" in circuit_svg(measured())
+    assert re.search('other__END -- "\N{MINUS SIGN}" --> logits', circuit_mermaid(measured()))
+    assert "previous_token__END -.-> logits__END" in circuit_mermaid(measured())
