@@ -83,7 +83,7 @@ def role_columns(columns: Sequence[str]) -> list[str]:
     Returns:
         The roles, in the order of the table.
     """
-    return [name for name in columns if name not in (*COLUMNS, *LABELS, *WRITTEN)]
+    return [one for one in dict.fromkeys(columns) if one not in (*COLUMNS, *LABELS, *WRITTEN)]
 
 
 def require_columns(columns: Sequence[str], roles: Sequence[str]) -> None:
@@ -139,11 +139,13 @@ def _of_json(text: str, name: str) -> Rows:
             one = _parsed(line, f"line {i} of {name}", " (expected a list of records or, in JSON "
                           "Lines, one record on each line)")  # fmt: skip
             records.append((f"row {row}", one))
+    if not records:
+        raise ValueError(f"{name} has no rows; a task needs at least one prompt")
     columns: list[str] = []
     for where, record in records:
         if not isinstance(record, dict):
             raise ValueError(
-                f"{where}: expected a record, such as {{\"clean\": ..., \"corrupted\": ...}}; got "
+                f'{where}: expected a record, such as {{"clean": ..., "corrupted": ...}}; got '
                 f"{record!r:.60}"
             )
         columns += [key for key in record if key not in columns]

@@ -16,8 +16,9 @@ interp
     load_attention next_tokens process_weights sample save stream verify
 interp.circuits
     CLASSES Circuit Derivation Link Member RolesWarning Verdict class_sets compare completeness
-    covered_by_roles derive derive_pruned does_the_task faithfulness fraction_kept gap greedy_sets known_circuit
-    minimality minimality_sets only prune_heads published_circuit random_sets route run_mean
+    covered_by_roles derive derive_pruned does_the_task faithfulness fraction_kept gap
+    greedy_sets known_circuit minimality minimality_sets only prune_heads published_circuit
+    random_sets route run_mean
 interp.circuits.known
     KNOWN KnownCircuit NOISE known_circuit
 interp.circuits.published

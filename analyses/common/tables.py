@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import interp
 from analyses.common.study import Study
 from analyses.common.wording import text
+from interp.parts import EVERYWHERE
 from interp.report import Table
 
 if TYPE_CHECKING:
@@ -70,6 +71,17 @@ def _interval(estimate: xr.Dataset, cell: int) -> str:
     return text(interp.statistics.Estimate(*ends))
 
 
+_ABOUT_HEADS = (
+    "Heads: effect of all paths into later heads of the circuit and the logits (in logits; "
+    "negative: the paths favor the answer), with 95 % interval, q value, mean attention from the "
+    "head's position, copying, and receivers."
+)
+_ABOUT_EVERYWHERE = (
+    "Heads: what ablating the head as well changes in the circuit alone (negative: the circuit "
+    "needs it), with 95 % interval, q value, mean attention from END, and copying."
+)
+
+
 def derivation_tables(found: Derivation) -> list[Table]:
     """The evidence for the heads and links of a derived circuit.
 
@@ -80,14 +92,13 @@ def derivation_tables(found: Derivation) -> list[Table]:
         A table of heads and a table of links, if there are any.
     """
     tables = []
+    everywhere = any(head.role == EVERYWHERE for head in found.circuit.heads)
     behavior = [str(name) for name in found.behavior if name != "anti_copy"]
     if found.circuit.heads:
         tables.append(
             Table(
                 _with_intervals(found.heads().drop(columns="anti_copy")),
-                "Heads: effect of all paths into later heads of the circuit and the logits (in "
-                "logits; negative: the paths favor the answer), with 95 % interval, q value, mean "
-                "attention from the head's position, copying, and receivers.",
+                _ABOUT_EVERYWHERE if everywhere else _ABOUT_HEADS,
                 {"q_value": ".1g", **dict.fromkeys(behavior, ".2f")},
             )
         )

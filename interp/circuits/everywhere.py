@@ -89,7 +89,9 @@ def heads_everywhere(
             }
         )
 
-    by = [", ".join(chosen[j] for j in range(len(chosen)) if q[j, i] <= fdr) for i in range(len(q.T))]
+    by = [
+        ", ".join(chosen[j] for j in range(len(chosen)) if q[j, i] <= fdr) for i in range(len(q.T))
+    ]
     evidence = arrays("node", names, effects).assign_coords(
         metric=chosen, q_value=(("metric", "node"), q), found_by=("node", np.array(by, dtype=str))
     )

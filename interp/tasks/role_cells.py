@@ -105,7 +105,5 @@ def _places(word: str, text: str) -> list[int]:
 
 def _token_at(tokenizer: PreTrainedTokenizerBase, text: str, character: int) -> int:
     """The last token that a character of a text belongs to."""
-    spans = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)[
-        "offset_mapping"
-    ]
+    spans = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
     return max(i for i, (start, end) in enumerate(spans) if start <= character < end)

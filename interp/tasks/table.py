@@ -60,8 +60,8 @@ def from_table(
     Raises:
         FileNotFoundError: the file does not exist
         TypeError: the table is neither a path nor a DataFrame, or `roles` is a string
-        ValueError: the file is not UTF-8, CSV or JSON, a column is missing or occurs twice, or a row
-            does not fit; the message names the row, counting from 0
+        ValueError: the file is not UTF-8, CSV or JSON, a column is missing or occurs twice, or a
+            row does not fit; the message names the row, counting from 0
     """
     if leading_space not in (True, False, None):
         raise ValueError(f"leading_space must be True, False or None; it is {leading_space!r}")
@@ -139,6 +139,11 @@ def _require_roles(roles: Any) -> None:
     for role in roles:
         if role in (*COLUMNS, *LABELS):
             raise ValueError(f"the column {role!r} holds texts and cannot be a role")
+        if role.split() != [role]:
+            raise ValueError(
+                f"a role is one word without spaces; rename the column {role!r}, for instance to "
+                f"{'_'.join(role.split()) or 'ROLE'!r}"
+            )
         if role == EVERYWHERE:
             raise ValueError(
                 f"a role cannot be called {role!r}, the word for every position; rename the column"
