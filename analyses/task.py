@@ -134,8 +134,8 @@ def run(
         study.figures[f"{key}, found here"] for key in ("F_M", "ratio", "ratio at roles")
     )
     lead = (
-        f"On {len(task)} prompts of {about}, {loaded.name} reaches a mean {metric} of {whole.mean:.2f}. The "
-        f"heads with the largest direct effects are {names(best)}. "
+        f"On {len(task)} prompts of {about}, {loaded.name} reaches a mean {metric} of "
+        f"{whole.mean:.2f}. The heads with the largest direct effects are {names(best)}. "
     )
     if found.heads and everywhere:
         lead += (

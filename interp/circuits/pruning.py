@@ -3,10 +3,10 @@
 An output is one head at the position of one role or, with `everywhere`, at all positions. All
 outputs elsewhere are ablated from the start, or, with `positions`, only those at some positions: a
 model that does the task through tokens without a role has nothing left to prune once these are
-ablated. Then, from the last layer to the first, each output is ablated in turn, in addition to those already ablated; if the mean of every
-metric changes by less than `threshold` of the whole model's, the output stays ablated, else it
-belongs to the circuit. Thus a head for which others step in counts as soon as the others are
-ablated, which single ablations would miss.
+ablated. Then, from the last layer to the first, each output is ablated in turn, in addition to
+those already ablated; if the mean of every metric changes by less than `threshold` of the whole
+model's, the output stays ablated, else it belongs to the circuit. Thus a head for which others step
+in counts as soon as the others are ablated, which single ablations would miss.
 
 Earlier layers do not change while a layer is pruned, so every trial resumes at that layer.
 
