@@ -250,14 +250,16 @@ COMMAND_ROWS = [
     ("record with a field twice", table(b'{"clean": "a", "clean": "b"}', option="--json"), 2,
      "'clean' more than once"),
     ("answer that is a number", records(GOOD, {**GOOD, "answer": 45}), 2, "row 1: answer must be"),
-    ("answer that is NaN", records(GOOD, {**GOOD, "answer": float("nan")}), 2, "row 1: answer must"),
+    ("answer that is NaN", records(GOOD, {**GOOD, "answer": float("nan")}), 2, "row 1: answer"),
     ("role that is null", records(GOOD, {**GOOD, "S": None}), 2, "row 1: the position of role 'S'"),
     ("role that is NaN", records(GOOD, {**GOOD, "S": float("nan")}), 2, "row 1: the position"),
     ("role that is a truth", records(GOOD, {**GOOD, "S": True}), 2, "row 1: the position of role"),
     *[
-        (f"file of {name}", rows(TEXTS + b", Mary, John,7", command=name), 2, "row 1: the position")
-        for name in ("activation-patching", "path-patching", "head-ablation", "attention",
-                     "attribution-patching", "direct-logit-attribution", "logit-lens", "head-scores")
+        (f"own {name}", rows(TEXTS + b", Mary, John,7", command=name), 2, "row 1: the position")
+        for name in (
+            "activation-patching", "path-patching", "head-ablation", "attention", "logit-lens",
+            "attribution-patching", "direct-logit-attribution", "head-scores",
+        )
     ],
     (
         "circuit file of another kind",

@@ -1,4 +1,4 @@
-"""Prompts of one's own: a file gives the figures of the task it was written from, in every analysis.
+"""Prompts of one's own: a file gives the figures of the task that it holds, in every analysis.
 
 The twin of a task's CSV file is the task itself, without the sampler that would draw reference
 prompts for it, and with the candidates that a table has.
