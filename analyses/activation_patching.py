@@ -14,18 +14,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 import typer
 
 import interp
 from analyses.common.choices import DIRECTIONS, among, names, words
+from analyses.common.prompts import Given, same_places, warn_without_roles
 from analyses.common.shell import (
     Corruption,
+    Count,
     Device,
     Metric,
     Model,
-    N,
     Out,
     PromptsFile,
     Seed,
@@ -63,7 +64,7 @@ ONE_TEMPLATE = 30
 def run(
     model: str | Path | interp.HookedGPT2 = "mini",
     *,
-    n: int = 100,
+    n: int | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     sites: Sequence[str] | None = None,
@@ -72,12 +73,13 @@ def run(
     corruption: str = "flip",
     prompts: str | Path | None = None,
     device: str | None = None,
+    **given: Unpack[Given],
 ) -> Report:
     """Run the analysis.
 
     Args:
         model: a name or directory for `interp.load`, or a loaded model
-        n: number of prompts, at least 2
+        n: number of prompts, at least 2; None for 100, or for all rows of a file
         seed: seed of the prompts
         out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing
         sites: activations among `SITES`; None for all
@@ -87,6 +89,8 @@ def run(
             `interp.tasks.ioi`
         prompts: a JSON file of templates, names and nouns; None for interp's own
         device: where to run; None for where the model is
+        given: the prompts, if they are not IOI's: `task`, `csv`, `json`, `roles`; see
+            `analyses.common.prompts.Given`
 
     Returns:
         The report.
@@ -100,9 +104,10 @@ def run(
     among("site", chosen, SITES)
     among("direction", [direction], DIRECTIONS)
     study = begin(
-        model, n, seed, metric, out, corruption=corruption, prompts=prompts, device=device,
+        model, n, seed, metric, out, given, corruption=corruption, prompts=prompts, device=device,
         direction=direction, sites=", ".join(chosen),
     )  # fmt: skip
+    warn_without_roles(study.task, "patching by role")
     found = {site: _patched(study, site, direction) for site in chosen}
     limits = {
         site: interp.plots.shared_limit(*(found[one][0] for one in chosen if one in group))
@@ -120,7 +125,7 @@ def run(
         f"“{study.task.clean[0]} …” has the corrupted partner “{study.task.corrupted[0]} …”.",
         [behavior(study)],
     )
-    lead = f"{direction.capitalize()} on {n} prompts of IOI in {study.model.name}."
+    lead = f"{direction.capitalize()} on {study.prompts}."
     if "z" in chosen:
         best = interp.patching.strongest_heads(study.estimates["z"], 3)
         lead += f" The heads whose output matters most: {names(best)}."
@@ -173,9 +178,12 @@ def _section(
 def _by_token(study: Study, site: str, head: Sequence[Head], options: dict[str, Any]) -> Figure:
     """Layers by tokens, or the entries of one head's pattern, on prompts of one template."""
     of, name = study.task, f"{site} by position"
-    task = study.draw(
-        min(len(of), ONE_TEMPLATE), templates=[of.template[0]], order=of.order[0].lower()
-    )
+    if study.draw is None:
+        task = same_places(of)[:ONE_TEMPLATE]
+    else:
+        task = study.draw(
+            min(len(of), ONE_TEMPLATE), templates=[of.template[0]], order=of.order[0].lower()
+        )
     what, selection = "The same by token", interp.patching.Selection()
     for layer, unit in head:
         what = f"Entries of the pattern of head {layer}.{unit}: rows attend to columns"
@@ -188,14 +196,14 @@ def _by_token(study: Study, site: str, head: Sequence[Head], options: dict[str, 
     tokens = interp.plots.position_labels(task, study.model.tokenizer)
     return Figure(
         interp.plots.effect_heatmap(effects, labels={"position": tokens, "source": tokens}),
-        f"{what}, in {len(task)} prompts of one template. Bold: roles. \N{HORIZONTAL ELLIPSIS}: "
-        "tokens that differ. Blue helps, red hurts.",
+        f"{what}, in {len(task)} prompt{'s' * (len(task) > 1)} of one template. Bold: roles. "
+        "\N{HORIZONTAL ELLIPSIS}: tokens that differ. Blue helps, red hurts.",
     )
 
 
 def main(
     model: Model = "mini",
-    n: N = 100,
+    n: Count = None,
     seed: Seed = 0,
     out: Out = Path("out/activation_patching"),
     site: Annotated[str | None, typer.Option(help=f"Some of {', '.join(SITES)}.")] = None,
@@ -204,6 +212,7 @@ def main(
     corruption: Corruption = "flip",
     prompts: PromptsFile = None,
     device: Device = None,
+    **given: Unpack[Given],
 ) -> None:
     """Activation patching: every activation by layer, role, head and token."""
     report = run(
@@ -217,6 +226,7 @@ def main(
         corruption=corruption,
         prompts=prompts,
         device=device,
+        **given,
     )  # fmt: skip
     show(report, out)
 

@@ -2,7 +2,7 @@
 
 An interactive page has every head's pattern. The report shows all heads side by side, a few of them
 in detail, the words that the last position can draw on through all layers (rollout and flow), and
-where heads look from role to role, averaged over IOI prompts.
+where heads look from role to role, averaged over the prompts of a task.
 
     interp attention --text "Mary gave John a book" --heads 3.1,2.6 --out out/attention
 
@@ -16,7 +16,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Unpack
 
 import typer
 
@@ -26,12 +26,11 @@ from analyses.common.choices import (
     heads_of,
     names,
     require_device,
-    require_json,
     require_model,
-    require_prompts,
     words,
 )
 from analyses.common.opening import open_model
+from analyses.common.prompts import Given, asked_for, warn_without_roles
 from analyses.common.shell import (
     Device,
     Model,
@@ -65,11 +64,12 @@ def run(
     text: str = TEXT,
     *,
     heads: Sequence[str] | None = None,
-    n: int = 50,
+    n: int | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     prompts: str | Path | None = None,
     device: str | None = None,
+    **given: Unpack[Given],
 ) -> Report:
     """Run the analysis.
 
@@ -77,11 +77,14 @@ def run(
         model: a name or directory for `interp.load`, or a loaded model
         text: what the model reads
         heads: heads to show in detail, such as "9.6"; None for those that look most sharply
-        n: number of IOI prompts for the means by role, at least 2; 0 leaves roles out
+        n: number of prompts for the means by role, at least 2; None for 50, or for all rows of a
+            file; 0 leaves roles out
         seed: seed of the prompts
         out: folder for report.html and its files; None writes nothing
         prompts: a JSON file of templates, names and nouns; None for interp's own
         device: where to run; None for where the model is
+        given: the prompts, if they are not IOI's: `task`, `csv`, `json`, `roles`; see
+            `analyses.common.prompts.Given`
 
     Returns:
         The report.
@@ -91,17 +94,16 @@ def run(
             model does not fit the prompts
         OSError: `out` cannot be written to
     """
-    require_prompts(n, none=True)
+    asked = asked_for(given, n, default_n=50, seed=seed, prompts=prompts, none=True)
     named = heads_of(heads)
-    require_json(prompts, "prompts file")
     require_model(model)
     require_device(device)
     folder = prepare(out)
     loaded = open_model(model, device)
     interp.parts.require_in_model(loaded, named or ())
-    task = interp.tasks.ioi(loaded.tokenizer, n, seed=seed, prompts=prompts) if n else None
+    task = asked.prompts(loaded) if asked else None
     if task is not None:
-        task.require_fits(loaded)
+        warn_without_roles(task, "attention by role")
     patterns = interp.heads.attention_patterns(loaded, text)
     sharpest = _sharpest(patterns)
     shown = named or sharpest or [Head(0, 0)]
@@ -128,23 +130,23 @@ def run(
         else f"In a text of {n_tokens} token{'s' * (n_tokens > 1)} no head of {loaded.name} has a "
         "choice between earlier tokens."
     )
-    if between is not None:
+    if between is not None and asked is not None:
         rows = looked_at_most(between)
-        sections.append(by_role(between, shown, rows))
+        sections.append(by_role(between, shown, rows, asked.about))
         numbers["END"] = [{**row, "attention": asdict(row["attention"])} for row in rows]
         most = max(rows, key=lambda row: row["attention"].mean)
         lead += (
-            f" On prompts of IOI the look from END that is strongest is {most['head']}'s at "
-            f"{most['role']}, {most['attention'].mean:.0%} of its attention."
+            f" On prompts of {asked.about} the look from END that is strongest is {most['head']}'s "
+            f"at {most['role']}, {most['attention'].mean:.0%} of its attention."
         )
     origin = {
         "model": loaded.name,
         "text": text,
-        "prompts": n,
+        "prompts": len(task) if task is not None else 0,
         "seed": seed,
         **interp.results.versions(),
     }
-    files = [file for file in DOWNLOADS if n or file.path != "roles.csv"]
+    files = [file for file in DOWNLOADS if task is not None or file.path != "roles.csv"]
     title = f"What the heads of {loaded.name} look at"
     report = Report(title, lead, sections, files if folder else (), origin)
     if folder is not None:
@@ -186,16 +188,23 @@ def main(
     heads: Annotated[
         str | None, typer.Option(help="Heads to show in detail, such as 9.6,9.9.")
     ] = None,
-    n: Annotated[int, typer.Option(help="IOI prompts for means by role; 0 for none.", min=0)] = 50,
+    n: Annotated[
+        int | None,
+        typer.Option(
+            help="Prompts for means by role; by default 50, or all rows of a file; 0 for none.",
+            min=0,
+        ),
+    ] = None,
     seed: Seed = 0,
     out: Out = Path("out/attention"),
     prompts: PromptsFile = None,
     device: Device = None,
+    **given: Unpack[Given],
 ) -> None:
     """Where every head looks in a text: an interactive page and a report."""
     report = run(
         model, text, heads=words(heads, "head"), n=n, seed=seed, out=out, prompts=prompts,
-        device=device,
+        device=device, **given,
     )  # fmt: skip
     show(report, out)
 

@@ -103,17 +103,18 @@ def through_layers(rollout: xr.DataArray, flow: xr.DataArray) -> Section:
 
 
 def by_role(
-    between: xr.DataArray, shown: Sequence[Head], rows: Sequence[dict[str, Any]]
+    between: xr.DataArray, shown: Sequence[Head], rows: Sequence[dict[str, Any]], about: str
 ) -> Section:
     """Mean attention from role to role, of all heads and of the chosen ones."""
     mean = between.mean("prompt", keep_attrs=True)
     roles = ", ".join(mean["key"].values)
+    either = " IO and S1 come in either order, so each may attend to the other."
+    either = either if about == "IOI" else ""
     return Section(
         "Does a head look from END at a token with a role?",
         f"{_looks(rows)}\n\n"
-        f"Means over {between.sizes['prompt']} IOI prompts, by the roles of tokens, for "
-        "interpreting circuits. Only some tokens have roles, so rows do not sum to 1. IO and S1 "
-        "come in either order, so each may attend to the other.",
+        f"Means over {between.sizes['prompt']} {about} prompts, by the roles of tokens, for "
+        f"interpreting circuits. Only some tokens have roles, so rows do not sum to 1.{either}",
         [
             Figure(
                 interp.plots.attention_grid(mean),

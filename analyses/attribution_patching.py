@@ -15,17 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 import typer
 
 import interp
 from analyses.common.choices import DIRECTIONS, among, words
+from analyses.common.prompts import Given, warn_without_roles
 from analyses.common.shell import (
     Corruption,
     Device,
     Model,
-    N,
     Out,
     PromptsFile,
     Seed,
@@ -59,7 +59,7 @@ WITH_GRADIENTS = ("logit_diff", "probability", "probability_diff", "kl_divergenc
 def run(
     model: str | Path | interp.HookedGPT2 = "mini",
     *,
-    n: int = 50,
+    n: int | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     sites: Sequence[str] | None = None,
@@ -68,12 +68,13 @@ def run(
     corruption: str = "flip",
     prompts: str | Path | None = None,
     device: str | None = None,
+    **given: Unpack[Given],
 ) -> Report:
     """Run the analysis.
 
     Args:
         model: a name or directory for `interp.load`, or a loaded model
-        n: number of prompts, at least 2
+        n: number of prompts, at least 2; None for 50, or for all rows of a file
         seed: seed of the prompts
         out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing
         sites: activations among `SITES`; None for all
@@ -83,6 +84,8 @@ def run(
             `interp.tasks.ioi`
         prompts: a JSON file of templates, names and nouns; None for interp's own
         device: where to run; None for where the model is
+        given: the prompts, if they are not IOI's: `task`, `csv`, `json`, `roles`; see
+            `analyses.common.prompts.Given`
 
     Returns:
         The report.
@@ -97,9 +100,10 @@ def run(
     among("direction", [direction], DIRECTIONS)
     among("metric with a gradient", [metric], WITH_GRADIENTS)
     study = begin(
-        model, n, seed, metric, out, corruption=corruption, prompts=prompts, device=device,
-        direction=direction, sites=", ".join(chosen),
+        model, n, seed, metric, out, given, corruption=corruption, prompts=prompts, device=device,
+        default_n=50, direction=direction, sites=", ".join(chosen),
     )  # fmt: skip
+    warn_without_roles(study.task, "patching by role")
     found: list[dict[str, Any]] = []
     sections = [_compare(study, site, direction, found) for site in chosen]
     plain = [row for row in found if row["estimate"] == "gradient"]
@@ -118,7 +122,7 @@ def run(
     best = max(plain, key=lambda row: row["rank correlation"])
     worst = min(plain, key=lambda row: row["rank correlation"])
     lead = (
-        f"On {n} prompts of IOI in {study.model.name}, the gradient ranks effects best at "
+        f"On {study.prompts}, the gradient ranks effects best at "
         f"{best['site']} (rank correlation with exact patching {best['rank correlation']:.2f}) and "
         f"worst at {worst['site']} ({worst['rank correlation']:.2f})."
     )
@@ -186,7 +190,10 @@ def _row(site: str, estimate: str, agrees: interp.patching.comparison.Agreement)
 
 def main(
     model: Model = "mini",
-    n: N = 50,
+    n: Annotated[
+        int | None,
+        typer.Option(help="Number of prompts; by default 50, or all rows of a file.", min=2),
+    ] = None,
     seed: Seed = 0,
     out: Out = Path("out/attribution_patching"),
     site: Annotated[str | None, typer.Option(help=f"Some of {', '.join(SITES)}.")] = None,
@@ -197,6 +204,7 @@ def main(
     corruption: Corruption = "flip",
     prompts: PromptsFile = None,
     device: Device = None,
+    **given: Unpack[Given],
 ) -> None:
     """Attribution patching: gradient estimates against exact patching, with the fixes of AtP*."""
     report = run(
@@ -210,6 +218,7 @@ def main(
         corruption=corruption,
         prompts=prompts,
         device=device,
+        **given,
     )
     show(report, out)
 

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Unpack
 
 import typer
 
 import interp
 from analyses.common.choices import heads_of, names, words
-from analyses.common.shell import Device, Model, N, Out, PromptsFile, Seed, bar, show, start
+from analyses.common.prompts import Given, warn_without_roles
+from analyses.common.shell import Count, Device, Model, Out, PromptsFile, Seed, bar, show, start
 from analyses.common.study import Study, begin
 from analyses.common.tables import effects_table
 from analyses.common.verdicts import any_effect
@@ -35,24 +36,27 @@ NEURONS = 12
 def run(
     model: str | Path | interp.HookedGPT2 = "mini",
     *,
-    n: int = 100,
+    n: int | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     without: Sequence[str] | None = None,
     prompts: str | Path | None = None,
     device: str | None = None,
+    **given: Unpack[Given],
 ) -> Report:
     """Run the analysis.
 
     Args:
         model: a name or directory for `interp.load`, or a loaded model
-        n: number of prompts, at least 2
+        n: number of prompts, at least 2; None for 100, or for all rows of a file
         seed: seed of the prompts
         out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing
         without: heads to mean-ablate in the last section, such as "9.9"; None for the one that
             writes most
         prompts: a JSON file of templates, names and nouns; None for interp's own
         device: where to run; None for where the model is
+        given: the prompts, if they are not IOI's: `task`, `csv`, `json`, `roles`; see
+            `analyses.common.prompts.Given`
 
     Returns:
         The report.
@@ -63,16 +67,17 @@ def run(
     """
     gone = heads_of(without)
     study = begin(
-        model, n, seed, "logit_diff", out, corruption="abc", prompts=prompts, device=device
+        model, n, seed, "logit_diff", out, given, corruption="abc", prompts=prompts, device=device
     )
     interp.parts.require_in_model(study.model, gone or ())
+    warn_without_roles(study.task, "attribution by the token that is read")
     sections = [_components(study), _heads(study)]
     writers = interp.patching.strongest_heads(study.estimates["heads"], SHOWN)
     sections += [_sources(study, writers), _neurons(study), _without(study, gone or writers[:1])]
     parts = study.estimates["components"]["mean"]
     shares = {kind: float(parts[parts.kind == kind].sum()) for kind in ("attn", "mlp")}
     lead = (
-        f"On {n} prompts of IOI in {study.model.name}, of the logit difference of "
+        f"On {study.prompts}, of the logit difference of "
         f"{float(parts.sum()):+.2f} the heads write {shares['attn']:+.2f} and the MLPs "
         f"{shares['mlp']:+.2f}; the strongest heads are {names(writers[:3])}."
     )
@@ -184,8 +189,8 @@ def _neurons(study: Study) -> Section:
     return Section(
         "Do single neurons write the answer?",
         f"{any_effect(estimate, 'neurons, the strongest of all,')}\n\n"
-        "A neuron's activation at END times what its output weights write for the two names; the "
-        f"{len(labels)} strongest of {mean.size} neurons, labeled layer.neuron.",
+        "A neuron's activation at END times what its output weights write for answer over foil; "
+        f"the {len(labels)} strongest of {mean.size} neurons, labeled layer.neuron.",
         [
             Figure(
                 interp.plots.effect_ranking(estimate, n=NEURONS),
@@ -228,7 +233,7 @@ def _without(study: Study, gone: Sequence[Head]) -> Section:
 
 def main(
     model: Model = "mini",
-    n: N = 100,
+    n: Count = None,
     seed: Seed = 0,
     out: Out = Path("out/direct_logit_attribution"),
     without: Annotated[
@@ -236,6 +241,7 @@ def main(
     ] = None,
     prompts: PromptsFile = None,
     device: Device = None,
+    **given: Unpack[Given],
 ) -> None:
     """What every component, head, token and neuron writes toward the answer."""
     report = run(
@@ -246,6 +252,7 @@ def main(
         without=words(without, "head"),
         prompts=prompts,
         device=device,
+        **given,
     )
     show(report, out)
 

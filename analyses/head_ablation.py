@@ -14,18 +14,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 import typer
 
 import interp
 from analyses.common.choices import VALUES, among, heads_of, names, words
+from analyses.common.prompts import Given
 from analyses.common.shell import (
     Corruption,
+    Count,
     Device,
     Metric,
     Model,
-    N,
     Out,
     PromptsFile,
     Seed,
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 def run(
     model: str | Path | interp.HookedGPT2 = "mini",
     *,
-    n: int = 100,
+    n: int | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     value: str = "mean",
@@ -56,12 +57,13 @@ def run(
     corruption: str = "abc",
     prompts: str | Path | None = None,
     device: str | None = None,
+    **given: Unpack[Given],
 ) -> Report:
     """Run the analysis.
 
     Args:
         model: a name or directory for `interp.load`, or a loaded model
-        n: number of prompts, at least 2
+        n: number of prompts, at least 2; None for 100, or for all rows of a file
         seed: seed of the prompts
         out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing
         value: what stands in for a head: "zero", "mean", "group mean" or "resample"; the reference
@@ -74,6 +76,8 @@ def run(
             `interp.tasks.ioi`
         prompts: a JSON file of templates, names and nouns; None for interp's own
         device: where to run; None for where the model is
+        given: the prompts, if they are not IOI's: `task`, `csv`, `json`, `roles`; see
+            `analyses.common.prompts.Given`
 
     Returns:
         The report.
@@ -87,7 +91,7 @@ def run(
         raise ValueError(f"top must be at least 2 heads, to form a pair; got {top}")
     chosen = heads_of(knocked_out)
     study = begin(
-        model, n, seed, metric, out, corruption=corruption, prompts=prompts, device=device,
+        model, n, seed, metric, out, given, corruption=corruption, prompts=prompts, device=device,
         value=value,
     )  # fmt: skip
     interp.parts.require_in_model(study.model, chosen or ())
@@ -106,7 +110,7 @@ def run(
         *([_backups(study, single, gone, options)] if gone else []),
     ]
     lead = (
-        f"On {n} prompts of IOI in {study.model.name}, {value} ablation of single heads changes "
+        f"On {study.prompts}, {value} ablation of single heads changes "
         f"{metric} most at {names(movers)}."
         if movers
         else f"On {n} prompts of IOI in {study.model.name}, {value} ablation changes {metric} at "
@@ -244,7 +248,7 @@ def _backups(
 
 def main(
     model: Model = "mini",
-    n: N = 100,
+    n: Count = None,
     seed: Seed = 0,
     out: Out = Path("out/head_ablation"),
     value: Annotated[str, typer.Option(help=f"One of {', '.join(VALUES)}.")] = "mean",
@@ -259,6 +263,7 @@ def main(
     corruption: Corruption = "abc",
     prompts: PromptsFile = None,
     device: Device = None,
+    **given: Unpack[Given],
 ) -> None:
     """Head ablation: every head, pairs of the strongest, and the strongest heads' backups."""
     report = run(
@@ -273,6 +278,7 @@ def main(
         corruption=corruption,
         prompts=prompts,
         device=device,
+        **given,
     )
     show(report, out)
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Unpack
 
 import typer
 
@@ -23,15 +23,14 @@ import interp
 from analyses.common.choices import (
     among,
     require_device,
-    require_json,
     require_model,
-    require_prompts,
 )
 from analyses.common.opening import open_model
+from analyses.common.prompts import Given, asked_for
 from analyses.common.shell import (
+    Count,
     Device,
     Model,
-    N,
     Out,
     PromptsFile,
     Seed,
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from interp.circuits import Verdict
+    from interp.tasks import Task
 
 LOOKING = {
     "previous_token": "Looks at the token before.",
@@ -78,23 +78,26 @@ DOWNLOADS = (
 def run(
     model: str | Path | interp.HookedGPT2 = "mini",
     *,
-    n: int = 100,
+    n: int | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     prompts: str | Path | None = None,
     by: str = "induction",
     device: str | None = None,
+    **given: Unpack[Given],
 ) -> Report:
     """Run the analysis.
 
     Args:
         model: a name or directory for `interp.load`, or a loaded model
-        n: number of prompts of IOI, at least 2
+        n: number of prompts, at least 2; None for 100, or for all rows of a file
         seed: seed of the prompts and of the random tokens
         out: folder for report.html, heads.csv and results.json; None writes nothing
         prompts: a JSON file of templates, names and nouns; None for interp's own
         by: the score by which to sort the table of heads
         device: where to run; None for where the model is
+        given: the prompts, if they are not IOI's: `task`, `csv`, `json`, `roles`; see
+            `analyses.common.prompts.Given`
 
     Returns:
         The report.
@@ -105,26 +108,42 @@ def run(
         OSError: `out` cannot be written to
     """
     among("score", [by], SCORES)
-    require_prompts(n)
-    require_json(prompts, "prompts file")
+    asked = asked_for(given, n, default_n=100, seed=seed, prompts=prompts)
     require_model(model)
     require_device(device)
     folder = prepare(out)
     loaded = open_model(model, device)
-    task = interp.tasks.ioi(loaded.tokenizer, n, seed=seed, prompts=prompts)
-    task.require_fits(loaded)
-    table = interp.heads.head_table(loaded, task, seed=seed, progress=bar("heads"))
+    assert asked is not None
+    task = asked.prompts(loaded)
+    copying = _holds_the_answer(task)
+    if not copying and by in COPYING and by != "eigenvalue":
+        raise ValueError(
+            f"no role of {asked.about} holds the answer or the foil in every prompt, so {by} "
+            "cannot be measured; sort by another score"
+        )
+    table = interp.heads.head_table(
+        loaded, task if copying else None, seed=seed, progress=bar("heads")
+    )
 
-    best = {name: interp.heads.ranked(table, name, n=1).iloc[0] for name in SCORES}
+    there = [name for name in SCORES if name in table]
+    best = {name: interp.heads.ranked(table, name, n=1).iloc[0] for name in there}
     lead = (
         f"In {loaded.name} the head that looks most at the previous token is "
         f"{best['previous_token']['head']} ({best['previous_token']['previous_token']:.2f}), at "
         f"earlier occurrences {best['duplicate_token']['head']} "
         f"({best['duplicate_token']['duplicate_token']:.2f}), at what followed them "
-        f"{best['induction']['head']} ({best['induction']['induction']:.2f}); of the names in IOI "
-        f"{best['copy']['head']} copies most ({best['copy']['copy']:.0%})."
+        f"{best['induction']['head']} ({best['induction']['induction']:.2f})"
     )
-    origin = {"model": loaded.name, "prompts": n, "seed": seed, **interp.results.versions()}
+    if copying:
+        copied = "of the names in IOI" if asked.is_ioi else f"of answers and foils in {asked.about}"
+        lead += f"; {copied} {best['copy']['head']} copies most ({best['copy']['copy']:.0%})."
+    else:
+        lead += (
+            f". No role of {asked.about} holds the answer or the foil in every prompt, so copying "
+            "is measured from the weights alone."
+        )
+    count = len(task)
+    origin = {"model": loaded.name, "prompts": count, "seed": seed, **interp.results.versions()}
     sections = [
         Section(
             "Does a head look at the token before, at repeats, or at what followed them?",
@@ -141,11 +160,12 @@ def run(
             "whether it writes for what it looks at (correlation), and the same from its weights "
             "(eigenvalue). Correlation and eigenvalue run from \N{MINUS SIGN}1 (purple) to 1 "
             "(green).",
-            [_heatmap(table, name, about) for name, about in COPYING.items()],
+            [_heatmap(table, name, about) for name, about in COPYING.items() if name in table],
         ),
         Section(
             "All heads",
-            f"One row per head, by {by}. Attention to a role is from END, on the prompts of IOI.",
+            f"One row per head, by {by}. Attention to a role is from END, on the prompts of "
+            f"{asked.about}.",
             [
                 Table(
                     interp.heads.ranked(table, by),
@@ -163,6 +183,15 @@ def run(
         (folder / "results.json").write_text(text + "\n", encoding="utf-8")
         report.save(folder / "report.html")
     return report
+
+
+def _holds_the_answer(task: Task) -> bool:
+    """Whether a role holds the answer or the foil in every prompt, so that copying is defined."""
+    import torch
+
+    prompt = torch.arange(len(task))
+    tokens = [task.clean_tokens[prompt, at] for at in task.positions.values()]
+    return any(torch.equal(one, end) for one in tokens for end in (task.answer, task.foil))
 
 
 def _heatmap(table: xr.Dataset, name: str, about: str) -> Figure:
@@ -209,7 +238,7 @@ def _lists(values: xr.DataArray) -> list[list[float | None]]:
 
 def main(
     model: Model = "mini",
-    n: N = 100,
+    n: Count = None,
     seed: Seed = 0,
     out: Out = Path("out/head_scores"),
     prompts: PromptsFile = None,
@@ -217,9 +246,10 @@ def main(
         str, typer.Option(help=f"Score by which to sort the table: one of {', '.join(SCORES)}.")
     ] = "induction",
     device: Device = None,
+    **given: Unpack[Given],
 ) -> None:
     """Where every head looks and what it copies: heat maps and a table."""
-    report = run(model, n=n, seed=seed, out=out, prompts=prompts, by=by, device=device)
+    report = run(model, n=n, seed=seed, out=out, prompts=prompts, by=by, device=device, **given)
     show(report, out)
 
 

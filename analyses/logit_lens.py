@@ -13,8 +13,9 @@ Source: nostalgebraist 2020, "interpreting GPT: the logit lens"; Belrose et al. 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 import typer
 
@@ -22,12 +23,11 @@ import interp
 from analyses.common.choices import (
     among,
     require_device,
-    require_json,
     require_lens,
     require_model,
-    require_prompts,
 )
 from analyses.common.opening import open_model
+from analyses.common.prompts import Given, asked_for
 from analyses.common.shell import (
     Device,
     Model,
@@ -51,8 +51,10 @@ READ = ("resid_mid", "resid_post", "attn_out", "mlp_out")
 MEASURES = tuple(HEADINGS)
 DOWNLOADS = (
     Download("text.csv", "The first choices at every layer and token of the text."),
-    Download("ioi.csv", "What the lens reads at the last token, one row per layer and prompt."),
     Download("results.json", "Means over prompts with 95 % intervals, layer by layer."),
+)
+PROMPTS = Download(
+    "ioi.csv", "What the lens reads at the last token, one row per layer and prompt."
 )
 
 
@@ -63,11 +65,12 @@ def run(
     site: str = "resid_post",
     tuned: str | Path | None = None,
     k: int = 5,
-    n: int = 50,
+    n: int | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     prompts: str | Path | None = None,
     device: str | None = None,
+    **given: Unpack[Given],
 ) -> Report:
     """Run the analysis.
 
@@ -77,11 +80,13 @@ def run(
         site: "resid_pre", "resid_mid" or "resid_post": where the text is read in each layer
         tuned: path of a tuned lens for `TunedLens.load`, with which to read the text too
         k: number of most probable tokens to keep at each token
-        n: number of IOI prompts, at least 2; 0 leaves them out
+        n: number of prompts, at least 2; None for 50, or for all rows of a file; 0 leaves them out
         seed: seed of the prompts
         out: folder for report.html and its files; None writes nothing
         prompts: a JSON file of templates, names and nouns; None for interp's own
         device: where to run; None for where the model is
+        given: the prompts, if they are not IOI's: `task`, `csv`, `json`, `roles`; see
+            `analyses.common.prompts.Given`
 
     Returns:
         The report.
@@ -92,26 +97,23 @@ def run(
         OSError: `out` cannot be written to
     """
     among("site", [site], STREAM_SITES)
-    require_prompts(n, none=True)
+    asked = asked_for(given, n, default_n=50, seed=seed, prompts=prompts, none=True)
     if k < 1:
         raise ValueError(f"k must be at least 1 first choice, got {k}")
-    require_json(prompts, "prompts file")
     require_model(model)
     require_device(device)
     require_lens(tuned)
     folder = prepare(out)
     loaded = open_model(model, device)
     lens = None if tuned is None else interp.lens.TunedLens.load(tuned)
-    task = interp.tasks.ioi(loaded.tokenizer, n, seed=seed, prompts=prompts) if n else None
-    if task is not None:
-        task.require_fits(loaded)
+    task = asked.prompts(loaded) if asked else None
     readings = {"Logit lens": interp.lens.logit_lens(loaded, text, site=site, k=k)}
     if lens is not None:
         readings["Tuned lens"] = interp.lens.logit_lens(loaded, text, site=site, k=k, tuned=lens)
     lead = settled(loaded, readings["Logit lens"])
     sections = [of_text(name, reading) for name, reading in readings.items()]
     numbers: dict[str, Any] = {}
-    if task is not None:
+    if task is not None and asked is not None:
         found = {
             where: interp.lens.logit_lens(loaded, task, site=where, k=1, progress=bar(where))
             for where in READ
@@ -120,11 +122,12 @@ def run(
             where: {name: interp.patching.mean_over_prompts(reading[name]) for name in MEASURES}
             for where, reading in found.items()
         }
-        sections.append(of_task(task, means))
+        sections.append(of_task(task, means, asked.about))
         numbers = {where: _plain(of) for where, of in means.items()}
-        lead += overtakes(means["resid_post"]["logit_diff"])
-    origin = {"model": loaded.name, "text": text, "site": site, "prompts": n, "seed": seed}
-    files = [file for file in DOWNLOADS if n or file.path == "text.csv"]
+        lead += overtakes(means["resid_post"]["logit_diff"], asked.about)
+    count, key = (len(task), "ioi" if asked and asked.is_ioi else "task") if task else (0, "")
+    origin = {"model": loaded.name, "text": text, "site": site, "prompts": count, "seed": seed}
+    files = [DOWNLOADS[0], *((replace(PROMPTS, path=f"{key}.csv"), DOWNLOADS[1]) if task else ())]
     title = f"What {loaded.name} would say at each layer"
     report = Report(
         title, lead, sections, files if folder else (), origin | interp.results.versions()
@@ -142,8 +145,8 @@ def run(
                 reading[[*MEASURES]].to_dataframe().reset_index().assign(site=where)
                 for where, reading in found.items()
             ]
-            pd.concat(every).to_csv(folder / "ioi.csv", index=False)
-            document = json.dumps(origin | interp.results.versions() | {"ioi": numbers}, indent=1)
+            pd.concat(every).to_csv(folder / f"{key}.csv", index=False)
+            document = json.dumps(origin | interp.results.versions() | {key: numbers}, indent=1)
             (folder / "results.json").write_text(document + "\n", encoding="utf-8")
         report.save(folder / "report.html")
     return report
@@ -162,16 +165,20 @@ def main(
     site: Annotated[str, typer.Option(help=f"One of {', '.join(STREAM_SITES)}.")] = "resid_post",
     tuned: Annotated[Path | None, typer.Option(help="A tuned lens, as saved.")] = None,
     k: Annotated[int, typer.Option(help="First choices to keep.", min=1)] = 5,
-    n: Annotated[int, typer.Option(help="IOI prompts; 0 for none.", min=0)] = 50,
+    n: Annotated[
+        int | None,
+        typer.Option(help="Prompts; by default 50, or all rows of a file; 0 for none.", min=0),
+    ] = None,
     seed: Seed = 0,
     out: Out = Path("out/logit_lens"),
     prompts: PromptsFile = None,
     device: Device = None,
+    **given: Unpack[Given],
 ) -> None:
     """What the model would predict at each layer, for a text and for prompts with an answer."""
     report = run(
         model, text, site=site, tuned=tuned, k=k, n=n, seed=seed, out=out, prompts=prompts,
-        device=device,
+        device=device, **given,
     )  # fmt: skip
     show(report, out)
 

@@ -37,9 +37,10 @@ def settled(model: interp.HookedGPT2, reading: xr.Dataset) -> str:
     )
 
 
-def overtakes(diff: xr.Dataset) -> str:
+def overtakes(diff: xr.Dataset, about: str) -> str:
     """Sentences on when the answer overtakes the foil."""
-    end = f" On prompts of IOI the answer ends {float(diff['mean'][-1]):+.2f} logits from the foil"
+    ends = float(diff["mean"][-1])
+    end = f" On prompts of {about} the answer ends {ends:+.2f} logits from the foil"
     above = diff.layer.values[(diff["low"] > 0).values]
     if not len(above):
         return f"{end}; the interval lies above zero after no layer."
@@ -79,7 +80,7 @@ def of_text(name: str, reading: xr.Dataset) -> Section:
     )
 
 
-def of_task(task: Task, means: dict[str, dict[str, xr.Dataset]]) -> Section:
+def of_task(task: Task, means: dict[str, dict[str, xr.Dataset]], about: str) -> Section:
     """The lens at the last token of prompts with an answer."""
 
     def lines(title: str, **shown: xr.Dataset) -> Any:
@@ -94,10 +95,10 @@ def of_task(task: Task, means: dict[str, dict[str, xr.Dataset]]) -> Section:
         for layer in post["logit_diff"].layer.values
     ]
     return Section(
-        "Does the answer overtake the foil, read at the last token of IOI?",
+        f"Does the answer overtake the foil, read at the last token of {about}?",
         f"{_ends_above(post['logit_diff'])}\n\n"
         f"Means over {len(task)} prompts with 95 % intervals; for example \u201c{task.clean[0]} "
-        "\u2026\u201d. The logit difference is the answer's logit minus the other name's.",
+        "\u2026\u201d. The logit difference is the answer's logit minus the foil's.",
         [
             Figure(
                 lines(

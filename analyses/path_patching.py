@@ -14,18 +14,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 import typer
 
 import interp
 from analyses.common.choices import DIRECTIONS, INPUTS, among, heads_of, names, words
+from analyses.common.prompts import Given
 from analyses.common.shell import (
     Corruption,
+    Count,
     Device,
     Metric,
     Model,
-    N,
     Out,
     PromptsFile,
     Seed,
@@ -36,6 +37,7 @@ from analyses.common.shell import (
 from analyses.common.study import Study, begin
 from analyses.common.tables import behavior, effects_table
 from analyses.common.verdicts import any_effect
+from interp.parts import EVERYWHERE
 from interp.report import Figure, Report, Section
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ MLPS = ("recomputed", "frozen")
 def run(
     model: str | Path | interp.HookedGPT2 = "mini",
     *,
-    n: int = 100,
+    n: int | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     receivers: Sequence[str] | None = None,
@@ -60,19 +62,20 @@ def run(
     corruption: str = "abc",
     prompts: str | Path | None = None,
     device: str | None = None,
+    **given: Unpack[Given],
 ) -> Report:
     """Run the analysis.
 
     Args:
         model: a name or directory for `interp.load`, or a loaded model
-        n: number of prompts, at least 2
+        n: number of prompts, at least 2; None for 100, or for all rows of a file
         seed: seed of the prompts
         out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing
         receivers: heads, such as "9.9"; None for the `top` heads with the largest effects on the
             logits
         inputs: inputs of the receivers, among `INPUTS`
-        positions: roles at which they receive; None for END with queries and everywhere with keys
-            and values
+        positions: roles at which they receive, or "all" for every position; None for END with
+            queries and everywhere with keys and values
         top: number of receivers to choose from the data
         mlps: MLPs on the path from sender to receiver: "recomputed" (as in the paper) or "frozen"
         direction: "noising" (the paper) or "denoising"
@@ -81,6 +84,8 @@ def run(
             `interp.tasks.ioi`
         prompts: a JSON file of templates, names and nouns; None for interp's own
         device: where to run; None for where the model is
+        given: the prompts, if they are not IOI's: `task`, `csv`, `json`, `roles`; see
+            `analyses.common.prompts.Given`
 
     Returns:
         The report.
@@ -96,11 +101,11 @@ def run(
     if top < 1:
         raise ValueError(f"top must be at least 1 receiver, got {top}")
     study = begin(
-        model, n, seed, metric, out, corruption=corruption, prompts=prompts, device=device,
+        model, n, seed, metric, out, given, corruption=corruption, prompts=prompts, device=device,
         mlps=mlps, direction=direction,
     )  # fmt: skip
     interp.parts.require_in_model(study.model, chosen or ())
-    among("role", positions or (), study.task.positions)
+    among("role", positions or (), [*study.task.positions, EVERYWHERE])
     options = {"mlps": mlps, "direction": direction, "metrics": metric}
     sections = [_to_logits(study, options)]
     movers = interp.patching.strongest_heads(study.estimates["heads to logits"], top, told=True)
@@ -116,15 +121,16 @@ def run(
     received: list[tuple[interp.patching.Receivers, xr.Dataset]] = []
     for site in inputs if chosen else ():
         where = positions or (["END"] if site == "q" else None)
+        where = None if where and EVERYWHERE in where else where
         to = interp.patching.Receivers(site, heads=chosen, positions=where)
         received.append((to, _into(study, to, options)))
     limit = interp.plots.shared_limit(*(effects for _, effects in received)) if received else None
     sections += [_to_heads(to, effects, source, options, limit) for to, effects in received]
     lead = (
-        f"On {n} prompts of IOI in {study.model.name}, the heads that tell the logits most by the "
+        f"On {study.prompts}, the heads that tell the logits most by the "
         f"direct path are {names(movers)}. MLPs on the way are {mlps}."
         if movers
-        else f"On {n} prompts of IOI in {study.model.name}, no head has a direct effect on the "
+        else f"On {study.prompts}, no head has a direct effect on the "
         "logits "
         "whose interval excludes zero, so none is chosen as a receiver."
     )
@@ -200,7 +206,7 @@ def _to_heads(
 
 def main(
     model: Model = "mini",
-    n: N = 100,
+    n: Count = None,
     seed: Seed = 0,
     out: Out = Path("out/path_patching"),
     receivers: Annotated[
@@ -208,7 +214,8 @@ def main(
     ] = None,
     input: Annotated[str, typer.Option(help="Some of q, k, v.")] = "q,k,v",
     positions: Annotated[
-        str | None, typer.Option(help="Roles such as END,S2; by default END for q, else all.")
+        str | None,
+        typer.Option(help="Roles such as END,S2, or all; by default END for q, else all."),
     ] = None,
     top: Annotated[int, typer.Option(help="Receivers to take from the data.", min=1)] = 3,
     mlps: Annotated[str, typer.Option(help="recomputed or frozen.")] = "recomputed",
@@ -217,6 +224,7 @@ def main(
     corruption: Corruption = "abc",
     prompts: PromptsFile = None,
     device: Device = None,
+    **given: Unpack[Given],
 ) -> None:
     """Path patching: from heads to the logits, and to the strongest heads' q, k and v."""
     report = run(
@@ -234,6 +242,7 @@ def main(
         corruption=corruption,
         prompts=prompts,
         device=device,
+        **given,
     )
     show(report, out)
 

@@ -1,13 +1,16 @@
 """Tasks other than IOI: does a GPT-2 do them, and by which heads?
 
-The tasks are greater-than, induction, gendered pronouns, subject-verb agreement and acronyms. The
+The tasks are greater-than, induction, gendered pronouns, subject-verb agreement and acronyms, and
+your own, from a CSV or JSON file. The
 report shows how well the model does, which heads write the answer (path patching), a circuit pruned
 from all heads with the links between them, how much of the task the circuit does alone (mean
 ablation), and, for `gpt2`, the published circuit, if there is one. If pruning with heads ablated at
 all positions leaves less than half of the task, it is repeated with heads ablated only at positions
-with a role.
+with a role. If most of what the model does lies at positions without a role, a warning says so;
+`--positions all` then makes the circuit of heads at every position.
 
     interp task greater-than --model mini --n 100 --out out/task
+    interp task --csv docs/examples/own_task.csv
 
 Source: Hanna et al. 2023 (arXiv 2305.00586); Olsson et al. 2022 (arXiv 2209.11895); Linzen et al.
 2016 (arXiv 1611.01368); García-Carrasco et al. 2024 (arXiv 2405.04156); pruning and ablation as in
@@ -16,67 +19,85 @@ Source: Hanna et al. 2023 (arXiv 2305.00586); Olsson et al. 2022 (arXiv 2209.118
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Unpack
 
 import typer
 
 import interp
-from analyses.common.choices import among, names, require_device, require_model, require_prompts
+from analyses.common.choices import among, names, require_device, require_model
 from analyses.common.opening import open_model
-from analyses.common.shell import Device, Model, N, Out, Seed, bar, prepare, show, start
+from analyses.common.prompts import File, asked_for
+from analyses.common.shell import Count, Device, Model, Out, Seed, bar, prepare, show, start
 from analyses.common.study import Study
 from interp.report import Report
 
 TASKS = ("greater-than", "induction", "pronoun", "agreement", "acronym")
+POSITIONS = ("roles", "all")
 
 
 def run(
-    name: str,
+    name: str | None = None,
     model: str | Path | interp.HookedGPT2 = "mini",
     *,
-    n: int = 100,
+    n: int | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     threshold: float = 0.02,
+    positions: str = "roles",
     device: str | None = None,
+    **file: Unpack[File],
 ) -> Report:
     """Run the analysis.
 
     Args:
-        name: a task in `TASKS`
+        name: a task in `TASKS`; None for a file
         model: a name or directory for `interp.load`, or a loaded model
-        n: number of prompts, at least 2
+        n: number of prompts, at least 2; None for 100, or for all rows of a file
         seed: seed of the prompts
         out: folder for the report, results.json, results.csv, prompts.csv, the circuit and its
             diagrams; None writes nothing
         threshold: smallest effect of a head in the circuit, as a fraction of the mean metric
+        positions: "roles" for a circuit of heads at the task's roles, "all" for one of heads at
+            every position
         device: where to run; None for where the model is
+        file: your own prompts: `csv`, `json`, `roles`; see `analyses.common.prompts.File`
 
     Returns:
         The report.
 
     Raises:
         ValueError: the task is unknown, there are fewer than 2 prompts, the threshold is not a
-            fraction between 0 and 1, or the model does not fit the task
+            fraction between 0 and 1, the model does not fit the task, or as for `asked_for`
         OSError: `out` cannot be written to
+
+    Warns:
+        RolesWarning: the circuit is one of heads at roles, and the task has none, or most of what
+            the model does lies elsewhere
     """
-    among("task", [name], TASKS)
-    require_prompts(n)
+    if name is not None:
+        among("task", [name], TASKS)
+    elif file.get("csv") is None and file.get("json") is None:
+        raise ValueError(
+            f"which task? Give one of {', '.join(TASKS)}, or a file of your own prompts as csv or "
+            "json"
+        )
+    asked = asked_for({"task": name, **file}, n, default_n=100, seed=seed)
+    assert asked is not None
+    among("choice of positions", [positions], POSITIONS)
     if not 0 < threshold < 1:
         raise ValueError(f"threshold must be a positive fraction below 1, got {threshold}")
     require_model(model)
     require_device(device)
     folder = prepare(out)
     from analyses import task_report
+    from interp.circuits.coverage import uncovered
 
     loaded = open_model(model, device)
-    draw = partial(getattr(interp.tasks, name.replace("-", "_")), loaded.tokenizer, seed=seed)
-    task = draw(n)
-    task.require_fits(loaded)
+    task, about = asked.prompts(loaded), asked.about
     metric = task.metric
-    study = Study(loaded, task, seed, metric, folder, {"task": name}, draw)
+    options_shown = {"task": about, "positions": positions}
+    study = Study(loaded, task, seed, metric, folder, options_shown, None, about)
 
     readings = [metric, *(m for m in task_report.READINGS if m != metric)]
     readings += ["cutoff_sharpness"] if name == "greater-than" else []
@@ -93,8 +114,11 @@ def run(
         "ablation", interp.patching.ablate(loaded, study.task, progress=bar("ablation"), **options)
     )
     attention = interp.heads.attention_between(loaded, study.task, progress=bar("attention"))
+    share = interp.circuits.covered_by_roles(loaded, task, progress=bar("roles"))
+    study.figures["share at roles"] = share
+    everywhere = positions == "all"
     evidence = interp.circuits.derive_pruned(
-        loaded, task, threshold=threshold, progress=bar("circuit")
+        loaded, task, threshold=threshold, everywhere=everywhere, progress=bar("circuit")
     )
     found = evidence.circuit
     circuits = {"found here": found, **_published(study)}
@@ -102,7 +126,7 @@ def run(
         _faithfulness(study, label, circuit)
 
     patterns = interp.heads.attention_patterns(loaded, study.task.clean[0])
-    sections = task_report.sections(study, name, sides, circuits, evidence)
+    sections = task_report.sections(study, sides, circuits, evidence)
     if folder is not None:
         task_report.write_circuits(study, circuits, attention, patterns)
     best = interp.patching.strongest_heads(study.estimates["direct effects"], 3)
@@ -110,10 +134,15 @@ def run(
         study.figures[f"{key}, found here"] for key in ("F_M", "ratio", "ratio at roles")
     )
     lead = (
-        f"On {n} prompts of {name}, {loaded.name} reaches a mean {metric} of {whole.mean:.2f}. The "
-        f"heads with the largest direct effects are {names(best)}. "
+        f"On {len(task)} prompts of {about}, {loaded.name} reaches a mean {metric} of "
+        f"{whole.mean:.2f}. The heads with the largest direct effects are {names(best)}. "
     )
-    if found.heads:
+    if found.heads and everywhere:
+        lead += (
+            f"The {len(found.heads)} heads found here, each at every position, alone keep "
+            f"{round(kept.mean, 2) + 0:.0%} of it."
+        )
+    elif found.heads:
         alone, at_roles_alone = (f"{round(one.mean, 2) + 0:.0%}" for one in (kept, at_roles))
         lead += (
             f"The {len(found.heads)} head outputs found here alone keep {alone} of it, and "
@@ -124,8 +153,12 @@ def run(
             "Once the others are ablated, no head output at the task\u2019s roles makes a "
             "difference above the threshold."
         )
+    if not everywhere and (complaint := uncovered(task, share)):
+        lead += f" {complaint[0].upper()}{complaint[1:]}."
     more = task_report.downloads(circuits)
-    return study.report(f"{name.capitalize()} in {loaded.name}", lead, sections, more)
+    return study.report(
+        f"{name.capitalize() if name else about} in {loaded.name}", lead, sections, more
+    )
 
 
 def _published(study: Study) -> dict[str, interp.circuits.Circuit]:
@@ -158,19 +191,28 @@ def _faithfulness(study: Study, label: str, circuit: interp.circuits.Circuit) ->
 
 
 def main(
-    name: Annotated[str, typer.Argument(help=f"One of {', '.join(TASKS)}.")],
+    name: Annotated[
+        str | None, typer.Argument(help=f"One of {', '.join(TASKS)}; none with --csv or --json.")
+    ] = None,
     model: Model = "mini",
-    n: N = 100,
+    n: Count = None,
     seed: Seed = 0,
     out: Out = Path("out/task"),
     threshold: Annotated[
         float,
         typer.Option(help="Smallest effect of a head, as a fraction of the metric."),
     ] = 0.02,
+    positions: Annotated[
+        str, typer.Option(help="roles, or all for a circuit of heads at every position.")
+    ] = "roles",
     device: Device = None,
+    **file: Unpack[File],
 ) -> None:
     """Behavior, direct effects, circuit and faithfulness on tasks other than IOI."""
-    report = run(name, model, n=n, seed=seed, out=out, threshold=threshold, device=device)
+    report = run(
+        name, model, n=n, seed=seed, out=out, threshold=threshold, positions=positions,
+        device=device, **file,
+    )  # fmt: skip
     show(report, out)
 
 

@@ -1,6 +1,7 @@
 """The report of the analysis of a task, and the files of its circuits."""
 
 from collections.abc import Mapping
+from math import isfinite
 
 import xarray as xr
 
@@ -10,8 +11,9 @@ from analyses.common.tables import derivation_tables, effects_table
 from analyses.common.verdicts import answered, any_effect, is_above
 from analyses.common.wording import text
 from interp.circuits import Circuit, Derivation, Verdict, left_out, route
+from interp.circuits.coverage import uncovered
 from interp.metrics import METRICS
-from interp.parts import Input
+from interp.parts import EVERYWHERE, Input
 from interp.patching import contribution
 from interp.plots import (
     circuit_dot,
@@ -52,11 +54,12 @@ _ABOUT = {
     "acronym": "Three capitalized words are followed by a bracket with their initials except the "
     "last. The partner has three other words with their initials.",
 }
+_OWN = "The prompts, answers and foils are those of a file or a table of one\u2019s own."
+"""The description of any other prompts."""
 
 
 def sections(
     study: Study,
-    name: str,
     sides: Mapping[str, xr.Dataset],
     circuits: Mapping[str, Circuit],
     evidence: Derivation,
@@ -65,7 +68,6 @@ def sections(
 
     Args:
         study: the study, with direct effects, ablation and the faithfulness of each circuit
-        name: name of the task in the command
         sides: metrics of the clean and the corrupted prompts
         circuits: origin -> circuit
         evidence: evidence for the heads and links of the circuit found here
@@ -78,7 +80,7 @@ def sections(
     some = balanced(study.task, EXPLAINED)
     left = left_out(study.model, some, circuits["found here"], metric=study.metric)
     return [
-        _behavior(study, name, sides),
+        _behavior(study, sides),
         _direct(study),
         *drawn,
         _faithfulness(study, circuits),
@@ -86,7 +88,7 @@ def sections(
     ]
 
 
-def _behavior(study: Study, name: str, sides: Mapping[str, xr.Dataset]) -> Section:
+def _behavior(study: Study, sides: Mapping[str, xr.Dataset]) -> Section:
     rows = [
         {"run": side, **{f"{m} ({METRICS[str(m)]})": text(estimate_mean(found[m])) for m in found}}
         for side, found in sides.items()
@@ -99,7 +101,7 @@ def _behavior(study: Study, name: str, sides: Mapping[str, xr.Dataset]) -> Secti
     does = is_above(right, "the answer is above the foil in the fraction", 0.5, digits=3)
     return Section(
         "Does the model do the task?",
-        f"{does}\n\n{_ABOUT[name]} {example}",
+        f"{does}\n\n{_ABOUT.get(study.about, _OWN)} {example}",
         [
             Table(
                 rows,
@@ -142,6 +144,7 @@ def _direct(study: Study) -> Section:
 
 
 def _circuit(study: Study, label: str, circuit: Circuit, evidence: Derivation) -> Section:
+    everywhere = any(head.role == EVERYWHERE for head in circuit.heads)
     roles = [str(link.sender.role) for link in circuit.links if isinstance(link.sender.part, Input)]
     ways = [way for role in dict.fromkeys(roles) if (way := route(circuit.links, role))]
     if not circuit.links:
@@ -150,7 +153,13 @@ def _circuit(study: Study, label: str, circuit: Circuit, evidence: Derivation) -
         leads = answered("yes", f"one is {' → '.join(map(str, min(ways, key=len)))}")
     else:
         leads = answered("no", "its measured links bring no token to the logits by values")
-    if circuit.links:
+    if everywhere:
+        arrows = (
+            "Each head is in the circuit at every position, shown in a column of its own; no token "
+            "is its own, so there are no links between tokens to measure."
+        )
+        tables = derivation_tables(evidence)
+    elif circuit.links:
         arrows = "Arrows are the links that path patching found between these heads."
         tables = derivation_tables(evidence)
     else:
@@ -167,11 +176,14 @@ def _circuit(study: Study, label: str, circuit: Circuit, evidence: Derivation) -
     return Section(
         f"Does a way lead from a token to the logits through the circuit {label}?",
         f"{leads}\n\n"
-        f"Source: {circuit.source}. A head keeps its output at the position where it stands. "
-        f"{arrows}",
+        f"Source: {circuit.source}. "
+        + ("" if everywhere else "A head keeps its output at the position where it stands. ")
+        + arrows,
         [
             Drawing(
-                circuit_svg(circuit, effects=_contribution(study), example=_sentence(study)),
+                circuit_svg(
+                    circuit, effects=_contribution(study), example=_sentence(study, circuit)
+                ),
                 "Columns are token positions of the first prompt, from the tokens (bottom) to the "
                 f"logits (top). {_file(label)}.html shows the evidence for each head. A "
                 "head's shade is what its direct path adds: blue helps, red hurts.",
@@ -200,7 +212,7 @@ def _faithfulness(study: Study, circuits: Mapping[str, Circuit]) -> Section:
         "sentence. MLPs, layer norms and embeddings are left alone, including MLPs that a "
         "published circuit leaves out. Heads are pruned by the logit difference. If the last "
         "column is far above the one before, the model also uses positions that have no role in "
-        "the task; if both are low, pruning found no circuit.",
+        f"the task; if both are low, pruning found no circuit. {_coverage(study)}",
         [Table(rows, f"Mean {study.metric} with 95 % intervals over prompts.")],
     )
 
@@ -214,6 +226,20 @@ def _keeps(study: Study) -> Verdict:
         f"of {study.metric} the circuit found here keeps {text(kept, 2)} (a fraction; {KEPT:g} is "
         f"asked for), and {text(roles, 2)} with heads ablated at the task's roles alone",
     )
+
+
+def _coverage(study: Study) -> str:
+    """What heads at the task's roles can do at most."""
+    share = study.figures["share at roles"]
+    found = (
+        f"All heads at the roles ({', '.join(study.task.positions)}) together keep "
+        f"{text(share, 2)} of the whole model\u2019s, which no circuit of heads at roles can "
+        "exceed by much."
+    )
+    if not isfinite(share.mean):
+        found = "The whole model\u2019s mean is not positive, so there is nothing to keep."
+    complaint = uncovered(study.task, share)
+    return f"{found} {complaint[0].upper()}{complaint[1:]}." if complaint else found
 
 
 def downloads(circuits: Mapping[str, Circuit]) -> list[Download]:
@@ -249,7 +275,7 @@ def write_circuits(
     """
     if study.folder is None:
         return
-    effects, example = _contribution(study), _sentence(study)
+    effects = _contribution(study)
     looks = attention.sel(query="END").mean("prompt")
     scores: dict[str, xr.Dataset | xr.DataArray] = {
         "direct path adds": contribution(study.estimates["direct effects"]["mean"]),
@@ -257,6 +283,7 @@ def write_circuits(
         **{f"attention END to {key}": looks.sel(key=key, drop=True) for key in looks["key"].values},
     }
     for label, circuit in circuits.items():
+        example = _sentence(study, circuit)
         texts = {
             "html": circuit_html(
                 circuit, effects=effects, example=example, scores=scores, attention=patterns
@@ -282,5 +309,10 @@ def _contribution(study: Study) -> xr.DataArray:
     return mean.assign_attrs(title=f"Direct contribution to {study.metric}", unit=unit)
 
 
-def _sentence(study: Study) -> tuple[tuple[str, str], ...]:
-    return tuple(example_of(study.model, study.task))
+def _sentence(study: Study, circuit: Circuit) -> tuple[tuple[str, str], ...]:
+    """The first prompt with its roles, after a place for heads at every position."""
+    everywhere = any(head.role == EVERYWHERE for head in circuit.heads)
+    return (
+        *((("every token", EVERYWHERE),) if everywhere else ()),
+        *example_of(study.model, study.task),
+    )

@@ -38,6 +38,9 @@ __all__ = [
 QKV = ("q", "k", "v")
 """The inputs of a head."""
 
+EVERYWHERE = "all"
+"""The word that stands for every position in place of a role, as in "9.6@all"."""
+
 
 class Head(NamedTuple):
     """An attention head.

@@ -15,10 +15,10 @@ interp
     AttentionWeights GPT2Config HookedGPT2 KeyValueCache VerificationReport generate load
     load_attention next_tokens process_weights sample save stream verify
 interp.circuits
-    CLASSES Circuit Derivation Link Member Verdict class_sets compare completeness derive
-    derive_pruned does_the_task faithfulness fraction_kept gap greedy_sets known_circuit
-    left_out minimality minimality_sets only prune_heads published_circuit random_sets route
-    run_mean why_left_out
+    CLASSES Circuit Derivation Link Member RolesWarning Verdict class_sets compare completeness
+    covered_by_roles derive derive_pruned does_the_task faithfulness fraction_kept gap
+    greedy_sets known_circuit left_out minimality minimality_sets only prune_heads
+    published_circuit random_sets route run_mean why_left_out
 interp.circuits.known
     KNOWN KnownCircuit NOISE known_circuit
 interp.circuits.published
@@ -84,6 +84,7 @@ INTERNAL = {
     "interp.plots.attention",
     "interp.plots.diagram",
     "interp.runs",
+    "interp.table_files",
     "interp.verification",
 }
 """Packages, and modules right below `interp`, whose names are public nowhere or elsewhere."""

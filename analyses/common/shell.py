@@ -7,12 +7,15 @@ that all commands have:
     --debug       the traceback of an error
     --overwrite   put the results in a folder that holds those of another run
 
+and those that say which prompts to use, if `main` takes `**given: Unpack[Given]` (or `File`).
+
 An error in the input ends a command with one line and exit code 2. Any other error is a bug; the
 message says so, and the exit code is 1.
 """
 
 import inspect
 import json
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dis import opmap
@@ -21,12 +24,13 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from traceback import format_exc
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 import interp
 from analyses.common.choices import CORRUPTIONS, METRICS
+from analyses.common.prompts import OPTIONS
 
 if TYPE_CHECKING:
     from interp.report import Report
@@ -39,12 +43,20 @@ Model = Annotated[
     ),
 ]
 N = Annotated[int, typer.Option(help="Number of prompts.", min=2)]
+Count = Annotated[
+    int | None,
+    typer.Option(help="Number of prompts; by default 100, or all rows of a file.", min=2),
+]
 Seed = Annotated[int, typer.Option(help="Seed of the prompts.")]
 Out = Annotated[Path, typer.Option(help="Folder for the report and its files.")]
 Device = Annotated[str | None, typer.Option(help="Where to run, such as cuda.")]
 Metric = Annotated[str, typer.Option(help=f"One of {', '.join(METRICS)}.")]
-Corruption = Annotated[str, typer.Option(help=f"One of {', '.join(CORRUPTIONS)}.")]
-PromptsFile = Annotated[Path | None, typer.Option(help="JSON file of templates, names and nouns.")]
+Corruption = Annotated[
+    str, typer.Option(help=f"Partners of IOI prompts: one of {', '.join(CORRUPTIONS)}.")
+]
+PromptsFile = Annotated[
+    Path | None, typer.Option(help="JSON file of templates, names and nouns for IOI.")
+]
 _Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 _Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace the results of another run in the folder.")
@@ -65,6 +77,7 @@ _HOW = ("debug", "overwrite", "out", "device")
 
 _HERE = tuple(str(Path(file).parent) for file in (interp.__file__, __file__, Path(__file__).parent))
 _RAISE = opmap["RAISE_VARARGS"]
+_REST = inspect.Parameter.VAR_KEYWORD
 
 
 def command(
@@ -85,11 +98,15 @@ def command(
     has_folder = "out" in plain.parameters
     added: dict[str, Any] = {"overwrite": (_Overwrite, False)} if has_folder else {}
     added["debug"] = (_Debug, debug)
+    for one in plain.parameters.values():
+        if one.kind is _REST:  # **given: Unpack[Given]
+            (chosen,) = get_args(one.annotation)
+            added = {name: (OPTIONS[name], None) for name in _names(chosen)} | added
     ignored = {*_HOW, *views}
 
     @wraps(main)
     def run(*, debug: bool, overwrite: bool = False, **options: Any) -> None:
-        with plain_errors(debug):
+        with plain_errors(debug), plain_warnings():
             asked = {key: _plain(value) for key, value in options.items() if key not in ignored}
             asked = {"analysis": main.__module__.removeprefix("analyses."), **asked}
             if has_folder and not overwrite:
@@ -99,7 +116,7 @@ def command(
                 (options["out"] / ASKED).write_text(json.dumps(asked, indent=1) + "\n", "utf-8")
 
     parameters = [
-        *plain.parameters.values(),
+        *(one for one in plain.parameters.values() if one.kind is not _REST),
         *(
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=kind)
             for name, (kind, value) in added.items()
@@ -109,6 +126,11 @@ def command(
     run.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
     del run.__wrapped__
     return run
+
+
+def _names(chosen: Any) -> list[str]:
+    """The arguments in a TypedDict, in the order of `OPTIONS`."""
+    return [name for name in OPTIONS if name in chosen.__annotations__]
 
 
 def start(main: Callable[..., None], **options: Any) -> None:
@@ -209,6 +231,29 @@ def plain_errors(debug: bool = False) -> Iterator[None]:
             + ("Please report it." if debug else "Run it with --debug and report the traceback.")
         )
         raise typer.Exit(1) from error
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Show warnings about the input in one line, without the place in the code."""
+    before = warnings.showwarning
+
+    def show_one(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
+        if not issubclass(category, UserWarning) or category.__module__.split(".")[0] != "interp":
+            before(message, category, *place, **more)
+            return
+        from rich.console import Console
+
+        text = f"interp: warning: {message}"
+        Console(stderr=True).print(
+            text, style="yellow", markup=False, highlight=False, soft_wrap=True
+        )
+
+    warnings.showwarning = show_one
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
 
 
 def is_about_input(error: BaseException) -> bool:

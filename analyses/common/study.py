@@ -9,22 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import interp
-from analyses.common.choices import (
-    CORRUPTIONS,
-    METRICS,
-    among,
-    require_device,
-    require_json,
-    require_model,
-    require_prompts,
-)
+from analyses.common.choices import METRICS, among, require_device, require_model
 from analyses.common.opening import open_model
+from analyses.common.prompts import Given, asked_for
 from analyses.common.shell import prepare
 from interp.report import Download, Report, Section
 
@@ -53,8 +45,9 @@ class Study:
         metric: a name from `interp.metrics.METRICS`
         folder: folder for files; None for none
         options: the caller's other choices, for the report
-        draw: function that makes other prompts with the same seed, corruption and file; it takes
-            the arguments of the task's function
+        draw: function that makes other IOI prompts with the same seed, corruption and file; it
+            takes the arguments of `interp.tasks.ioi`; None for other prompts
+        about: what to call the prompts: "IOI", another task, or the name of a file
         results: name -> a dataset of metrics, or an array of effects, for every prompt
         estimates: name -> mean effects with intervals
         tasks: name -> the prompts of a result on prompts other than `task`
@@ -67,11 +60,17 @@ class Study:
     metric: str
     folder: Path | None
     options: Mapping[str, object]
-    draw: Callable[..., Task]
+    draw: Callable[..., Task] | None
+    about: str = "IOI"
     results: dict[str, xr.Dataset | xr.DataArray] = field(default_factory=dict)
     estimates: dict[str, xr.Dataset] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
     figures: dict[str, Estimate] = field(default_factory=dict)
+
+    @property
+    def prompts(self) -> str:
+        """The prompts and the model in words, such as "100 prompts of IOI in mini"."""
+        return f"{len(self.task)} prompts of {self.about} in {self.model.name}"
 
     def keep(self, name: str, result: xr.Dataset | xr.DataArray) -> xr.Dataset:
         """Store a result for the files.
@@ -189,27 +188,31 @@ class Study:
 
 def begin(
     model: str | Path | interp.HookedGPT2,
-    n: int,
+    n: int | None,
     seed: int,
     metric: str,
     out: str | Path | None,
+    given: Given,
     *,
     corruption: str,
     prompts: str | Path | None,
     device: str | None,
+    default_n: int = 100,
     **options: object,
 ) -> Study:
-    """Check the arguments, load the model and make the IOI prompts.
+    """Check the arguments, load the model and make the prompts.
 
     Args:
         model: a name or directory for `interp.load`, or a loaded model
-        n: number of prompts, at least 2
+        n: number of prompts, at least 2; None for `default_n`, or for all rows of a file
         seed: seed of the prompts
         metric: a name from `interp.metrics.METRICS`
         out: folder for the files; None for none
-        corruption: how the partner of a prompt differs from it, see `interp.tasks.ioi`
-        prompts: a JSON file of templates, names and nouns; None for interp's own
+        given: a task or a file of prompts, see `analyses.common.prompts`
+        corruption: how the partner of an IOI prompt differs from it, see `interp.tasks.ioi`
+        prompts: a JSON file of templates, names and nouns of IOI; None for interp's own
         device: where to run; None for where the model is
+        default_n: number of prompts that are drawn if `n` is None
         options: the caller's other choices
 
     Returns:
@@ -217,23 +220,22 @@ def begin(
 
     Raises:
         ValueError: there are fewer than 2 prompts; the metric, corruption, model or device is
-            unknown; or the model does not fit the prompts
+            unknown; the model does not fit the prompts; or as for `asked_for`
         OSError: `out` cannot be written to
     """
-    require_prompts(n)
     among("metric", [metric], METRICS)
-    among("corruption", [corruption], CORRUPTIONS)
-    require_json(prompts, "prompts file")
+    asked = asked_for(
+        given, n, default_n=default_n, seed=seed, corruption=corruption, prompts=prompts
+    )
+    assert asked is not None
     require_model(model)
     require_device(device)
     folder = prepare(out)
     loaded = open_model(model, device)
-    make: Callable[..., Task] = interp.tasks.ioi
-    draw = partial(make, loaded.tokenizer, seed=seed, prompts=prompts, corruption=corruption)
-    task = draw(n)
-    task.require_fits(loaded)
-    chosen = {"corruption": corruption, **options}
-    return Study(loaded, task, seed, metric, folder, chosen, draw)
+    task = asked.prompts(loaded)
+    draw = asked.drawing(loaded.tokenizer) if asked.is_ioi else None
+    own = {"corruption": corruption} if asked.is_ioi else {"task": asked.about}
+    return Study(loaded, task, seed, metric, folder, {**own, **options}, draw, asked.about)
 
 
 def _lists(estimate: xr.Dataset) -> dict[str, Any]:

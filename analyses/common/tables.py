@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import interp
 from analyses.common.study import Study
 from analyses.common.wording import text
+from interp.parts import EVERYWHERE
 from interp.report import Table
 
 if TYPE_CHECKING:
@@ -72,6 +73,18 @@ def _interval(estimate: xr.Dataset, cell: int) -> str:
     return text(interp.statistics.Estimate(*ends))
 
 
+_ABOUT_HEADS = (
+    "Heads: what all their paths into later heads of the circuit and the logits add (in the unit of "
+    "the metric; positive: the head helps), with 95 % interval, q value, mean attention from the "
+    "head's position, copying, what it writes to the logits for the answer and for the foil, and "
+    "receivers."
+)
+_ABOUT_EVERYWHERE = (
+    "Heads: what the head adds to the circuit alone (positive: the circuit needs it), with 95 % "
+    "interval, q value, mean attention from END, and copying."
+)
+
+
 def derivation_tables(found: Derivation) -> list[Table]:
     """The evidence for the heads and links of a derived circuit.
 
@@ -82,16 +95,13 @@ def derivation_tables(found: Derivation) -> list[Table]:
         A table of heads and a table of links, if there are any.
     """
     tables = []
+    everywhere = any(head.role == EVERYWHERE for head in found.circuit.heads)
     behavior = [str(name) for name in found.behavior if name != "anti_copy"]
     if found.circuit.heads:
         tables.append(
             Table(
                 _with_intervals(found.heads().drop(columns="anti_copy")),
-                "Heads: what all their paths into later heads of the circuit and the logits add "
-                "(in "
-                "the unit of the metric; positive: the head helps), with 95 % interval, q value, "
-                "mean attention from the head's position, copying, what it writes to the logits "
-                "for the answer and for the foil, and receivers.",
+                _ABOUT_EVERYWHERE if everywhere else _ABOUT_HEADS,
                 {"q_value": ".1g", **dict.fromkeys(behavior, ".2f")},
             )
         )

@@ -7,6 +7,7 @@ papers found, with the constants of their protocols.
 from interp.circuits.circuit import Circuit
 from interp.circuits.classes import CLASSES
 from interp.circuits.comparison import compare
+from interp.circuits.coverage import RolesWarning, covered_by_roles
 from interp.circuits.derivation import derive
 from interp.circuits.evaluation import completeness, faithfulness, gap, only
 from interp.circuits.evidence import Derivation
@@ -26,10 +27,12 @@ __all__ = [
     "Derivation",
     "Link",
     "Member",
+    "RolesWarning",
     "Verdict",
     "class_sets",
     "compare",
     "completeness",
+    "covered_by_roles",
     "derive",
     "derive_pruned",
     "does_the_task",

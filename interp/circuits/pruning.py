@@ -1,12 +1,12 @@
 """Pruning: a first circuit for any model, made of the head outputs whose ablation matters.
 
-An output is one head at the position of one role. All outputs elsewhere are ablated from the start,
-or, with `positions`, only those at some positions: a model that does the task through tokens
-without a role has nothing left to prune once these are ablated. Then, from the last layer to the
-first, each output is ablated in turn, in addition to those already ablated; if the mean of every
-metric changes by less than `threshold` of the whole model's, the output stays ablated, else it
-belongs to the circuit. Thus a head for which others step in counts as soon as the others are
-ablated, which single ablations would miss.
+An output is one head at the position of one role or, with `everywhere`, at all positions. All
+outputs elsewhere are ablated from the start, or, with `positions`, only those at some positions: a
+model that does the task through tokens without a role has nothing left to prune once these are
+ablated. Then, from the last layer to the first, each output is ablated in turn, in addition to
+those already ablated; if the mean of every metric changes by less than `threshold` of the whole
+model's, the output stays ablated, else it belongs to the circuit. Thus a head for which others step
+in counts as soon as the others are ablated, which single ablations would miss.
 
 Earlier layers do not change while a layer is pruned, so every trial resumes at that layer.
 
@@ -16,19 +16,22 @@ arXiv 2304.14997), applied to heads at positions instead of edges; mean ablation
 they do and how they are linked; `derive_pruned` does both steps.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from interp.circuits.coverage import RolesWarning, covered_by_roles, uncovered
 from interp.circuits.derivation import derive, require_fractions
 from interp.circuits.evaluation import only
+from interp.circuits.everywhere import heads_everywhere
 from interp.circuits.evidence import Derivation
 from interp.metrics import Metrics, named_metrics
 from interp.model import HookedGPT2
 from interp.model.hooking import Hooks
-from interp.parts import Head, Node
+from interp.parts import EVERYWHERE, Head, Node
 from interp.patching import Ablation, measure
 from interp.runs.ablation import node_masks
 from interp.runs.readout import Readout
@@ -47,6 +50,7 @@ def prune_heads(
     threshold: float = 0.02,
     value: Value = "group mean",
     positions: Sequence[str | int] | None = None,
+    everywhere: bool = False,
     reference: Reference = None,
     progress: Progress = iter,
 ) -> list[Node]:
@@ -61,12 +65,15 @@ def prune_heads(
             of the whole model's mean
         value: what ablated heads say instead, as in `Ablation`
         positions: roles or indices where heads are ablated, as in `only`; by default everywhere
+        everywhere: whether an output is a head at all positions together, "9.6@all", so that roles
+            do not matter
         reference: prompts whose corrupted texts stand in, as in `Ablation`; by default a sample of
             the task's kind
         progress: wraps the heads, for a progress bar
 
     Returns:
-        The outputs that are kept, such as Node(Head(9, 6), "END"), in the order of a forward pass.
+        The outputs that are kept, such as Node(Head(9, 6), "END"), or Node(Head(9, 6), "all"), in
+        the order of a forward pass.
 
     Raises:
         ValueError: the threshold is not positive, the task does not fit the model or lacks one of
@@ -75,7 +82,7 @@ def prune_heads(
     require_threshold(threshold)
     task = ready_task(model, task, "prune_heads")
     trials = _Trials(model, task, metrics, value, positions, reference)
-    roles = list(task.positions)
+    roles = [EVERYWHERE] if everywhere else list(task.positions)
     heads = [Head(i, h) for i in range(model.config.n_layers) for h in range(model.config.n_heads)]
     keep = [Node(head, role) for head in heads for role in roles]
     whole = trials.metrics_of(trials.streams(0, None), 0, None)
@@ -93,7 +100,8 @@ def prune_heads(
     for head in progress(order):
         if head.layer != at_layer:
             starts, at_layer = trials.streams(head.layer, keep), head.layer
-        for drop in [roles, *([role] for role in roles)]:  # the whole head first, then role by role
+        single = [[role] for role in roles] if len(roles) > 1 else []
+        for drop in [roles, *single]:  # the whole head first, then role by role
             left = [node for node in keep if node.part != head or node.role not in drop]
             found = trials.metrics_of(starts, head.layer, left)
             if all(abs(found[name] - current[name]) < least for name, least in smallest.items()):
@@ -112,6 +120,7 @@ def derive_pruned(
     fdr: float = 0.05,
     min_attention: float = 0.2,
     least: float = 0.5,
+    everywhere: bool = False,
     value: Value = "group mean",
     reference: Reference = None,
     progress: Progress = iter,
@@ -119,7 +128,8 @@ def derive_pruned(
     """Prune the heads of a task, then measure the links between those that are left.
 
     Heads are ablated at all positions. If what is left keeps too little of the first metric, the
-    search is repeated with heads ablated only at the task's roles.
+    search is repeated with heads ablated only at the task's roles. A task whose roles miss most of
+    what the model does warns (`interp.circuits.covered_by_roles`).
 
     Args:
         model: the model
@@ -129,6 +139,8 @@ def derive_pruned(
         fdr: as in `derive`
         min_attention: as in `derive`
         least: the fraction of the first metric that the heads must keep
+        everywhere: whether the circuit consists of heads at all positions ("9.6@all") instead of
+            heads at roles; such heads have no links, since no token is theirs
         value: what ablated heads say instead, as in `Ablation`
         reference: prompts whose corrupted texts stand in, as in `Ablation`; by default a sample of
             the task's kind
@@ -139,29 +151,43 @@ def derive_pruned(
 
     Raises:
         ValueError: as for `prune_heads` and `derive`
+
+    Warns:
+        RolesWarning: the task has no roles but END, or the model does most of the task at positions
+            that have none
     """
     require_fractions(threshold=threshold, fdr=fdr)
     task = ready_task(model, task, "derive_pruned")
     first = next(iter(named_metrics(metrics, task)))
+    if not everywhere:
+        share = covered_by_roles(model, task, metrics=metrics, value=value, reference=reference)
+        if complaint := uncovered(task, share):
+            warnings.warn(complaint, RolesWarning, stacklevel=2)
     whole = float(measure(model, task, metrics)[first].mean())
-    for positions in (None, list(task.positions)):
+    for positions in (None,) if everywhere else (None, list(task.positions)):
         keep = prune_heads(
             model, task, metrics=metrics, threshold=threshold, value=value, positions=positions,
-            reference=reference, progress=progress,
+            everywhere=everywhere, reference=reference, progress=progress,
         )  # fmt: skip
         left = only(model, keep, value=value, positions=positions, reference=reference)
         if float(measure(model, task, metrics, ablation=left)[first].mean()) / whole >= least:
             break
-    found = derive(
-        model, task, metrics=metrics, smallest=threshold, fdr=fdr, min_attention=min_attention,
-        nodes=keep, ablation=left, progress=progress,
-    )  # fmt: skip
+    if everywhere:
+        found = heads_everywhere(model, task, keep, left, metrics, smallest=threshold, fdr=fdr)
+    else:
+        found = derive(
+            model, task, metrics=metrics, smallest=threshold, fdr=fdr, min_attention=min_attention,
+            nodes=keep, ablation=left, progress=progress,
+        )  # fmt: skip
     where = "the task's roles alone" if positions else "all positions"
     source = (
         f"heads pruned from the last layer to the first, ablated at {where}, threshold "
-        f"{threshold:.1%} of the mean {' or '.join(found.metrics)}; links and classes by path "
-        "patching in what is left"
+        f"{threshold:.1%} of the mean {' or '.join(found.metrics)}; "
     )
+    if everywhere:
+        source += "each head is in the circuit at every position or at none; no links or classes"
+    else:
+        source += "links and classes by path patching in what is left"
     return replace(found, circuit=replace(found.circuit, source=source))
 
 

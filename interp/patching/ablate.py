@@ -21,7 +21,7 @@ import xarray as xr
 
 from interp.metrics import METRICS, Metrics
 from interp.model import HookedGPT2
-from interp.parts import Head, Node, NodeLike, as_heads, require_in_model, unit_of
+from interp.parts import EVERYWHERE, Head, Node, NodeLike, as_heads, require_in_model, unit_of
 from interp.results import labeled
 from interp.runs.ablation import (
     Ablation,
@@ -240,7 +240,7 @@ def _roles_of(
             for node in some
         ]
         at = [where for n in nodes for where in ([n.role] if n.role else given)]
-        named = [where for where in at if isinstance(where, str)]
+        named = [where for where in at if isinstance(where, str) and where != EVERYWHERE]
         found.append(list(dict.fromkeys(named)) if len(named) == len(at) else None)
     return found
 

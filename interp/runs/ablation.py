@@ -19,6 +19,7 @@ from torch import Tensor
 from interp.model import HookedGPT2
 from interp.model.hooking import Hooks
 from interp.parts import (
+    EVERYWHERE,
     MLP,
     Head,
     Neuron,
@@ -53,7 +54,8 @@ class Ablation:
 
     Args:
         parts: heads, MLPs and neurons, or "heads" for all heads of the model. A part with a role
-            ("9.9@END") is ablated only there, a part without one at `positions`.
+            ("9.9@END") is ablated only there ("9.9@all": everywhere), a part without one at
+            `positions`.
         value: what stands in for them: "zero", "mean", "group mean" or "resample"; see
             `interp.runs.stand_ins`
         positions: roles or indices from 0 at which parts are ablated; None for everywhere
@@ -170,7 +172,7 @@ class Ablation:
         found: list[str] = []
         for node in self.nodes(model):
             for at in [node.role] if node.role else given:
-                if not isinstance(at, str):
+                if not isinstance(at, str) or at == EVERYWHERE:
                     return None
                 found.append(at)
         return list(dict.fromkeys(found))

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from interp.parts import require_once
+from interp.parts import EVERYWHERE, require_once
 from interp.runs.sides import Prompts
 from interp.tasks import Task
 from interp.tasks.sides import Side
@@ -72,7 +72,7 @@ def positions_mask(
 
     Args:
         task: the prompts, of `Task.right_padded`
-        positions: roles and indices; None for all
+        positions: roles and indices; None, or "all" among them, for all
         side: which text of each pair
 
     Returns:
@@ -88,7 +88,9 @@ def positions_mask(
     pos = torch.arange(width, device=real.device)
     mask = torch.zeros_like(real)
     for position in positions:
-        if isinstance(position, str):
+        if position == EVERYWHERE:
+            mask |= real
+        elif isinstance(position, str):
             if position not in roles:
                 raise ValueError(f"the task has no role {position!r}; it has {list(roles)}")
             mask |= pos == roles[position][:, None]

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from interp.parts import EVERYWHERE
 from interp.tasks.metric_names import METRICS, did_you_mean
 from interp.tasks.sides import SIDES, Side, options
 
@@ -106,6 +107,11 @@ def _check_shapes(task: Any) -> None:
                 f"{field} has {len(getattr(task, field))} entries; clean has {n} prompts"
             )
     for field, roles in task._role_fields().items():
+        if EVERYWHERE in roles:
+            raise ValueError(
+                f"{field} has a role {EVERYWHERE!r}, the word for every position; give the role "
+                "another name"
+            )
         if "END" not in roles:
             raise ValueError(
                 f"{field} has roles {list(roles)} but no 'END'; add the index of each "

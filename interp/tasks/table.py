@@ -5,8 +5,6 @@ tokens. A table that omits leading spaces would silently measure the wrong token
 would follow its prompt without a space is an error unless `leading_space` is given.
 """
 
-import csv
-import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,14 +14,14 @@ import pandas as pd
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from interp.parts import EVERYWHERE
+from interp.table_files import COLUMNS, LABELS, read_rows, require_columns, role_columns
 from interp.tasks.candidates import candidate_ids
 from interp.tasks.fit import vocabulary_of
-from interp.tasks.metric_names import did_you_mean
+from interp.tasks.role_cells import role_positions
 from interp.tasks.task import Task
 from interp.tasks.tokens import encode, encode_pairs, pieces
 
-_COLUMNS = ("clean", "corrupted", "answer", "foil")
-_LABELS = ("group", "template", "order")
 _NEXT = re.compile(r"(.+)([+-]\d+)")
 
 
@@ -32,22 +30,26 @@ def from_table(
     table: str | Path | pd.DataFrame,
     *,
     name: str = "table",
-    roles: Sequence[str] = (),
+    roles: Sequence[str] | None = (),
     leading_space: bool | None = None,
 ) -> Task:
-    """Build a task from a CSV file or a DataFrame, one row per prompt.
+    """Build a task from a CSV file, a JSON file or a DataFrame, one row per prompt.
 
     Args:
         tokenizer: the model's tokenizer
-        table: a DataFrame or the path of a CSV file (UTF-8, comma separated, with a header).
+        table: a DataFrame; or the path of a CSV file (UTF-8, comma separated, with a header) or of
+            a JSON file (a list of records, or JSON Lines), which ends in .json or .jsonl.
             The columns `clean` and `corrupted` hold the texts without the answer, `answer` and
             `foil` the right and the wrong next token as text. The columns `group`, `template` and
             `order` are used if present; without `group`, prompts of equal length form a group.
             Other columns are ignored.
         name: name of the task in results
-        roles: columns that hold the position of a role in each prompt, as an index from 0 into its
-            tokens. "END" always exists and need not be given; a role such as "S+1" must be the
-            token after "S", if both are given.
+        roles: columns that say where a role stands in each prompt: as an index from 0 into its
+            tokens, or as a word of the clean text ("Mary", or "Mary#2" for its second occurrence;
+            see `interp.tasks.role_cells`). In the corrupted text it has the same position. "END"
+            always exists and need not be given; a role such as "S+1" must be the token after "S",
+            if both are given. None takes every column that is not named above as a role, except
+            those that `Task.to_dataframe` adds.
         leading_space: True adds a space before every answer and foil that has none; False takes
             them as written; None also takes them as written, but refuses a word right after a
             letter or a punctuation mark if the same word after a space is a token
@@ -58,19 +60,24 @@ def from_table(
     Raises:
         FileNotFoundError: the file does not exist
         TypeError: the table is neither a path nor a DataFrame, or `roles` is a string
-        ValueError: the file is not UTF-8 or not CSV, a column is missing or occurs twice, or a row
-            does not fit; the message names the row, counting from 0
+        ValueError: the file is not UTF-8, CSV or JSON, a column is missing or occurs twice, or a
+            row does not fit; the message names the row, counting from 0
     """
     if leading_space not in (True, False, None):
         raise ValueError(f"leading_space must be True, False or None; it is {leading_space!r}")
-    _require_roles(roles)
+    if roles is not None:
+        _require_roles(roles)
     frame = _read(table)
-    _require_columns(frame, roles)
+    columns_there = [str(column) for column in frame.columns]
+    if roles is None:
+        roles = role_columns(columns_there)
+        _require_roles(roles)
+    require_columns(columns_there, roles)
     if frame.empty:
         raise ValueError("the table has no rows; a task needs at least one prompt")
 
-    labels = [label for label in _LABELS if label in frame.columns]
-    columns = {c: _texts(frame, c, empty=c in _LABELS) for c in (*_COLUMNS, *labels)}
+    labels = [label for label in LABELS if label in frame.columns]
+    columns = {c: _texts(frame, c, empty=c in LABELS) for c in (*COLUMNS, *labels)}
     clean, corrupted = columns["clean"], columns["corrupted"]
     for side in ("clean", "corrupted"):
         for row, text in enumerate(columns[side]):
@@ -88,7 +95,13 @@ def from_table(
 
     clean_tokens, corrupted_tokens, mask = encode_pairs(tokenizer, clean, corrupted, unit="row")
     lengths = mask.sum(-1)
-    at = {role: _positions(frame, role, lengths.tolist()) for role in roles}
+    at = {
+        role: role_positions(
+            tokenizer, list(frame[role]), role, clean=clean, corrupted=corrupted,
+            lengths=lengths.tolist(),
+        )
+        for role in roles
+    }  # fmt: skip
     _require_no_contradiction(at, lengths.tolist())
     blank = ("",) * len(frame)
     return Task(
@@ -115,61 +128,29 @@ def _read(table: Any) -> pd.DataFrame:
     if isinstance(table, pd.DataFrame):
         return table
     if not isinstance(table, str | Path):
-        raise TypeError(f"a table is a DataFrame or the path of a CSV file; got {table!r}")
-    if not Path(table).is_file():
-        raise FileNotFoundError(f"no table {str(table)!r}; give a CSV file or a DataFrame")
-    try:
-        text = Path(table).read_text(encoding="utf-8-sig")  # with or without a byte-order mark
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"table {str(table)!r} is not UTF-8 (byte {error.start}); save it as UTF-8, or read it "
-            "with pandas.read_csv(..., encoding='latin-1', dtype=str) and pass the DataFrame"
-        ) from error
-    try:
-        lines = [line for line in csv.reader(io.StringIO(text, newline=""), strict=True) if line]
-    except csv.Error as error:
-        raise ValueError(f"table {str(table)!r} is not well-formed CSV: {error}") from error
-    if not lines:
-        raise ValueError(f"table {str(table)!r} is empty; it needs a header with {list(_COLUMNS)}")
-    header, *rows = lines
-    if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
-        raise ValueError(
-            f"table {str(table)!r} has a single column, {header[0]!r}; its columns must be "
-            "separated by commas"
-        )
-    for row, cells in enumerate(rows):
-        if len(cells) != len(header):
-            raise ValueError(
-                f"row {row}: there are {len(cells)} cells, and the header has {len(header)}; put a "
-                "text that holds a comma in double quotes"
-            )
-    return pd.DataFrame(rows, columns=header, dtype=object)
+        raise TypeError(f"a table is a DataFrame or the path of a CSV or JSON file; got {table!r}")
+    columns, rows = read_rows(table)
+    return pd.DataFrame(rows, columns=columns, dtype=object)
 
 
 def _require_roles(roles: Any) -> None:
     if isinstance(roles, str):
         raise TypeError(f"roles is a list of columns; got one string, so pass [{roles!r}]")
     for role in roles:
-        if role in (*_COLUMNS, *_LABELS):
+        if role in (*COLUMNS, *LABELS):
             raise ValueError(f"the column {role!r} holds texts and cannot be a role")
+        if role.split() != [role]:
+            raise ValueError(
+                f"a role is one word without spaces; rename the column {role!r}, for instance to "
+                f"{'_'.join(role.split()) or 'ROLE'!r}"
+            )
+        if role == EVERYWHERE:
+            raise ValueError(
+                f"a role cannot be called {role!r}, the word for every position; rename the column"
+            )
     repeated = [role for role in roles if list(roles).count(role) > 1]
     if repeated:
         raise ValueError(f"the role {repeated[0]!r} is given twice; give it once")
-
-
-def _require_columns(frame: pd.DataFrame, roles: Sequence[str]) -> None:
-    """Refuse a table that lacks a column or has one twice."""
-    found = [str(column) for column in frame.columns]
-    needed = [*_COLUMNS, *roles]
-    for column in needed:
-        if column not in found:
-            raise ValueError(
-                f"the table has no column {column!r}; it has {found} and needs {needed}"
-                + did_you_mean(column, found)
-            )
-    for column in (*needed, *_LABELS):
-        if found.count(column) > 1:
-            raise ValueError(f"the table has the column {column!r} more than once; keep one")
 
 
 def _require_no_contradiction(at: dict[str, list[int]], lengths: list[int]) -> None:
@@ -239,15 +220,3 @@ def _ids(
             shown = pieces(tokenizer, spaced[row] if leading_space else word)
             raise ValueError(f"row {row}: {column} {word!r} is not a single token: {shown}{hint}")
     return [tokens[0] for tokens in written]
-
-
-def _positions(frame: pd.DataFrame, role: str, lengths: list[int]) -> list[int]:
-    """Positions of a role, as whole numbers inside each prompt."""
-    numbers = pd.to_numeric(frame[role], errors="coerce")
-    for row, number in enumerate(numbers):
-        if not (float(number).is_integer() and 0 <= number < lengths[row]):
-            raise ValueError(
-                f"row {row}: the position of role {role!r} must be a whole number from 0 to "
-                f"{lengths[row] - 1}, not {frame[role].iloc[row]!r}"
-            )
-    return [int(number) for number in numbers]

@@ -1,6 +1,7 @@
 """Bad input to the commands, to `run` of analyses, to reports and to training."""
 
 import json
+from dataclasses import replace
 
 import interp
 from analyses import (
@@ -24,6 +25,38 @@ def written(given, name, content):
     path = given["tmp_path"] / name
     path.write_bytes(content)
     return str(path)
+
+
+HEADER = b"clean,corrupted,answer,foil,S\n"
+TEXTS = b"Then Mary met John and,Then Ruth met Lucy and"
+ROW = TEXTS + b", Mary, John,Mary\n"
+
+
+def table(content, *more, command="task", option="--csv"):
+    """Arguments that give a file of prompts with this content."""
+
+    def arguments(given):
+        file = written(given, "own.table", content)
+        return [command, option, file, "--out", str(given["tmp_path"] / "out"), *more]
+
+    return arguments
+
+
+def rows(cells, **options):
+    """The same for a CSV file with one good row, and one with these cells of S, answer and so on.
+
+    The second row is row 1.
+    """
+    return table(HEADER + ROW + cells + b"\n", **options)
+
+
+def records(*some, **options):
+    """The same for a JSON file."""
+    return table(json.dumps(some).encode(), option="--json", **options)
+
+
+GOOD = {"clean": "Then Mary met John and", "corrupted": "Then Ruth met Lucy and",
+        "answer": " Mary", "foil": " John", "S": 1}  # fmt: skip
 
 
 def short_model(given):
@@ -146,6 +179,88 @@ COMMAND_ROWS = [
         "should hold a JSON object",
     ),
     ("folder of prompts", lambda given: ["ioi", "--prompts", given["tmp_path"]], 2, "a folder"),
+    ("no task", lambda _: ["task"], 2, "which task? Give one of greater-than"),
+    ("positions of a circuit", lambda _: ["task", "pronoun", "--positions", "every"], 2, "'every'"),
+    (
+        "task and file",
+        lambda given: ["head-ablation", "--task", "ioi", "--csv", written(given, "t", HEADER)],
+        2,
+        "task and csv each say which prompts to use; give one of task, csv and json",
+    ),
+    ("named task and file", lambda given: ["task", "pronoun", "--csv", written(given, "t", HEADER)],
+     2, "task and csv each say"),
+    (
+        "two files",
+        lambda _: ["attention", "--csv", "a.csv", "--json", "b.json"],
+        2,
+        "csv and json each say which prompts to use",
+    ),
+    ("unknown task of an analysis", lambda _: ["logit-lens", "--task", "pronouns"], 2,
+     "did you mean 'pronoun'"),
+    ("roles without a file", lambda _: ["path-patching", "--roles", "S"], 2, "columns of a file"),
+    (
+        "templates of IOI for a file",
+        lambda given: ["head-scores", "--csv", written(given, "t.csv", HEADER + ROW * 2),
+                       "--prompts", written(given, "p.json", b"{}")],
+        2,
+        "csv is a file of whole prompts",
+    ),
+    ("no table", lambda _: ["task", "--csv", "nowhere.csv"], 2, "no table 'nowhere.csv'"),
+    ("folder for a table", lambda given: ["task", "--csv", given["tmp_path"]], 2, "is a folder"),
+    ("empty table", table(b""), 2, "is empty"),
+    ("table of a header", table(HEADER), 2, "own.table has no rows"),
+    ("table of one row", table(HEADER + ROW), 2, "at least 2 prompts"),
+    ("table in Latin-1", table(HEADER + b"Ren\xe9\n"), 2, "is not UTF-8"),
+    ("table without a column", table(ROW.join([b"clean,corrupted,answr,foil,S\n", b""])), 2,
+     "no column 'answer'; it has ['clean', 'corrupted', 'answr', 'foil', 'S'] and needs"),
+    ("table with a column twice", table(b"clean,corrupted,answer,foil,foil\n" + ROW * 2), 2,
+     "has the column 'foil' more than once"),
+    ("table with a role twice", table(b"clean,corrupted,answer,foil,S,S\n" + ROW[:-1] + b",1\n"),
+     2, "has the column 'S' more than once"),
+    ("n beyond the table", table(HEADER + ROW * 3, "--n", "4"), 2, "own.table has 3 rows"),
+    ("n 0 of a table", table(HEADER + ROW * 3, "--n", "0", command="attention"), 2, "n 0 leaves"),
+    ("role that is no column", table(HEADER + ROW * 2, "--roles", "T"), 2, "no column 'T'"),
+    ("role called all", table(HEADER.replace(b"S", b"all") + ROW * 2), 2, "cannot be called 'all'"),
+    ("role of two words", table(HEADER.replace(b"S", b"a b") + ROW * 2), 2, "to 'a_b'"),
+    ("cells too few", rows(TEXTS + b", Mary, John"), 2, "row 1: there are 4 cells"),
+    ("answer of several tokens", rows(TEXTS + b", Mary met, John,1"), 2,
+     "row 1: answer ' Mary met' is not a single token: [' Mary', ' met']"),
+    ("foil of several tokens", rows(TEXTS + b", Mary, John met,1"), 2, "row 1: foil ' John met'"),
+    ("partner of another length", rows(b"Then Mary met,Then Ruth met Lucy, Mary, John,1"), 2,
+     "row 1: the clean text has 3 tokens, the corrupted one 4"),
+    ("no answer", rows(TEXTS + b",, John,1"), 2, "row 1: answer must be a text, not ''"),
+    ("role without a cell", rows(TEXTS + b", Mary, John,"), 2,
+     "row 1: the position of role 'S' must be a whole number from 0 to 4, or a word"),
+    ("role not in the text", rows(TEXTS + b", Mary, John,Ann"), 2, "row 1: the position"),
+    ("role in the other text", rows(TEXTS + b", Mary, John,Ruth"), 2, "the corrupted text has it"),
+    ("part of a word", rows(TEXTS + b", Mary, John,Mar"), 2, "'Mar' is not in 'Then Mary met"),
+    ("word that occurs twice",
+     rows(b"Mary and Mary met John and,Ruth and Ruth met Lucy and, Mary, John,Mary"), 2,
+     "2 times, so write 'Mary#1' or 'Mary#2'"),
+    ("occurrence that is not there", rows(TEXTS + b", Mary, John,Mary#2"), 2,
+     "'Mary#2' is not there: 'Mary' is in 'Then Mary met John and' 1 time"),
+    ("position beyond the end", rows(TEXTS + b", Mary, John,5"), 2, "row 1: the position of role"),
+    ("position before the text", rows(TEXTS + b", Mary, John,-1"), 2, "row 1: the position"),
+    ("position that is a fraction", rows(TEXTS + b", Mary, John,1.5"), 2, "row 1: the position"),
+    ("JSON that is none", table(b"[{]", option="--json"), 2, "is not JSON"),
+    ("JSON object", table(b'{"clean":\n ["a"]}', option="--json"), 2, "expected a list of records"),
+    ("JSON list of texts", records("a", "b"), 2, "row 0: expected a record"),
+    ("JSON without rows", table(b"[]", option="--json"), 2, "has no rows"),
+    ("record without a field", records(GOOD, {"clean": "a"}), 2, "row 1: the record has no 'corr"),
+    ("record with a field twice", table(b'{"clean": "a", "clean": "b"}', option="--json"), 2,
+     "'clean' more than once"),
+    ("answer that is a number", records(GOOD, {**GOOD, "answer": 45}), 2, "row 1: answer must be"),
+    ("answer that is NaN", records(GOOD, {**GOOD, "answer": float("nan")}), 2, "row 1: answer"),
+    ("role that is null", records(GOOD, {**GOOD, "S": None}), 2, "row 1: the position of role 'S'"),
+    ("role that is NaN", records(GOOD, {**GOOD, "S": float("nan")}), 2, "row 1: the position"),
+    ("role that is a truth", records(GOOD, {**GOOD, "S": True}), 2, "row 1: the position of role"),
+    *[
+        (f"own {name}", rows(TEXTS + b", Mary, John,7", command=name), 2, "row 1: the position")
+        for name in (
+            "activation-patching", "path-patching", "head-ablation", "attention", "logit-lens",
+            "attribution-patching", "direct-logit-attribution", "head-scores",
+        )
+    ],
     (
         "circuit file of another kind",
         lambda given: ["ioi", "--n", "2", "--circuit", written(given, "c.json", b"{}"), "--out",
@@ -193,6 +308,17 @@ COMMAND_ROWS = [
 ]  # fmt: skip
 
 ROWS = [
+    ("unknown source of prompts", lambda given: attention.run(given["mini"], file="a.csv"),
+     TypeError, "there is no argument 'file'; expected task, csv, json, roles"),
+    ("task that is none", lambda given: head_ablation.run(given["mini"], task=3), TypeError,
+     "the name of a task"),
+    ("path that is none", lambda given: head_ablation.run(given["mini"], csv=3), TypeError,
+     "csv must be the path of a file"),
+    ("n beyond a task", lambda given: head_ablation.run(given["mini"], task=given["task"], n=99),
+     ValueError, "the task has 12 prompts"),
+    ("task called all", lambda given: replace(given["task"], positions={
+        "all": given["task"].positions["END"], **given["task"].positions}), ValueError,
+     "the word for every position"),
     ("n as text", lambda _: activation_patching.run(n="12"), TypeError, "whole number of prompts"),
     ("no sites", lambda given: activation_patching.run(given["mini"], n=2, sites=["stream"]),
      ValueError, "unknown site 'stream'"),
