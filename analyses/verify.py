@@ -79,7 +79,7 @@ def _published(
     from analyses.common.shell import prepare
     from analyses.verification import run
     from analyses.verification.record import NAME
-    from analyses.verification.table import verdict_table
+    from analyses.verification.table import show_record
 
     prepare(folder)
     progress = Console(stderr=True)
@@ -90,8 +90,7 @@ def _published(
     record = run(model, n=n, seed=seed, prompts=prompts, out=folder, device=device, say=say)
     (folder / ASKED).write_text(json.dumps(asked, indent=1) + "\n", "utf-8")
     console = Console()
-    console.print(verdict_table(record))
-    console.print(record.sentence(), highlight=False, markup=False, soft_wrap=True)
+    show_record(console, record)
     console.print(
         f"All of it, to send back: {folder / NAME}", highlight=False, markup=False, soft_wrap=True
     )

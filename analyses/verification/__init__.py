@@ -7,6 +7,6 @@ In a notebook:
 """
 
 from analyses.verification.record import Record
-from analyses.verification.run import run
+from analyses.verification.analysis import run
 
 __all__ = ["Record", "run"]

@@ -136,10 +136,8 @@ def ioi_checks(subject: Subject, task: Task | str, folder: Path | None, seed: in
         **{name: partial(shared.part, name) for name in _COST if name in PARTS},
         "faithfulness": shared.faithfulness,
     }
-    return [
-        Check(name, ioi_claims(name), one, *_COST[name])
-        for name, one in sorted(measures.items(), key=lambda item: _COST[item[0]])
-    ]
+    checks = [Check(name, ioi_claims(name), one, *_COST[name]) for name, one in measures.items()]
+    return sorted(checks, key=lambda check: check.cost(100))
 
 
 @dataclass

@@ -50,16 +50,18 @@ def pack_circuit(shared: Path) -> dict[str, Any]:
     """What `interp.circuits.published.benchmark` reads."""
     kept = json.loads((shared / "gpt2-facts" / "ioi-eap-ig.json").read_text())
     scores = {name: abs(edge["score"]) for name, edge in kept["edges"].items()}
+    out, largest = ({name: 0.0 for name in kept["nodes"]} for _ in range(2))
+    for edge, score in scores.items():
+        sender, receiver = edge.split("->")
+        out[sender] += score
+        for node in (sender, receiver.split("<")[0]):
+            largest[node] = max(largest[node], score)
     heads: dict[str, list[float]] = {}
     for layer in range(12):
         for head in range(12):
             name = f"a{layer}.h{head}"
-            out = [one for edge, one in scores.items() if edge.startswith(f"{name}->")]
-            into = [
-                one for edge, one in scores.items() if edge.split("->")[1].startswith(f"{name}<")
-            ]
-            largest, total = (float(f"{one:.4g}") for one in (max(out + into), sum(out)))
-            heads[str(Head(layer, head))] = [largest, total, int(kept["nodes"][name]["in_graph"])]
+            both = [float(f"{one:.4g}") for one in (largest[name], out[name])]
+            heads[str(Head(layer, head))] = [*both, int(kept["nodes"][name]["in_graph"])]
     edges = {
         label: "".join(_letter(scores[f"a{s.layer}.h{s.head}->{receiver}"]) for s in senders)
         for label, receiver, senders in edge_rows()
