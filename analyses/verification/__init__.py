@@ -6,7 +6,7 @@ In a notebook:
     run("gpt2", n=100, out="out/verify").counts()
 """
 
-from analyses.verification.record import Record
 from analyses.verification.analysis import run
+from analyses.verification.record import Record
 
 __all__ = ["Record", "run"]
