@@ -43,15 +43,15 @@ _HOW = {
     "completeness": "completeness; means from 500 other prompts",
     "minimality": "minimality; means from 500 other prompts",
 }
-_COST = {  # fixed and for each prompt, in prompts run once
+_COST = {  # fixed and for each prompt, in prompts run once; measured at GPT-2 small's size
     "behavior": (10, 1),
-    "faithfulness": (1100, 12),
-    "direct": (0, 30),
-    "name-movers": (0, 10),
-    "s-inhibition": (0, 40),
-    "random-tokens": (250, 0),
-    "backups": (500, 30),
-    "mlps": (600, 30),
+    "faithfulness": (600, 12),
+    "direct": (0, 3),
+    "name-movers": (0, 4),
+    "s-inhibition": (0, 6),
+    "random-tokens": (350, 0),
+    "backups": (100, 8),
+    "mlps": (450, 10),
     "completeness": (1500, 30),
     "minimality": (1500, 60),
 }

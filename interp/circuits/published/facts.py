@@ -73,11 +73,11 @@ HEAD_CLAIMS: tuple[Claim, ...] = (
             f"Attention of {head} to the {to} token",
             f"{float(position_score(stored_activations(), offset)[head.layer, head.head]):.3f}",
             _PAGE,
-            "within 0.05",
+            "within 0.03",
             _PAGE_CAVEAT,
             "mean over the tokens after the first, then over the three prompts",
-            float(position_score(stored_activations(), offset)[head.layer, head.head]) - 0.05,
-            float(position_score(stored_activations(), offset)[head.layer, head.head]) + 0.05,
+            float(position_score(stored_activations(), offset)[head.layer, head.head]) - 0.03,
+            float(position_score(stored_activations(), offset)[head.layer, head.head]) + 0.03,
         )
         for kind, to, offset, heads in (
             ("previous_token", "previous", 1, _PREVIOUS),
