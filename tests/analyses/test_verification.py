@@ -161,7 +161,7 @@ def test_a_random_model_disagrees(narrow, monkeypatch, tmp_path):
     verdict = {one.claim.key: one.verdict for one in record.outcomes}
     assert verdict["hugging_face"] == verdict["auc_edges"] == "agrees"
     assert verdict["tokens"] == verdict["previous_token_4.11"] == "could not be measured"
-    assert verdict["logit_diff"] == verdict["accuracy"] == "disagrees"
+    assert verdict["logit_diff"] == verdict["io_probability"] == "disagrees"
     assert verdict["composition_5.5"] == verdict["Heads that raise it most"] == "disagrees"
     assert record.exit_code() == 1
 
