@@ -7,7 +7,7 @@ prompts) are those of `interp ioi --model gpt2`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -130,7 +130,7 @@ def ioi_checks(subject: Subject, task: Task | str, folder: Path | None, seed: in
         The checks, the quickest first.
     """
     shared = _Shared(subject, task, folder, seed)
-    measures = {
+    measures: dict[str, Callable[[], Mapping[str, Value]]] = {
         "behavior": shared.behavior,
         "direct": shared.direct_answers,
         **{name: partial(shared.part, name) for name in _COST if name in PARTS},

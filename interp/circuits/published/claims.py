@@ -173,15 +173,15 @@ def judge(claim: Claim, value: Value) -> Outcome:
     mean, low, high = value.mean, value.low, value.high
     if math.isnan(mean):
         return unmeasured(claim, "the measured value is not a number")
-    certain = math.isnan(low) or math.isnan(high)
-    text = f"{mean:.3g}" if certain else f"{value:.3g}"
+    alone = math.isnan(low) or math.isnan(high)
+    text = f"{mean:.3g}" if alone else f"{value:.3g}"
     least, most = claim.lowest or 0.0, claim.highest or 0.0
     inside = least <= mean <= most
     verdict, note = AGREES if inside else DISAGREES, ""
-    if not certain and ((low < least and high > most) if inside else low <= most and high >= least):
+    if not alone and ((low < least and high > most) if inside else low <= most and high >= least):
         verdict, note = UNMEASURED, "the interval is too wide to tell; use more prompts"
-    ends = (None, None) if certain else (low, high)
-    return Outcome(claim, verdict, text, mean, *ends, note=note)
+    ends = (None, None) if alone else (low, high)
+    return Outcome(claim, verdict, text, mean, ends[0], ends[1], note)
 
 
 def unmeasured(claim: Claim, why: str) -> Outcome:
