@@ -29,7 +29,7 @@ COMMANDS = {
     "head-scores": ("head_scores", "Where every head looks and what it copies."),
     "composition": ("composition", "Which heads read which, from the weights alone."),
     "known-circuits": ("known_circuits", "Derive circuits that were set by hand, with noise."),
-    "verify": ("verify", "Compare a model with transformers' own GPT-2."),
+    "verify": ("verify", "Compare a model with transformers' GPT-2, and with what is published."),
 }
 """Command -> its module in `analyses`, and its line in the list of commands."""
 

@@ -16,6 +16,7 @@ from analyses.ioi import circuit as ioi_circuit
 from analyses.ioi import parts
 from analyses.ioi.parts import PARTS, Setting, backups, derivation, signals
 from analyses.ioi.parts.setting import Measured, verdicts
+from analyses.verification import ioi as verification
 from interp.circuits import Circuit, Derivation, Link, Member, published_circuit
 from interp.circuits.published import IOI_FIGURES
 from interp.parts import Head, Node
@@ -71,6 +72,13 @@ def test_every_part_has_figures_beside_the_papers(chapters):
         table = chapters[name].section.items[-1]
         assert isinstance(table, Table)
         assert {"agrees", "does not agree"} & set(table.frame["verdict"])
+
+
+def test_parts_measure_every_claim_of_verify(chapters):
+    for name in set(PARTS) & set(verification._COST):
+        chapter = chapters[name]
+        measured = {m.key for m in chapter.figures} | {claim.label for claim in chapter.claims}
+        assert {claim.key for claim in verification.ioi_claims(name)} <= measured, name
 
 
 def test_what_is_kept_is_of_the_same_links_and_of_the_same_way_to_find_them(setting):
