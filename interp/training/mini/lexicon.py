@@ -232,6 +232,66 @@ LATE_HANDOVERS = (
 )
 ENDINGS = (".", ".", ".", " yesterday.", " with a smile.", " and smiled.", " without a word.")
 
+# Texts with people in them: who comes between giver and receiver, who is called, what people do.
+ASIDES = (
+    "whom {name} knew",
+    "a friend of {name}",
+    "who had seen {name}",
+    "together with {name}",
+    "unlike {name}",
+)
+CALLS = (
+    "the {person} called",
+    "the {person} saw",
+    "the {person} talked to",
+    "the {person} gave {thing} to",
+    "there was {thing} for",
+    "we met",
+    "they thanked",
+)
+CALL_JOINTS = (", then", " and then", " and", ", after that", " and later")
+LAST_JOINTS = (" and in the end", ", and last", " but not")
+CALLED_DEEDS = (
+    "left early",
+    "went home",
+    "sat down",
+    "came in",
+    "was late",
+    "said hello",
+    "lost the {object}",
+    "looked for the {object}",
+    "left the {place}",
+)
+LAST_CALLS = (
+    "The last was",
+    "Nobody saw",
+    "We waited for",
+    "They looked for",
+    "The {person} gave {thing} to",
+    "In the end there was only",
+    "The {object} was for",
+)
+STORY_FRAMES = (
+    "Every day {name} walks to the {place}.",
+    "Everyone knows {name} there.",
+    "The {person} is called {name}.",
+    "People say {name} has a {object}.",
+    "The {object} of {name} was old.",
+    "Today {name} has a new {object}.",
+    "It was not easy for {name} to find it.",
+    "The {person} often speaks about {name}.",
+    "We all like {name}.",
+    "The {person} gave {thing} to {name}.",
+    "Then {name} gave {thing} to the {person}.",
+    "At the {place} the {person} saw {name}.",
+    "The {person} was with {name}.",
+    "Did you see {name} at the {place}?",
+    "Later {name} was in the {place} with the {person}.",
+    "Soon the {person} came and looked for {name}.",
+    "In the {place} {name} found a {object}.",
+    "They say that {name} lost the {object}.",
+)
+
 # Nouns with their plurals, for subject-verb agreement.
 NOUNS: tuple[tuple[str, str], ...] = (
     *((word, f"{word}s") for word in OBJECTS if word not in ("knife", "box", "watch")),
@@ -321,6 +381,12 @@ ACRONYM_FRAMES = (
 ACRONYM_TAILS = (
     "sold {thing}.", "lost a {object}.", "has a {object}.", "was in the {place}.",
     "met at the {place}.", "gave a {object} to the {person}.",
+)  # fmt: skip
+
+TITLE_FRAMES = (
+    "The {title} was near the {place}.", "We like the {title}.", "The {person} saw the {title}.",
+    "They met at the {title}.", "There was {thing} in the {title}.", "The old {title} was closed.",
+    "The {person} of the {title} lost the {object}.", "In the end they left the {title}.",
 )  # fmt: skip
 
 # Pronouns.
