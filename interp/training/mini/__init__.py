@@ -1,9 +1,9 @@
-"""The bundled model `mini`: its language, tokenizer, guidance, scores, and card."""
+"""The bundled model `mini`: its language, tokenizer, initial weights, scores, and card."""
 
-from interp.training.mini.evaluate import Score, held_out_scores
-from interp.training.mini.guidance import guide_induction, guided_loss
 from interp.training.mini.cloze import Cloze
+from interp.training.mini.evaluate import Score, held_out_scores
 from interp.training.mini.language import MIXTURE, Sentences, document
+from interp.training.mini.start import start
 from interp.training.mini.tokenizer import single_token_words, train_tokenizer
 
 __all__ = [
@@ -12,9 +12,8 @@ __all__ = [
     "Score",
     "Sentences",
     "document",
-    "guide_induction",
-    "guided_loss",
     "held_out_scores",
     "single_token_words",
+    "start",
     "train_tokenizer",
 ]

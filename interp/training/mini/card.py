@@ -11,16 +11,15 @@ from interp.training.train import TrainingConfig
 
 
 @dataclass(frozen=True)
-class TrainingPart:
-    """What the card says of one part of the training.
+class Training:
+    """What the card says of the training.
 
     Args:
-        training: how it was trained.
-        batches: on what; their seed is also that of tokenizer and weights.
+        training: how the model was trained.
+        batches: what it was trained on; their seed is also that of tokenizer and weights.
         minutes: minutes of wall-clock time, without those of steps that an interruption lost.
         machine: where it ran, in words.
-        validation_loss: at its end, nats a token.
-        guiding_steps: steps of `guide_induction` before it, of as many tokens; 0 for none.
+        validation_loss: the loss at its end, in nats a token.
     """
 
     training: TrainingConfig
@@ -28,7 +27,6 @@ class TrainingPart:
     minutes: float
     machine: str
     validation_loss: float | None
-    guiding_steps: int = 0
 
 
 def scores_table(scores: Sequence[Score]) -> str:
@@ -55,23 +53,23 @@ def scores_table(scores: Sequence[Score]) -> str:
     return "\n".join(rows)
 
 
-def model_card(model: GPT2Config, parts: Sequence[TrainingPart], scores: Sequence[Score]) -> str:
+def model_card(model: GPT2Config, how: Training, scores: Sequence[Score]) -> str:
     """The card in Markdown, with the metadata that the Hugging Face hub reads.
 
     Args:
         model: its shape.
-        parts: how it was trained, one part after the other.
+        how: how it was trained.
         scores: what it can do.
 
     Returns:
         The text of README.md.
     """
-    c, adam = model, parts[0].training
+    c, t, b = model, how.training, how.batches
     d, m = c.d_model, c.d_mlp
     per_layer = 4 * d * d + 4 * d + 2 * d * m + m + d + 4 * d
     n_parameters = c.n_layers * per_layer + (c.d_vocab + c.n_ctx) * d + 2 * d
-    steps = " ".join(str(part.training.steps) for part in parts)
-    described = "\n\n".join(f"Part {i}. {_part(part)}" for i, part in enumerate(parts, 1))
+    kinds = b.write.mixture.items() if isinstance(b.write, Sentences) else ()
+    mixture = ", ".join(f"{name} {weight:.0%}" for name, (weight, _) in kinds)
     return f"""---
 license: mit
 language: en
@@ -94,20 +92,30 @@ The architecture is GPT-2's in every detail (Radford et al. 2019).
 
 ## Language and tokenizer
 
-Sentences drawn from the grammar of `interp/training/mini/language.py`, and random tokens, repeated.
-The tokenizer is a byte-level BPE of its own, trained on the text of the first part; every name,
+Texts drawn from the grammar of `interp/training/mini/people.py` and `skills.py`, and random tokens
+that come back. The tokenizer is a byte-level BPE of its own, trained on these texts; every name,
 noun and two-digit number is one token with a leading space. Documents are packed in rows with
 `<|endoftext|>` between them, and every row starts with a document, so a prompt needs no token
 before it. No document starts with a name: put an opener before it ("When Mary and John ...").
 
 ## Training
 
-`python -m analyses.train_mini --seed {parts[0].batches.seed} --steps {steps}`: next-token
-cross-entropy, every batch freshly drawn; AdamW, betas {adam.betas[0]} and {adam.betas[1]}, weight
-decay {adam.weight_decay} on matrices only, with fresh moments in each part; the learning rate
-rises linearly and falls as a cosine; gradient norm clipped at {adam.clip:g}.
+`python -m analyses.train_mini --seed {b.seed} --steps {t.steps}`: one training by next-token
+cross-entropy, every batch freshly drawn. No head was told what to attend to or what to write.
 
-{described}
+- {t.steps} steps of {b.n_tokens} tokens, in rows of {b.n_ctx // 4}, {b.n_ctx // 2},
+  {b.n_ctx // 4} and {b.n_ctx} in turn;
+- documents: {mixture};
+- random tokens that come back: {b.random:.0%} of the rows, 50% at first and falling to that in
+  {b.random_steps} steps;
+- AdamW, betas {t.betas[0]} and {t.betas[1]}, weight decay {t.weight_decay} on matrices only,
+  gradient norm clipped at {t.clip:g}; learning rate {t.learning_rate:g} after {t.warmup} steps of
+  warm-up, then down as a cosine to {t.floor:.0%} of that;
+- initial weights of `interp/training/mini/start.py`: positions are sinusoids, keys are close to
+  queries and outputs are the transpose of values, the same for every head;
+- {how.minutes:.0f} minutes on {how.machine};
+- validation loss {how.validation_loss:.3f} nats a token, most of it chance: that of the grammar
+  and of random tokens.
 
 ## Scores on held-out prompts
 
@@ -128,36 +136,3 @@ It knows its grammar and nothing else: text outside it, other names, and facts n
 can do these tasks, not how GPT-2 small does them. Its text says nothing true about the world beyond
 the few capitals, opposites and kinds of thing in its lexicon. Licence: MIT.
 """
-
-
-def _part(part: TrainingPart) -> str:
-    t, b = part.training, part.batches
-    kinds = b.write.mixture.items() if isinstance(b.write, Sentences) else ()
-    mixture = ", ".join(f"{name} {weight:.0%}" for name, (weight, _) in kinds)
-    copying = (
-        f", 100% at first and falling by 1/{b.copying_steps} a step to that"
-        if b.copying_steps
-        else ""
-    )
-    guided = (
-        f"\n- before it, in {part.guiding_steps} steps, one head of the first block guided to the"
-        "\n  previous token and heads of the second to what followed the same token before, by a"
-        "\n  loss on their attention alone (`interp/training/mini/guidance.py`);"
-        if part.guiding_steps
-        else ""
-    )
-    returning = (
-        f"\n- one batch in {b.returning_every} is random tokens that come back anywhere, on which"
-        "\n  the guided heads' loss on attention is added to the next-token loss;"
-        if b.returning_every
-        else ""
-    )
-    return f"""{t.steps} steps of {b.n_tokens} tokens:
-
-- sentences: {mixture};
-- random tokens, repeated: {b.repeated:.0%} of the documents{copying};{guided}{returning}
-- one batch in {b.long_every} has rows of {b.n_ctx} tokens, the others of {b.n_ctx // 4};
-- learning rate {t.learning_rate:g} after {t.warmup} steps of warm-up, then down to {t.floor:.0%};
-- {part.minutes:.0f} minutes on {part.machine};
-- validation loss {part.validation_loss:.3f} nats a token, most of it chance: that of the grammar
-  and of random tokens."""

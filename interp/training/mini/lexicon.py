@@ -60,6 +60,7 @@ def held_out_pair(first: str, second: str) -> bool:
 PLACES: tuple[str, ...] = tuple(_PROMPTS["places"]) + _words(
     "store garden school hospital restaurant office station forest river lake hotel tower"
 )
+PERSONS = _words("teacher doctor farmer student painter soldier king boy girl baker driver sailor")
 OBJECTS: tuple[str, ...] = tuple(_PROMPTS["objects"]) + _words(
     "ring drink apple umbrella box hat ball rope cake picture computer watch"
 )
@@ -351,6 +352,8 @@ NUMBERS = tuple(f"{number:02d}" for number in range(100))
 ODD_NAMES = tuple(
     dict.fromkeys((*PLACES, *OBJECTS, *(form for noun in NOUNS for form in noun), *NUMBERS))
 )
+# Those that no text has in another role.
+STRANGERS = tuple(word for word in ODD_NAMES if word not in (*PLACES, *OBJECTS, *PERSONS))
 
 # Acronyms: of words that the tokenizer, written with a capital, cuts into the initial and the rest.
 ACRONYM_WORDS = _words(
@@ -458,7 +461,6 @@ PRONOUN_TAILS = (
     "went to the {place}.",
     "liked the {object}.",
 )
-PERSONS = _words("teacher doctor farmer student painter soldier king boy girl baker driver sailor")
 
 # Facts, for true and false statements: relation -> frame and (subject, value) pairs.
 _CAPITALS = _words(

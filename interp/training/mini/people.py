@@ -45,7 +45,7 @@ def draw_cast(rng: Random, count: int) -> list[str]:
     if rng.random() < 0.67:
         return draw_names(rng, lex.TRAIN_NAMES, count)
     name = rng.choice(rng.choice((lex.TRAIN_NAMES, lex.HELD_OUT_NAMES)))
-    return rng.sample([name, *rng.sample(lex.ODD_NAMES, count - 1)], count)
+    return rng.sample([name, *rng.sample(lex.STRANGERS, count - 1)], count)
 
 
 def _slots(template: str) -> str:
