@@ -2,9 +2,7 @@
 
 `python -m analyses.train_mini` writes interp/assets/mini again. It is one training by next-token
 loss on one mixture of texts (`interp.training.mini.language`) and random tokens that come back
-(`interp.training.batches`), of which there are most at the beginning, since copying is learned from
-them first. No head is told what to attend to.
-
+(`interp.training.batches`), of which there XX
 The same seed on the same kind of machine with the same number of threads gives the same model;
 another machine may round differently. A run that was stopped goes on with `--resume`.
 """
@@ -13,6 +11,7 @@ import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Annotated
@@ -27,8 +26,10 @@ from interp import GPT2Config, HookedGPT2
 from interp.model.saving import save
 from interp.training import Batches, TrainingConfig, TrainingStep, train
 from interp.training.mini import (
+    Guidance,
     Sentences,
     document,
+    guided_loss,
     held_out_scores,
     single_token_words,
     start,
@@ -37,10 +38,11 @@ from interp.training.mini import (
 from interp.training.mini.card import Training, model_card
 
 MINI = Path(interp.__file__).parent / "assets" / "mini"
-SHAPE = GPT2Config(n_layers=5, n_heads=5, d_model=160, d_mlp=640, d_vocab=2048, n_ctx=128)
-BATCH_TOKENS = 2560
-STEPS = 10000
+SHAPE = GPT2Config(n_layers=5, n_heads=4, d_model=128, d_mlp=512, d_vocab=2048, n_ctx=128)
+BATCH_TOKENS = 1280
+STEPS = 16000
 RANDOM_STEPS = 1500
+GUIDED_STEPS = 1000
 
 
 def run(
@@ -60,7 +62,7 @@ def run(
 
     Args:
         out: directory of the finished model.
-        steps: training steps of 2,560 tokens.
+        steps: training steps of 1,280 tokens.
         seed: seed of the language, the order of the batches and the initial weights.
         device: where to train.
         resume: go on from the checkpoint in `checkpoints`.
@@ -80,7 +82,7 @@ def run(
     )
     config = replace(shape, d_vocab=len(tokenizer))
     model = start(HookedGPT2(config, tokenizer, name="mini", seed=seed), seed=seed).to(device)
-    training, batches = recipe(tokenizer, config.n_ctx, seed, steps)
+    training, batches, guidance = recipe(tokenizer, config.n_ctx, seed, steps)
     validation = replace(batches, stream="validation", random_steps=0)
     with _bar(progress, steps) as show:
         history = train(
@@ -90,11 +92,13 @@ def run(
             validation=[validation(step) for step in range(4)],
             checkpoint_dir=checkpoints,
             resume=resume,
+            loss_of=partial(guided_loss, model, guidance, batches),
             on_step=show,
         )
     machine = f"{device}, {torch.get_num_threads()} threads, {platform.machine()}"
     save(model, out)
-    how = Training(training, batches, history[-1].minutes, machine, history[-1].validation_loss)
+    last = history[-1]
+    how = Training(training, batches, guidance, last.minutes, machine, last.validation_loss)
     card = model_card(config, how, held_out_scores(model, n=n_prompts))
     (out / "README.md").write_text(card, encoding="utf-8")
     return model
@@ -102,7 +106,7 @@ def run(
 
 def recipe(
     tokenizer: PreTrainedTokenizerBase, n_ctx: int, seed: int, steps: int
-) -> tuple[TrainingConfig, Batches]:
+) -> tuple[TrainingConfig, Batches, Guidance]:
     """How the model is trained, and on what.
 
     Args:
@@ -112,13 +116,13 @@ def recipe(
         steps: training steps.
 
     Returns:
-        The settings and the batches.
+        The settings, the batches, and which heads are guided how long.
     """
     training = TrainingConfig(steps=steps, learning_rate=3e-3, warmup=min(100, steps // 10))
     batches = Batches(
         tokenizer, n_ctx, BATCH_TOKENS, seed, Sentences(), random_steps=min(RANDOM_STEPS, steps)
     )
-    return training, batches
+    return training, batches, Guidance(steps=min(GUIDED_STEPS, steps))
 
 
 @contextmanager
@@ -134,7 +138,7 @@ def _bar(shown: bool, steps: int) -> Iterator[Callable[[TrainingStep], None]]:
 
 def main(
     out: Annotated[Path, typer.Option(help="Directory of the finished model.")] = MINI,
-    steps: Annotated[int, typer.Option(help="Steps of 2,560 tokens.")] = STEPS,
+    steps: Annotated[int, typer.Option(help="Steps of 1,280 tokens.")] = STEPS,
     seed: Annotated[
         int, typer.Option(help="Seed of the language, the batches and the weights.")
     ] = 0,

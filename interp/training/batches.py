@@ -132,16 +132,24 @@ class Batches:
             step: from 0.
 
         Returns:
-            Token ids, rows of `n_ctx`, `n_ctx / 2` or `n_ctx / 4` tokens.
+            Token ids, rows of `n_ctx`, `n_ctx / 2` or `n_ctx / 4` tokens, random ones first.
         """
         rng = Random(f"{self.seed}/{self.stream}/{step}")
-        length = self.n_ctx // (4, 2, 4, 1)[step % 4]
+        length = self.row_length(step)
         documents = self._documents(rng)
         n_rows = self.n_tokens // length
-        n_random = round(n_rows * self.random_share(step))
+        n_random = self.n_random(step)
         rows = [self._random(rng, length) for _ in range(n_random)]
         rows += [_row(documents, length) for _ in range(n_rows - n_random)]
         return torch.tensor(rows)
+
+    def row_length(self, step: int) -> int:
+        """Tokens in each row of a step."""
+        return self.n_ctx // (4, 2, 4, 1)[step % 4]
+
+    def n_random(self, step: int) -> int:
+        """How many rows of a step are random tokens: the first ones."""
+        return round(self.n_tokens // self.row_length(step) * self.random_share(step))
 
     def random_share(self, step: int) -> float:
         """The fraction of the rows of a step that are random tokens."""

@@ -1,7 +1,8 @@
-"""The bundled model `mini`: its language, tokenizer, initial weights, scores, and card."""
+"""The bundled model `mini`: its language, tokenizer, start, guidance, scores, and card."""
 
 from interp.training.mini.cloze import Cloze
 from interp.training.mini.evaluate import Score, held_out_scores
+from interp.training.mini.guidance import Guidance, guided_loss
 from interp.training.mini.language import MIXTURE, Sentences, document
 from interp.training.mini.start import start
 from interp.training.mini.tokenizer import single_token_words, train_tokenizer
@@ -9,9 +10,11 @@ from interp.training.mini.tokenizer import single_token_words, train_tokenizer
 __all__ = [
     "MIXTURE",
     "Cloze",
+    "Guidance",
     "Score",
     "Sentences",
     "document",
+    "guided_loss",
     "held_out_scores",
     "single_token_words",
     "start",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from interp.model import GPT2Config
 from interp.training.batches import Batches
 from interp.training.mini.evaluate import Score
+from interp.training.mini.guidance import Guidance
 from interp.training.mini.language import Sentences
 from interp.training.train import TrainingConfig
 
@@ -17,6 +18,7 @@ class Training:
     Args:
         training: how the model was trained.
         batches: what it was trained on; their seed is also that of tokenizer and weights.
+        guidance: which heads were guided, and how long.
         minutes: minutes of wall-clock time, without those of steps that an interruption lost.
         machine: where it ran, in words.
         validation_loss: the loss at its end, in nats a token.
@@ -24,6 +26,7 @@ class Training:
 
     training: TrainingConfig
     batches: Batches
+    guidance: Guidance
     minutes: float
     machine: str
     validation_loss: float | None
@@ -64,7 +67,9 @@ def model_card(model: GPT2Config, how: Training, scores: Sequence[Score]) -> str
     Returns:
         The text of README.md.
     """
-    c, t, b = model, how.training, how.batches
+    c, t, b, g = model, how.training, how.batches, how.guidance
+    previous = "{}.{}".format(*g.previous)
+    induction = " and ".join(f"{layer}.{head}" for layer, head in g.induction)
     d, m = c.d_model, c.d_mlp
     per_layer = 4 * d * d + 4 * d + 2 * d * m + m + d + 4 * d
     n_parameters = c.n_layers * per_layer + (c.d_vocab + c.n_ctx) * d + 2 * d
@@ -101,7 +106,8 @@ before it. No document starts with a name: put an opener before it ("When Mary a
 ## Training
 
 `python -m analyses.train_mini --seed {b.seed} --steps {t.steps}`: one training by next-token
-cross-entropy, every batch freshly drawn. No head was told what to attend to or what to write.
+cross-entropy, every batch freshly drawn. In texts no head was told what to attend to, and nowhere
+what to write.
 
 - {t.steps} steps of {b.n_tokens} tokens, in rows of {b.n_ctx // 4}, {b.n_ctx // 2},
   {b.n_ctx // 4} and {b.n_ctx} in turn;
@@ -111,8 +117,12 @@ cross-entropy, every batch freshly drawn. No head was told what to attend to or 
 - AdamW, betas {t.betas[0]} and {t.betas[1]}, weight decay {t.weight_decay} on matrices only,
   gradient norm clipped at {t.clip:g}; learning rate {t.learning_rate:g} after {t.warmup} steps of
   warm-up, then down as a cosine to {t.floor:.0%} of that;
-- initial weights of `interp/training/mini/start.py`: positions are sinusoids, keys are close to
-  queries and outputs are the transpose of values, the same for every head;
+- guided: on random tokens alone, for the first {g.steps} steps with a weight that falls from
+  {g.weight:g} to 0, a loss on attention makes head {previous} look at the previous token and heads
+  {induction} at what followed the same token before (`interp/training/mini/guidance.py`);
+- initial weights of `interp/training/mini/start.py`: positions are sinusoids in dimensions of their
+  own; heads look at tokens like their own, but heads 0.0 and 0.1 one and two positions back; heads
+  of the first and the last two blocks write what they read;
 - {how.minutes:.0f} minutes on {how.machine};
 - validation loss {how.validation_loss:.3f} nats a token, most of it chance: that of the grammar
   and of random tokens.

@@ -42,7 +42,8 @@ def fill(rng: Random, frame: str) -> str:
 
     Args:
         rng: the random source.
-        frame: text with the slots {place}, {object}, {thing} (the object with an article), {person}.
+        frame: text with the slots {place}, {object}, {person} and {thing}, which is the object with
+            an article.
 
     Returns:
         The text.

@@ -1,7 +1,7 @@
 """Held-out scores of a model of the generated language: what it can do on prompts it never saw.
 
-Each skill is measured on prompts that `interp.training.mini.people` and `.skills` draws with its held-out
-parts, at the prompt's last token:
+Each skill is measured on prompts that `interp.training.mini.people` and `.skills` draw with their
+held-out parts, at the prompt's last token:
 
     accuracy               fraction of prompts with logit(answer) > logit(foil)
     top-1                  fraction with the answer above every other token

@@ -2,7 +2,7 @@
 
 A name is wanted at many places of a text, and it is always one of the few that the text has; so a
 head that looks from such a place to the names so far pays everywhere. Which of them is wanted is
-told by repetition, hardly ever by recency or by where a name stands: the one that has not come back.
+told by repetition, hardly ever by recency or by where a name stands: the one that did not come back.
 
     kind         who is wanted                                          Source of the skill
     ioi          of two, the one who does not give                      Wang et al. 2022, section 2
@@ -237,9 +237,7 @@ def three_names(
     elif rng.random() < 0.5:
         template = rng.choice(lex.TRAIN_THREE_NAME)
     else:
-        template = _frame(
-            rng, "[A], [B] and [C]", f"[B] and [C] {rng.choice(lex.HANDOVERS)} [A]"
-        )
+        template = _frame(rng, "[A], [B] and [C]", f"[B] and [C] {rng.choice(lex.HANDOVERS)} [A]")
     answer, foil, other = draw_names(rng, names, 3)
     listed = rng.sample((answer, foil, other), 3)
     clause, tail = template.split("[A], [B] and [C]", 1)

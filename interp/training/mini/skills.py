@@ -1,16 +1,16 @@
 """The skills beside names: years, pronouns, agreement, truth, titles and acronyms, counting, prose.
 
-    kind          skill                                  Source of the skill
-    greater_than  a later year of the same century       Hanna et al. 2023, section 2
-    chronicle     as greater_than, many spans in a row
-    pronoun       she or he                              Mathwin et al. 2023
-    reason        as pronoun, in frames put together from parts
-    agreement     is or are, past a noun between         Linzen et al. 2016
-    truth         facts, and whether one is true         Marks and Tegmark 2023
-    acronym       the initials of three words            García-Carrasco et al. 2024
-    title         names of several words that come back, completed by what followed before
-    counting      the next number
-    prose         sentences without names
+kind          skill                                  Source of the skill
+greater_than  a later year of the same century       Hanna et al. 2023, section 2
+chronicle     as greater_than, many spans in a row
+pronoun       she or he                              Mathwin et al. 2023
+reason        as pronoun, in frames put together from parts
+agreement     is or are, past a noun between         Linzen et al. 2016
+truth         facts, and whether one is true         Marks and Tegmark 2023
+acronym       the initials of three words            García-Carrasco et al. 2024
+title         names of several words that come back, completed by what followed before
+counting      the next number
+prose         sentences without names
 """
 
 from random import Random

@@ -1,14 +1,18 @@
-"""The weights that `mini` starts from: activations of GPT-2's size, and heads that look alike.
+"""The weights that `mini` starts from: what makes copying quick to learn at this size.
 
-Three things make copying quicker to learn, and none says which head is to do what:
+    tokens      large random embeddings, so that tokens stay apart while all rows of the tied matrix
+                drift together in the first steps; the last layer norm's weight is small instead, so
+                that the first logits are not
+    positions   sinusoids (Vaswani et al. 2017, section 3.5) in dimensions of their own, so that one
+                linear map moves every position by one
+    looks       W_K close to W_Q, with orthonormal columns: every head looks at tokens like its own
+                (the "mimetic" start of Trockman and Kolter 2023, "Mimetic Initialization of
+                Self-Attention Layers"); but heads 0 and 1 of block 0 one and two positions back
+    writes      heads of block 0 and of the last two blocks write what they read, W_O = W_V^T;
+                those between write little, and at random. Heads that copy to the logits then form
+                in the last blocks, after those that could tell them what to copy
 
-    scale       GPT-2's initial standard deviations, brought from its width of 768 to the model's;
-                token embeddings larger, so that tokens stay apart while copying is not learned yet
-    positions   sinusoids (Vaswani et al. 2017, section 3.5) in a random basis, so that one linear
-                map moves every position by one
-    heads       W_K close to W_Q and W_O the transpose of W_V, with orthonormal columns: every head
-                looks at tokens like its own and writes what it reads (the "mimetic" start of
-                Trockman and Kolter 2023, "Mimetic Initialization of Self-Attention Layers")
+All of it is where the training starts, and none of it stays fixed.
 """
 
 import math
@@ -18,8 +22,10 @@ from torch import Tensor
 
 from interp.model import HookedGPT2
 
-_TOKENS, _POSITIONS = 0.1, 0.07  # standard deviation of the embeddings
-_LOOK, _NOISE, _WRITE = 1.0, 0.5, 0.4  # size of W_Q and W_K, difference of W_K, size of W_V and W_O
+_TOKENS, _POSITIONS, _FINAL = 0.3, 0.2, 0.2  # standard deviations; weight of the last layer norm
+_WAVES, _LONGEST = 32, 128  # dimensions of positions and their longest period, in tokens
+_LOOK, _NOISE, _BACK = 0.7, 0.5, 1.2  # size of W_Q and W_K, difference of W_K; size in block 0
+_COPY, _RANDOM = 0.7, 0.35  # size of W_V and W_O where they copy, and elsewhere
 
 
 @torch.no_grad()
@@ -42,35 +48,53 @@ def start(model: HookedGPT2, *, seed: int = 0) -> HookedGPT2:
     def orthonormal(columns: int) -> Tensor:
         return torch.linalg.qr(normal(c.d_model, columns))[0]
 
-    for parameter in model.parameters():
+    for parameter in model.parameters():  # GPT-2's size of activations, at another width
         if parameter.ndim > 1:
             parameter *= math.sqrt(768 / c.d_model)
-    model.embed.W_E.copy_(normal(c.d_vocab, c.d_model) * _TOKENS)
-    waves = sinusoids(c.n_ctx, c.d_model) * math.sqrt(2) * _POSITIONS
-    model.pos_embed.W_pos.copy_(waves @ orthonormal(c.d_model).T)
-    for block in model.blocks:
-        attn = block.attn
+    model.ln_final.w.fill_(_FINAL)
+    periods = wave_periods(min(_WAVES, c.d_head))
+    basis = orthonormal(2 * len(periods))
+    tokens = normal(c.d_vocab, c.d_model) * _TOKENS
+    model.embed.W_E.copy_(tokens - tokens @ basis @ basis.T)
+    size = _POSITIONS * math.sqrt(c.d_model / len(periods))
+    model.pos_embed.W_pos.copy_(waves(torch.arange(c.n_ctx), periods) * size @ basis.T)
+    for layer, block in enumerate(model.blocks):
+        attn, copies = block.attn, layer == 0 or layer >= c.n_layers - 2
         for head in range(c.n_heads):
             looks, writes = orthonormal(c.d_head), orthonormal(c.d_head)
             attn.W_Q[head] = looks * _LOOK
             attn.W_K[head] = (looks + orthonormal(c.d_head) * _NOISE) * _LOOK
-            attn.W_V[head] = writes * _WRITE
-            attn.W_O[head] = writes.T * _WRITE
+            attn.W_V[head] = writes * (_COPY if copies else _RANDOM)
+            attn.W_O[head] = (writes * _COPY if copies else orthonormal(c.d_head) * _RANDOM).T
+    for head, back in enumerate((1, 2)[: c.n_heads]):
+        attn, width = model.blocks[0].attn, 2 * len(periods)
+        attn.W_Q[head], attn.W_K[head] = 0.0, 0.0
+        attn.W_Q[head][:, :width] = basis @ turn(periods, back) * _BACK
+        attn.W_K[head][:, :width] = basis * _BACK
     return model
 
 
-def sinusoids(n_ctx: int, width: int) -> Tensor:
-    """Sines and cosines of the position, their periods from 3 to 2 `n_ctx` in equal ratios.
+def wave_periods(width: int) -> Tensor:
+    """Periods of the sinusoids, in tokens: from 3 on in equal ratios, one for two dimensions."""
+    return torch.logspace(math.log10(3), math.log10(_LONGEST), width // 2)
+
+
+def waves(positions: Tensor, periods: Tensor) -> Tensor:
+    """Sine and cosine of each position for each period, [position 2*period]."""
+    angles = 2 * math.pi * positions[:, None] / periods
+    return torch.stack((angles.sin(), angles.cos()), -1).flatten(1)
+
+
+def turn(periods: Tensor, back: int) -> Tensor:
+    """The map that takes the waves of a position to those of the one `back` before it.
 
     Args:
-        n_ctx: number of positions.
-        width: number of waves; an odd one leaves the last at 0.
+        periods: periods of the waves.
+        back: how far, in tokens.
 
     Returns:
-        Waves of amplitude 1, [n_ctx width].
+        A rotation [2*period 2*period], to be multiplied from the right.
     """
-    periods = torch.logspace(math.log10(3), math.log10(2 * n_ctx), width // 2)
-    angles = 2 * math.pi * torch.arange(n_ctx)[:, None] / periods
-    waves = torch.zeros(n_ctx, width)
-    waves[:, 0 : width // 2 * 2 : 2], waves[:, 1::2] = angles.sin(), angles.cos()
-    return waves
+    angles = 2 * math.pi * back / periods
+    cos, sin = angles.cos(), angles.sin()
+    return torch.block_diag(*torch.stack((cos, sin, -sin, cos), -1).view(-1, 2, 2))

@@ -4,7 +4,7 @@ from interp import GPT2Config, HookedGPT2
 from interp.statistics import Estimate
 from interp.training import TrainingConfig
 from interp.training.batches import Batches
-from interp.training.mini import Score, Sentences, train_tokenizer
+from interp.training.mini import Guidance, Score, Sentences, train_tokenizer
 from interp.training.mini.card import Training, model_card, scores_table
 
 FIGURES = [
@@ -27,7 +27,14 @@ def test_table_has_a_row_a_figure_and_says_which_one_is_missed() -> None:
 def test_card_counts_the_parameters_and_says_how_it_was_trained() -> None:
     tokenizer = train_tokenizer(["The war"], d_vocab=300, n_ctx=12)
     batches = Batches(tokenizer, 12, 2560, 3, Sentences(), random=0.3, random_steps=100)
-    how = Training(TrainingConfig(steps=200, learning_rate=2e-3), batches, 24.6, "cpu, 2", 1.5)
+    how = Training(
+        TrainingConfig(steps=200, learning_rate=2e-3),
+        batches,
+        Guidance(steps=80),
+        24.6,
+        "cpu, 2",
+        1.5,
+    )
     card = model_card(SHAPE, how, FIGURES)
     n_parameters = sum(p.numel() for p in HookedGPT2(SHAPE).parameters())
     assert f"{n_parameters:,} parameters" in card
@@ -42,6 +49,8 @@ def test_card_counts_the_parameters_and_says_how_it_was_trained() -> None:
         "0.002 after 100 steps",
         "25 minutes on cpu, 2",
         "1.500 nats",
-        "No head was told",
+        "In texts no head was told",
+        "first 80 steps",
+        "head 0.0 look at the previous token and heads\n  1.0 and 1.1 at",
     ):
         assert fact in card, fact

@@ -12,6 +12,7 @@ from interp.training.mini import lexicon as lex
 
 N = 200
 
+
 def draw(sample: Callable[..., Cloze], n: int = N, **options: bool) -> list[Cloze]:
     rng = Random(0)
     return [sample(rng, **options) for _ in range(n)]

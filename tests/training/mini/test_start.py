@@ -1,4 +1,4 @@
-"""The initial weights: of GPT-2's size, positions that one map shifts, heads that look alike."""
+"""The initial weights: tokens and positions apart, where heads look, and which of them copy."""
 
 import math
 
@@ -7,9 +7,9 @@ import torch
 
 from interp import GPT2Config, HookedGPT2
 from interp.training.mini import start
-from interp.training.mini.start import sinusoids
+from interp.training.mini.start import turn, wave_periods, waves
 
-SHAPE = GPT2Config(n_layers=2, n_heads=3, d_model=96, d_mlp=192, d_vocab=500, n_ctx=64)
+SHAPE = GPT2Config(n_layers=4, n_heads=3, d_model=96, d_mlp=192, d_vocab=500, n_ctx=64)
 
 
 @pytest.fixture(scope="module")
@@ -17,39 +17,50 @@ def model() -> HookedGPT2:
     return start(HookedGPT2(SHAPE), seed=1)
 
 
-def test_one_linear_map_moves_every_position_by_one(model: HookedGPT2) -> None:
-    here, before = model.W_pos[1:].double(), model.W_pos[:-1].double()
-    shift = torch.linalg.lstsq(here, before).solution
-    torch.testing.assert_close(here @ shift, before, atol=1e-5, rtol=0)
+def test_a_turn_moves_every_position_back() -> None:
+    periods = wave_periods(8)
+    assert periods[0] == pytest.approx(3) and periods[-1] == pytest.approx(128)
+    here = waves(torch.arange(5, 60), periods)
+    for back in (1, 2, 5):
+        torch.testing.assert_close(
+            here @ turn(periods, back), waves(torch.arange(5, 60) - back, periods)
+        )
+    angle = 2 * math.pi * 5 / 3
+    torch.testing.assert_close(here[0, :2], torch.tensor([math.sin(angle), math.cos(angle)]))
 
 
-def test_waves_turn_between_every_three_positions_and_half_a_turn_in_the_context() -> None:
-    waves = sinusoids(64, 6)
-    for first, period in ((0, 3), (4, 128)):
-        angle = 2 * math.pi * 5 / period
-        expected = torch.tensor([math.sin(angle), math.cos(angle)])
-        torch.testing.assert_close(waves[5, first : first + 2], expected)
+def test_positions_have_dimensions_of_their_own(model: HookedGPT2) -> None:
+    assert (model.W_E @ model.W_pos.T).abs().max() < 1e-4
+    assert model.W_E.std().item() == pytest.approx(0.3 * (64 / 96) ** 0.5, rel=0.05)
+    assert model.W_pos.pow(2).mean().sqrt().item() == pytest.approx(0.2, rel=0.05)
 
 
-def test_every_head_looks_at_tokens_like_its_own_and_writes_what_it_reads(
-    model: HookedGPT2,
-) -> None:
+def test_two_heads_of_the_first_block_look_one_and_two_back(model: HookedGPT2) -> None:
+    tokens = torch.randint(1, 500, (4, 40), generator=torch.Generator().manual_seed(0))
+    _, cache = model.run_with_cache(tokens)
+    patterns = cache["blocks.0.attn.hook_pattern"]
+    for head, back in ((0, 1), (1, 2)):
+        assert patterns[:, head].diagonal(-back, -2, -1).mean() > 0.5
+        assert patterns[:, 2].diagonal(-back, -2, -1).mean() < 0.1
+
+
+def test_other_heads_look_at_tokens_like_their_own(model: HookedGPT2) -> None:
     x = torch.randn(200, SHAPE.d_model, generator=torch.Generator().manual_seed(0))
-    for block in model.blocks:
+    for layer, block in enumerate(model.blocks):
         attn = block.attn
-        for head in range(SHAPE.n_heads):
+        for head in range(2 if layer == 0 else 0, SHAPE.n_heads):
             same = (x @ attn.W_Q[head] * (x @ attn.W_K[head])).sum(-1)
             other = (x @ attn.W_Q[head] * (x.roll(1, 0) @ attn.W_K[head])).sum(-1)
             assert same.mean() > 5 * other.mean().abs()
-            torch.testing.assert_close(attn.W_O[head], attn.W_V[head].T)
-            written = x @ attn.W_V[head] @ attn.W_O[head]
-            assert (written * x).sum(-1).min() > 0
 
 
-def test_weights_have_the_size_that_gpt2s_have_at_its_width(model: HookedGPT2) -> None:
-    assert model.blocks[0].mlp.W_in.std().item() == pytest.approx(0.02 * 8**0.5, rel=0.05)
-    assert model.W_E.std().item() == pytest.approx(0.1, rel=0.05)
-    assert model.W_pos.std().item() == pytest.approx(0.07, rel=0.05)
+def test_heads_of_the_first_and_the_last_two_blocks_write_what_they_read(
+    model: HookedGPT2,
+) -> None:
+    for layer, block in enumerate(model.blocks):
+        for head in range(SHAPE.n_heads):
+            copies = torch.allclose(block.attn.W_O[head], block.attn.W_V[head].T)
+            assert copies == (layer != 1)
 
 
 def test_the_seed_decides() -> None:
