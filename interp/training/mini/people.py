@@ -2,7 +2,7 @@
 
 A name is wanted at many places of a text, and it is always one of the few that the text has; so a
 head that looks from such a place to the names so far pays everywhere. Which of them is wanted is
-told by repetition, hardly ever by recency or by where a name stands: the one that did not come back.
+told by repetition, hardly ever by recency or by where a name stands: the one that has not returned.
 
     kind         who is wanted                                          Source of the skill
     ioi          of two, the one who does not give                      Wang et al. 2022, section 2
