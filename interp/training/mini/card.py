@@ -121,8 +121,8 @@ what to write.
   {g.weight:g} to 0, a loss on attention makes head {previous} look at the previous token and heads
   {induction} at what followed the same token before (`interp/training/mini/guidance.py`);
 - initial weights of `interp/training/mini/start.py`: positions are sinusoids in dimensions of their
-  own; heads look at tokens like their own, but heads 0.0 and 0.1 one and two positions back; heads
-  of the first and the last two blocks write what they read;
+  own; heads look at tokens like their own, but heads 0.0 and 0.1 one and two positions back, and
+  those of the last two blocks away from them; heads write what they read, but those of block 1;
 - {how.minutes:.0f} minutes on {how.machine};
 - validation loss {how.validation_loss:.3f} nats a token, most of it chance: that of the grammar
   and of random tokens.

@@ -18,23 +18,23 @@ Mixture = dict[str, tuple[float, Callable[[Random], Cloze]]]
 """Kinds of texts: the fraction of documents and the function that makes one."""
 
 MIXTURE: Mixture = {
-    "ioi": (0.20, people.any_ioi),
+    "ioi": (0.18, people.any_ioi),
     "aside": (0.04, people.aside),
-    "roll_call": (0.16, people.roll_call),
-    "gifts": (0.04, people.gifts),
+    "roll_call": (0.14, people.roll_call),
+    "gifts": (0.03, people.gifts),
     "third_name": (0.04, people.third_name),
     "three_names": (0.03, people.three_names),
-    "story": (0.08, people.story),
+    "belonging": (0.09, people.belonging),
+    "story": (0.06, people.story),
     "greater_than": (0.03, skills.greater_than),
     "chronicle": (0.07, skills.chronicle),
     "pronoun": (0.04, skills.pronoun),
     "reason": (0.05, skills.reason),
     "agreement": (0.06, skills.agreement),
-    "truth": (0.06, skills.truth),
+    "truth": (0.05, skills.truth),
     "acronym": (0.05, skills.acronym),
     "title": (0.03, skills.title),
     "counting": (0.01, skills.counting),
-    "prose": (0.01, skills.prose),
 }
 
 

@@ -272,6 +272,7 @@ LAST_CALLS = (
     "In the end there was only",
     "The {object} was for",
 )
+KIN = _words("friend brother sister mother father uncle aunt neighbor son daughter")
 STORY_FRAMES = (
     "Every day {name} walks to the {place}.",
     "Everyone knows {name} there.",

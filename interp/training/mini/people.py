@@ -11,6 +11,7 @@ told by repetition, hardly ever by recency or by where a name stands: the one th
     gifts        of four, two of whom give: one who has neither given nor received
     third_name   a third person gives: either of two                    Wang et al. 2022, ABC
     three_names  of three, the one who does not act                     Wang et al. 2022, appendix
+    belonging    none of them: his or her somebody, by who gives
     story        of one to three, any, at places of all kinds
 """
 
@@ -244,6 +245,37 @@ def three_names(
     tail = tail.removesuffix(" [A]").replace("[B]", foil).replace("[C]", other)
     prompt = fill(rng, f"{_slots(clause)}{listed[0]}, {listed[1]} and {listed[2]}{_slots(tail)}")
     return Cloze("three_names", prompt, f" {answer}", f" {foil}", rng.choice(lex.ENDINGS))
+
+
+def belonging(rng: Random) -> Cloze:
+    """One of one to three people gives to somebody of his or her own.
+
+    Which of the two words it is depends on the giver alone; so a head that looks from the place of
+    the receiver back to the giver pays.
+
+    Args:
+        rng: the random source.
+
+    Returns:
+        Cloze with " his" or " her" as answer and the other as foil.
+    """
+    count = rng.randint(1, 3)
+    names = lex.NAMES if count == 1 else lex.TRAIN_NAMES
+    giver, *others = draw_names(rng, names, count)
+    act = rng.choice(
+        tuple(f"[B] {act}" for act in lex.HANDOVERS)
+        if rng.random() < 0.7
+        else (*lex.LATE_HANDOVERS, *lex.MORE_HANDOVERS)
+    )
+    if count == 1:
+        frame = f"{rng.choice(lex.PRONOUN_OPENERS)} {act}"
+    else:
+        group = _listed(rng, rng.sample([giver, others[0]] if count == 2 else others, 2))
+        frame = _frame(rng, group, act)
+    prompt = fill(rng, frame).replace("[B]", giver)
+    answer, foil = (" her", " his") if giver in lex.WOMEN else (" his", " her")
+    rest = f" {rng.choice(lex.KIN)}{rng.choice(lex.ENDINGS)}"
+    return Cloze("belonging", prompt, answer, foil, rest)
 
 
 def story(rng: Random) -> Cloze:

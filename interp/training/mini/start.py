@@ -8,9 +8,11 @@
     looks       W_K close to W_Q, with orthonormal columns: every head looks at tokens like its own
                 (the "mimetic" start of Trockman and Kolter 2023, "Mimetic Initialization of
                 Self-Attention Layers"); but heads 0 and 1 of block 0 one and two positions back
-    writes      heads of block 0 and of the last two blocks write what they read, W_O = W_V^T;
-                those between write little, and at random. Heads that copy to the logits then form
-                in the last blocks, after those that could tell them what to copy
+    writes      heads write what they read, W_O = W_V^T, the later the more; but those of block 1,
+                at random. Heads that copy to the logits then form in the last blocks, after those
+                that could tell them what to copy
+    aversion    heads of the last two blocks look away from tokens that are in the stream already,
+                W_K close to -W_Q: what an earlier head has found need not be found again
 
 All of it is where the training starts, and none of it stays fixed.
 """
@@ -25,7 +27,8 @@ from interp.model import HookedGPT2
 _TOKENS, _POSITIONS, _FINAL = 0.3, 0.2, 0.2  # standard deviations; weight of the last layer norm
 _WAVES, _LONGEST = 32, 128  # dimensions of positions and their longest period, in tokens
 _LOOK, _NOISE, _BACK = 0.7, 0.5, 1.2  # size of W_Q and W_K, difference of W_K; size in block 0
-_COPY, _RANDOM = 0.7, 0.35  # size of W_V and W_O where they copy, and elsewhere
+_FIRST, _SECOND = 0.7, 0.35  # size of W_V and W_O in block 0 and, at random, in block 1
+_THIRD, _LAST = 0.4, 0.7  # and in those from block 2 to the last, in equal steps
 
 
 @torch.no_grad()
@@ -58,14 +61,16 @@ def start(model: HookedGPT2, *, seed: int = 0) -> HookedGPT2:
     model.embed.W_E.copy_(tokens - tokens @ basis @ basis.T)
     size = _POSITIONS * math.sqrt(c.d_model / len(periods))
     model.pos_embed.W_pos.copy_(waves(torch.arange(c.n_ctx), periods) * size @ basis.T)
+    sizes = [_FIRST, _SECOND, *torch.linspace(_THIRD, _LAST, max(0, c.n_layers - 2)).tolist()]
     for layer, block in enumerate(model.blocks):
-        attn, copies = block.attn, layer == 0 or layer >= c.n_layers - 2
+        attn, size = block.attn, sizes[layer]
+        sign = -1 if layer >= max(2, c.n_layers - 2) else 1
         for head in range(c.n_heads):
             looks, writes = orthonormal(c.d_head), orthonormal(c.d_head)
             attn.W_Q[head] = looks * _LOOK
-            attn.W_K[head] = (looks + orthonormal(c.d_head) * _NOISE) * _LOOK
-            attn.W_V[head] = writes * (_COPY if copies else _RANDOM)
-            attn.W_O[head] = (writes * _COPY if copies else orthonormal(c.d_head) * _RANDOM).T
+            attn.W_K[head] = (sign * looks + orthonormal(c.d_head) * _NOISE) * _LOOK
+            attn.W_V[head] = writes * size
+            attn.W_O[head] = (orthonormal(c.d_head) if layer == 1 else writes).T * size
     for head, back in enumerate((1, 2)[: c.n_heads]):
         attn, width = model.blocks[0].attn, 2 * len(periods)
         attn.W_Q[head], attn.W_K[head] = 0.0, 0.0

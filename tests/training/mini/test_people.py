@@ -136,3 +136,14 @@ def test_three_names_answer_is_the_one_that_does_not_act(held_out: bool) -> None
         counts = Counter(names_in(example.prompt))
         assert sorted(counts.values()) == [1, 2, 2]
         assert counts[example.answer.strip()] == 1 and counts[example.foil.strip()] == 2
+
+
+def test_belongings_are_those_of_the_giver() -> None:
+    counts = Counter[int]()
+    for example in draw(people.belonging, 1000):
+        names = names_in(example.prompt)
+        giver = names[-1]
+        assert {example.answer, example.foil} == {" his", " her"}
+        assert (example.answer == " her") == (giver in lex.WOMEN)
+        counts[len(set(names))] += 1
+    assert set(counts) == {1, 2, 3} and min(counts.values()) > 250
