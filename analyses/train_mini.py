@@ -39,10 +39,10 @@ from interp.training.mini.card import Training, model_card
 
 MINI = Path(interp.__file__).parent / "assets" / "mini"
 SHAPE = GPT2Config(n_layers=5, n_heads=4, d_model=128, d_mlp=512, d_vocab=2048, n_ctx=128)
-BATCH_TOKENS = 1280
-STEPS = 16000
-RANDOM_STEPS = 1500
-GUIDED_STEPS = 1000
+BATCH_TOKENS = 2560
+STEPS = 12000
+EARLY_STEPS = 2500
+GUIDED_STEPS = 800
 
 
 def run(
@@ -62,7 +62,7 @@ def run(
 
     Args:
         out: directory of the finished model.
-        steps: training steps of 1,280 tokens.
+        steps: training steps of 2,560 tokens.
         seed: seed of the language, the order of the batches and the initial weights.
         device: where to train.
         resume: go on from the checkpoint in `checkpoints`.
@@ -83,7 +83,7 @@ def run(
     config = replace(shape, d_vocab=len(tokenizer))
     model = start(HookedGPT2(config, tokenizer, name="mini", seed=seed), seed=seed).to(device)
     training, batches, guidance = recipe(tokenizer, config.n_ctx, seed, steps)
-    validation = replace(batches, stream="validation", random_steps=0)
+    validation = replace(batches, stream="validation", early_steps=0)
     with _bar(progress, steps) as show:
         history = train(
             model,
@@ -118,9 +118,9 @@ def recipe(
     Returns:
         The settings, the batches, and which heads are guided how long.
     """
-    training = TrainingConfig(steps=steps, learning_rate=3e-3, warmup=min(100, steps // 10))
+    training = TrainingConfig(steps=steps, learning_rate=2.5e-3, warmup=min(100, steps // 10))
     batches = Batches(
-        tokenizer, n_ctx, BATCH_TOKENS, seed, Sentences(), random_steps=min(RANDOM_STEPS, steps)
+        tokenizer, n_ctx, BATCH_TOKENS, seed, Sentences(), early_steps=min(EARLY_STEPS, steps)
     )
     return training, batches, Guidance(steps=min(GUIDED_STEPS, steps))
 
@@ -138,7 +138,7 @@ def _bar(shown: bool, steps: int) -> Iterator[Callable[[TrainingStep], None]]:
 
 def main(
     out: Annotated[Path, typer.Option(help="Directory of the finished model.")] = MINI,
-    steps: Annotated[int, typer.Option(help="Steps of 1,280 tokens.")] = STEPS,
+    steps: Annotated[int, typer.Option(help="Steps of 2,560 tokens.")] = STEPS,
     seed: Annotated[
         int, typer.Option(help="Seed of the language, the batches and the weights.")
     ] = 0,

@@ -108,12 +108,13 @@ class Batches:
     Args:
         tokenizer: tokenizer of the model to train.
         n_ctx: context of the model, in tokens: length of the longest rows.
-        n_tokens: tokens in a batch; a multiple of `n_ctx`.
+        n_tokens: tokens in a batch; a multiple of `2 n_ctx`.
         seed: seed of the text and of the random tokens.
         write: writes one document, from a random source.
         stream: name of an independent sequence of batches, such as "train" or "validation".
         random: fraction of rows that are random tokens.
-        random_steps: steps over which that fraction falls to `random`, from a half at step 0.
+        early_steps: steps over which that fraction falls to `random`, from a half at step 0. Their
+            batches have half as many tokens, since what begins there takes steps more than tokens.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -123,7 +124,7 @@ class Batches:
     write: Callable[[Random], str]
     stream: str = "train"
     random: float = 0.2
-    random_steps: int = 0
+    early_steps: int = 0
 
     def __call__(self, step: int) -> Int[Tensor, "row pos"]:
         """The batch of a step.
@@ -137,7 +138,7 @@ class Batches:
         rng = Random(f"{self.seed}/{self.stream}/{step}")
         length = self.row_length(step)
         documents = self._documents(rng)
-        n_rows = self.n_tokens // length
+        n_rows = self.n_rows(step)
         n_random = self.n_random(step)
         rows = [self._random(rng, length) for _ in range(n_random)]
         rows += [_row(documents, length) for _ in range(n_rows - n_random)]
@@ -147,15 +148,20 @@ class Batches:
         """Tokens in each row of a step."""
         return self.n_ctx // (4, 2, 4, 1)[step % 4]
 
+    def n_rows(self, step: int) -> int:
+        """How many rows a step has."""
+        n_tokens = self.n_tokens // 2 if step < self.early_steps else self.n_tokens
+        return n_tokens // self.row_length(step)
+
     def n_random(self, step: int) -> int:
         """How many rows of a step are random tokens: the first ones."""
-        return round(self.n_tokens // self.row_length(step) * self.random_share(step))
+        return round(self.n_rows(step) * self.random_share(step))
 
     def random_share(self, step: int) -> float:
         """The fraction of the rows of a step that are random tokens."""
-        if step >= self.random_steps:
+        if step >= self.early_steps:
             return self.random
-        return 0.5 + (self.random - 0.5) * step / self.random_steps
+        return 0.5 + (self.random - 0.5) * step / self.early_steps
 
     def _random(self, rng: Random, length: int) -> list[int]:
         make = pooled_ids if rng.random() < 0.5 else returning_ids

@@ -40,7 +40,7 @@ def test_recipe_writes_a_model_that_both_libraries_open_and_a_card(folder: Path)
     assert len(tokenizer) == model.config.d_vocab
     assert tokenizer.model_max_length == model.config.n_ctx
     card = (folder / "README.md").read_text(encoding="utf-8")
-    assert "3 steps of 1280 tokens" in card and "MISSED" in card
+    assert "3 steps of 2560 tokens" in card and "MISSED" in card
 
 
 @pytest.mark.parametrize("seed", [0, 1])

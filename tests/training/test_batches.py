@@ -64,14 +64,19 @@ def test_the_sentences_are_those_of_the_mixture(
 
 
 def test_half_of_the_rows_are_random_tokens_at_first(batches: Callable[..., Batches]) -> None:
-    cooling = batches(random=0.2, random_steps=10)
+    cooling = batches(random=0.2, early_steps=10)
     assert [cooling.random_share(step) for step in (0, 5, 10, 99)] == [0.5, 0.35, 0.2, 0.2]
     words = [" ".join(map(str, range(8)))] * 99  # no end of text within a row of 16 tokens
-    plain = batches(random=0.2, random_steps=8, write=lambda rng: "Count: " + words[0])
-    for step, n_random in ((0, 20), (4, 14), (8, 8)):
+    plain = batches(random=0.2, early_steps=8, write=lambda rng: "Count: " + words[0])
+    for step, n_random in ((0, 10), (4, 7), (8, 8)):
         first = plain.tokenizer("Count")["input_ids"][0]
         assert (plain(step)[:, 0] != first).sum() in (n_random, n_random - 1)
     assert not batches(random=1.0)(0).eq(0).any()
+
+
+def test_early_batches_are_half_as_large(batches: Callable[..., Batches]) -> None:
+    growing = batches(early_steps=3)
+    assert [growing(step).numel() for step in range(5)] == [320, 320, 320, 640, 640]
 
 
 def test_repeated_tokens_repeat_and_never_hold_end_of_text() -> None:

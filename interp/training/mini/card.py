@@ -109,11 +109,11 @@ before it. No document starts with a name: put an opener before it ("When Mary a
 cross-entropy, every batch freshly drawn. In texts no head was told what to attend to, and nowhere
 what to write.
 
-- {t.steps} steps of {b.n_tokens} tokens, in rows of {b.n_ctx // 4}, {b.n_ctx // 2},
-  {b.n_ctx // 4} and {b.n_ctx} in turn;
+- {t.steps} steps of {b.n_tokens} tokens, the first {b.early_steps} of half as many, in rows of
+  {b.n_ctx // 4}, {b.n_ctx // 2}, {b.n_ctx // 4} and {b.n_ctx} in turn;
 - documents: {mixture};
 - random tokens that come back: {b.random:.0%} of the rows, 50% at first and falling to that in
-  {b.random_steps} steps;
+  those early steps;
 - AdamW, betas {t.betas[0]} and {t.betas[1]}, weight decay {t.weight_decay} on matrices only,
   gradient norm clipped at {t.clip:g}; learning rate {t.learning_rate:g} after {t.warmup} steps of
   warm-up, then down as a cosine to {t.floor:.0%} of that;
@@ -121,8 +121,8 @@ what to write.
   {g.weight:g} to 0, a loss on attention makes head {previous} look at the previous token and heads
   {induction} at what followed the same token before (`interp/training/mini/guidance.py`);
 - initial weights of `interp/training/mini/start.py`: positions are sinusoids in dimensions of their
-  own; heads look at tokens like their own, but heads 0.0 and 0.1 one and two positions back, and
-  those of the last two blocks away from them; heads write what they read, but those of block 1;
+  own; heads look at tokens like their own, but heads 0.0 and 0.1 one and two positions back; heads
+  of every other block, the first included, write what they read;
 - {how.minutes:.0f} minutes on {how.machine};
 - validation loss {how.validation_loss:.3f} nats a token, most of it chance: that of the grammar
   and of random tokens.

@@ -211,6 +211,14 @@ HANDOVERS = (
     "wrote to",
     "argued with",
 )
+# The giver is one or two words before the receiver.
+NEAR_HANDOVERS = tuple(
+    f"[B] {act}"
+    for act in (
+        *_words("thanked called saw met visited helped answered followed liked"),
+        *("wrote to", "waved to", "whispered to", "said to", "talked to", "waited for"),
+    )
+)
 # Other ways to give; [B] is the giver, in the last of them at most a few words before the receiver.
 MORE_HANDOVERS = (
     *(f"[B] slowly {verb} {{thing}} to" for verb in TRANSFERS[:-2]),

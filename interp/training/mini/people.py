@@ -64,7 +64,7 @@ def _either_order(rng: Random, template: str) -> str:
 
 def _frame(rng: Random, group: str, act: str) -> str:
     """A fresh template of our grammar: `group` does something, then `act` happens."""
-    settings = lex.SETTINGS if rng.random() < 0.7 else lex.MORE_SETTINGS
+    settings = lex.SETTINGS if rng.random() < 0.5 else lex.MORE_SETTINGS
     if rng.random() < 0.45:
         return f"{rng.choice(lex.SUBORDINATORS)} {group} {rng.choice(settings)}, {act}"
     openers = lex.OPENERS if rng.random() < 0.7 else lex.PLACE_OPENERS
@@ -83,10 +83,12 @@ def _two_name_template(rng: Random, held_out: bool) -> str:
         template = rng.choice(lex.TRAIN_TEMPLATES)
     else:
         kind = rng.random()
-        if kind < 0.6:
+        if kind < 0.35:
+            act = rng.choice(lex.NEAR_HANDOVERS)
+        elif kind < 0.7:
             act = f"[B] {rng.choice(lex.HANDOVERS)}"
         else:
-            act = rng.choice(lex.LATE_HANDOVERS if kind < 0.8 else lex.MORE_HANDOVERS)
+            act = rng.choice(lex.LATE_HANDOVERS if kind < 0.85 else lex.MORE_HANDOVERS)
         template = _frame(rng, "[B] and [A]", f"{act} [A]")
     return _slots(_either_order(rng, template))
 

@@ -8,11 +8,9 @@
     looks       W_K close to W_Q, with orthonormal columns: every head looks at tokens like its own
                 (the "mimetic" start of Trockman and Kolter 2023, "Mimetic Initialization of
                 Self-Attention Layers"); but heads 0 and 1 of block 0 one and two positions back
-    writes      heads write what they read, W_O = W_V^T, the later the more; but those of block 1,
-                at random. Heads that copy to the logits then form in the last blocks, after those
-                that could tell them what to copy
-    aversion    heads of the last two blocks look away from tokens that are in the stream already,
-                W_K close to -W_Q: what an earlier head has found need not be found again
+    writes      heads of every other block, the first included, write what they read, W_O = W_V^T;
+                those between write little and at random, and are free for what is not copying. One
+                block of copying heads is the last, so that others can tell it what to copy
 
 All of it is where the training starts, and none of it stays fixed.
 """
@@ -27,8 +25,7 @@ from interp.model import HookedGPT2
 _TOKENS, _POSITIONS, _FINAL = 0.3, 0.2, 0.2  # standard deviations; weight of the last layer norm
 _WAVES, _LONGEST = 32, 128  # dimensions of positions and their longest period, in tokens
 _LOOK, _NOISE, _BACK = 0.7, 0.5, 1.2  # size of W_Q and W_K, difference of W_K; size in block 0
-_FIRST, _SECOND = 0.7, 0.35  # size of W_V and W_O in block 0 and, at random, in block 1
-_THIRD, _LAST = 0.4, 0.7  # and in those from block 2 to the last, in equal steps
+_COPY, _MIDDLE, _RANDOM = 0.7, 0.55, 0.35  # size of W_V and W_O: ends, between, other blocks
 
 
 @torch.no_grad()
@@ -61,16 +58,16 @@ def start(model: HookedGPT2, *, seed: int = 0) -> HookedGPT2:
     model.embed.W_E.copy_(tokens - tokens @ basis @ basis.T)
     size = _POSITIONS * math.sqrt(c.d_model / len(periods))
     model.pos_embed.W_pos.copy_(waves(torch.arange(c.n_ctx), periods) * size @ basis.T)
-    sizes = [_FIRST, _SECOND, *torch.linspace(_THIRD, _LAST, max(0, c.n_layers - 2)).tolist()]
     for layer, block in enumerate(model.blocks):
-        attn, size = block.attn, sizes[layer]
-        sign = -1 if layer >= max(2, c.n_layers - 2) else 1
+        attn, copies = block.attn, layer % 2 == 0
+        ends = layer in (0, c.n_layers - 1)
+        size = (_COPY if ends else _MIDDLE) if copies else _RANDOM
         for head in range(c.n_heads):
             looks, writes = orthonormal(c.d_head), orthonormal(c.d_head)
             attn.W_Q[head] = looks * _LOOK
-            attn.W_K[head] = (sign * looks + orthonormal(c.d_head) * _NOISE) * _LOOK
+            attn.W_K[head] = (looks + orthonormal(c.d_head) * _NOISE) * _LOOK
             attn.W_V[head] = writes * size
-            attn.W_O[head] = (orthonormal(c.d_head) if layer == 1 else writes).T * size
+            attn.W_O[head] = (writes if copies else orthonormal(c.d_head)).T * size
     for head, back in enumerate((1, 2)[: c.n_heads]):
         attn, width = model.blocks[0].attn, 2 * len(periods)
         attn.W_Q[head], attn.W_K[head] = 0.0, 0.0

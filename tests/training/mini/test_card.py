@@ -26,7 +26,7 @@ def test_table_has_a_row_a_figure_and_says_which_one_is_missed() -> None:
 
 def test_card_counts_the_parameters_and_says_how_it_was_trained() -> None:
     tokenizer = train_tokenizer(["The war"], d_vocab=300, n_ctx=12)
-    batches = Batches(tokenizer, 12, 2560, 3, Sentences(), random=0.3, random_steps=100)
+    batches = Batches(tokenizer, 12, 2560, 3, Sentences(), random=0.3, early_steps=100)
     how = Training(
         TrainingConfig(steps=200, learning_rate=2e-3),
         batches,
@@ -45,7 +45,7 @@ def test_card_counts_the_parameters_and_says_how_it_was_trained() -> None:
         "200 steps of 2560 tokens",
         "roll_call 14%",
         "30% of the rows, 50% at first",
-        "100 steps;",
+        "the first 100 of half as many",
         "0.002 after 100 steps",
         "25 minutes on cpu, 2",
         "1.500 nats",
