@@ -144,7 +144,7 @@ def held_out_scores(model: HookedGPT2, *, n: int = 2000, seed: int = 1) -> list[
         scores.append(_mean("induction", name, "accuracy, second half", accuracy, 0.95))
     name = "sequences of 16 random tokens after 32 others"
     accuracy = _induction(model, rng, n // 4, 16, others=32)
-    scores.append(_mean("induction", name, "accuracy, second copy", accuracy))
+    scores.append(_mean("induction", name, "accuracy, second copy", accuracy, 0.95))
 
     examples = [skills.reason(rng, held_out=True) for _ in range(n)]
     logits = last_logits(model, [example.prompt for example in examples])
