@@ -40,9 +40,10 @@ from interp.training.mini.card import Training, model_card
 MINI = Path(interp.__file__).parent / "assets" / "mini"
 SHAPE = GPT2Config(n_layers=5, n_heads=4, d_model=128, d_mlp=512, d_vocab=2048, n_ctx=128)
 BATCH_TOKENS = 2560
-STEPS = 12000
+STEPS = 9000
 EARLY_STEPS = 2500
 GUIDED_STEPS = 800
+ANSWER_WEIGHT = 20.0
 
 
 def run(
@@ -76,7 +77,7 @@ def run(
         The trained model.
     """
     rng = Random(f"{seed}/tokenizer")
-    documents = [document(rng) for _ in range(n_documents)]
+    documents = ["".join(document(rng)) for _ in range(n_documents)]
     tokenizer = train_tokenizer(
         documents, d_vocab=shape.d_vocab, n_ctx=shape.n_ctx, words=single_token_words()
     )
@@ -120,7 +121,8 @@ def recipe(
     """
     training = TrainingConfig(steps=steps, learning_rate=2.5e-3, warmup=min(100, steps // 10))
     batches = Batches(
-        tokenizer, n_ctx, BATCH_TOKENS, seed, Sentences(), early_steps=min(EARLY_STEPS, steps)
+        tokenizer, n_ctx, BATCH_TOKENS, seed, Sentences(), early_steps=min(EARLY_STEPS, steps),
+        answer_weight=ANSWER_WEIGHT,
     )
     return training, batches, Guidance(steps=min(GUIDED_STEPS, steps))
 

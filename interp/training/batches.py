@@ -10,6 +10,10 @@ tokens, random tokens at almost every one. They come back at no fixed distance, 
 completes what comes back at a fixed one by position; and most rows draw them from a small pool, so
 that a model that knows no more than which tokens the row has is rewarded already, which is where
 copying begins.
+
+A document may have an answer: a word that the text before it determines. Answers are a few of a
+text's tokens, and the others (which name, which thing) cannot be known; so an answer can count more
+in the loss than another token.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +21,7 @@ from dataclasses import dataclass
 from random import Random
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
@@ -102,6 +106,8 @@ def pooled_ids(rng: Random, d_vocab: int, length: int) -> list[int]:
 class Batches:
     """Training batches by step: `batches(step) -> tokens [row pos]`.
 
+    `batches.weights(step)` has the weight of each of the tokens in the loss.
+
     Rows have a quarter of `n_ctx`, a half, a quarter and all of it in turn. The short rows are what
     copying is learned from first: in them the token to copy is one of few.
 
@@ -110,21 +116,24 @@ class Batches:
         n_ctx: context of the model, in tokens: length of the longest rows.
         n_tokens: tokens in a batch; a multiple of `2 n_ctx`.
         seed: seed of the text and of the random tokens.
-        write: writes one document, from a random source.
+        write: writes one document, from a random source: the text before the answer, the answer with
+            its leading space, and what follows; the last two may be empty.
         stream: name of an independent sequence of batches, such as "train" or "validation".
         random: fraction of rows that are random tokens.
         early_steps: steps over which that fraction falls to `random`, from a half at step 0. Their
             batches have half as many tokens, since what begins there takes steps more than tokens.
+        answer_weight: how much a token of an answer counts in the loss; others count 1.
     """
 
     tokenizer: PreTrainedTokenizerBase
     n_ctx: int
     n_tokens: int
     seed: int
-    write: Callable[[Random], str]
+    write: Callable[[Random], tuple[str, str, str]]
     stream: str = "train"
     random: float = 0.2
     early_steps: int = 0
+    answer_weight: float = 1.0
 
     def __call__(self, step: int) -> Int[Tensor, "row pos"]:
         """The batch of a step.
@@ -135,14 +144,27 @@ class Batches:
         Returns:
             Token ids, rows of `n_ctx`, `n_ctx / 2` or `n_ctx / 4` tokens, random ones first.
         """
+        return torch.tensor([[token for token, _ in row] for row in self._rows(step)])
+
+    def weights(self, step: int) -> Float[Tensor, "row pos"]:
+        """The weight of each token of a step in the loss.
+
+        Args:
+            step: from 0.
+
+        Returns:
+            1, or `answer_weight` at the tokens of answers.
+        """
+        return torch.tensor([[weight for _, weight in row] for row in self._rows(step)])
+
+    def _rows(self, step: int) -> list[list[tuple[int, float]]]:
+        """The rows of a step, with the weight of each token."""
         rng = Random(f"{self.seed}/{self.stream}/{step}")
         length = self.row_length(step)
         documents = self._documents(rng)
-        n_rows = self.n_rows(step)
         n_random = self.n_random(step)
-        rows = [self._random(rng, length) for _ in range(n_random)]
-        rows += [_row(documents, length) for _ in range(n_rows - n_random)]
-        return torch.tensor(rows)
+        rows = [[(i, 1.0) for i in self._random(rng, length)] for _ in range(n_random)]
+        return rows + [_row(documents, length) for _ in range(self.n_rows(step) - n_random)]
 
     def row_length(self, step: int) -> int:
         """Tokens in each row of a step."""
@@ -167,17 +189,23 @@ class Batches:
         make = pooled_ids if rng.random() < 0.5 else returning_ids
         return make(rng, len(self.tokenizer), length)
 
-    def _documents(self, rng: Random) -> Iterator[list[int]]:
-        """Documents as token ids, `<|endoftext|>` after each."""
-        end = self.tokenizer.eos_token_id
+    def _documents(self, rng: Random) -> Iterator[list[tuple[int, float]]]:
+        """Documents as token ids with their weights, `<|endoftext|>` after each."""
+        end = (self.tokenizer.eos_token_id, 1.0)
         while True:
-            texts = [self.write(rng) for _ in range(_CHUNK)]
-            for ids in self.tokenizer(texts, verbose=False)["input_ids"]:
-                yield [*ids, end]
+            parts = [self.write(rng) for _ in range(_CHUNK)]
+            texts = ["".join(three) for three in parts]
+            encoded = self.tokenizer(texts, return_offsets_mapping=True, verbose=False)
+            found = zip(encoded["input_ids"], encoded["offset_mapping"], parts, strict=True)
+            for ids, places, (before, answer, _) in found:
+                start, stop = len(before), len(before + answer)
+                inside = (start < right and left < stop for left, right in places)
+                weights = [self.answer_weight if own else 1.0 for own in inside]
+                yield [*zip(ids, weights, strict=True), end]
 
 
-def _row(documents: Iterator[list[int]], length: int) -> list[int]:
-    row: list[int] = []
+def _row(documents: Iterator[list[tuple[int, float]]], length: int) -> list[tuple[int, float]]:
+    row: list[tuple[int, float]] = []
     while len(row) < length:
         row += next(documents)
     return row[:length]

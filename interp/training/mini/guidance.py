@@ -81,11 +81,12 @@ def guided_loss(
         The weighted sum, in nats.
     """
     weight, n_random = guidance.weight_at(step), batches.n_random(step)
+    counts = batches.weights(step).to(tokens.device)
     if not weight or not n_random:
-        return next_token_loss(model, tokens)
+        return next_token_loss(model, tokens, counts)
     first, later = guidance.previous[0], guidance.induction[0][0]
     with _patterns(model, first, later) as patterns:
-        nats = next_token_loss(model, tokens)
+        nats = next_token_loss(model, tokens, counts)
     random = {layer: pattern[:n_random] for layer, pattern in patterns.items()}
     return nats + weight * misdirection(random, tokens[:n_random], guidance)
 

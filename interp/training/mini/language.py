@@ -18,9 +18,10 @@ Mixture = dict[str, tuple[float, Callable[[Random], Cloze]]]
 """Kinds of texts: the fraction of documents and the function that makes one."""
 
 MIXTURE: Mixture = {
-    "ioi": (0.27, people.any_ioi),
+    "ioi": (0.20, people.any_ioi),
     "aside": (0.04, people.aside),
-    "roll_call": (0.14, people.roll_call),
+    "exchange": (0.12, people.exchange),
+    "roll_call": (0.09, people.roll_call),
     "gifts": (0.03, people.gifts),
     "third_name": (0.03, people.third_name),
     "three_names": (0.03, people.three_names),
@@ -38,7 +39,7 @@ MIXTURE: Mixture = {
 }
 
 
-def document(rng: Random, mixture: Mixture = MIXTURE) -> str:
+def document(rng: Random, mixture: Mixture = MIXTURE) -> tuple[str, str, str]:
     """One training document: a text of the mixture, sometimes with prose before or after it.
 
     Args:
@@ -46,16 +47,19 @@ def document(rng: Random, mixture: Mixture = MIXTURE) -> str:
         mixture: kinds of texts with their fractions.
 
     Returns:
-        Text that starts with a capital and no space.
+        Text that starts with a capital and no space, in three parts: what is before its answer, the
+        answer, and what is after it. The last two are empty if it has none.
     """
     weights = [weight for weight, _ in mixture.values()]
     ((_, sample),) = rng.choices(tuple(mixture.values()), weights)
-    text = sample(rng).text
+    one = sample(rng)
+    before, after = one.prompt, one.rest
     if rng.random() < 0.1:
-        text = f"{skills.prose(rng).text} {text}"
+        before = f"{skills.prose(rng).text} {before}"
     if rng.random() < 0.1:
-        text = f"{text} {skills.prose(rng).text}"
-    return text
+        more = f" {skills.prose(rng).text}"
+        before, after = (before, after + more) if one.answer else (before + more, after)
+    return before, one.answer, after
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,6 @@ class Sentences:
 
     mixture: Mixture = field(default_factory=lambda: MIXTURE, repr=False)
 
-    def __call__(self, rng: Random) -> str:
+    def __call__(self, rng: Random) -> tuple[str, str, str]:
         """Write one document."""
         return document(rng, self.mixture)

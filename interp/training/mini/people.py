@@ -7,6 +7,7 @@ told by repetition, hardly ever by recency or by where a name stands: the one th
     kind         who is wanted                                          Source of the skill
     ioi          of two, the one who does not give                      Wang et al. 2022, section 2
     aside        as ioi, with a third person between giver and receiver
+    exchange     as ioi, and then they give to each other again and again
     roll_call    of two to five, each in turn: one who has not been called
     gifts        of four, two of whom give: one who has neither given nor received
     third_name   a third person gives: either of two                    Wang et al. 2022, ABC
@@ -82,15 +83,18 @@ def _two_name_template(rng: Random, held_out: bool) -> str:
     elif rng.random() < 0.3:
         template = rng.choice(lex.TRAIN_TEMPLATES)
     else:
-        kind = rng.random()
-        if kind < 0.35:
-            act = rng.choice(lex.NEAR_HANDOVERS)
-        elif kind < 0.7:
-            act = f"[B] {rng.choice(lex.HANDOVERS)}"
-        else:
-            act = rng.choice(lex.LATE_HANDOVERS if kind < 0.85 else lex.MORE_HANDOVERS)
-        template = _frame(rng, "[B] and [A]", f"{act} [A]")
+        template = _frame(rng, "[B] and [A]", f"{_handover(rng)} [A]")
     return _slots(_either_order(rng, template))
+
+
+def _handover(rng: Random) -> str:
+    """What [B] does before the receiver is named, with open slots."""
+    kind = rng.random()
+    if kind < 0.35:
+        return rng.choice(lex.NEAR_HANDOVERS)
+    if kind < 0.7:
+        return f"[B] {rng.choice(lex.HANDOVERS)}"
+    return rng.choice(lex.LATE_HANDOVERS if kind < 0.85 else lex.MORE_HANDOVERS)
 
 
 def ioi(
@@ -148,6 +152,29 @@ def aside(rng: Random) -> Cloze:
     before, after = example.prompt.rsplit(subject, 1)
     words = rng.choice(lex.ASIDES).replace("{name}", other)
     return replace(example, kind="aside", prompt=f"{before}{subject}, {words},{after}")
+
+
+def exchange(rng: Random) -> Cloze:
+    """Two people who give to each other, two to six times.
+
+    Args:
+        rng: the random source.
+
+    Returns:
+        Cloze whose answer is the one who does not give the last time, and whose foil does.
+    """
+    cast = draw_cast(rng, 2)
+    links = (". Then", ". Later", ". Afterwards", ". Next", " and then", ", and")
+    text = ""
+    for turn in range(rng.randint(2, 6)):
+        giver, receiver = rng.sample(cast, 2)
+        act = f"{_handover(rng)} [A]".replace("[B]", giver).replace("[A]", receiver)
+        if turn:
+            text += f"{rng.choice(links)} {act}"
+        else:
+            text = _frame(rng, _listed(rng, rng.sample(cast, 2)), act)
+    prompt = fill(rng, text.removesuffix(f" {receiver}"))
+    return Cloze("exchange", prompt, f" {receiver}", f" {giver}", rng.choice(lex.ENDINGS))
 
 
 def _listed(rng: Random, names: list[str]) -> str:

@@ -8,9 +8,9 @@
     looks       W_K close to W_Q, with orthonormal columns: every head looks at tokens like its own
                 (the "mimetic" start of Trockman and Kolter 2023, "Mimetic Initialization of
                 Self-Attention Layers"); but heads 0 and 1 of block 0 one and two positions back
-    writes      heads of every other block, the first included, write what they read, W_O = W_V^T;
-                those between write little and at random, and are free for what is not copying. One
-                block of copying heads is the last, so that others can tell it what to copy
+    writes      heads of the first and of the last block write what they read, W_O = W_V^T. Of those
+                between, every second head of the later blocks takes away what it reads,
+                W_O = -W_V^T; the others write little and at random
 
 All of it is where the training starts, and none of it stays fixed.
 """
@@ -25,7 +25,7 @@ from interp.model import HookedGPT2
 _TOKENS, _POSITIONS, _FINAL = 0.3, 0.2, 0.2  # standard deviations; weight of the last layer norm
 _WAVES, _LONGEST = 32, 128  # dimensions of positions and their longest period, in tokens
 _LOOK, _NOISE, _BACK = 0.7, 0.5, 1.2  # size of W_Q and W_K, difference of W_K; size in block 0
-_COPY, _MIDDLE, _RANDOM = 0.7, 0.55, 0.35  # size of W_V and W_O: ends, between, other blocks
+_COPY, _ERASE, _RANDOM = 0.7, 0.6, 0.35  # size of W_V and W_O
 
 
 @torch.no_grad()
@@ -59,15 +59,16 @@ def start(model: HookedGPT2, *, seed: int = 0) -> HookedGPT2:
     size = _POSITIONS * math.sqrt(c.d_model / len(periods))
     model.pos_embed.W_pos.copy_(waves(torch.arange(c.n_ctx), periods) * size @ basis.T)
     for layer, block in enumerate(model.blocks):
-        attn, copies = block.attn, layer % 2 == 0
-        ends = layer in (0, c.n_layers - 1)
-        size = (_COPY if ends else _MIDDLE) if copies else _RANDOM
+        attn, copies = block.attn, layer in (0, c.n_layers - 1)
         for head in range(c.n_heads):
+            erases = not copies and layer > 1 and head % 2 == 1
+            size = _COPY if copies else _ERASE if erases else _RANDOM
             looks, writes = orthonormal(c.d_head), orthonormal(c.d_head)
             attn.W_Q[head] = looks * _LOOK
             attn.W_K[head] = (looks + orthonormal(c.d_head) * _NOISE) * _LOOK
             attn.W_V[head] = writes * size
-            attn.W_O[head] = (writes if copies else orthonormal(c.d_head)).T * size
+            back_to = writes if copies else -writes if erases else orthonormal(c.d_head)
+            attn.W_O[head] = back_to.T * size
     for head, back in enumerate((1, 2)[: c.n_heads]):
         attn, width = model.blocks[0].attn, 2 * len(periods)
         attn.W_Q[head], attn.W_K[head] = 0.0, 0.0
