@@ -116,8 +116,8 @@ class Batches:
         n_ctx: context of the model, in tokens: length of the longest rows.
         n_tokens: tokens in a batch; a multiple of `2 n_ctx`.
         seed: seed of the text and of the random tokens.
-        write: writes one document, from a random source: the text before the answer, the answer with
-            its leading space, and what follows; the last two may be empty.
+        write: writes one document of a step from a random source: the text before the answer, the
+            answer with its leading space, and what follows; the last two may be empty.
         stream: name of an independent sequence of batches, such as "train" or "validation".
         random: fraction of rows that are random tokens.
         early_steps: steps over which that fraction falls to `random`, from a half at step 0. Their
@@ -129,7 +129,7 @@ class Batches:
     n_ctx: int
     n_tokens: int
     seed: int
-    write: Callable[[Random], tuple[str, str, str]]
+    write: Callable[[Random, int], tuple[str, str, str]]
     stream: str = "train"
     random: float = 0.2
     early_steps: int = 0
@@ -161,7 +161,7 @@ class Batches:
         """The rows of a step, with the weight of each token."""
         rng = Random(f"{self.seed}/{self.stream}/{step}")
         length = self.row_length(step)
-        documents = self._documents(rng)
+        documents = self._documents(rng, step)
         n_random = self.n_random(step)
         rows = [[(i, 1.0) for i in self._random(rng, length)] for _ in range(n_random)]
         return rows + [_row(documents, length) for _ in range(self.n_rows(step) - n_random)]
@@ -189,11 +189,11 @@ class Batches:
         make = pooled_ids if rng.random() < 0.5 else returning_ids
         return make(rng, len(self.tokenizer), length)
 
-    def _documents(self, rng: Random) -> Iterator[list[tuple[int, float]]]:
+    def _documents(self, rng: Random, step: int) -> Iterator[list[tuple[int, float]]]:
         """Documents as token ids with their weights, `<|endoftext|>` after each."""
         end = (self.tokenizer.eos_token_id, 1.0)
         while True:
-            parts = [self.write(rng) for _ in range(_CHUNK)]
+            parts = [self.write(rng, step) for _ in range(_CHUNK)]
             texts = ["".join(three) for three in parts]
             encoded = self.tokenizer(texts, return_offsets_mapping=True, verbose=False)
             found = zip(encoded["input_ids"], encoded["offset_mapping"], parts, strict=True)

@@ -37,6 +37,18 @@ MIXTURE: Mixture = {
     "title": (0.03, skills.title),
     "counting": (0.01, skills.counting),
 }
+"""What is learned first: mostly texts about people, from which heads learn to move names."""
+
+LATER_MIXTURE: Mixture = MIXTURE | {
+    "ioi": (0.14, people.any_ioi),
+    "exchange": (0.06, people.exchange),
+    "roll_call": (0.07, people.roll_call),
+    "belonging": (0.03, people.belonging),
+    "greater_than": (0.15, skills.greater_than),
+    "chronicle": (0.03, skills.chronicle),
+    "acronym": (0.12, skills.acronym),
+}
+"""The same with more of what takes longer: years and acronyms."""
 
 
 def document(rng: Random, mixture: Mixture = MIXTURE) -> tuple[str, str, str]:
@@ -68,10 +80,14 @@ class Sentences:
 
     Args:
         mixture: kinds of texts with their fractions.
+        later: the mixture of later steps.
+        change: the step from which on it is the later one.
     """
 
     mixture: Mixture = field(default_factory=lambda: MIXTURE, repr=False)
+    later: Mixture = field(default_factory=lambda: LATER_MIXTURE, repr=False)
+    change: int = 3500
 
-    def __call__(self, rng: Random) -> tuple[str, str, str]:
+    def __call__(self, rng: Random, step: int) -> tuple[str, str, str]:
         """Write one document."""
-        return document(rng, self.mixture)
+        return document(rng, self.mixture if step < self.change else self.later)
