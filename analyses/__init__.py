@@ -1,1 +1,1 @@
-"""Analyses: one file each, `run(...) -> Report`, also `python -m analyses.NAME`."""
+"""Analyses: one file each, with `run(...) -> Report`; `python -m analyses.NAME` runs one."""

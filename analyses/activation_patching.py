@@ -1,9 +1,9 @@
-"""Activation patching: where does the model keep what the answer depends on?
+"""Activation patching: where does the model store what the answer depends on?
 
-Every activation of the clean run is put into the corrupted one (denoising), or the other way round
-(noising): the residual stream and the outputs of attention and MLPs by layer and role; heads, and
-what their queries, keys, values and patterns are good for; and, on prompts of one template, layers
-by tokens, and the strongest head's pattern entry by entry.
+Every activation of the clean run is put into the corrupted run (denoising), or the reverse
+(noising): the residual stream and the outputs of attention and MLPs, by layer and role; the
+outputs, queries, keys, values and patterns of heads; and, on prompts of one template, the same by
+layer and token, and the strongest head's pattern entry by entry.
 
     interp activation-patching --model mini --n 100 --corruption flip --out out/activation_patching
 
@@ -53,7 +53,7 @@ BY_HEAD = {
 SITES = {**BY_ROLE, **BY_HEAD}
 
 ONE_TEMPLATE = 30
-"""How many prompts of one template are patched token by token, at most."""
+"""Largest number of prompts of one template to patch token by token."""
 
 
 def run(
@@ -72,25 +72,25 @@ def run(
     """Run the analysis.
 
     Args:
-        model: a name or directory for `interp.load`, or a loaded model.
-        n: number of prompts, at least 2.
-        seed: seed of the prompts.
-        out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing.
-        sites: activations among `SITES`; None for all.
-        direction: "denoising" or "noising".
-        metric: a name of `interp.metrics.METRICS`.
+        model: a name or directory for `interp.load`, or a loaded model
+        n: number of prompts, at least 2
+        seed: seed of the prompts
+        out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing
+        sites: activations among `SITES`; None for all
+        direction: "denoising" or "noising"
+        metric: a name from `interp.metrics.METRICS`
         corruption: how the partner of a prompt differs from it: "flip", "abc" or "random", see
-            `interp.tasks.ioi`.
-        prompts: a JSON file of templates, names and nouns; None for interp's own.
-        device: where to run; None for where the model is.
+            `interp.tasks.ioi`
+        prompts: a JSON file of templates, names and nouns; None for interp's own
+        device: where to run; None for where the model is
 
     Returns:
         The report.
 
     Raises:
         ValueError: a site, the direction, the metric or the corruption is unknown, there are fewer
-            than 2 prompts, or as `begin`.
-        OSError: `out` cannot be written to.
+            than 2 prompts, or as for `begin`
+        OSError: `out` cannot be written to
     """
     chosen = list(SITES if sites is None else sites)
     among("site", chosen, SITES)
@@ -103,8 +103,8 @@ def run(
     into, of = ("corrupted", "clean") if direction == "denoising" else ("clean", "corrupted")
     about = Section(
         "What was done",
-        f"In turn, each activation of the {into} run is replaced by that of the {of} run, and "
-        f"everything after it is computed again. An effect is what this changes in {metric} "
+        f"Each activation of the {into} run in turn is replaced by that of the {of} run, and "
+        f"everything after it is recomputed. An effect is what this changes in {metric} "
         f"({interp.metrics.METRICS[metric]}). For example, the clean prompt "
         f"“{study.task.clean[0]} …” has the corrupted partner “{study.task.corrupted[0]} …”.",
         [behavior(study)],
@@ -117,7 +117,7 @@ def run(
 
 
 def _section(study: Study, site: str, direction: str) -> Section:
-    """One site: over all prompts by role or head, and by token over those of one template."""
+    """One site: by role or head over all prompts, and by token over prompts of one template."""
     over = ("layer", "role") if site in BY_ROLE else ("layer", "head")
     selection = interp.patching.Selection(over=over)
     options: dict[str, Any] = {"direction": direction, "metrics": study.metric}
@@ -146,7 +146,7 @@ def _section(study: Study, site: str, direction: str) -> Section:
 
 
 def _by_token(study: Study, site: str, head: Sequence[Head], options: dict[str, Any]) -> Figure:
-    """Layers by tokens, or the entries of one head's pattern, where a position means the same."""
+    """Layers by tokens, or the entries of one head's pattern, on prompts of one template."""
     of, name = study.task, f"{site} by position"
     task = study.draw(
         min(len(of), ONE_TEMPLATE), templates=[of.template[0]], order=of.order[0].lower()

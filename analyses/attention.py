@@ -1,8 +1,8 @@
-"""Attention: where does every head of a GPT-2 look in one text, and on average in a task?
+"""Attention: where does every head of a GPT-2 look in a text, and on average in a task?
 
-A page to look around in holds every head's pattern. The report shows all heads side by side, a few
-of them in detail, which words the last position can have drawn on through all layers (rollout and
-flow), and where heads look from role to role, a mean over prompts of IOI.
+An interactive page has every head's pattern. The report shows all heads side by side, a few of them
+in detail, the words that the last position can draw on through all layers (rollout and flow), and
+where heads look from role to role, averaged over IOI prompts.
 
     interp attention --text "Mary gave John a book" --heads 3.1,2.6 --out out/attention
 
@@ -51,12 +51,12 @@ if TYPE_CHECKING:
     import xarray as xr
 
 TEXT = "Yesterday Mary and John met at the market, and John handed a book to"
-SHOWN = 3  # heads in detail, if none are named
+SHOWN = 3  # number of heads in detail, if none are named
 DOWNLOADS = (
-    Download("attention.html", "Every head of the text, to look around in; needs no network."),
-    Download("results.csv", "Attention and value-weighted attention, one row a pair of tokens."),
-    Download("roles.csv", "Attention between roles, one row a pair of roles and a prompt."),
-    Download("results.json", "Rollout and flow from the last token; what END looks at most."),
+    Download("attention.html", "Interactive page with every head of the text; needs no network."),
+    Download("results.csv", "Attention and value-weighted attention, one row per pair of tokens."),
+    Download("roles.csv", "Attention between roles, one row per pair of roles and prompt."),
+    Download("results.json", "Rollout and flow from the last token; what END attends to most."),
 )
 
 
@@ -74,22 +74,22 @@ def run(
     """Run the analysis.
 
     Args:
-        model: a name or directory for `interp.load`, or a loaded model.
-        text: what the model reads.
-        heads: heads such as "9.6" to show in detail; None for those that look most sharply.
-        n: number of prompts of IOI for the means by role, at least 2; 0 leaves roles out.
-        seed: seed of the prompts.
-        out: folder for report.html and the files beside it; None writes nothing.
-        prompts: a JSON file of templates, names and nouns; None for interp's own.
-        device: where to run; None for where the model is.
+        model: a name or directory for `interp.load`, or a loaded model
+        text: what the model reads
+        heads: heads to show in detail, such as "9.6"; None for those that look most sharply
+        n: number of IOI prompts for the means by role, at least 2; 0 leaves roles out
+        seed: seed of the prompts
+        out: folder for report.html and its files; None writes nothing
+        prompts: a JSON file of templates, names and nouns; None for interp's own
+        device: where to run; None for where the model is
 
     Returns:
         The report.
 
     Raises:
-        ValueError: the text is empty or longer than the context, a head is unknown, there is one
-            prompt, or the model does not fit the prompts.
-        OSError: `out` cannot be written to.
+        ValueError: the text is empty or longer than the context, a head is unknown, n is 1, or the
+            model does not fit the prompts
+        OSError: `out` cannot be written to
     """
     require_prompts(n, none=True)
     named = heads_of(heads)
@@ -161,7 +161,7 @@ def run(
 
 
 def _sharpest(patterns: xr.DataArray) -> list[Head]:
-    """The heads that look most sharply; none in a text too short to have a choice."""
+    """The heads that look most sharply; none if the text is too short for a choice."""
     if patterns.sizes["key"] < 3:
         return []
     return [Head(*head) for head in interp.heads.sharpest_heads(patterns, SHOWN)]
@@ -172,7 +172,7 @@ def _by_layer(weights: xr.DataArray) -> list[list[float]]:
 
 
 def _pairs(patterns: xr.DataArray, weighted: xr.DataArray) -> pd.DataFrame:
-    """One row for each head and each pair of a token and one that it can attend to."""
+    """One row for each head and each pair of a token and a token that it can attend to."""
     import xarray as xr
 
     both = xr.Dataset({"attention": patterns, "value_weighted": weighted})
@@ -186,13 +186,13 @@ def main(
     heads: Annotated[
         str | None, typer.Option(help="Heads to show in detail, such as 9.6,9.9.")
     ] = None,
-    n: Annotated[int, typer.Option(help="Prompts of IOI for means by role; 0: none.", min=0)] = 50,
+    n: Annotated[int, typer.Option(help="IOI prompts for means by role; 0 for none.", min=0)] = 50,
     seed: Seed = 0,
     out: Out = Path("out/attention"),
     prompts: PromptsFile = None,
     device: Device = None,
 ) -> None:
-    """Where every head looks in a text: a page to look around in, and a report."""
+    """Where every head looks in a text: an interactive page and a report."""
     report = run(
         model, text, heads=words(heads, "head"), n=n, seed=seed, out=out, prompts=prompts,
         device=device,

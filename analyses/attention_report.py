@@ -1,4 +1,4 @@
-"""The parts of the report on attention: all heads, single heads, all layers, roles."""
+"""The sections of the report on attention: all heads, single heads, all layers, roles."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ def all_heads(patterns: xr.DataArray, weighted: xr.DataArray) -> Section:
             ),
             Figure(
                 interp.plots.attention_grid(weighted),
-                "The same times the length of what is read, as a fraction of the head's longest "
-                "value vector. What pales here was attention to little.",
+                "The same, weighted by the length of what is read, as a fraction of the head's "
+                "longest value vector. Cells that are pale here but not above attend to short "
+                "vectors.",
             ),
         ],
     )
@@ -43,7 +44,7 @@ def detail(patterns: xr.DataArray, shown: Sequence[Head]) -> Section:
             Figure(interp.plots.attention_heatmap(one, largest=1.0), f"{name}, token by token."),
             Drawing(
                 interp.plots.attention_arcs(one),
-                f"{name}: an arc from each token back to those that it gives at least 0.1 of its "
+                f"{name}: arcs from each token back to those that get at least 0.1 of its "
                 "attention. A disc is attention to itself.",
             ),
         ]
@@ -54,13 +55,13 @@ def through_layers(rollout: xr.DataArray, flow: xr.DataArray) -> Section:
     """Rollout and flow from the last token, layer by layer."""
     return Section(
         "Through all layers",
-        "Which tokens the last position can have drawn on after each layer, if half of each "
-        "position's stream stays and half is the mean of the heads. Neither knows what values "
-        "hold or what MLPs do.",
+        "Which tokens the last position can draw on after each layer, if half of each position's "
+        "stream stays in place and half is the mean of the heads. Neither measure takes values or "
+        "MLPs into account.",
         [
             Figure(
                 interp.plots.attention_heatmap(rollout),
-                "Rollout adds all ways; each row sums to 1.",
+                "Rollout sums over all paths; each row sums to 1.",
             ),
             Figure(
                 interp.plots.attention_heatmap(flow),
@@ -78,9 +79,9 @@ def by_role(
     roles = ", ".join(mean["key"].values)
     return Section(
         "From role to role",
-        f"Means over {between.sizes['prompt']} prompts of IOI, for reading circuits by the roles "
-        "of their tokens. Roles are a few of the tokens, so rows do not sum to 1. IO and S1 come "
-        "in either order, so that each may look at the other.",
+        f"Means over {between.sizes['prompt']} IOI prompts, by the roles of tokens, for "
+        "interpreting circuits. Only some tokens have roles, so rows do not sum to 1. IO and S1 "
+        "come in either order, so each may attend to the other.",
         [
             Figure(
                 interp.plots.attention_grid(mean),
@@ -93,19 +94,19 @@ def by_role(
                 )
                 for layer, head in shown
             ),
-            Table(rows, "From END to each role: the head that looks most; 95 % intervals."),
+            Table(rows, "From END to each role: the head that attends most, with 95 % intervals."),
         ],
     )
 
 
 def looked_at_most(between: xr.DataArray) -> list[dict[str, Any]]:
-    """For each role the head that attends to it most from END.
+    """For each role, the head that attends to it most from END.
 
     Args:
-        between: attention between roles, dims layer, head, query, key and prompt.
+        between: attention between roles, dims layer, head, query, key and prompt
 
     Returns:
-        Rows of role, head and attention, a mean with its interval.
+        One row per role: the role, the head, and its mean attention with an interval.
     """
     import numpy as np
 
@@ -113,6 +114,6 @@ def looked_at_most(between: xr.DataArray) -> list[dict[str, Any]]:
     for role in between["key"].values:
         at = between.sel(query="END", key=role).transpose("layer", "head", "prompt")
         layer, head = np.unravel_index(at.values.mean(-1).argmax(), at.shape[:2])
-        attention = interp.statistics.bootstrap_mean(at[layer, head])
+        attention = interp.statistics.estimate_mean(at[layer, head])
         rows.append({"role": str(role), "head": f"{layer}.{head}", "attention": attention})
     return rows

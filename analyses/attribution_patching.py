@@ -1,9 +1,9 @@
-"""Attribution patching: how good is the gradient's estimate of what patching does?
+"""Attribution patching: how well does a gradient estimate what patching does?
 
-Every activation is patched exactly and estimated from two forwards and one backward. Points off the
-diagonal are effects that the estimate gets wrong. Queries and keys are estimated twice, along the
-gradient and with the softmax computed (the first fix of AtP*); sizes with GradDrop (the second)
-are compared with the mean size of the exact effects.
+Every activation is patched exactly, and its effect is estimated from two forward passes and one
+backward pass. Points off the diagonal are effects that the estimate gets wrong. Queries and keys
+are estimated twice, along the gradient and with the softmax computed (the first fix of AtP*); sizes
+from GradDrop (the second fix) are compared with the mean size of the exact effects.
 
     interp attribution-patching --model mini --n 50 --out out/attribution_patching
 
@@ -65,25 +65,25 @@ def run(
     """Run the analysis.
 
     Args:
-        model: a name or directory for `interp.load`, or a loaded model.
-        n: number of prompts, at least 2.
-        seed: seed of the prompts.
-        out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing.
-        sites: activations among `SITES`; None for all.
-        direction: "denoising" or "noising".
-        metric: a name of `WITH_GRADIENTS`, the metrics that have gradients.
+        model: a name or directory for `interp.load`, or a loaded model
+        n: number of prompts, at least 2
+        seed: seed of the prompts
+        out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing
+        sites: activations among `SITES`; None for all
+        direction: "denoising" or "noising"
+        metric: a name from `WITH_GRADIENTS`, the metrics that have gradients
         corruption: how the partner of a prompt differs from it: "flip", "abc" or "random", see
-            `interp.tasks.ioi`.
-        prompts: a JSON file of templates, names and nouns; None for interp's own.
-        device: where to run; None for where the model is.
+            `interp.tasks.ioi`
+        prompts: a JSON file of templates, names and nouns; None for interp's own
+        device: where to run; None for where the model is
 
     Returns:
         The report.
 
     Raises:
         ValueError: a site, the direction, the metric or the corruption is unknown, there are fewer
-            than 2 prompts, or as `begin`.
-        OSError: `out` cannot be written to.
+            than 2 prompts, or as for `begin`
+        OSError: `out` cannot be written to
     """
     chosen = list(SITES if sites is None else sites)
     among("site", chosen, SITES)
@@ -99,7 +99,7 @@ def run(
         "How well the estimates agree",
         "Mean effects over prompts, estimate against exact, cell by cell. Rank correlation is "
         "Spearman's. Relative error: mean |estimate \N{MINUS SIGN} exact| over mean |exact|; 0 is "
-        "perfect, 1 is as wrong as saying that nothing has any effect. GradDrop estimates sizes, "
+        "perfect, 1 is as bad as estimating that nothing has any effect. GradDrop estimates sizes, "
         "and is compared with the mean absolute effects.",
         [
             behavior(study),
@@ -118,7 +118,7 @@ def run(
 
 
 def _compare(study: Study, site: str, direction: Any, found: list[dict[str, Any]]) -> Section:
-    """Estimates of one site and its exact effects; a row of `found` for each estimate."""
+    """Estimates and exact effects of one site; adds a row to `found` for each estimate."""
     model, task, metric = study.model, study.task, study.metric
     over = ("layer", "head") if site in ("z", "q", "k", "v") else ("layer", "role")
     selection = interp.patching.Selection(over=over)
@@ -145,14 +145,14 @@ def _compare(study: Study, site: str, direction: Any, found: list[dict[str, Any]
         items += [
             Figure(
                 interp.plots.agreement_scatter(guess["mean"], truth["mean"]),
-                f"Estimate ({name}) against exact effect. On the dashed line both are the same.",
+                f"Estimate ({name}) against exact effect. On the dashed line the two are equal.",
             ),
             Table(agrees.worst, f"The worst misses ({name}), in {agrees.unit}."),
         ]
     return Section(SITES[site], "", items)
 
 
-def _row(site: str, estimate: str, agrees: interp.patching.Agreement) -> dict[str, Any]:
+def _row(site: str, estimate: str, agrees: interp.patching.comparison.Agreement) -> dict[str, Any]:
     """One line of the summary."""
     return {
         "site": site,
@@ -178,7 +178,7 @@ def main(
     prompts: PromptsFile = None,
     device: Device = None,
 ) -> None:
-    """Attribution patching: estimates by the gradient against exact patching, with AtP* fixes."""
+    """Attribution patching: gradient estimates against exact patching, with the fixes of AtP*."""
     report = run(
         model,
         n=n,

@@ -1,4 +1,4 @@
-"""The `interp` command: one subcommand an analysis, imported when it is called."""
+"""The `interp` command: one subcommand per analysis, imported when it is called."""
 
 from importlib import import_module
 from typing import Annotated, Any
@@ -17,25 +17,25 @@ COMMANDS = {
     "head-ablation": ("head_ablation", "Ablate heads and pairs of them; find backups."),
     "attribution-patching": (
         "attribution_patching",
-        "Estimates of patching by the gradient, and how well they agree.",
+        "Gradient estimates of patching, and how well they agree.",
     ),
-    "logit-lens": ("logit_lens", "What the model would say at each layer."),
+    "logit-lens": ("logit_lens", "What the model would predict at each layer."),
     "tuned-lens": ("tuned_lens", "Translators for each layer, against the plain logit lens."),
     "direct-logit-attribution": (
         "direct_logit_attribution",
         "Which component, head, token and neuron writes the answer.",
     ),
-    "attention": ("attention", "Where every head looks in a text, as pages to look around in."),
+    "attention": ("attention", "Where every head looks in a text, as interactive pages."),
     "head-scores": ("head_scores", "Where every head looks and what it copies."),
     "composition": ("composition", "Which heads read which, from the weights alone."),
-    "known-circuits": ("known_circuits", "Derive circuits that were built by hand, with noise."),
+    "known-circuits": ("known_circuits", "Derive circuits that were set by hand, with noise."),
     "verify": ("verify", "Compare a model with transformers' own GPT-2."),
 }
-"""Command -> its module in `analyses`, and what the list of commands says of it."""
+"""Command -> its module in `analyses`, and its line in the list of commands."""
 
 
 class _Commands(TyperGroup):
-    """Commands by name; none is imported to be listed."""
+    """Commands by name, imported only when they are called."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)

@@ -1,9 +1,9 @@
-"""Composition: which heads of a GPT-2 read each other, and how does it tell positions apart?
+"""Composition: which heads of a GPT-2 read each other, and what is its position embedding like?
 
-From the weights alone: how far what an earlier head writes lies where a later one reads, into its
-queries, keys or values, beyond what matrices turned at random score; and of which waves the
-position embedding is made. It needs no token embedding and no MLP, so a checkpoint that holds the
-attention alone will do:
+From the weights alone: how much of what an earlier head writes lies where a later head's queries,
+keys or values read, beyond what randomly rotated matrices score; and the waves that make up the
+position embedding. This needs neither token embedding nor MLPs, so a checkpoint with only the
+attention weights is enough:
 
     interp composition --attention-only DIRECTORY --receivers 5.5,6.9 --out out/composition
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 TOP = 15
-"""How many pairs the page shows."""
+"""Number of pairs that the page shows."""
 
 DOWNLOADS = (
     Download("results.json", "The strongest pairs, the random baseline, the spectrum."),
@@ -50,22 +50,22 @@ def run(
     """Run the analysis.
 
     Args:
-        model: a name or directory for `interp.load_attention`, a model, or attention weights.
-        attention_only: a directory to open in place of `model`, which needs nothing but attention
-            weights, layer norms and position embedding.
-        receivers: heads such as "5.5" whose strongest senders are shown; None for those of the
-            strongest pairs.
-        samples: number of random rotations for the baseline, at least 1.
-        seed: seed of the rotations.
-        out: folder for report.html, results.json and two tables; None writes nothing.
+        model: a name or directory for `interp.load_attention`, a model, or attention weights
+        attention_only: a directory to load instead of `model`, which needs only attention weights,
+            layer norms and position embedding
+        receivers: heads whose strongest senders to show, such as "5.5"; None for those of the
+            strongest pairs
+        samples: number of random rotations for the baseline, at least 1
+        seed: seed of the rotations
+        out: folder for report.html, results.json and two tables; None writes nothing
 
     Returns:
         The report.
 
     Raises:
         ValueError: the checkpoint cannot be read, a receiver is unknown or has no earlier head, or
-            there are no samples.
-        OSError: `out` cannot be written to.
+            `samples` is below 1
+        OSError: `out` cannot be written to
     """
     if samples < 1:
         raise ValueError(f"samples must be at least 1 random rotation, got {samples}")
@@ -104,9 +104,9 @@ def run(
     sections = [
         Section(
             "Who reads whom",
-            "Each cell is a pair: what the earlier head (down) writes, read by the later head "
-            "(across). Scores are ratios of Frobenius norms, less their mean with the earlier "
-            "heads' outputs turned at random. Blue: more than at random. Red: less, as where a "
+            "Each cell is a pair: the earlier head (down) writes what the later head (across) "
+            "reads. Scores are ratios of Frobenius norms, minus their mean with the earlier "
+            "heads' outputs rotated at random. Blue: more than at random. Red: less, as when a "
             "head avoids what was written.",
             [
                 Figure(
@@ -119,14 +119,14 @@ def run(
         ),
         Section(
             "Strongest senders",
-            "For single heads the earlier head that they read most, and the second. The layer norm "
-            "is folded into the weights.",
+            "The earlier head that each head reads most, and the runner-up. The layer norm is "
+            "folded into the weights.",
             [Table(senders[senders["receiver"].isin(shown)], "Scores, nothing subtracted.")],
         ),
         Section(
             "Positions",
-            "The position embedding that the model learned, beside the sinusoids of the first "
-            "transformer in the same shape.",
+            "The position embedding that the model learned, next to the sinusoids of the first "
+            "transformer, of the same shape.",
             [
                 *(
                     Figure(interp.plots.similarity_heatmap(x), "Cosine of positions.")
@@ -166,10 +166,10 @@ def main(
     model: Model = "mini",
     attention_only: Annotated[
         Path | None,
-        typer.Option(help="Directory with attention weights alone, in place of the model."),
+        typer.Option(help="Directory with only attention weights, instead of the model."),
     ] = None,
     receivers: Annotated[
-        str | None, typer.Option(help="Heads to show the senders of, such as 5.5,6.9.")
+        str | None, typer.Option(help="Heads whose senders to show, such as 5.5,6.9.")
     ] = None,
     samples: Annotated[int, typer.Option(help="Random rotations of the baseline.", min=1)] = 2,
     seed: Annotated[int, typer.Option(help="Seed of the rotations.")] = 0,

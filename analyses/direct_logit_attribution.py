@@ -1,9 +1,9 @@
 """Direct logit attribution: which parts of a GPT-2 write the answer?
 
-The logit difference at the last token is a sum of what the embedding, every attention layer, every
-MLP and the biases wrote. The analysis takes it apart: by component, by head, by the token that the
-strongest heads read from, and by neuron; and by head once more in a model without some heads, to
-see who writes more when they are gone.
+The logit difference at the last token is the sum of what the embedding, every attention layer,
+every MLP and the biases wrote. The analysis splits it by component, by head, by the token that the
+strongest heads read from, and by neuron; and by head again in a model without some heads, to see
+which heads write more in their absence.
 
     interp direct-logit-attribution --n 100 --without 4.1 --out out/direct_logit_attribution
 
@@ -27,7 +27,7 @@ from analyses.common.tables import effects_table
 from interp.parts import Head
 from interp.report import Figure, Report, Section
 
-SHOWN = 6  # heads by the token that they read from
+SHOWN = 6  # number of heads shown by the token that they read from
 NEURONS = 12
 
 
@@ -44,21 +44,21 @@ def run(
     """Run the analysis.
 
     Args:
-        model: a name or directory for `interp.load`, or a loaded model.
-        n: number of prompts, at least 2.
-        seed: seed of the prompts.
-        out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing.
-        without: heads as "9.9" that are mean-ablated for the last section; None for the one that
-            writes most.
-        prompts: a JSON file of templates, names and nouns; None for interp's own.
-        device: where to run; None for where the model is.
+        model: a name or directory for `interp.load`, or a loaded model
+        n: number of prompts, at least 2
+        seed: seed of the prompts
+        out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing
+        without: heads to mean-ablate in the last section, such as "9.9"; None for the one that
+            writes most
+        prompts: a JSON file of templates, names and nouns; None for interp's own
+        device: where to run; None for where the model is
 
     Returns:
         The report.
 
     Raises:
-        ValueError: a head is unknown, or as `begin`.
-        OSError: `out` cannot be written to.
+        ValueError: a head is unknown, or as for `begin`
+        OSError: `out` cannot be written to
     """
     gone = heads_of(without)
     study = begin(
@@ -99,8 +99,8 @@ def _components(study: Study) -> Section:
             ),
             Figure(
                 interp.plots.lens_lines(running),
-                "The same added up from left to right, constants from the start: what the logit "
-                "lens reads at the final scale.",
+                "The same, accumulated from left to right, with the constants from the start: "
+                "what the logit lens reads at the final scale.",
             ),
             effects_table(estimate),
         ],
@@ -132,7 +132,7 @@ def _heads(study: Study) -> Section:
 
 
 def _sources(study: Study, writers: Sequence[Head]) -> Section:
-    """The tokens that the strongest heads write from, by role."""
+    """The tokens that the strongest heads read from, by role."""
     import xarray as xr
 
     found = interp.lens.direct_logit_attribution(
@@ -143,8 +143,8 @@ def _sources(study: Study, writers: Sequence[Head]) -> Section:
     estimate = study.keep("sources", chosen.assign_attrs(found.attrs))
     return Section(
         "By the token that is read",
-        "A head's output is a sum over the tokens that it attends to. Roles are a few of them, so "
-        "a row need not add up to the head.",
+        "A head's output is a sum over the tokens that it attends to. Only some of them have "
+        "roles, so a row need not add up to the head's total.",
         [
             Figure(
                 interp.plots.effect_heatmap(estimate, annotate=2 * len(writers)),
@@ -174,14 +174,14 @@ def _neurons(study: Study) -> Section:
     estimate = study.keep("neurons", chosen)
     return Section(
         "By neuron",
-        "A neuron's activation at END times what its output weights say of the two names, named "
-        f"layer.neuron; the {len(labels)} strongest of {mean.size}.",
+        "A neuron's activation at END times what its output weights write for the two names; the "
+        f"{len(labels)} strongest of {mean.size} neurons, labeled layer.neuron.",
         [Figure(interp.plots.effect_ranking(estimate, n=NEURONS), "With 95 % intervals.")],
     )
 
 
 def _without(study: Study, gone: Sequence[Head]) -> Section:
-    """Every head again, in a model that has lost some."""
+    """Every head again, in a model without some heads."""
     name = f"without {names(gone)}"
     left = interp.lens.direct_logit_attribution(
         study.model,
@@ -193,8 +193,8 @@ def _without(study: Study, gone: Sequence[Head]) -> Section:
     estimate = study.keep(f"heads {name}", left)
     return Section(
         f"Without {names(gone)}",
-        f"{names(gone)} say at every token what they say on average over the corrupted prompts. A "
-        "head that writes more than before stands in for them.",
+        f"The output of {names(gone)} at every token is replaced by its mean over the corrupted "
+        "prompts. A head that writes more than before stands in for them.",
         [
             Figure(
                 interp.plots.effect_ranking(

@@ -1,4 +1,4 @@
-"""Print what a model of the generated language can do on prompts held out of its training."""
+"""Print what a model of the generated language can do on prompts held out of training."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def run(model: str = "mini", *, n: int = 2000, seed: int = 1) -> list[Score]:
     """Measure every skill of the language on held-out prompts.
 
     Args:
-        model: a name or directory that `interp.load` opens.
-        n: number of prompts for each skill, at least 4.
-        seed: seed of the prompts.
+        model: a name or directory that `interp.load` opens
+        n: number of prompts for each skill, at least 4
+        seed: seed of the prompts
 
     Returns:
         The scores of `interp.training.mini.held_out_scores`.
 
     Raises:
-        ValueError: there is no such model, or there are fewer than 4 prompts.
+        ValueError: the model does not exist, or there are fewer than 4 prompts
     """
     if n < 4:
         raise ValueError(f"n must be at least 4 prompts for each skill, got {n}")
@@ -43,7 +43,7 @@ def main(
     n: Annotated[int, typer.Option(help="Prompts for each skill.", min=4)] = 2000,
     seed: Annotated[int, typer.Option(help="Seed of the prompts.")] = 1,
 ) -> None:
-    """Print the held-out scores; fail if one is below what is required of it."""
+    """Print the held-out scores; fail if a score is below its required value."""
     scores = run(model, n=n, seed=seed)
     table = Table(title=f"{model} on held-out prompts")
     for column in ("skill", "held out", "measure", "value [95 % interval]", "n", "required"):

@@ -1,13 +1,13 @@
-"""Head ablation: what does the model lose without a head, without two, and who takes over?
+"""Head ablation: what does the model lose without one head or two, and which heads take over?
 
 Every head is ablated alone; then every pair of the strongest, which shows whether two do the same
-work; then every head again in a model that has already lost those that write the answer. A head
-that only then matters is a backup.
+work; then every head again in a model without the heads that write the answer. A head that matters
+only then is a backup.
 
     interp head-ablation --model mini --n 100 --value mean --out out/head_ablation
 
 Source: Wang et al. 2022 (arXiv 2211.00593), sections 2.2 and 3.4; McGrath et al. 2023 (arXiv
-2307.15771), for the repair of what was knocked out.
+2307.15771), for self-repair after an ablation.
 """
 
 from __future__ import annotations
@@ -59,31 +59,31 @@ def run(
     """Run the analysis.
 
     Args:
-        model: a name or directory for `interp.load`, or a loaded model.
-        n: number of prompts, at least 2.
-        seed: seed of the prompts.
-        out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing.
-        value: what a head says instead: "zero", "mean", "group mean" or "resample"; the reference
-            are the corrupted prompts.
-        knocked_out: heads as "9.9" that backups are looked for without; None for the three with
-            the largest direct effects on the logits, as the paper does.
-        top: number of the strongest heads of which every pair is ablated, at least 2.
-        metric: a name of `interp.metrics.METRICS`.
+        model: a name or directory for `interp.load`, or a loaded model
+        n: number of prompts, at least 2
+        seed: seed of the prompts
+        out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing
+        value: what stands in for a head: "zero", "mean", "group mean" or "resample"; the reference
+            is the corrupted prompts
+        knocked_out: heads to knock out when looking for backups, such as "9.9"; None for the three
+            with the largest direct effects on the logits, as in the paper
+        top: number of strongest heads to ablate in pairs, at least 2
+        metric: a name from `interp.metrics.METRICS`
         corruption: how the partner of a prompt differs from it: "flip", "abc" or "random", see
-            `interp.tasks.ioi`.
-        prompts: a JSON file of templates, names and nouns; None for interp's own.
-        device: where to run; None for where the model is.
+            `interp.tasks.ioi`
+        prompts: a JSON file of templates, names and nouns; None for interp's own
+        device: where to run; None for where the model is
 
     Returns:
         The report.
 
     Raises:
-        ValueError: the value, a head or another option is unknown, or as `begin`.
-        OSError: `out` cannot be written to.
+        ValueError: the value, a head or another option is unknown, or as for `begin`
+        OSError: `out` cannot be written to
     """
     among("value", [value], VALUES)
     if top < 2:
-        raise ValueError(f"top must be at least 2 heads, which make one pair; got {top}")
+        raise ValueError(f"top must be at least 2 heads, to form a pair; got {top}")
     chosen = heads_of(knocked_out)
     study = begin(
         model, n, seed, metric, out, corruption=corruption, prompts=prompts, device=device,
@@ -132,7 +132,7 @@ def _alone(study: Study, single: xr.Dataset, effects: xr.Dataset, value: str) ->
 def _pairs(
     study: Study, single: xr.Dataset, movers: list[Head], options: dict[str, Any]
 ) -> Section:
-    """Two heads at once, less what each does alone."""
+    """Two heads together, minus what each does alone."""
     import numpy as np
     import xarray as xr
 
@@ -165,9 +165,9 @@ def _pairs(
     )  # fmt: skip
     return Section(
         "Two heads at a time",
-        "What two heads do together, less what each does alone. Red: losing both costs more than "
-        "the two losses, as when one stands in for the other. Blue: it costs less, as when they "
-        "work one after the other.",
+        "The effect of two heads together minus the effects of each alone. Red: losing both costs "
+        "more than the sum of the two losses, as when one stands in for the other. Blue: it costs "
+        "less, as when they work one after the other.",
         [
             Figure(interp.plots.effect_heatmap(square, annotate=len(sets) * 2), f"{title}."),
             Figure(
@@ -181,7 +181,7 @@ def _pairs(
 def _backups(
     study: Study, single: xr.Dataset, gone: list[Head], options: dict[str, Any]
 ) -> Section:
-    """Each head again, in a model without some: by ablation, and by the direct path."""
+    """Each head again, in a model without some heads: by ablation, and by the direct path."""
     model, task, without = study.model, study.task, f"without {names(gone)}"
     ablation = interp.patching.Ablation(gone, value=options["value"])
     again = interp.patching.ablate(
@@ -196,30 +196,30 @@ def _backups(
     change = interp.patching.effect(again, study.metric) - interp.patching.effect(
         single, study.metric
     )
-    for layer, head in gone:  # nothing is left of them that could change
+    for layer, head in gone:  # nothing of them is left to change
         change.loc[{"layer": layer, "head": head}] = float("nan")
     about = {"title": f"Effects {without}, less those in the whole model"}
     change = change.rename("change").assign_attrs(again[study.metric].attrs | about)
     gained = study.keep("change of heads", change)
     return Section(
         f"Backups of {names(gone)}",
-        f"{names(gone)} are ablated throughout, and every other head is ablated in what is left. "
-        "Red: losing the head costs more than in the whole model; it stands in for those that are "
-        "gone. Blue: it costs less; it worked with them, or through them.",
+        f"{names(gone)} are ablated throughout, and every other head is ablated in addition. Red: "
+        "losing the head costs more than in the whole model, so it stands in for the ablated "
+        "heads. Blue: it costs less, so it worked with them or through them.",
         [
             Figure(
                 interp.plots.effect_heatmap(gained),
-                "Gray: ablated already. Point for the interval.",
+                "Gray: ablated already. Point at a cell for its interval.",
             ),
             effects_table(gained),
             Figure(
                 interp.plots.effect_ranking({"whole model": before, without: after}),
-                "Ablation of each head, in the whole model and in what is left of it.",
+                "Ablation of each head, in the whole model and in what is left.",
             ),
             Figure(
                 interp.plots.effect_ranking({"whole model": direct_before, without: direct_after}),
-                "The same by the direct path alone: the head's path to the logits carries what it "
-                "says in the corrupted run. A backup name mover lies further left than before.",
+                "The same by the direct path alone, which carries the head's output in the "
+                "corrupted run to the logits. A backup name mover lies farther left than before.",
             ),
         ],
     )
@@ -232,15 +232,18 @@ def main(
     out: Out = Path("out/head_ablation"),
     value: Annotated[str, typer.Option(help=f"One of {', '.join(VALUES)}.")] = "mean",
     knocked_out: Annotated[
-        str | None, typer.Option(help="Heads such as 9.9,9.6; by default three that write.")
+        str | None,
+        typer.Option(help="Heads such as 9.9,9.6; by default the three that write most."),
     ] = None,
-    top: Annotated[int, typer.Option(help="Heads to ablate every pair of.", min=2)] = 5,
+    top: Annotated[
+        int, typer.Option(help="Number of strongest heads to ablate in pairs.", min=2)
+    ] = 5,
     metric: Metric = "logit_diff",
     corruption: Corruption = "abc",
     prompts: PromptsFile = None,
     device: Device = None,
 ) -> None:
-    """Head ablation: every head, pairs of the strongest, and the backups of the strongest."""
+    """Head ablation: every head, pairs of the strongest, and the strongest heads' backups."""
     report = run(
         model,
         n=n,

@@ -1,8 +1,9 @@
 """Head scores: what does every head of a GPT-2 look at, and what does it copy?
 
 Repeated random tokens show which heads look at the previous token, at an earlier occurrence of the
-token, or at what followed it (induction); prompts of IOI show which heads copy the names they look
-at, and which write against them; the eigenvalues of the OV circuits say the same of the weights.
+token, or at what followed it (induction); IOI prompts show which heads copy the names they look at,
+and which write against them; the eigenvalues of the OV circuits answer the same question from the
+weights.
 
     interp head-scores --model mini --n 100 --by induction --out out/head_scores
 
@@ -48,14 +49,14 @@ LOOKING = {
     "previous_token": "Looks at the token before.",
     "duplicate_token": "Looks at earlier occurrences of the token.",
     "induction": "Looks at what followed the token before: an induction head, if it copies too.",
-    "first_token": "Looks at the first token, where many heads look that have nothing to do.",
+    "first_token": "Looks at the first token, where many heads rest.",
     "current_token": "Looks at the token itself.",
-    "entropy": "In nats: 0 looks at one token; high looks at many alike.",
+    "entropy": "In nats: 0 means that the head looks at one token; a high value, at many.",
 }
 COPYING = {
     "copy": "Fraction of names among the head's own five highest logits, if it attended to them.",
     "anti_copy": "The same with the output negated: high where the head suppresses what it reads.",
-    "correlation": "Attention from END to a name, against what the head writes for it, over all.",
+    "correlation": "Correlation of attention from END to a name with what the head writes for it.",
     "eigenvalue": "1: the OV circuit copies in every direction. -1: it suppresses in every one.",
 }
 SCORES = (*LOOKING, *COPYING)
@@ -78,21 +79,21 @@ def run(
     """Run the analysis.
 
     Args:
-        model: a name or directory for `interp.load`, or a loaded model.
-        n: number of prompts of IOI, at least 2.
-        seed: seed of the prompts and of the random tokens.
-        out: folder for report.html, heads.csv and results.json; None writes nothing.
-        prompts: a JSON file of templates, names and nouns; None for interp's own.
-        by: the score that the table of heads is sorted by.
-        device: where to run; None for where the model is.
+        model: a name or directory for `interp.load`, or a loaded model
+        n: number of prompts of IOI, at least 2
+        seed: seed of the prompts and of the random tokens
+        out: folder for report.html, heads.csv and results.json; None writes nothing
+        prompts: a JSON file of templates, names and nouns; None for interp's own
+        by: the score by which to sort the table of heads
+        device: where to run; None for where the model is
 
     Returns:
         The report.
 
     Raises:
         ValueError: there are fewer than 2 prompts, the score is unknown, or the model does not fit
-            the prompts.
-        OSError: `out` cannot be written to.
+            the prompts
+        OSError: `out` cannot be written to
     """
     among("score", [by], SCORES)
     require_prompts(n)
@@ -118,19 +119,20 @@ def run(
     sections = [
         Section(
             "Where heads look",
-            "Mean attention on random tokens repeated once: nothing but the repetition says where "
-            "to look. 1 would be a head that does this and nothing else.",
+            "Mean attention on random tokens repeated once, where only the repetition says where "
+            "to look. A score of 1 would be a head that does this and nothing else.",
             [_heatmap(table, name, about) for name, about in LOOKING.items()],
         ),
         Section(
             "What heads copy",
             "What each head would write if it attended to one name alone (copy, anti-copy), "
-            "whether it writes for what it looks at (correlation), and what its weights say.",
+            "whether it writes for what it looks at (correlation), and the same from its weights "
+            "(eigenvalue).",
             [_heatmap(table, name, about) for name, about in COPYING.items()],
         ),
         Section(
             "All heads",
-            f"One row a head, by {by}. Attention to a role is from END, on the prompts of IOI.",
+            f"One row per head, by {by}. Attention to a role is from END, on the prompts of IOI.",
             [
                 Table(
                     interp.heads.ranked(table, by),
@@ -162,7 +164,7 @@ def _heatmap(table: xr.Dataset, name: str, about: str) -> Figure:
 
 
 def _lists(values: xr.DataArray) -> list[list[float | None]]:
-    """Layers of heads; JSON knows no NaN."""
+    """Nested lists, layer by layer; JSON has no NaN."""
     rows = values.transpose("layer", "head").values.astype(float).tolist()
     return [[value if value == value else None for value in row] for row in rows]
 
@@ -174,7 +176,7 @@ def main(
     out: Out = Path("out/head_scores"),
     prompts: PromptsFile = None,
     by: Annotated[
-        str, typer.Option(help=f"Score that the table is sorted by: one of {', '.join(SCORES)}.")
+        str, typer.Option(help=f"Score by which to sort the table: one of {', '.join(SCORES)}.")
     ] = "induction",
     device: Device = None,
 ) -> None:

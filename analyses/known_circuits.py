@@ -1,9 +1,9 @@
-"""Known circuits: does the derivation find the truth where the truth is known?
+"""Known circuits: does the derivation find a circuit that is known to be there?
 
-Three GPT-2s whose weights were set by hand (induction, duplicate-token detection, indirect object
-identification) go through the derivation that other models go through. The report puts what it
-finds beside what was built: heads, classes, positions and links, with the evidence for each; then
-does the same again with more and more noise on the weights.
+The derivation is applied to three GPT-2s whose weights were set by hand (induction, duplicate-token
+detection, indirect object identification). The report compares what it finds with what was built:
+heads, classes, positions and links, with the evidence for each; then it repeats this with
+increasing noise on the weights.
 
     interp known-circuits --n 60 --out out/known_circuits
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 NAMES = ("induction", "duplicate", "ioi")
 LEVELS = (0.0, 0.05, 0.1, 0.2, 0.3)
-"""Levels of noise: none, half of `interp.circuits.NOISE`, all of it, twice and three times."""
+"""Levels of noise: 0, 0.5, 1, 2 and 3 times `interp.circuits.known.NOISE`."""
 DOWNLOADS = (
     Download("results.json", "Heads and links, true and derived, with the evidence."),
     Download("noise.csv", "Precision and recall at every level of noise."),
@@ -50,35 +50,35 @@ def run(
     """Run the analysis.
 
     Args:
-        n: number of prompts, at least 2.
-        seed: seed of prompts, weights and noise.
-        out: folder for report.html, results.json and noise.csv; None writes nothing.
-        names: models, among `NAMES`.
-        smallest: smallest effect of a head of the circuit, as a fraction of the mean logit
-            difference.
-        fdr: bound on the fraction of false discoveries.
-        levels: levels of noise on the weights, see `interp.circuits.known_circuit`.
+        n: number of prompts, at least 2
+        seed: seed of the prompts, weights and noise
+        out: folder for report.html, results.json and noise.csv; None writes nothing
+        names: models, among `NAMES`
+        smallest: smallest effect of a head in the circuit, as a fraction of the mean logit
+            difference
+        fdr: bound on the fraction of false discoveries
+        levels: levels of noise on the weights, see `interp.circuits.known_circuit`
 
     Returns:
         The report.
 
     Raises:
-        ValueError: a model is unknown, there is no model, no level of noise or fewer than 2
-            prompts, or an option is out of range.
-        OSError: `out` cannot be written to.
+        ValueError: a model is unknown; there are no models, no levels of noise or fewer than 2
+            prompts; or an option is out of range
+        OSError: `out` cannot be written to
     """
     among("model", names, NAMES)
     if not names or not levels:
         raise ValueError("at least one model and one level of noise are needed")
     if not all(0 <= level < float("inf") for level in levels):
-        raise ValueError(f"levels of noise are numbers from 0 on; got {list(levels)}")
+        raise ValueError(f"levels of noise must be numbers from 0; got {list(levels)}")
     for what, fraction in (("smallest", smallest), ("fdr", fdr)):
         if not 0 < fraction < 1:
             raise ValueError(f"{what} must be a fraction between 0 and 1, got {fraction}")
     require_prompts(n)
     folder = prepare(out)
 
-    def again(known: interp.circuits.KnownCircuit, what: str) -> interp.circuits.Derivation:
+    def again(known: interp.circuits.known.KnownCircuit, what: str) -> interp.circuits.Derivation:
         return interp.circuits.derive(
             known.model, known.task, smallest=smallest, fdr=fdr, progress=bar(what)
         )
@@ -112,12 +112,12 @@ def run(
     sections.append(
         Section(
             "With noise on the weights",
-            "Gaussian noise on every matrix; at level 1 what it adds to the image of a vector is "
-            "about as long as the vector. Precision falls if heads or links are found that were "
-            "not built, recall if built ones are missed.",
+            "Gaussian noise is added to every matrix; at level 1, what it adds to the image of a "
+            "vector is about as long as the vector. Precision falls if heads or links are found "
+            "that were not built, and recall if built ones are missed.",
             [
                 Figure(
-                    interp.plots.recovery_lines(noise), "Links between heads, one line a model."
+                    interp.plots.recovery_lines(noise), "Links between heads, one line per model."
                 ),
                 Table(
                     noise[noise["part"].isin(["positions", "links"])][
@@ -147,13 +147,13 @@ def run(
 
 
 def _section(
-    name: str, known: interp.circuits.KnownCircuit, derived: interp.circuits.Derivation
+    name: str, known: interp.circuits.known.KnownCircuit, derived: interp.circuits.Derivation
 ) -> Section:
-    """One model: what it does, the two circuits, the evidence."""
+    """One model: what it does, the two circuits, and the evidence."""
     heads = list(dict.fromkeys(head.part for head in known.circuit.heads))
     alone = interp.circuits.faithfulness(known.model, known.task, known.circuit)
     full, circuit = (alone.logit_diff.sel(run=run) for run in ("full", "circuit"))
-    ratio = interp.statistics.bootstrap_ratio(circuit, full)
+    ratio = interp.statistics.estimate_ratio(circuit, full)
     gone = interp.patching.measure(
         known.model, known.task, ablation=interp.patching.Ablation(heads, value="group mean")
     ).logit_diff
@@ -162,7 +162,7 @@ def _section(
         f"\N{LEFT DOUBLE QUOTATION MARK}{task.clean[0]}\N{RIGHT DOUBLE QUOTATION MARK} "
         f"\N{RIGHTWARDS ARROW} {known.model.to_string(int(task.answer[0]))}. The true circuit "
         f"alone keeps {ratio:.3f} of the logit difference; without it the logit difference is "
-        f"{interp.statistics.bootstrap_mean(gone):.2f}, where 0 is chance. {derived.tested} paths "
+        f"{interp.statistics.estimate_mean(gone):.2f}, where 0 is chance. {derived.tested} paths "
         f"were tested against a smallest effect of {derived.smallest:.2f} logits."
     )
     return Section(
@@ -176,14 +176,14 @@ def _section(
             Table(
                 interp.circuits.compare(derived.circuit, known.circuit),
                 "Derived against built: heads by class, heads of any class, heads at their "
-                "positions, connections between classes, links between heads.",
+                "positions, connections between classes, and links between heads.",
                 {"precision": ".0%", "recall": ".0%"},
             ),
-            Table(derived.heads(), "Heads: attention from their position, copying, receivers."),
+            Table(derived.heads(), "Heads: attention from their position, copying, and receivers."),
             Table(
                 derived.links(),
-                "Links: mean effect of cutting the path (logits; negative: it speaks for the "
-                "answer), 95 % interval, q value.",
+                "Links: mean effect of cutting the path (in logits; negative: it favors the "
+                "answer), 95 % interval, and q value.",
                 {"q_value": ".1g"},
             ),
         ],
@@ -198,7 +198,7 @@ def _same(true: interp.circuits.Circuit, derived: interp.circuits.Circuit) -> bo
 
 
 def _robust(noise: pd.DataFrame) -> str:
-    """Up to which level of noise nothing changes."""
+    """A sentence on the level of noise up to which nothing changes."""
     wrong = noise.loc[(noise[["precision", "recall"]] < 1.0).any(axis=1), "noise"]
     right = [level for level in sorted(set(noise["noise"])) if not level >= wrong.min()]
     if not right:
@@ -207,7 +207,7 @@ def _robust(noise: pd.DataFrame) -> str:
 
 
 def _level(word: str) -> float:
-    """A level of noise as it is written."""
+    """Read a level of noise."""
     try:
         return float(word)
     except ValueError:
@@ -218,12 +218,12 @@ def main(
     n: N = 60,
     seed: Seed = 0,
     out: Out = Path("out/known_circuits"),
-    names: Annotated[str, typer.Option(help="Models, with commas.")] = ",".join(NAMES),
+    names: Annotated[str, typer.Option(help="Models, separated by commas.")] = ",".join(NAMES),
     smallest: Annotated[
         float, typer.Option(help="Smallest effect, as a fraction of the logit difference.")
     ] = 0.02,
     fdr: Annotated[float, typer.Option(help="Bound on the fraction of false discoveries.")] = 0.05,
-    noise: Annotated[str, typer.Option(help="Levels of noise, with commas.")] = ",".join(
+    noise: Annotated[str, typer.Option(help="Levels of noise, separated by commas.")] = ",".join(
         f"{level:g}" for level in LEVELS
     ),
 ) -> None:

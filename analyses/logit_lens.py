@@ -1,8 +1,8 @@
-"""Logit lens: what would a GPT-2 say next if it stopped after each of its layers?
+"""Logit lens: what would a GPT-2 predict if it stopped after each of its layers?
 
-A text is read at every layer and token: which word would come next, and how sure the model already
-is. On prompts of IOI, the lens at the last token shows in which layer the answer overtakes the
-other name, and what attention and MLPs add on the way.
+A text is read at every layer and token: which word would come next, and how certain the model is
+already. On IOI prompts, the lens at the last token shows in which layer the answer overtakes the
+other name, and what attention and MLPs add in each layer.
 
     interp logit-lens --text "Mary and John met at the market" --out out/logit_lens
 
@@ -51,7 +51,7 @@ READ = ("resid_mid", "resid_post", "attn_out", "mlp_out")
 MEASURES = tuple(HEADINGS)
 DOWNLOADS = (
     Download("text.csv", "The first choices at every layer and token of the text."),
-    Download("ioi.csv", "What the lens reads at the last token, one row a layer and prompt."),
+    Download("ioi.csv", "What the lens reads at the last token, one row per layer and prompt."),
     Download("results.json", "Means over prompts with 95 % intervals, layer by layer."),
 )
 
@@ -72,24 +72,24 @@ def run(
     """Run the analysis.
 
     Args:
-        model: a name or directory for `interp.load`, or a loaded model.
-        text: what the model reads.
-        site: "resid_pre", "resid_mid" or "resid_post": where the text is read in each layer.
-        tuned: a tuned lens for `TunedLens.load`, to read the text with as well.
-        k: number of first choices to keep at each token.
-        n: number of prompts of IOI, at least 2; 0 leaves them out.
-        seed: seed of the prompts.
-        out: folder for report.html and the files beside it; None writes nothing.
-        prompts: a JSON file of templates, names and nouns; None for interp's own.
-        device: where to run; None for where the model is.
+        model: a name or directory for `interp.load`, or a loaded model
+        text: what the model reads
+        site: "resid_pre", "resid_mid" or "resid_post": where the text is read in each layer
+        tuned: path of a tuned lens for `TunedLens.load`, with which to read the text too
+        k: number of most probable tokens to keep at each token
+        n: number of IOI prompts, at least 2; 0 leaves them out
+        seed: seed of the prompts
+        out: folder for report.html and its files; None writes nothing
+        prompts: a JSON file of templates, names and nouns; None for interp's own
+        device: where to run; None for where the model is
 
     Returns:
         The report.
 
     Raises:
-        ValueError: the site is no stream, the lens is of another model, the text is empty or longer
-            than the context, there is one prompt, or the model does not fit the prompts.
-        OSError: `out` cannot be written to.
+        ValueError: the site is not a stream, the lens belongs to another model, the text is empty
+            or longer than the context, n is 1, or the model does not fit the prompts
+        OSError: `out` cannot be written to
     """
     among("site", [site], STREAM_SITES)
     require_prompts(n, none=True)
@@ -162,13 +162,13 @@ def main(
     site: Annotated[str, typer.Option(help=f"One of {', '.join(STREAM_SITES)}.")] = "resid_post",
     tuned: Annotated[Path | None, typer.Option(help="A tuned lens, as saved.")] = None,
     k: Annotated[int, typer.Option(help="First choices to keep.", min=1)] = 5,
-    n: Annotated[int, typer.Option(help="Prompts of IOI; 0: none.", min=0)] = 50,
+    n: Annotated[int, typer.Option(help="IOI prompts; 0 for none.", min=0)] = 50,
     seed: Seed = 0,
     out: Out = Path("out/logit_lens"),
     prompts: PromptsFile = None,
     device: Device = None,
 ) -> None:
-    """What the model would say at each layer: of a text, and of prompts with an answer."""
+    """What the model would predict at each layer, for a text and for prompts with an answer."""
     report = run(
         model, text, site=site, tuned=tuned, k=k, n=n, seed=seed, out=out, prompts=prompts,
         device=device,

@@ -1,4 +1,4 @@
-"""The parts of the report on the logit lens: a text, prompts with an answer, and the lead."""
+"""The sections of the report on the logit lens: a text, prompts with an answer, and the lead."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HEADINGS = {
 
 
 def settled(model: interp.HookedGPT2, reading: xr.Dataset) -> str:
-    """From which layer on the first choice stays what it is, in words."""
+    """A sentence on the layer from which the first choice no longer changes."""
     import numpy as np
 
     first = reading.top_id.isel(top=0).transpose("layer", "position").values
@@ -31,12 +31,12 @@ def settled(model: interp.HookedGPT2, reading: xr.Dataset) -> str:
     layer = reading.layer.values[int(np.ceil(np.median(starts)))]
     return (
         f"At half or more of the {len(starts)} tokens of the text, the first choice of "
-        f"{model.name} stays the same from layer {layer} on."
+        f"{model.name} no longer changes from layer {layer} on."
     )
 
 
 def overtakes(diff: xr.Dataset) -> str:
-    """How the answer fares against the foil, in words."""
+    """Sentences on when the answer overtakes the foil."""
     end = f" On prompts of IOI the answer ends {float(diff['mean'][-1]):+.2f} logits from the foil"
     above = diff.layer.values[(diff["low"] > 0).values]
     if not len(above):
@@ -48,8 +48,8 @@ def of_text(name: str, reading: xr.Dataset) -> Section:
     """The text at every layer."""
     return Section(
         f"{name} of the text",
-        "Under each column the token read; in its cells, from below upward, the word that would "
-        "come next if the model stopped there. Point at a cell for the runners-up.",
+        "Under each column is the token that is read; its cells have, from the bottom up, the "
+        "word that would come next if the model stopped there. Point at a cell for the runners-up.",
         [
             Figure(interp.plots.lens_heatmap(reading), "Dark: the first choice is nearly certain."),
             Figure(
@@ -86,7 +86,7 @@ def of_task(task: Task, means: dict[str, dict[str, xr.Dataset]]) -> Section:
                     after_attention=mid["logit_diff"],
                     after_the_MLP=post["logit_diff"],
                 ),
-                "Above zero: stopped there, the model would rather say the answer.",
+                "Above zero: if it stopped there, the model would prefer the answer.",
             ),
             Figure(
                 lines(
@@ -102,7 +102,8 @@ def of_task(task: Task, means: dict[str, dict[str, xr.Dataset]]) -> Section:
                     entropy=post["entropy"],
                     KL_to_the_final_prediction=post["kl_divergence"],
                 ),
-                "Read after each layer. A layer can be sure and wrong: little entropy, far off.",
+                "Read after each layer. A layer can be certain and wrong, with low entropy but "
+                "far from the final prediction.",
             ),
             Table(rows, "Means at resid_post. Rank 0: the answer is the first choice of all."),
         ],

@@ -1,8 +1,8 @@
-"""Path patching: which heads tell the logits, and who tells those heads what?
+"""Path patching: which heads write to the logits, and what do other heads tell those heads?
 
-First the paths from every head and every MLP straight to the logits. Then the
-strongest heads found there are receivers: the paths from every earlier head to their queries, keys
-and values. All other heads write what they write in the base run.
+First, the paths from every head and every MLP straight to the logits are patched. Then the
+strongest heads found there are the receivers: the paths from every earlier head to their queries,
+keys and values are patched. All other heads write what they write in the base run.
 
     interp path-patching --model mini --n 100 --out out/path_patching
     interp path-patching --model gpt2 --receivers 9.9,9.6,10.0 --input q --positions END
@@ -60,29 +60,30 @@ def run(
     """Run the analysis.
 
     Args:
-        model: a name or directory for `interp.load`, or a loaded model.
-        n: number of prompts, at least 2.
-        seed: seed of the prompts.
-        out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing.
-        receivers: heads as "9.9"; None for the `top` heads with the largest effects on the logits.
-        inputs: what they receive by, among `INPUTS`.
-        positions: roles at which they receive; None for END in queries, everywhere in keys and
-            values.
-        top: how many receivers to take from the data.
-        mlps: "recomputed" (the paper) or "frozen", on the way from sender to receiver.
-        direction: "noising" (the paper) or "denoising".
-        metric: a name of `interp.metrics.METRICS`.
+        model: a name or directory for `interp.load`, or a loaded model
+        n: number of prompts, at least 2
+        seed: seed of the prompts
+        out: folder for report.html, results.json, results.csv and prompts.csv; None writes nothing
+        receivers: heads, such as "9.9"; None for the `top` heads with the largest effects on the
+            logits
+        inputs: inputs of the receivers, among `INPUTS`
+        positions: roles at which they receive; None for END with queries and everywhere with keys
+            and values
+        top: number of receivers to choose from the data
+        mlps: MLPs on the path from sender to receiver: "recomputed" (as in the paper) or "frozen"
+        direction: "noising" (the paper) or "denoising"
+        metric: a name from `interp.metrics.METRICS`
         corruption: how the partner of a prompt differs from it: "flip", "abc" or "random", see
-            `interp.tasks.ioi`.
-        prompts: a JSON file of templates, names and nouns; None for interp's own.
-        device: where to run; None for where the model is.
+            `interp.tasks.ioi`
+        prompts: a JSON file of templates, names and nouns; None for interp's own
+        device: where to run; None for where the model is
 
     Returns:
         The report.
 
     Raises:
-        ValueError: a receiver, input, role or another option is unknown, or as `begin`.
-        OSError: `out` cannot be written to.
+        ValueError: a receiver, input, role or another option is unknown, or as for `begin`
+        OSError: `out` cannot be written to
     """
     among("input", inputs, INPUTS)
     among("direction", [direction], DIRECTIONS)
@@ -148,7 +149,7 @@ def _to_logits(study: Study, options: dict[str, Any]) -> Section:
 def _to_heads(
     study: Study, to: interp.patching.Receivers, source: str, options: dict[str, Any]
 ) -> Section:
-    """Effects of every head by way of one input of the receivers."""
+    """Effects of every head through one input of the receivers."""
     what, where = INPUTS[to.site], ", ".join(map(str, to.positions or ["all positions"]))
     name = f"heads to {to.site} of {names(to.heads)}"
     result = interp.patching.path_patch(study.model, study.task, to, progress=bar(name), **options)
@@ -158,7 +159,7 @@ def _to_heads(
         f"The receivers are {source}; they receive at {where}. Heads of the receivers' last layer "
         f"and later have no way to them. MLPs on the way are {options['mlps']}.",
         [
-            Figure(interp.plots.effect_heatmap(effects), f"From each head, by way of the {what}."),
+            Figure(interp.plots.effect_heatmap(effects), f"From each head, through the {what}."),
             effects_table(effects),
         ],
     )

@@ -1,10 +1,11 @@
-"""Tasks beside IOI: does a GPT-2 do them, and by which heads?
+"""Tasks other than IOI: does a GPT-2 do them, and by which heads?
 
-Greater-than, induction, gendered pronouns, subject-verb agreement, acronyms: how well the model
-does, which heads write the answer (path patching), a circuit pruned from all heads with the links
-between them, how much of the task it does alone (mean ablation), and for `gpt2` the published
-circuit beside it, where there is one. Where pruning with all heads ablated at all positions leaves
-less than half of the task, it is done again with heads at positions without a role left alone.
+The tasks are greater-than, induction, gendered pronouns, subject-verb agreement and acronyms. The
+report shows how well the model does, which heads write the answer (path patching), a circuit pruned
+from all heads with the links between them, how much of the task the circuit does alone (mean
+ablation), and, for `gpt2`, the published circuit, if there is one. If pruning with heads ablated at
+all positions leaves less than half of the task, it is repeated with heads ablated only at positions
+with a role.
 
     interp task greater-than --model mini --n 100 --out out/task
 
@@ -44,22 +45,22 @@ def run(
     """Run the analysis.
 
     Args:
-        name: a task of `TASKS`.
-        model: a name or directory for `interp.load`, or a loaded model.
-        n: number of prompts, at least 2.
-        seed: seed of the prompts.
+        name: a task in `TASKS`
+        model: a name or directory for `interp.load`, or a loaded model
+        n: number of prompts, at least 2
+        seed: seed of the prompts
         out: folder for the report, results.json, results.csv, prompts.csv, the circuit and its
-            diagrams; None writes nothing.
-        threshold: smallest effect of a head of the circuit, as a fraction of the mean metric.
-        device: where to run; None for where the model is.
+            diagrams; None writes nothing
+        threshold: smallest effect of a head in the circuit, as a fraction of the mean metric
+        device: where to run; None for where the model is
 
     Returns:
         The report.
 
     Raises:
-        ValueError: the task is unknown, there are fewer than 2 prompts, the threshold is no
-            fraction between 0 and 1, or the model does not fit the task.
-        OSError: `out` cannot be written to.
+        ValueError: the task is unknown, there are fewer than 2 prompts, the threshold is not a
+            fraction between 0 and 1, or the model does not fit the task
+        OSError: `out` cannot be written to
     """
     among("task", [name], TASKS)
     require_prompts(n)
@@ -81,7 +82,7 @@ def run(
     readings += ["cutoff_sharpness"] if name == "greater-than" else []
     sides = {
         str(side): interp.patching.measure(loaded, study.task, readings, side=side)
-        for side in interp.tasks.SIDES
+        for side in interp.tasks.sides.SIDES
     }
     direct = interp.patching.path_patch(
         loaded, study.task, metrics=metric, progress=bar("direct effects")
@@ -109,14 +110,14 @@ def run(
         study.figures[f"{key}, found here"] for key in ("F_M", "ratio", "ratio at roles")
     )
     lead = (
-        f"On {n} prompts of {name} {loaded.name} reaches a mean {metric} of {whole.mean:.2f}. The "
+        f"On {n} prompts of {name}, {loaded.name} reaches a mean {metric} of {whole.mean:.2f}. The "
         f"heads with the largest direct effects are {names(best)}. "
     )
     if found.heads:
         alone, at_roles_alone = (f"{round(one.mean, 2) + 0:.0%}" for one in (kept, at_roles))
         lead += (
             f"The {len(found.heads)} head outputs found here alone keep {alone} of it, and "
-            f"{at_roles_alone} where heads at positions without a role are left alone."
+            f"{at_roles_alone} if heads at positions without a role are left alone."
         )
     else:
         lead += (
@@ -128,18 +129,18 @@ def run(
 
 
 def _published(study: Study) -> dict[str, interp.circuits.Circuit]:
-    """The circuit of the literature, if there is one for this model."""
+    """The published circuit, if there is one for this model."""
     try:
-        return {"published": interp.circuits.published(study.task.name, study.model.name)}
+        return {"published": interp.circuits.published_circuit(study.task.name, study.model.name)}
     except KeyError:
         return {}
 
 
 def _faithfulness(study: Study, label: str, circuit: interp.circuits.Circuit) -> None:
-    """The metric of the whole model and of a circuit alone, and their ratio.
+    """The metric of the whole model and of the circuit alone, and their ratio.
 
-    "At roles" only the heads at the task's roles are ablated: a model that works by way of other
-    positions as well loses the task without these, whatever the circuit is.
+    "At roles" means that heads are ablated only at the task's roles: a model that also uses other
+    positions fails when these are ablated, whatever the circuit is.
     """
     roles = list(study.task.positions)
     for where, positions in (("", None), (" at roles", roles)):
@@ -152,7 +153,7 @@ def _faithfulness(study: Study, label: str, circuit: interp.circuits.Circuit) ->
             means = study.estimates[f"{key}, {label}"]
             ends = (float(means[end]) for end in ("mean", "low", "high"))
             study.figures[f"{key}, {label}"] = interp.statistics.Estimate(*ends)
-        ratio = interp.statistics.bootstrap_ratio(alone, whole)
+        ratio = interp.statistics.estimate_ratio(alone, whole)
         study.figures[f"ratio{where}, {label}"] = ratio
 
 

@@ -20,25 +20,25 @@ from interp.plots import (
     example_of,
 )
 from interp.report import Download, Drawing, Figure, Section, Table
-from interp.statistics import bootstrap_mean
+from interp.statistics import estimate_mean
 
 READINGS = ("logit_diff", "probability_diff", "accuracy")
-"""What is said of the behavior on every task."""
+"""Task -> the description of its behavior."""
 
 _ABOUT = {
     "greater-than": "A span starts in a year of some century; the year in which it ends must be a "
     "later one. Answers are all later years of the century, foils the others. The partner starts "
     "in the year 01, after which nearly all years are right.",
-    "induction": "Random words, some of which come again: what follows is what followed before. In "
-    "the partner the answer and the foil have changed places.",
-    "pronoun": "A sentence about one person goes on with the pronoun that English text uses with "
-    "the name. The partner has a name of the other gender. No list of heads for this task is "
-    "established in the literature.",
-    "agreement": "The verb agrees with the subject, not with the noun between. Answers are the "
+    "induction": "Some random words are repeated, and the answer is what followed before. In the "
+    "partner, the answer and the foil have changed places.",
+    "pronoun": "A sentence about one person continues with the pronoun that English text uses with "
+    "the name. The partner has a name of the other gender. The literature has no established list "
+    "of heads for this task.",
+    "agreement": "The verb agrees with the subject, not with the noun in between. Answers are the "
     "verbs of the subject\u2019s number, foils those of the other. In the partner the subject has "
-    "the other number. No list of heads for this task is established in the literature.",
-    "acronym": "Three words with capitals and their initials in brackets, but for the last. The "
-    "partner has three other words, and their initials.",
+    "the other number. The literature has no established list of heads for this task.",
+    "acronym": "Three capitalized words are followed by a bracket with their initials except the "
+    "last. The partner has three other words with their initials.",
 }
 
 
@@ -49,17 +49,17 @@ def sections(
     circuits: Mapping[str, Circuit],
     evidence: Derivation,
 ) -> list[Section]:
-    """The parts of the page.
+    """Make the sections of the page.
 
     Args:
-        study: with direct effects, ablation and the faithfulness of each circuit.
-        name: name of the task, as the command has it.
-        sides: metrics of clean and corrupted prompts.
-        circuits: the circuits, by where they come from.
-        evidence: for the heads and links of the one found here.
+        study: the study, with direct effects, ablation and the faithfulness of each circuit
+        name: name of the task in the command
+        sides: metrics of the clean and the corrupted prompts
+        circuits: origin -> circuit
+        evidence: evidence for the heads and links of the circuit found here
 
     Returns:
-        Behavior, direct effects, each circuit, faithfulness.
+        The sections: behavior, direct effects, each circuit, faithfulness.
     """
     drawn = [_circuit(study, label, circuit, evidence) for label, circuit in circuits.items()]
     return [
@@ -72,7 +72,7 @@ def sections(
 
 def _behavior(study: Study, name: str, sides: Mapping[str, xr.Dataset]) -> Section:
     rows = [
-        {"run": side, **{f"{m} ({METRICS[str(m)]})": text(bootstrap_mean(found[m])) for m in found}}
+        {"run": side, **{f"{m} ({METRICS[str(m)]})": text(estimate_mean(found[m])) for m in found}}
         for side, found in sides.items()
     ]
     example = (
@@ -85,9 +85,8 @@ def _behavior(study: Study, name: str, sides: Mapping[str, xr.Dataset]) -> Secti
         [
             Table(
                 rows,
-                "Means over prompts with 95 % intervals; answers and foils are those of "
-                "the clean prompt. Of sets the logit is the mean over tokens and the probability "
-                "the sum.",
+                "Means over prompts with 95 % intervals; answers and foils are those of the clean "
+                "prompt. For sets, the logit is the mean over tokens and the probability the sum.",
             )
         ],
     )
@@ -97,9 +96,9 @@ def _direct(study: Study) -> Section:
     effects = study.estimates["direct effects"]
     return Section(
         "Which heads write the answer",
-        "Path patching from each head straight to the logits: the head says what it says in the "
-        "partner, every other head what it says in the clean run, MLPs are recomputed. A negative "
-        f"effect means that {study.metric} falls: the head writes the answer.",
+        "Path patching from each head straight to the logits: the head's output is taken from the "
+        "partner, every other head's from the clean run, and MLPs are recomputed. A negative "
+        f"effect means that {study.metric} falls, so the head writes the answer.",
         [
             Figure(
                 effect_heatmap(effects),
@@ -109,8 +108,8 @@ def _direct(study: Study) -> Section:
             effects_table(effects),
             Figure(
                 effect_ranking({"direct": effects, "ablated": study.estimates["ablation"]}),
-                "The direct effects, and what losing the whole head costs (its group mean at every "
-                "position), which has indirect effects in it.",
+                "The direct effects, and the effect of ablating the whole head (with its group "
+                "mean, at every position), which includes indirect effects.",
             ),
         ],
     )
@@ -118,7 +117,7 @@ def _direct(study: Study) -> Section:
 
 def _circuit(study: Study, label: str, circuit: Circuit, evidence: Derivation) -> Section:
     if circuit.links:
-        arrows = "Arrows are the links that path patching found, of the heads as they are here."
+        arrows = "Arrows are the links that path patching found between these heads."
         tables = derivation_tables(evidence)
     else:
         arrows = "Arrows are drawn where the literature has them for these classes and positions."
@@ -161,10 +160,10 @@ def _faithfulness(study: Study, circuits: Mapping[str, Circuit]) -> Section:
     return Section(
         "Does the circuit do the task alone?",
         "Every head output outside the circuit is set to its mean over the partners of the same "
-        "sentence. MLPs, layer norms and embeddings are left alone, also those MLPs that a "
-        "published circuit does not count in. Heads are pruned by the logit difference. Where the "
-        "last column is far above the one before, the model also works by way of positions that "
-        "have no role in the task; where both are low, pruning found no circuit.",
+        "sentence. MLPs, layer norms and embeddings are left alone, including MLPs that a "
+        "published circuit leaves out. Heads are pruned by the logit difference. If the last "
+        "column is far above the one before, the model also uses positions that have no role in "
+        "the task; if both are low, pruning found no circuit.",
         [Table(rows, f"Mean {study.metric} with 95 % intervals over prompts.")],
     )
 
@@ -195,10 +194,10 @@ def write_circuits(
     """Write each circuit as JSON, drawings and graphs into the study's folder.
 
     Args:
-        study: with a folder, direct effects and ablation.
-        circuits: the circuits, by where they come from.
-        attention: attention between roles, as `attention_between` returns it.
-        patterns: attention patterns of the first prompt.
+        study: the study, with a folder, direct effects and ablation
+        circuits: origin -> circuit
+        attention: attention between roles, as `attention_between` returns it
+        patterns: attention patterns of the first prompt
     """
     if study.folder is None:
         return

@@ -1,8 +1,8 @@
-"""Tuned lens: how early does a GPT-2 know, once each layer's stream is translated for the reader?
+"""Tuned lens: how early does a GPT-2 know what comes next, if each layer's stream is translated?
 
 An affine translator for each layer is trained so that its stream, read with the model's own
-unembedding, predicts what the model will say in the end. On text held out of the training, the
-distance to the final prediction is compared with that of the plain logit lens, in nats a token.
+unembedding, predicts the model's final output. On text held out of training, its distance to the
+final prediction is compared with that of the plain logit lens, in nats per token.
 
     interp tuned-lens --steps 250 --out out/tuned_lens
 
@@ -33,7 +33,7 @@ BATCH_ROWS, LENGTH = 8, 128
 OWN_ROWS = 160  # what a model writes for itself, 16 rows of it held out
 DOWNLOADS = (
     Download("lens.safetensors", "The lens, for TunedLens.load and interp logit-lens --tuned."),
-    Download("results.csv", "Nats of both lenses, one row a layer and a row of the text."),
+    Download("results.csv", "Nats of both lenses, one row per layer and row of text."),
     Download("results.json", "Their means with 95 % intervals, layer by layer."),
 )
 
@@ -52,23 +52,24 @@ def run(
     """Run the analysis.
 
     Args:
-        model: a name or directory for `interp.load`, or a loaded model.
-        text: a text file to train on, of which the last tenth is held out; None for text of the
-            language that `mini` was trained on, and for any other model for what it writes itself.
-        lens: a trained lens for `TunedLens.load` to evaluate; None to train one.
-        steps: number of steps of training, each on up to 1,024 tokens, at least 1.
-        learning_rate: learning rate of the first step, above 0.
-        seed: seed of the text that is generated, or of the order of the file's rows.
-        out: folder for report.html and the files beside it; None writes nothing.
-        device: where to run; None for where the model is.
+        model: a name or directory for `interp.load`, or a loaded model
+        text: a text file to train on, of which the last tenth is held out; None for text in the
+            language that `mini` was trained on or, for any other model, text that the model
+            generates itself
+        lens: path of a trained lens to evaluate; None to train one
+        steps: number of training steps, each on up to 1,024 tokens, at least 1
+        learning_rate: learning rate of the first step, above 0
+        seed: seed of the generated text, or of the order of the file's rows
+        out: folder for report.html and its files; None writes nothing
+        device: where to run; None for where the model is
 
     Returns:
         The report.
 
     Raises:
-        ValueError: a file is not there or no text, the text is too short, the lens is of another
-            model, or an option is out of range.
-        OSError: `out` cannot be written to.
+        ValueError: a file does not exist or is not text, the text is too short, the lens belongs to
+            another model, or an option is out of range
+        OSError: `out` cannot be written to
     """
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
@@ -99,7 +100,7 @@ def run(
         f"On {held_out.numel():,} held-out tokens the tuned lens of {loaded.name} is as near to "
         "the final prediction as the logit lens, or nearer, in "
         f"{better} of {nats['tuned_lens'].size} layers. "
-        "Nats a token, tuned lens (logit lens), from layer 0 on: "
+        "Nats per token, tuned lens (logit lens), from layer 0 on: "
         f"{', '.join(f'{ours:.2f} ({theirs:.2f})' for ours, theirs in pairs)}."
     )
     origin = {"model": loaded.name, "text": str(text or "generated"), "seed": seed}
@@ -158,7 +159,7 @@ def _text(
 
 
 def _own_text(model: interp.HookedGPT2, length: int, seed: int) -> Tensor:
-    """Rows that the model writes after the end of a text, each token drawn as probable as it is."""
+    """Rows that the model generates after an end-of-text token, sampled at temperature 1."""
     import torch
 
     if model.tokenizer is None:
@@ -180,10 +181,11 @@ def _nats(means: dict[str, xr.Dataset]) -> Section:
         for layer in means["logit_lens"].layer.values
     ]
     return Section(
-        "Nats a token",
-        "KL(final || lens) of the stream before each layer, mean over the held-out text with 95 % "
-        "intervals over its rows. Zero would be a layer that already says what the last one says.",
-        [Figure(figure, "The axis is logarithmic: a step of the same height is the same ratio."),
+        "Nats per token",
+        "KL(final || lens) of the stream before each layer, averaged over the held-out text, with "
+        "95 % intervals over its rows. Zero means that a layer already predicts what the last "
+        "layer predicts.",
+        [Figure(figure, "The axis is logarithmic: equal steps are equal ratios."),
          Table(rows, "Means.")],
     )  # fmt: skip
 
@@ -194,8 +196,8 @@ def _reading(model: interp.HookedGPT2, tuned: interp.lens.TunedLens) -> Section:
     through = interp.lens.logit_lens(model, TEXT, site="resid_pre", tuned=tuned)
     return Section(
         "One text",
-        "The first choices before each layer, in words: the tuned lens should come to the model's "
-        "own earlier, and be less sure where the model is not.",
+        "The first choices before each layer: the tuned lens should arrive at the model's own "
+        "earlier, and be less certain where the model is not.",
         [
             Figure(interp.plots.lens_heatmap(plain), "The logit lens."),
             Figure(interp.plots.lens_heatmap(through), "The tuned lens."),
@@ -206,7 +208,7 @@ def _reading(model: interp.HookedGPT2, tuned: interp.lens.TunedLens) -> Section:
 def main(
     model: Model = "mini",
     text: Annotated[
-        Path | None, typer.Option(help="Text file; without one, text that the model writes.")
+        Path | None, typer.Option(help="Text file; by default text that the model generates.")
     ] = None,
     lens: Annotated[Path | None, typer.Option(help="A saved lens to evaluate.")] = None,
     steps: Annotated[int, typer.Option(help="Steps of training.", min=1)] = 250,

@@ -1,8 +1,8 @@
-"""Text that every page and drawing can hold.
+"""Text that any page and any drawing can hold.
 
-A token can be any bytes, and XML knows no control characters but tab and line ends, no surrogates,
-and neither U+FFFE nor U+FFFF; one of them and no viewer opens the drawing. They are written as the
-pictures that Unicode has of them, or as the replacement character.
+A token can be any bytes, but XML allows no control characters except tab and line ends, no
+surrogates, and neither U+FFFE nor U+FFFF; with one of them in it, no viewer opens the drawing. They
+are replaced by the pictures that Unicode has for them, or by the replacement character.
 
 Source: XML 1.0, section 2.2, production 2 (Char); Unicode, block Control Pictures.
 """
@@ -18,7 +18,7 @@ def printable(text: str) -> str:
     r"""Replace the characters that no XML document can hold, and other control characters.
 
     Args:
-        text: any text; tabs and line ends stay.
+        text: any text; tabs and line ends are kept
 
     Returns:
         Text of the same length.
@@ -31,14 +31,14 @@ def printable(text: str) -> str:
 
 
 def escape(text: str, quote: bool = True) -> str:
-    r"""Write text so that XML and HTML read it as text.
+    r"""Escape text so that XML and HTML read it as text.
 
     Args:
-        text: any text.
-        quote: whether quotation marks are replaced too, as attributes need it.
+        text: any text
+        quote: whether to replace quotation marks too, as attributes require
 
     Returns:
-        Text without markup, with `printable` characters alone.
+        Text without markup, in `printable` characters only.
 
     Example:
         >>> escape("<a>\x07")

@@ -1,25 +1,32 @@
-"""Metrics over the logits at END, one value a prompt.
+"""Metrics over the logits at END, one value per prompt.
 
     logit_diff        logit(answer) - logit(foil)                      logits
     probability       sum of softmax(logits) over the answer tokens    probability
     probability_diff  probability(answer) - probability(foil)          probability
     cutoff_sharpness  p(first answer) - p(second foil)                 probability
+    answer_logit      logit(answer) - mean logit of the others         logits
+    foil_logit        logit(foil) - mean logit of the others           logits
     kl_divergence     sum of p_ref (log p_ref - log p)                 nats
-    accuracy          1 if the answer's logit is above the others'     fraction
+    accuracy          1 if the answer's logit is above the foil's      fraction
+    top1              1 if the answer's logit is above all others'     fraction
     rank              how many tokens have a logit as high             count, 0 is the best
 
-All but the last two can be differentiated. Values have the precision of the logits, float32 at
-least. A prompt whose logits are not all numbers has the value NaN; its rank, a count, is an error.
+All but the last three are differentiable. Values have the precision of the logits, but at least
+float32. A prompt with NaN among its logits has the value NaN; asking for its rank, a count, is an
+error.
 
-Answers and foils are token ids, one a prompt or a set of them [prompt option], filled up with -1.
-Of a set, the logit is the mean over its tokens (so that the logit difference stays linear in the
-logits), the probability the sum, and the model's choice the highest.
+The others of `answer_logit` and `foil_logit` are the task's candidates that are neither answer nor
+foil (`interp.tasks.candidates`); the first minus the second is the logit difference.
+
+Answers and foils are token ids, one per prompt or a set of them [prompt option], padded with -1.
+The logit of a set is the mean over its tokens (so that the logit difference stays linear in the
+logits), its probability is the sum, and the model's choice is the highest.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 2.1, for the logit difference; Hanna et al.
 2023 (arXiv 2305.00586), section 2, for the probability difference and the cutoff sharpness; Conmy
 et al. 2023 (arXiv 2304.14997), section 3, for the divergence.
 
-The file is longer than most, since the choice of metrics by name stands beside the metrics.
+The file is longer than most, because the choice of metrics by name stands next to the metrics.
 """
 
 import functools
@@ -31,16 +38,33 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from interp.tasks import Choice, Task
-from interp.tasks.metric_names import METRICS, did_you_mean
+from interp.tasks import Task
+from interp.tasks.metric_names import BEHAVIOR, METRICS, did_you_mean
+from interp.tasks.sides import Choice
+
+__all__ = [
+    "BEHAVIOR",
+    "METRICS",
+    "accuracy",
+    "answer_logit",
+    "cutoff_sharpness",
+    "end_logits",
+    "foil_logit",
+    "kl_divergence",
+    "logit_diff",
+    "probability",
+    "probability_diff",
+    "rank",
+    "top1",
+]
 
 MetricFunction = Callable[[Float[Tensor, "run d_vocab"], Task], Float[Tensor, " run"]]
-"""A metric of one's own: the logits at END and the prompts they belong to -> one value a run."""
+"""A custom metric: the logits at END and the prompts they belong to -> one value per run."""
 
 Metrics = (
     str | MetricFunction | Sequence[str | MetricFunction] | Mapping[str, MetricFunction | None]
 )
-"""One metric, several, or functions by the name that each has in the result."""
+"""One metric, several, or a mapping from names in the result to functions."""
 
 
 def end_logits(
@@ -49,14 +73,14 @@ def end_logits(
     """Take the logits at each prompt's last token.
 
     Args:
-        logits: logits of a run on the task's tokens.
-        task: the task.
+        logits: logits of a run on the task's tokens
+        task: the task
 
     Returns:
         The logits at END.
 
     Raises:
-        ValueError: the logits are not of the task's tokens.
+        ValueError: the logits do not have the shape of the task's tokens
     """
     if logits.shape[:2] != task.clean_tokens.shape:
         raise ValueError(
@@ -75,15 +99,15 @@ def logit_diff(
     """Logit of the answer minus logit of the foil.
 
     Args:
-        logits: logits at END.
-        answer: token ids of the answers.
-        foil: token ids of the foils.
+        logits: logits at END
+        answer: token ids of the answers
+        foil: token ids of the foils
 
     Returns:
         The difference, in logits; positive where the model prefers the answer.
 
     Raises:
-        ValueError: shapes differ, or an id is outside the vocabulary.
+        ValueError: shapes differ, or an id is outside the vocabulary
 
     Example:
         >>> logit_diff(torch.tensor([[1.0, 3.0, 0.0]]), torch.tensor([1]), torch.tensor([0]))
@@ -93,6 +117,58 @@ def logit_diff(
     return _unless_nan(_mean(logits, answer) - _mean(logits, foil), logits)
 
 
+def answer_logit(
+    logits: Float[Tensor, "prompt d_vocab"], answer: Choice, others: Bool[Tensor, "prompt d_vocab"]
+) -> Float[Tensor, " prompt"]:
+    """Logit of the answer above the mean logit of the task's other candidates.
+
+    Args:
+        logits: logits at END
+        answer: token ids of the answers
+        others: True at the tokens to compare with, at least one per prompt;
+            `interp.tasks.candidates.other_candidates` has a task's
+
+    Returns:
+        The difference, in logits; positive where the model prefers the answer to the others.
+
+    Raises:
+        ValueError: shapes differ, an id is outside the vocabulary, or a prompt has no others
+
+    Example:
+        >>> others = torch.tensor([[True, False, True]])
+        >>> answer_logit(torch.tensor([[1.0, 5.0, 3.0]]), torch.tensor([1]), others)
+        tensor([3.])
+    """
+    logits = _at_least_float32(logits)
+    if others.shape != logits.shape or not bool(others.any(-1).all()):
+        raise ValueError(
+            f"the others must be a mask of the logits' shape, {tuple(logits.shape)}, with at least "
+            f"one token per prompt; got {tuple(others.shape)}"
+        )
+    others = others.to(logits.device)
+    mean = logits.masked_fill(~others, 0).sum(-1) / others.sum(-1)
+    return _unless_nan(_mean(logits, answer) - mean, logits)
+
+
+def foil_logit(
+    logits: Float[Tensor, "prompt d_vocab"], foil: Choice, others: Bool[Tensor, "prompt d_vocab"]
+) -> Float[Tensor, " prompt"]:
+    """Logit of the foil above the mean logit of the task's other candidates.
+
+    Args:
+        logits: logits at END
+        foil: token ids of the foils
+        others: as for `answer_logit`
+
+    Returns:
+        The difference, in logits; positive where the model prefers the foil to the others.
+
+    Raises:
+        ValueError: as for `answer_logit`
+    """
+    return answer_logit(logits, foil, others)
+
+
 def probability(
     logits: Float[Tensor, "prompt d_vocab"],
     answer: Choice | Bool[Tensor, "prompt d_vocab"],
@@ -100,15 +176,15 @@ def probability(
     """Probability of the answer, or of a set of answers.
 
     Args:
-        logits: logits at END.
-        answer: token ids, one or a set a prompt, or a mask that is True at every token that counts
-            as an answer.
+        logits: logits at END
+        answer: token ids, one per prompt or a set; or a mask that is True at every token that
+            counts as an answer
 
     Returns:
         The probability, from 0 to 1.
 
     Raises:
-        ValueError: shapes differ, or an id is outside the vocabulary.
+        ValueError: shapes differ, or an id is outside the vocabulary
     """
     probs = _at_least_float32(logits).softmax(-1)
     if answer.dtype != torch.bool:
@@ -130,15 +206,15 @@ def probability_diff(
     """Probability of the answers minus probability of the foils.
 
     Args:
-        logits: logits at END.
-        answer: token ids, or a mask of all answers (for greater-than, the years above the start).
-        foil: token ids, or a mask of all foils (the years up to the start).
+        logits: logits at END
+        answer: token ids, or a mask of all answers (for greater-than, the years above the start)
+        foil: token ids, or a mask of all foils (the years up to the start)
 
     Returns:
         The difference, from -1 to 1; positive where the model prefers the answers.
 
     Raises:
-        ValueError: shapes differ, or an id is outside the vocabulary.
+        ValueError: shapes differ, or an id is outside the vocabulary
     """
     return probability(logits, answer) - probability(logits, foil)
 
@@ -150,19 +226,19 @@ def cutoff_sharpness(
 ) -> Float[Tensor, " prompt"]:
     """How sharply the probability rises from the foils to the answers, one step to either side.
 
-    For greater-than: the probability of the year after the start, less that of the year before it.
+    For greater-than: the probability of the year after the start minus that of the year before it.
 
     Args:
-        logits: logits at END.
-        answer: sets of token ids, the nearest to the cutoff first (the start + 1, + 2, ...).
-        foil: sets in the same order (the start itself, then the start - 1, ...); the second counts.
+        logits: logits at END
+        answer: sets of token ids, the nearest to the cutoff first (the start + 1, + 2, ...)
+        foil: sets in the same order (the start itself, then the start - 1, ...); the second counts
 
     Returns:
         The difference, from -1 to 1; positive where the step is upward.
 
     Raises:
-        ValueError: answers or foils are no sets, a prompt has only one foil, or as for
-            `probability`.
+        ValueError: answers or foils are not sets, a prompt has only one foil, or as for
+            `probability`
     """
     require_cutoff(answer, foil)
     return probability_diff(logits, answer[:, 0], foil[:, 1])
@@ -172,16 +248,16 @@ def require_cutoff(answer: Choice, foil: Choice) -> None:
     """Check that answers and foils have a cutoff between them.
 
     Args:
-        answer: token ids of the answers.
-        foil: token ids of the foils.
+        answer: token ids of the answers
+        foil: token ids of the foils
 
     Raises:
-        ValueError: they are no sets, or a prompt has only one foil.
+        ValueError: they are not sets, or a prompt has only one foil
     """
     if answer.ndim != 2 or foil.ndim != 2 or foil.shape[1] < 2 or bool((foil[:, 1] < 0).any()):
         raise ValueError(
             "the cutoff sharpness needs sets of answers and foils in order, the nearest to the "
-            "cutoff first, and two foils a prompt; interp.tasks.greater_than makes such a task"
+            "cutoff first, and two foils per prompt; interp.tasks.greater_than makes such a task"
         )
 
 
@@ -191,14 +267,14 @@ def kl_divergence(
     """Kullback-Leibler divergence of a run's next-token distribution from a reference's.
 
     Args:
-        logits: logits at END of the run in question, for instance a patched one.
-        reference: logits at END of the run it is compared with, for instance the clean one.
+        logits: logits at END of the run in question, for instance a patched one
+        reference: logits at END of the run it is compared with, for instance the clean one
 
     Returns:
         KL(reference || run), in nats; zero where the two distributions are the same.
 
     Raises:
-        ValueError: shapes differ.
+        ValueError: shapes differ
     """
     if logits.shape != reference.shape:
         raise ValueError(
@@ -213,44 +289,57 @@ def kl_divergence(
 
 
 def accuracy(
-    logits: Float[Tensor, "prompt d_vocab"],
-    answer: Choice,
-    foil: Choice | None = None,
+    logits: Float[Tensor, "prompt d_vocab"], answer: Choice, foil: Choice
 ) -> Float[Tensor, " prompt"]:
-    """Whether the model's choice is the answer.
+    """Whether the model prefers the answer to the foil.
 
     Args:
-        logits: logits at END.
-        answer: token ids of the answers.
-        foil: token ids of the foils; None for every other token.
+        logits: logits at END
+        answer: token ids of the answers
+        foil: token ids of the foils
 
     Returns:
-        1 where the answer's logit is above the foil's (above all others'), else 0. A tie is 0. Of
-        a set the highest logit counts.
+        1 where the answer's logit is above the foil's, else 0; a tie gives 0. For a set, the
+        highest logit counts.
 
     Raises:
-        ValueError: shapes differ, or an id is outside the vocabulary.
+        ValueError: shapes differ, or an id is outside the vocabulary
     """
     logits = _at_least_float32(logits)
-    if foil is None:
-        right = _rivals(logits, answer) == 0
-    else:
-        right = _highest(logits, answer) > _highest(logits, foil)
+    right = _highest(logits, answer) > _highest(logits, foil)
     return _unless_nan(right.to(logits.dtype), logits)
+
+
+def top1(logits: Float[Tensor, "prompt d_vocab"], answer: Choice) -> Float[Tensor, " prompt"]:
+    """Whether the model's first choice among all tokens is the answer.
+
+    Args:
+        logits: logits at END
+        answer: token ids of the answers
+
+    Returns:
+        1 where the answer's logit is above all others, else 0. A tie is 0. Of a set the highest
+        logit counts.
+
+    Raises:
+        ValueError: shapes differ, or an id is outside the vocabulary
+    """
+    logits = _at_least_float32(logits)
+    return _unless_nan((_rivals(logits, answer) == 0).to(logits.dtype), logits)
 
 
 def rank(logits: Float[Tensor, "prompt d_vocab"], answer: Choice) -> Int[Tensor, " prompt"]:
     """Rank of the answer, or of the best of a set of answers, among all tokens.
 
     Args:
-        logits: logits at END.
-        answer: token ids of the answers.
+        logits: logits at END
+        answer: token ids of the answers
 
     Returns:
         The number of other tokens whose logit is at least as high; 0 is the model's first choice.
 
     Raises:
-        ValueError: shapes differ, an id is outside the vocabulary, or a logit is NaN.
+        ValueError: shapes differ, an id is outside the vocabulary, or a logit is NaN
     """
     rivals = _rivals(logits, answer)
     wrong = logits.isnan().any(-1)
@@ -271,7 +360,7 @@ def _rivals(logits: Float[Tensor, "prompt d_vocab"], answer: Choice) -> Int[Tens
 def _unless_nan(
     values: Float[Tensor, " prompt"], logits: Float[Tensor, "prompt d_vocab"]
 ) -> Float[Tensor, " prompt"]:
-    """The values, NaN where one of the logits is, even if it is none that they were read from."""
+    """The values, NaN where any of the logits is NaN, even one that they do not depend on."""
     return values.masked_fill(logits.isnan().any(-1), torch.nan)
 
 
@@ -292,7 +381,7 @@ def _highest(values: Tensor, tokens: Choice) -> Float[Tensor, " prompt"]:
 def _take(
     values: Tensor, tokens: Choice
 ) -> tuple[Float[Tensor, "prompt option"], Bool[Tensor, "prompt option"]]:
-    """Take each prompt's values at its tokens, and which of them are tokens."""
+    """Take each prompt's values at its tokens, and a mask of the entries that are tokens."""
     if values.ndim != 2 or tokens.ndim not in (1, 2) or tokens.shape[0] != values.shape[0]:
         raise ValueError(
             "expected logits [prompt d_vocab] and token ids [prompt] or [prompt option]; got "
@@ -316,20 +405,20 @@ def named_metrics(
     """Give each chosen metric the name that it has in a result.
 
     Args:
-        chosen: a name of `METRICS`, a function of the logits at END and the task, a sequence of
-            these, or a mapping from names to functions; None for the task's own metric.
-        task: the task that is read, if known; its answers must then fit the metrics.
+        chosen: a name from `METRICS`, a function of the logits at END and the task, a sequence of
+            these, or a mapping from names to functions; None for the task's own metric
+        task: the task, if known; its answers must then fit the metrics
 
     Returns:
-        Name -> function, in the order chosen; None in place of a function for a name of `METRICS`.
-        A function goes by its own name, a `functools.partial` by that of what it wraps, and a
-        callable object by that of its class.
+        Name -> function, in the order chosen; None in place of a function for a name from
+        `METRICS`. A function goes by its own name, a `functools.partial` by that of what it wraps,
+        and a callable object by that of its class.
 
     Raises:
-        TypeError: a metric is neither a name nor a function, or the key of a mapping is no string.
-        ValueError: nothing is chosen, a name is unknown or comes twice, a function has the name of
-            a metric of `METRICS`, a function cannot be called with logits and a task, or the task
-            has no cutoff for the cutoff sharpness.
+        TypeError: a metric is neither a name nor a function, or a key of a mapping is not a string
+        ValueError: nothing is chosen, a name is unknown or occurs twice, a function has the name of
+            a metric in `METRICS`, a function cannot be called with logits and a task, or the task
+            has no cutoff for the cutoff sharpness
 
     Example:
         >>> named_metrics(["rank", "logit_diff"])
@@ -412,7 +501,7 @@ def _unkeyed(one: Any) -> tuple[str, MetricFunction | None]:
 
 
 def _own_name(function: Any) -> str:
-    """What a function is called; the wrapped function or the class of what has no name."""
+    """The name of a function; of the wrapped function, or of the class, if it has none."""
     while isinstance(function, functools.partial):
         function = function.func
     name = getattr(function, "__name__", None)
@@ -420,7 +509,7 @@ def _own_name(function: Any) -> str:
 
 
 def _require_function(name: str, function: Callable[..., Any]) -> None:
-    """Refuse a function under the name of a built-in metric, or one of other arguments."""
+    """Refuse a function with the name of a built-in metric, or one that takes other arguments."""
     if name in METRICS:
         raise ValueError(
             f"a function called {name!r} would be taken for the metric of that name; pass it under "
@@ -434,7 +523,7 @@ def _require_function(name: str, function: Callable[..., Any]) -> None:
             )
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # some that are written in C have none
+    except (TypeError, ValueError):  # some functions written in C have none
         return
     try:
         signature.bind(None, None)

@@ -12,7 +12,9 @@ This is the one place that reads and prints these words: `str` prints them, `par
 functions of the toolkit take either the types or the words.
 
 Parts sort in the order in which a forward pass computes them: the input, then layer by layer the
-heads, the neurons, the MLP, and at last the logits.
+heads, the neurons and the MLP, and finally the logits.
+
+The file is longer than most, because the types and what reads and prints them belong together.
 """
 
 import re
@@ -20,6 +22,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import total_ordering
 from typing import Any, Literal, NamedTuple
+
+__all__ = [
+    "MLP",
+    "Edge",
+    "Head",
+    "Input",
+    "Logits",
+    "Neuron",
+    "Node",
+    "Port",
+    "parse",
+]
 
 QKV = ("q", "k", "v")
 """The inputs of a head."""
@@ -29,8 +43,8 @@ class Head(NamedTuple):
     """An attention head.
 
     Args:
-        layer: index of its block, from 0.
-        head: index within the block, from 0.
+        layer: index of its block, from 0
+        head: index within the block, from 0
 
     Example:
         >>> str(Head(9, 6))
@@ -49,7 +63,7 @@ class MLP:
     """The MLP of a layer.
 
     Args:
-        layer: index of its block, from 0.
+        layer: index of its block, from 0
 
     Example:
         >>> str(MLP(9))
@@ -67,8 +81,8 @@ class Neuron:
     """A neuron of an MLP, after its activation function.
 
     Args:
-        layer: index of its block, from 0.
-        neuron: index within the MLP, from 0.
+        layer: index of its block, from 0
+        neuron: index within the MLP, from 0
 
     Example:
         >>> str(Neuron(9, 17))
@@ -107,8 +121,8 @@ class Node:
     """A part at one role, or at all positions.
 
     Args:
-        part: the part.
-        role: role of the token position, such as "END"; None for all positions.
+        part: the part
+        role: role of the token position, such as "END"; None for all positions
 
     Example:
         >>> str(Node(Head(9, 6), "END"))
@@ -126,7 +140,7 @@ class Node:
 
     @property
     def layer(self) -> int:
-        """The part's layer: -1 of the input, infinitely many (2**31) of the logits."""
+        """Layer of the part: -1 for the input, 2**31 for the logits."""
         return layer_of(self.part)
 
     @property
@@ -140,12 +154,12 @@ class Edge:
     """A path from what one node writes into what another one reads.
 
     Args:
-        sender: the node that writes: the input, a head, or an MLP.
-        receiver: the node that reads: a head, an MLP, or the logits.
-        input: "q", "k" or "v" of a head; "" for all that the receiver reads.
+        sender: the node that writes: the input, a head, or an MLP
+        receiver: the node that reads: a head, an MLP, or the logits
+        input: "q", "k" or "v" for a head; "" for everything that the receiver reads
 
     Raises:
-        ValueError: the receiver has no such input, or does not come after the sender.
+        ValueError: the receiver has no such input, or does not come after the sender
 
     Example:
         >>> str(Edge(Node(Head(9, 6), "END"), Node(Head(10, 0), "END"), "q"))
@@ -188,8 +202,9 @@ class Port(NamedTuple):
     """What a node reads: one end of an edge.
 
     Args:
-        node: a head, an MLP, or the logits.
-        input: letters of "qkv" of a head, those that read together; "" for all that it reads.
+        node: a head, an MLP, or the logits
+        input: for a head, those of the letters "qkv" that read together; "" for everything that the
+            node reads
 
     Example:
         >>> str(Port(Node(Head(10, 0), "END"), "q"))
@@ -205,8 +220,8 @@ class Port(NamedTuple):
 
 
 NodeLike = Node | Part | str | tuple
-"""A node as functions take it: the type, a part (at all positions), its words, or a tuple
-(layer, head) or (layer, head, role)."""
+"""A node in any form that functions accept: a `Node`, a part (at all positions), its words, or a
+tuple (layer, head) or (layer, head, role)."""
 
 _PART = (
     r"(?:(?P<layer>\d+)\.(?P<head>\d+)|m(?P<mlp>\d+)(?:\.(?P<neuron>\d+))?|(?P<end>input|logits))"
@@ -219,13 +234,13 @@ def parse(text: str) -> Part | Node | Edge:
     """Read the words that parts, nodes and edges print.
 
     Args:
-        text: such as "9.6", "m9@END" or "9.6@END -> 10.0.q@END".
+        text: such as "9.6", "m9@END" or "9.6@END -> 10.0.q@END"
 
     Returns:
         An edge where there is an arrow, a node where there is a role, else a part.
 
     Raises:
-        ValueError: the text is none of these.
+        ValueError: the text is none of these
 
     Example:
         >>> parse("9.6@END")
@@ -250,7 +265,7 @@ def _node(text: str, whole: str) -> tuple[Node, str]:
     found = _NODE.fullmatch(text)
     if found is None:
         raise ValueError(
-            f"{whole!r} names no part, node or edge; expected for instance {_EXAMPLES}"
+            f"{whole!r} names no part, node or edge; expected, for instance, {_EXAMPLES}"
         )
     part: Part
     if found["layer"]:
@@ -265,17 +280,17 @@ def _node(text: str, whole: str) -> tuple[Node, str]:
 
 
 def as_node(given: NodeLike) -> Node:
-    """A node from any of the ways to name one.
+    """Turn any of the ways to name a node into a node.
 
     Args:
-        given: see `NodeLike`.
+        given: see `NodeLike`
 
     Returns:
         The node; without a role it is the part at all positions.
 
     Raises:
-        ValueError: words that name none.
-        TypeError: anything else.
+        ValueError: the words name no node
+        TypeError: the argument is of another type
     """
     if isinstance(given, Node):
         return given
@@ -297,17 +312,17 @@ def as_node(given: NodeLike) -> Node:
 
 
 def as_head(given: Any) -> Head:
-    """A head from `Head(9, 6)`, (9, 6) or "9.6".
+    """Turn `Head(9, 6)`, (9, 6) or "9.6" into a head.
 
     Args:
-        given: the head.
+        given: the head
 
     Returns:
         The head.
 
     Raises:
-        ValueError: words that name none.
-        TypeError: anything else that is no head.
+        ValueError: the words name no head
+        TypeError: the argument is of another type
     """
     if not isinstance(given, Head | tuple | str):
         raise TypeError(f"expected a head, such as (9, 6) or '9.6'; got {given!r}")
@@ -318,17 +333,17 @@ def as_head(given: Any) -> Head:
 
 
 def as_heads(given: Iterable[Any]) -> list[Head]:
-    """Heads from any of the ways to name them, each once.
+    """Turn any of the ways to name heads into a list of heads.
 
     Args:
-        given: the heads, each as `as_head` takes it.
+        given: the heads, each as `as_head` takes it
 
     Returns:
-        The heads in their order.
+        The heads, in the order given.
 
     Raises:
-        ValueError: a head is named twice, or as `as_head` does.
-        TypeError: not a sequence of heads.
+        ValueError: a head is named twice, or as for `as_head`
+        TypeError: the argument is not a sequence of heads
     """
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise TypeError(f"expected a list of heads, such as [(9, 6), (9, 9)]; got {given!r}")
@@ -338,14 +353,14 @@ def as_heads(given: Iterable[Any]) -> list[Head]:
 
 
 def require_once(parts: Iterable[Any], what: str) -> None:
-    """Refuse repeats.
+    """Refuse items that are given twice.
 
     Args:
-        parts: what was given.
-        what: its name for the error.
+        parts: the items
+        what: what an error calls an item, such as "head"
 
     Raises:
-        ValueError: one is there twice.
+        ValueError: an item occurs twice
     """
     seen = set()
     for one in parts:
@@ -358,11 +373,11 @@ def require_in_model(model: Any, parts: Iterable[Part]) -> None:
     """Refuse parts that a model does not have.
 
     Args:
-        model: the model.
-        parts: the parts.
+        model: the model
+        parts: the parts
 
     Raises:
-        ValueError: a layer, head or neuron is outside the model.
+        ValueError: a layer, head or neuron is outside the model
     """
     c = model.config
     for part in parts:
@@ -392,21 +407,21 @@ def unit_of(part: Part) -> int:
 
 
 def part_order(part: Part) -> tuple[int, int, int]:
-    """What sorts parts in the order of a forward pass."""
+    """A key that sorts parts in the order of a forward pass."""
     place = {Input: 0, Head: 0, Neuron: 1, MLP: 2, Logits: 0}[type(part)]
     return layer_of(part), place, unit_of(part)
 
 
 def can_send(sender: Part, receiver: Part) -> bool:
-    """Whether what one part writes is read by another.
+    """Whether one part reads what another writes.
 
     Args:
-        sender: the part that writes.
-        receiver: the part that reads.
+        sender: the part that writes
+        receiver: the part that reads
 
     Returns:
-        True from the input, a head, a neuron or an MLP to what comes later: heads of later layers,
-        the MLP of a head's own layer and of later ones, the logits.
+        True if the sender is the input, a head, a neuron or an MLP and the receiver comes later: a
+        head of a later layer, the MLP of a head's own layer or of a later one, the logits.
     """
     if isinstance(sender, Logits) or isinstance(receiver, Input | Neuron):
         return False

@@ -1,4 +1,4 @@
-"""Results as labelled arrays: every number knows its dimensions, its unit and its whole question.
+"""Results as labeled arrays: every number carries its dimensions, its unit and its whole question.
 
 Results keep the value of each prompt; `interp.statistics` turns them into means with intervals.
 They save, load and become tables with xarray's own calls (`to_netcdf`, `to_dataframe`).
@@ -18,6 +18,12 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+__all__ = [
+    "Question",
+    "require_same",
+    "versions",
+]
+
 _PACKAGES = ("interp", "torch", "transformer-lens", "numpy")
 
 
@@ -33,24 +39,24 @@ def _versions() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Question:
-    """What a result answers, all of it as text, so that it can stand in any file.
+    """What a result answers, all of it as text, so that any file can hold it.
 
-    A field is "" where it does not apply or is not known. Mappings are JSON with sorted keys.
+    A field is "" where it does not apply or is unknown. Mappings are JSON with sorted keys.
 
     Args:
-        technique: the function that measured, for instance "patch".
-        model: name of the model.
-        model_fingerprint: fingerprint of its weights.
-        task: name of the task.
-        prompts: fingerprint of its prompts.
-        site: which activations.
-        selection: which parts, positions and prompts, as JSON.
-        ablation: what is knocked out, and with what values.
-        reference: fingerprint of the prompts whose activations stand in.
-        metric: what is read off, the names of several with commas between them.
-        options: every other choice, as JSON.
-        seed: seed of what is drawn.
-        versions: versions of the packages, as JSON; no part of the question's identity.
+        technique: the function that measured, for instance "patch"
+        model: name of the model
+        model_fingerprint: fingerprint of its weights
+        task: name of the task
+        prompts: fingerprint of its prompts
+        site: which activations
+        selection: which parts, positions and prompts, as JSON
+        ablation: what is knocked out, and what stands in for it
+        reference: fingerprint of the prompts whose activations stand in
+        metric: names of the metrics, separated by commas
+        options: every other choice, as JSON
+        seed: seed of the random draws
+        versions: versions of the packages, as JSON; not part of the question's identity
 
     Example:
         >>> asked = Question(technique="patch", site="z", options='{"direction": "denoising"}')
@@ -74,17 +80,17 @@ class Question:
 
     @classmethod
     def make(cls, **parts: object) -> "Question":
-        """Write each part of a question as text.
+        """Build a question, each field as text.
 
         Args:
             parts: fields of a question. None and empty values become "", mappings and sequences
-                JSON, and anything else its `str`.
+                become JSON, and anything else becomes its `str`.
 
         Returns:
             The question.
 
         Raises:
-            ValueError: a part is no field of a question.
+            ValueError: a name is not a field of a question
         """
         known = [field.name for field in fields(cls)]
         unknown = [name for name in parts if name not in known]
@@ -100,11 +106,11 @@ class Question:
         """Read the question off a result.
 
         Args:
-            result: an array or a dataset; a dataset asks what it says itself, and beyond that
-                what all its arrays agree on.
+            result: an array or a dataset; the question of a dataset has its own attrs and those on
+                which all its arrays agree
 
         Returns:
-            The question; fields that the result does not tell are "".
+            The question; fields that the result does not have are "".
         """
         attrs = {str(name): str(value) for name, value in result.attrs.items()}
         if isinstance(result, xr.Dataset) and result.data_vars:
@@ -125,24 +131,24 @@ class Question:
         return {name: value for name, value in asdict(self).items() if value}
 
     def value(self, name: str) -> str:
-        """A field, or an option by its name; "" where there is none."""
+        """The value of a field or of an option; "" if there is none."""
         if name in {field.name for field in fields(self)}:
             return str(getattr(self, name))
         return _text(json.loads(self.options or "{}").get(name))
 
     def names(self) -> list[str]:
-        """The names of its fields and of its options."""
+        """The names of the fields and of the options."""
         return [*asdict(self), *json.loads(self.options or "{}")]
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that change with every field but the versions."""
+        """16 hexadecimal digits that depend on every field except the versions."""
         identity = {name: value for name, value in self.attrs().items() if name != "versions"}
         return hashlib.sha256(_text(identity).encode()).hexdigest()[:16]
 
 
 SAME_PROMPTS = ("model", "model_fingerprint", "task", "prompts")
-"""The fields that two results over the same prompts of the same model share."""
+"""The fields that are the same for all results on the same prompts and model."""
 
 _COMPARED = (*SAME_PROMPTS, "site", "selection", "ablation", "reference", "metric", "options")
 
@@ -157,13 +163,13 @@ def require_same(
     """Refuse to compare answers to different questions.
 
     Args:
-        a: a result, or its question.
-        b: the other result, or its question.
-        fields: the fields that must be the same, or names of options.
-        what: how an error calls the two, for instance ("the estimates", "the exact effects").
+        a: a result, or its question
+        b: the other result, or its question
+        fields: names of the fields or options that must be the same
+        what: what an error calls the two, for instance ("the estimates", "the exact effects")
 
     Raises:
-        ValueError: a field differs; the message names the first that does, and both values.
+        ValueError: a field differs; the message names the first that does, and both values
     """
     ours, theirs = (x if isinstance(x, Question) else Question.of(x) for x in (a, b))
     for name in fields:
@@ -181,7 +187,7 @@ def require_same(
             )
 
 
-def labelled(
+def labeled(
     values: Tensor | np.ndarray,
     dims: Sequence[str],
     *,
@@ -193,33 +199,33 @@ def labelled(
     coords: Mapping[str, Any] | None = None,
     question: Mapping[str, object] | None = None,
 ) -> xr.DataArray:
-    """An array with names on its dimensions and its question in `attrs`.
+    """Label an array: names for its dimensions, and its question in `attrs`.
 
     Args:
-        values: the numbers; float64 stays float64, everything else becomes float32.
-        dims: one name a dimension: "layer", "head", "position", "prompt", ...
-        name: short name of the quantity, such as "direct_effect".
-        title: one line that says what is measured, for figures.
-        unit: "logits", "nats", "probability" or "fraction".
-        model: the model, for its name and the fingerprint of its weights.
-        task: the task, for its name, its fingerprint and, along prompt, the group of each; None for
-            what is read off the weights alone.
-        coords: labels along dimensions; without one, indices from 0.
-        question: further fields of the `Question`, for instance technique, site and seed.
+        values: the numbers; float64 stays float64, everything else becomes float32
+        dims: one name per dimension: "layer", "head", "position", "prompt", ...
+        name: short name of the quantity, such as "direct_effect"
+        title: one line that says what is measured, for figures
+        unit: "logits", "nats", "probability" or "fraction"
+        model: the model, for its name and the fingerprint of its weights
+        task: the task, for its name, its fingerprint and the groups of its prompts; None for what
+            is computed from the weights alone
+        coords: labels along dimensions; a dimension without any gets indices from 0
+        question: further fields of the `Question`, for instance technique, site and seed
 
     Returns:
         The array, with the coordinate `group` if the task has groups, and attrs `title`, `unit`
         and those of its question.
 
     Raises:
-        ValueError: a part of `question` is no field of a question.
+        ValueError: a key of `question` is not a field of a question
     """
     if isinstance(values, Tensor):
         values = as_numpy(values)
     ranges: dict[str, Any] = {
         dim: np.arange(size) for dim, size in zip(dims, values.shape, strict=True)
     }
-    groups = getattr(task, "group", None)  # a text has none
+    groups = getattr(task, "group", None)  # texts have none
     if groups is not None and "prompt" in ranges:
         ranges["group"] = ("prompt", np.array(groups))
     asked = {
@@ -246,7 +252,7 @@ def as_numpy(values: Tensor) -> np.ndarray:
 
 
 def _text(value: object) -> str:
-    """A part of a question as text: JSON of what has parts, nothing for nothing."""
+    """A field of a question as text: JSON for mappings and sequences, "" for nothing."""
     if value is None or (isinstance(value, str | Mapping | Sequence) and not len(value)):
         return ""
     if isinstance(value, Mapping | list | tuple):

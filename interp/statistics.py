@@ -1,28 +1,28 @@
-"""How sure a statistic over prompts is: one kind of interval for means, ratios and all the rest.
+"""How certain a statistic over prompts is: one kind of interval for means, ratios and all the rest.
 
-The bootstrap draws prompts with replacement and looks at how the statistic varies. Of that it takes
-two figures here, the standard error and the skewness, which have closed forms, so that nothing is
-drawn: with u the influence of each prompt on the statistic (for a mean its value, for a ratio of
-means (x - R y) / mean(y), for any function the jackknife's), n prompts and t of Student,
+Intervals are computed in closed form, from the standard error and the skewness of the statistic;
+nothing is resampled. Let R be the statistic, n the number of prompts, t a quantile of Student's
+distribution and u the influence of each prompt on the statistic (for a mean its value, for a ratio
+of means (x - R y) / mean(y), for any other function the jackknife's). Then
 
     error      s = sqrt(sum (u - mean)^2 / (n (n - 1)))
     skewness   g = sum (u - mean)^3 / (w n^2 s^3),   w = max(1, (n - 1) (n - 2) / n)
     interval   from  R - s h(t)  to  R - s h(-t),   h(t) = ((1 + g (t - g / 6))^(1/3) - 1) * 3 / g
 
 h is Hall's transformation, which moves both ends toward the longer tail; without skewness the
-interval is Student's. Percentiles of resampled means would hold the true mean of 5 prompts in 4 of
-5 cases and not in 19 of 20; `python -m tests.benchmarks.coverage` prints how often these do.
-Below 5 prompts the intervals are as wide as they must be for normal values, and one prompt has
-none: its ends are NaN. Values that are all the same have an interval of no width.
+interval is Student's. Percentiles of bootstrap means of 5 prompts would cover the true mean in 4 of
+5 cases, not in 19 of 20; `python -m tests.benchmarks.coverage` prints how often these intervals do.
+Below 5 prompts the intervals are as wide as normal values require, and a single prompt has none:
+its ends are NaN. If all values are equal, the interval has width zero.
 
-Tasks spread their prompts evenly over groups (templates in both orders), so that what lies between
-the groups does not make their mean uncertain. Where the groups are known, deviations are taken
-within each; prompts that are alone in their group form one together. The degrees of freedom are
-then Welch's, at most n less the number of groups.
+Tasks spread their prompts evenly over groups (templates in both orders), so differences between the
+groups do not make their mean uncertain. Where the groups are known, deviations are taken within
+each; prompts that are alone in their group form one group together. The degrees of freedom are then
+Welch's, at most n minus the number of groups.
 
 Source: Hall 1992, On the removal of skewness by transformation, equation 2.4, with the quantiles of
-Student's t for those of the normal; Welch 1947; Efron and Tibshirani 1993, An Introduction to the
-Bootstrap, chapters 6 and 11, for standard error and jackknife.
+Student's t in place of the normal's; Welch 1947; Efron and Tibshirani 1993, An Introduction to the
+Bootstrap, chapters 6 and 11, for the standard error and the jackknife.
 
 The file is longer than most: the calls by statistic and their one formula belong together.
 """
@@ -37,12 +37,20 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+__all__ = [
+    "Estimate",
+    "estimate_mean",
+    "estimate_ratio",
+    "interval",
+    "widened",
+]
+
 Values = Float[Tensor, "*batch prompt"] | Float[np.ndarray, "*batch prompt"] | xr.DataArray
-"""One value a prompt along the last axis; a DataArray knows their groups, as `group`."""
+"""One value per prompt along the last axis; a DataArray may carry their groups as `group`."""
 
 Statistic = Literal["mean", "difference", "ratio", "correlation"]
-"""What is bounded: a mean, or of two samples the difference or the ratio of means (first less, or
-over, second), or their correlation (Pearson's)."""
+"""The statistic: a mean, the difference or the ratio of two means (the first minus, or over, the
+second), or the correlation of two samples (Pearson's)."""
 
 _SAMPLES = {"mean": 1, "difference": 2, "ratio": 2, "correlation": 2}
 
@@ -52,9 +60,9 @@ class Estimate:
     """A statistic over prompts with its interval, in the unit of the values.
 
     Args:
-        mean: the statistic on the prompts themselves: their mean, or the ratio of two means.
-        low: lower end of the interval; NaN for a single prompt.
-        high: upper end of the interval; NaN for a single prompt.
+        mean: the statistic on the prompts themselves: their mean, or the ratio of two means
+        low: lower end of the interval; NaN for a single prompt
+        high: upper end of the interval; NaN for a single prompt
 
     Example:
         >>> f"{Estimate(3.5562, 3.41, 3.7):.2f}"
@@ -86,25 +94,25 @@ def interval(
     Args:
         statistic: "mean" of one sample; "difference" or "ratio" of the means of two, or their
             "correlation"; or a smooth function of samples whose last axis is the prompts, which
-            returns one value a cell.
-        samples: one value a prompt along the last axis, any axes before it, all of one shape and in
-            one order of prompts.
-        groups: the group of each prompt, if they are spread evenly; by default those that a
-            DataArray knows.
-        where: True at the prompts that have a value in a cell; None for all. The others are left
-            out, whatever the samples hold there.
-        level: probability that each interval should cover, a fraction.
+            returns one value per cell
+        samples: one value per prompt along the last axis, with any axes before it; all samples have
+            the same shape and the same order of prompts
+        groups: the group of each prompt, if prompts are spread evenly over groups; by default those
+            that a DataArray carries
+        where: True where a prompt has a value in a cell; None for everywhere. Other entries are
+            left out, whatever the samples hold there.
+        level: probability that each interval should cover, a fraction
 
     Returns:
         The statistic of each cell, and the lower and the upper end of its interval. The ends of a
-        ratio are -inf and inf where the interval of the denominator's mean holds zero, and all
-        three are NaN where it has no prompt, or where the statistic does not exist. A cell of one
-        prompt has NaN for ends.
+        ratio are -inf and inf where the interval of the denominator's mean contains zero. All three
+        are NaN where a cell has no prompt or the statistic does not exist, and both ends are NaN in
+        a cell of one prompt.
 
     Raises:
-        ValueError: the statistic is unknown, or needs another number of samples; samples differ in
-            shape; there is no prompt, a value is not finite, groups are not as many as prompts, or
-            the level is not between 0 and 1.
+        ValueError: the statistic is unknown or takes another number of samples; samples differ in
+            shape; there is no prompt; a value is not finite; the number of groups is not that of
+            the prompts; or the level is not between 0 and 1
 
     Example:
         >>> ends = interval("mean", np.array([[1.0, 2.0, 3.0, 4.0, 5.0]]))
@@ -114,26 +122,26 @@ def interval(
     return _interval(statistic, samples, groups, where, level)
 
 
-def bootstrap_mean(
+def estimate_mean(
     values: Values, *, groups: Sequence[str] | None = None, level: float = 0.95
 ) -> Estimate:
     """Estimate a mean over prompts.
 
     Args:
-        values: one value a prompt.
-        groups: as for `interval`.
-        level: probability that the interval should cover, a fraction.
+        values: one value per prompt
+        groups: as for `interval`
+        level: probability that the interval should cover, a fraction
 
     Returns:
         The mean with its interval, in the unit of the values.
 
     Raises:
-        ValueError: as for `interval`.
+        ValueError: as for `interval`
     """
     return Estimate(*map(float, _interval("mean", [values], groups, None, level)))
 
 
-def bootstrap_ratio(
+def estimate_ratio(
     numerator: Values,
     denominator: Values,
     *,
@@ -143,17 +151,17 @@ def bootstrap_ratio(
     """Estimate the ratio of two means over the same prompts, for instance F(C) / F(M).
 
     Args:
-        numerator: one value a prompt.
-        denominator: one value a prompt, in the same order of prompts.
-        groups: as for `interval`.
-        level: probability that the interval should cover, a fraction.
+        numerator: one value per prompt
+        denominator: one value per prompt, in the same order of prompts
+        groups: as for `interval`
+        level: probability that the interval should cover, a fraction
 
     Returns:
         mean(numerator) / mean(denominator) with its interval. Where the denominator's own interval
-        holds zero the ratio may be anything, and the interval runs from -inf to inf.
+        contains zero, the ratio may be anything, and the interval runs from -inf to inf.
 
     Raises:
-        ValueError: the denominator's mean is zero, or as for `interval`.
+        ValueError: the denominator's mean is zero, or as for `interval`
     """
     found = _interval("ratio", [numerator, denominator], groups, None, level)
     if _float64(denominator).mean() == 0:
@@ -161,50 +169,46 @@ def bootstrap_ratio(
     return Estimate(*map(float, found))
 
 
-def bootstrap_interval(
-    values: Values, *, groups: Sequence[str] | None = None, level: float = 0.95
-) -> tuple[Float[np.ndarray, "*batch"], Float[np.ndarray, "*batch"]]:
-    """Bound many means over the same prompts at once, for instance those of all heads.
+def widened(estimate: Estimate, replicates: Sequence[float], *, level: float = 0.95) -> Estimate:
+    """Widen an interval by a second source of noise, independent of the prompts.
+
+    The interval over prompts takes for given what the statistic also depends on, such as the
+    reference sample that means are taken over. Leaving out one of k equal parts of that sample in
+    turn shows its share: the jackknife's standard error s = sqrt((k - 1) / k sum (r - mean r)^2).
+    Both ends move away from the estimate to sqrt(distance^2 + (t s)^2).
 
     Args:
-        values: one value a prompt along the last axis, any axes before it.
-        groups: as for `interval`.
-        level: probability that each interval should cover, a fraction.
+        estimate: a statistic with its interval over prompts
+        replicates: the statistic without each part of the other sample in turn
+        level: probability that the interval should cover the truth, a fraction
 
     Returns:
-        Lower and upper ends of the intervals of the means over the last axis.
+        The same statistic with the wider interval; unchanged if there are no replicates.
 
     Raises:
-        ValueError: as for `interval`.
+        ValueError: there is only one replicate, or one is not finite
+
+    Source:
+        Efron and Tibshirani 1993, chapter 11, for the jackknife; Zou and Donner 2008, Construction
+        of confidence limits about effect measures, for joining the two.
+
+    Example:
+        >>> print(widened(Estimate(1.0, 0.7, 1.3), [0.9, 1.0, 1.1], level=0.5))
+        1 [0.686, 1.31]
     """
-    return _interval("mean", [values], groups, None, level)[1:]
+    from scipy.special import stdtrit  # slow to import
 
-
-def bootstrap_ratio_interval(
-    numerator: Values,
-    denominator: Values,
-    *,
-    groups: Sequence[str] | None = None,
-    where: Bool[np.ndarray, "*batch prompt"] | None = None,
-    level: float = 0.95,
-) -> tuple[Float[np.ndarray, "*batch"], Float[np.ndarray, "*batch"], Float[np.ndarray, "*batch"]]:
-    """Bound many ratios of means over the same prompts at once.
-
-    Args:
-        numerator: one value a prompt along the last axis, any axes before it.
-        denominator: one value a prompt, in the shape of the numerator.
-        groups: as for `interval`.
-        where: as for `interval`.
-        level: probability that each interval should cover, a fraction.
-
-    Returns:
-        The ratios of the means, and lower and upper ends of their intervals: from -inf to inf where
-        the denominator's own interval holds zero, NaN where all its values are zero.
-
-    Raises:
-        ValueError: as for `interval`.
-    """
-    return _interval("ratio", [numerator, denominator], groups, where, level)
+    values = np.asarray(replicates, dtype=np.float64)
+    if not len(values):
+        return estimate
+    k = len(values)
+    if k == 1 or not np.isfinite(values).all():
+        raise ValueError(f"a jackknife needs two replicates or more, all finite; got {values}")
+    error = float(np.sqrt((k - 1) / k * ((values - values.mean()) ** 2).sum()))
+    far = float(stdtrit(k - 1, (1 + level) / 2)) * error
+    m = estimate.mean
+    below, above = np.hypot(m - estimate.low, far), np.hypot(estimate.high - m, far)
+    return Estimate(m, m - float(below), m + float(above))
 
 
 def _interval(
@@ -245,7 +249,7 @@ def _checked(
             )
         if len(samples) != _SAMPLES[statistic]:
             raise ValueError(
-                f"a {statistic} is of {_SAMPLES[statistic]} samples; got {len(samples)}"
+                f"a {statistic} takes {_SAMPLES[statistic]} samples; got {len(samples)}"
             )
     if not samples:
         raise ValueError("a statistic needs at least one sample; got none")
@@ -268,7 +272,9 @@ def _checked(
         wrong = ~np.isfinite(array) if present is None else ~np.isfinite(array) & present
         if wrong.any():
             prompt = int(np.argwhere(wrong)[0, -1])
-            raise ValueError(f"the value of prompt {prompt} is not finite; leave it out or mend it")
+            raise ValueError(
+                f"the value of prompt {prompt} is not finite; leave it out or correct it"
+            )
     return arrays, present
 
 
@@ -278,7 +284,7 @@ def _near(statistic: Any) -> str:
 
 
 def _groups_of(samples: Sequence[Any]) -> Sequence[str] | None:
-    """The groups that the first sample to know any knows."""
+    """The groups of the first sample that carries any."""
     for sample in samples:
         if isinstance(sample, xr.DataArray) and "group" in sample.coords:
             return list(sample["group"].values)
@@ -290,7 +296,7 @@ def _labels(groups: Sequence[str] | None, n: int) -> Int[np.ndarray, " prompt"]:
     if groups is None:
         return np.zeros(n, dtype=np.int64)
     if len(groups) != n:
-        raise ValueError(f"there are {n} prompts and {len(groups)} groups; expected one a prompt")
+        raise ValueError(f"there are {n} prompts and {len(groups)} groups; expected one per prompt")
     return np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
 
 
@@ -310,9 +316,9 @@ def _patterns(
 
 
 def _strata(labels: Int[np.ndarray, " prompt"]) -> list[np.ndarray]:
-    """The prompts of each group, those that are alone in one together.
+    """The prompts of each group; prompts that are alone in their group form one together.
 
-    A single prompt that is alone joins the largest group, since it tells nothing by itself.
+    If only one prompt is alone, it joins the largest group, since it says nothing by itself.
     """
     members = sorted((np.flatnonzero(labels == i) for i in np.unique(labels)), key=len)
     alone = [one for one in members if len(one) == 1]
@@ -330,7 +336,7 @@ def _bounded(
     strata: list[np.ndarray],
     level: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The statistic and its interval, of cells that have all these prompts."""
+    """The statistic and its interval for cells that have all these prompts."""
     if callable(statistic):
         estimate, influence = _jackknife(statistic, samples)
         return estimate, *_ends(estimate, influence, strata, level)
@@ -362,7 +368,7 @@ def _ratio(
 def _correlation(
     x: np.ndarray, y: np.ndarray, strata: list[np.ndarray], level: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Bound the correlation by way of Fisher's z, whose spread does not depend on it."""
+    """Bound the correlation through Fisher's z, whose spread does not depend on it."""
     n = x.shape[-1]
     x, y = (each - each.mean(-1, keepdims=True) for each in (x, y))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -370,7 +376,7 @@ def _correlation(
         r = np.clip((x * y).mean(-1), -1, 1)
         influence = (x * y - r[:, None] * (x**2 + y**2) / 2) / (1 - r**2)[:, None]
         z = np.arctanh(r)
-    if n < 4:  # Fisher's n - 3 is gone: nothing is known
+    if n < 4:  # Fisher's n - 3 is not positive: nothing is known
         return r, *(np.where(np.isnan(r) | (n == 1), np.nan, end) for end in (-1.0, 1.0))
     influence = np.where(np.isfinite(influence), influence, 0)
     spread = np.sqrt((influence**2).mean(-1, keepdims=True))  # 1 for normal values, and never less
@@ -388,8 +394,8 @@ def _jackknife(
     estimate = np.asarray(statistic(*samples), dtype=np.float64)
     if estimate.shape != (cells,):
         raise ValueError(
-            f"the statistic of samples of shape {(cells, n)} must be one value a cell, of shape "
-            f"{(cells,)}; it is of shape {estimate.shape}"
+            f"the statistic of samples of shape {(cells, n)} must be one value per cell, of shape "
+            f"{(cells,)}; its shape is {estimate.shape}"
         )
     if n == 1:
         return estimate, np.zeros((cells, 1))

@@ -45,8 +45,8 @@ class LayerDifference:
     Args:
         layer: "embed" (token plus position embedding), "blocks.0", ... (the residual stream after
             each block), "ln_final", "logits" or "log_probs".
-        difference: the largest absolute difference, in the layer's own unit (logits, nats).
-        scale: the largest absolute value there, in the same unit.
+        difference: the largest absolute difference, in the layer's own unit (logits, nats)
+        scale: the largest absolute value there, in the same unit
     """
 
     layer: str
@@ -64,10 +64,10 @@ class VerificationReport:
     """What `verify` found; `str()` gives a table.
 
     Args:
-        model: the name of the model.
-        layers: one entry a layer, in the order of the computation.
-        tolerance: the largest `relative` difference that counts as agreement.
-        n_tokens: how many tokens were compared.
+        model: the name of the model
+        layers: one entry per layer, in the order of the computation
+        tolerance: the largest `relative` difference that counts as agreement
+        n_tokens: how many tokens were compared
     """
 
     model: str
@@ -104,16 +104,16 @@ def verify(
     """Compare `interp.load(name_or_path)` with Hugging Face's GPT-2 on the same weights.
 
     Args:
-        name_or_path: as for `interp.load`.
+        name_or_path: as for `interp.load`
         tolerance: the largest difference that counts as agreement, as a fraction of the layer's
-            largest value (of 1 where that is smaller).
+            largest value (of 1 where that is smaller)
 
     Returns:
         The largest difference per layer; `.passed` is the verdict, `print` shows the table.
 
     Raises:
-        ModelNotFoundError, CheckpointError, TypeError: as for `interp.load`.
-        ValueError: for a tolerance that is negative or not a number.
+        ModelNotFoundError, CheckpointError, TypeError: as for `interp.load`
+        ValueError: the tolerance is negative or not a finite number
 
     Example:
         >>> report = verify("mini")
@@ -159,7 +159,7 @@ def _largest(x: Tensor) -> float:
 
 
 def _sequences(model: HookedGPT2) -> list[Int[Tensor, " _"]]:
-    """Texts of several lengths, and random tokens from all over the vocabulary."""
+    """Texts of several lengths, and random tokens from the whole vocabulary."""
     config = model.config
     n_ctx = min(config.n_ctx, _LONGEST)
     generator = torch.Generator().manual_seed(0)
@@ -216,7 +216,7 @@ def _their_layers(
 def _layers(
     modules: dict[str, nn.Module], run: Callable[[], Float[Tensor, "batch pos d_vocab"]]
 ) -> dict[str, Float[Tensor, "batch pos _"]]:
-    """What each module puts out during `run`, which returns the logits."""
+    """The output of each module during `run`, which returns the logits."""
     layers: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable[..., None]:

@@ -1,11 +1,12 @@
 """Random models and prompts for the tests, and runs so small that there are several of each."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import jaxtyping
+import numpy as np
 import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
@@ -110,6 +111,23 @@ def with_sets() -> Task:
     answer = ids[:, :4].clone()
     answer[::2, 2:] = -1
     return replace(task, answer=answer, foil=ids[:, 4:])
+
+
+def on_sample(
+    found: np.ndarray, shape: tuple[int, ...], twin: Callable[..., float], n: int = 12
+) -> tuple[np.ndarray, np.ndarray]:
+    """Some cells of a grid, and what a slow twin says of their indices.
+
+    Every index of each axis that is no longer than n is among them, in random company.
+    """
+    assert found.shape == shape
+    rng = np.random.default_rng(0)
+    axes = [
+        np.concatenate([rng.permutation(size) for _ in range(-(-n // size))])[:n].tolist()
+        for size in shape
+    ]
+    cells = sorted(set(zip(*axes, strict=True)))
+    return np.array([found[cell] for cell in cells]), np.array([twin(*cell) for cell in cells])
 
 
 @contextmanager

@@ -55,10 +55,15 @@ _TEXTS = "texts that differ in length: means over real tokens, by role where rol
 _INTERVALS = "intervals hold the mean as often as they say at few prompts too, and know the groups"
 MENDED: dict[str, str] = {
     "ablate/embed/": "embeddings can be ablated; the call was refused for another reason",
+    "ablate/layers together/v head/": "values of some layers together can be ablated",
+    "*answer_logit": "answer_logit is a metric of the library, so ours has another name",
+    "*answer_logit_clean": "the same",
+    "*answer_logit_corrupted": "the same",
+    "heads/path attention/no senders": "an empty list of heads is refused everywhere",
     "ablate/texts that differ in length/": _TEXTS,
     "ablation of texts that differ in length/": _TEXTS,
     "ablate_nodes/resample by role, own partners": _TEXTS,
-    "ablate/where the ablation is too/": "what the caller asks for wins over the ablation",
+    "ablate/where the ablation is too": "what the caller asks for wins over the ablation",
     "logit lens/*in an ablation/kl_divergence": "the divergence is measured from the whole model",
     "*/low": _INTERVALS,
     "*/high": _INTERVALS,
@@ -551,6 +556,7 @@ def call_position_tables(weights: Any) -> dict[str, Any]:
     }
 
 
+@or_refused
 def call_path_attention(
     model: Any,
     task: Task,
@@ -599,7 +605,7 @@ def told_circuit(circuit: Any) -> dict[str, Any]:
         ).reshape(-1, 4),
         "connections": [
             f"{e.sender.kind} {e.sender.role} -> {e.receiver.kind} {e.receiver.role} {e.inputs}"
-            for e in circuit.connections() or circuits.published_connections(circuit)
+            for e in circuit.connections() or circuits.published.published_connections(circuit)
         ],
     }
 
@@ -713,26 +719,26 @@ def call_known_circuit(name: str, noise: float) -> tuple[Any, Task, Any]:
 
 
 def call_known_names() -> list[str]:
-    return list(circuits.KNOWN)
+    return list(circuits.known.KNOWN)
 
 
 def call_published(task: str) -> Any:
-    return circuits.published(task, "gpt2")
+    return circuits.published_circuit(task, "gpt2")
 
 
 def call_paper_tables() -> dict[str, Any]:
-    figures = circuits.IOI_FIGURES
+    figures = circuits.published.IOI_FIGURES
     return {
         "figures/keys": [f"{f.key}: {f.label}, {f.unit}, {f.source}" for f in figures],
         "figures/numbers": np.array([[f.value, f.low, f.high] for f in figures]),
-        "greedy": [" ".join(map(str, some)) for some in circuits.IOI_GREEDY],
-        "importance": [str(head) for head in circuits.IOI_IMPORTANCE],
-        "exceptions": [f"{k}: {v}" for k, v in circuits.IOI_EXCEPTIONS.items()],
+        "greedy": [" ".join(map(str, some)) for some in circuits.published.IOI_GREEDY],
+        "importance": [str(head) for head in circuits.published.IOI_IMPORTANCE],
+        "exceptions": [f"{k}: {v}" for k, v in circuits.published.IOI_EXCEPTIONS.items()],
         "minimality sets": told_sets(
             circuits.minimality_sets(
-                circuits.published("ioi", "gpt2"),
-                importance=circuits.IOI_IMPORTANCE,
-                exceptions=circuits.IOI_EXCEPTIONS,
+                circuits.published_circuit("ioi", "gpt2"),
+                importance=circuits.published.IOI_IMPORTANCE,
+                exceptions=circuits.published.IOI_EXCEPTIONS,
             )
         ),
     }
@@ -741,13 +747,13 @@ def call_paper_tables() -> dict[str, Any]:
 def call_bootstrap(values: np.ndarray, other: np.ndarray, groups: Any) -> dict[str, Any]:
     """Means, and ratios to others, with intervals: of one row of values, and of all."""
     settings: dict[str, Any] = {"groups": groups, "level": 0.95}
-    mean = statistics.bootstrap_mean(values[0], **settings)
-    ratio = statistics.bootstrap_ratio(values[0], other[0], **settings)
+    mean = statistics.estimate_mean(values[0], **settings)
+    ratio = statistics.estimate_ratio(values[0], other[0], **settings)
     return {
         "mean": [mean.mean, mean.low, mean.high],
         "ratio": [ratio.mean, ratio.low, ratio.high],
-        "means/interval": np.stack(statistics.bootstrap_interval(values, **settings)),
-        "ratios/interval": np.stack(statistics.bootstrap_ratio_interval(values, other, **settings)),
+        "means/interval": np.stack(statistics.interval("mean", values, **settings)[1:]),
+        "ratios/interval": np.stack(statistics.interval("ratio", values, other, **settings)),
     }
 
 
@@ -763,7 +769,7 @@ def call_metrics(logits: Tensor, task: Task) -> dict[str, Tensor]:
         "probability_diff": metrics.probability_diff(logits, task.answer, task.foil),
         "kl_divergence": metrics.kl_divergence(logits, logits.roll(1, 0)),
         "accuracy": metrics.accuracy(logits, task.answer, task.foil),
-        "accuracy of all": metrics.accuracy(logits, task.answer, None),
+        "accuracy of all": metrics.top1(logits, task.answer),
         "rank": metrics.rank(logits, task.answer),
     }
     if task.answer.ndim == 2:
@@ -810,6 +816,12 @@ def call_verify() -> dict[str, Any]:
 
 # ---- models and prompts -------------------------------------------------------------------------
 
+
+def alone(task: Task) -> Task:
+    """The task without a sample of its kind to draw, so that means are over its own prompts."""
+    return replace(task)
+
+
 VARIED = (
     ("Yesterday Mary and John met. Then John gave a ring to", " met."),
     ("Yesterday Anna and Paul met. Then Paul gave a ring to", " met again."),
@@ -841,11 +853,11 @@ class Setting:
 
     @cached_property
     def ioi(self) -> Task:
-        return ioi(self.mini.tokenizer, 10, seed=0, corruption="abc", order="mixed")
+        return alone(ioi(self.mini.tokenizer, 10, seed=0, corruption="abc", order="mixed"))
 
     @cached_property
     def flip(self) -> Task:
-        return ioi(self.mini.tokenizer, 8, seed=1, corruption="flip", order="mixed")
+        return alone(ioi(self.mini.tokenizer, 8, seed=1, corruption="flip", order="mixed"))
 
     @cached_property
     def grouped(self) -> Task:
@@ -854,9 +866,12 @@ class Setting:
             "Yesterday [B] and [A] met. Then [B] gave a ring to [A]",
             "When [B] and [A] came to the store, [B] gave a book to [A]",
         ]
-        return ioi(
-            self.mini.tokenizer, 12, seed=2, corruption="abc", order="mixed", templates=templates
-        )
+        return alone(
+            ioi(
+                self.mini.tokenizer, 12, seed=2, corruption="abc", order="mixed",
+                templates=templates,
+            )
+        )  # fmt: skip
 
     @cached_property
     def other(self) -> Task:
@@ -901,11 +916,11 @@ class Setting:
 
     @cached_property
     def years(self) -> Task:
-        return greater_than(self.mini.tokenizer, 8, seed=0)
+        return alone(greater_than(self.mini.tokenizer, 8, seed=0))
 
     @cached_property
     def repeats(self) -> Task:
-        return induction(self.mini.tokenizer, 8, seed=0, length=8, repeated=5)
+        return alone(induction(self.mini.tokenizer, 8, seed=0, length=8, repeated=5))
 
     @cached_property
     def tokens(self) -> Tensor:
@@ -932,7 +947,7 @@ def run(name: str) -> Callable[[Callable[[Setting], Any]], Callable[[Setting], A
     return register
 
 
-def answer_logit(logits: Tensor, task: Task) -> Tensor:
+def own_answer_logit(logits: Tensor, task: Task) -> Tensor:
     """A metric that is a function."""
     return logits.gather(1, task.answer[:, None])[:, 0]
 
@@ -1117,7 +1132,7 @@ def metrics_of_logits(s: Setting) -> Any:
 
 @run("measure")
 def measured(s: Setting) -> Any:
-    functions = {"own": answer_logit, "share": answer_share}
+    functions = {"own": own_answer_logit, "share": answer_share}
     some = call_ablation(heads=[(4, 0), (4, 6)], mlps=[1], value="mean")
     found = {
         f"{side}/{name}": call_measure(s.mini, task, chosen, side=side)
@@ -1129,8 +1144,8 @@ def measured(s: Setting) -> Any:
             ("greater than", s.years, [*PLAIN, "cutoff_sharpness"]),
             ("induction", s.repeats, PLAIN),
             ("functions by name", s.ioi, functions),
-            ("function and name", s.ioi, ["logit_diff", answer_logit]),
-            ("function", s.ioi, answer_logit),
+            ("function and name", s.ioi, ["logit_diff", own_answer_logit]),
+            ("function", s.ioi, own_answer_logit),
         )
     }
     for value in ("zero", "mean", "group mean", "resample"):
@@ -1298,7 +1313,7 @@ def patched_layers_together(s: Setting) -> Any:
 
 @run("patch/metrics")
 def patched_metrics(s: Setting) -> Any:
-    functions = {"own": answer_logit, "share": answer_share}
+    functions = {"own": own_answer_logit, "share": answer_share}
     return {
         "ioi": both(
             lambda direction: call_patch(
@@ -1306,7 +1321,7 @@ def patched_metrics(s: Setting) -> Any:
             )
         ),
         "functions by name": call_patch(s.mini, s.ioi, "z", ("layer", "head"), metrics=functions),
-        "function": call_patch(s.mini, s.ioi, "mlp_out", ("layer",), metrics=answer_logit),
+        "function": call_patch(s.mini, s.ioi, "mlp_out", ("layer",), metrics=own_answer_logit),
         "greater than": both(
             lambda direction: call_patch(
                 s.mini, s.years, "z", ("layer", "head"), direction=direction,
@@ -1492,7 +1507,7 @@ def path_patched_more(s: Setting) -> Any:
             for name, to in RECEIVERS.items()
         },
         "metrics": call_path_patch(s.mini, s.ioi, metrics=PLAIN),
-        "function": call_path_patch(s.mini, s.ioi, **q, metrics=answer_logit),
+        "function": call_path_patch(s.mini, s.ioi, **q, metrics=own_answer_logit),
         "greater than": call_path_patch(s.mini, s.years, metrics=["logit_diff", "probability"]),
         "induction": call_path_patch(s.mini, s.repeats, **q),
         "layers and heads": call_path_patch(s.mini, s.ioi, layers=[0, 2], heads=[1, 6]),
@@ -1598,11 +1613,34 @@ def ablated_layers_together(s: Setting) -> Any:
     }
 
 
+@run("ablate/where the ablation is too, layers together")
+def ablated_in_the_ablation_together(s: Setting) -> Any:
+    """Units that are ablated twice, by other values, in layers after the first that is ablated."""
+    return {
+        f"{site}/{value}": call_ablate(
+            s.mini,
+            s.grouped,
+            site,
+            over,
+            value=value,
+            layers=[0, 1, 3],
+            neurons=neurons,
+            ablation=out_of("mean"),
+        )
+        for value in VALUES
+        for site, over, neurons in (
+            ("z", ("head",), None),
+            ("mlp_out", ("role",), None),
+            ("mlp_post", ("neuron",), [16, 17]),
+        )
+    }
+
+
 @run("ablate/metrics")
 def ablated_metrics(s: Setting) -> Any:
     return {
         "ioi": call_ablate(s.mini, s.ioi, "z", ("layer", "head"), metrics=PLAIN),
-        "function": call_ablate(s.mini, s.ioi, "z", ("layer", "head"), metrics=answer_logit),
+        "function": call_ablate(s.mini, s.ioi, "z", ("layer", "head"), metrics=own_answer_logit),
         "greater than": call_ablate(
             s.mini, s.years, "mlp_out", ("layer", "role"), metrics=[*PLAIN, "cutoff_sharpness"]
         ),
@@ -1711,7 +1749,7 @@ def estimated(s: Setting) -> Any:
         s.mini, s.ioi, "pattern", ("layer", "head", "source_role"), positions=["END"],
         sources=["IO", "S1", "S2"],
     )  # fmt: skip
-    for metric in ("probability", "probability_diff", "kl_divergence", answer_logit):
+    for metric in ("probability", "probability_diff", "kl_divergence", own_answer_logit):
         name = metric if isinstance(metric, str) else metric.__name__
         found[f"metric/{name}"] = call_attribution_patch(
             s.mini, s.ioi, "z", ("layer", "head"), metric=metric

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interp.characters import escape, printable
-from interp.circuits import published
+from interp.circuits import published_circuit
 from interp.plots import AttentionView, attention_arcs, attention_heatmap, circuit_html, circuit_svg
 from interp.report import Drawing, Report, Section, Table
 
@@ -49,7 +49,7 @@ def test_arcs_are_xml(token):
 
 def test_circuits_are_xml():
     example = [(ANY, role) for role in ("IO", "S1", "S1+1", "S2", "END")]
-    circuit = replace(published("ioi", "gpt2"), source=ANY)
+    circuit = replace(published_circuit("ioi", "gpt2"), source=ANY)
     ElementTree.fromstring(circuit_svg(circuit, example=example))
     circuit_html(circuit, example=example).encode()
 

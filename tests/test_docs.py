@@ -1,4 +1,4 @@
-"""The Python of the pages on techniques runs as written.
+"""The Python of the pages runs as written, and their links lead somewhere.
 
 Their commands are run, and their files checked, in tests/analyses/.
 """
@@ -8,36 +8,31 @@ from pathlib import Path
 
 import pytest
 
-DOCS = Path(__file__).parents[1] / "docs"
-PAGES = [
-    "model",
-    "activation_patching",
-    "path_patching",
-    "ablation",
-    "attribution_patching",
-    "attention",
-    "logit_lens",
-    "tuned_lens",
-    "direct_logit_attribution",
-    "tasks",
-    "diagrams",
-    "known_circuits",
-    "ioi_parts",
-]
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(path.stem for path in (ROOT / "docs").glob("*.md"))
+WITHOUT_PYTHON = {"README", "ioi", "speed"}
 
 
-@pytest.mark.parametrize("page", PAGES)
+def blocks(page):
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+def test_every_page_has_python_except_these():
+    assert {page for page in PAGES if not blocks(page)} == WITHOUT_PYTHON
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in WITHOUT_PYTHON])
 def test_python_runs(page):
-    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
     names: dict[str, object] = {}
-    found = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert found
-    for block in found:
+    for block in blocks(page):
         exec(block, names)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page", [*(f"docs/{page}.md" for page in PAGES), "README.md", "CONTRIBUTING.md"]
+)
 def test_links_lead_somewhere(page):
-    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
-        assert (DOCS / target).is_file(), target
+    path = ROOT / page
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8")):
+        assert (path.parent / target).exists(), target

@@ -1,4 +1,7 @@
-"""Metrics: hand-computed cases and laws."""
+"""Metrics: hand-computed cases and laws.
+
+The file is longer than most: each metric by hand, and the choice of metrics by name.
+"""
 
 import functools
 import inspect
@@ -33,9 +36,19 @@ def test_by_hand() -> None:
     assert metrics.probability(logits, ids(1)).item() == pytest.approx(0.3)
     assert metrics.probability_diff(logits, ids(2), ids(0)).item() == pytest.approx(-0.3)
     assert [metrics.rank(logits, ids(i)).item() for i in range(3)] == [0, 1, 2]
-    assert [metrics.accuracy(logits, ids(i)).item() for i in range(3)] == [1, 0, 0]
+    assert [metrics.top1(logits, ids(i)).item() for i in range(3)] == [1, 0, 0]
     assert metrics.accuracy(logits, ids(1), ids(2)).item() == 1
     assert metrics.accuracy(logits, ids(1), ids(0)).item() == 0
+
+
+def test_logits_against_the_other_candidates_by_hand() -> None:
+    logits = torch.tensor([[1.0, 2.0, 4.0, 9.0]])
+    others = torch.tensor([[True, False, True, False]])
+    assert metrics.answer_logit(logits, ids(3), others).item() == 6.5
+    assert metrics.foil_logit(logits, ids(1), others).item() == -0.5
+    for wrong in (others[:, :3], others & False):
+        with pytest.raises(ValueError, match="mask of the logits' shape, .* at least one token"):
+            inspect.unwrap(metrics.answer_logit)(logits, ids(3), wrong)
 
 
 def test_kl_by_hand() -> None:
@@ -72,7 +85,7 @@ def test_laws(seed: int) -> None:
     zero = metrics.kl_divergence(logits, logits + 7)
     torch.testing.assert_close(zero, torch.zeros(4).double(), atol=1e-12, rtol=0)
     assert torch.equal(metrics.accuracy(logits, answer, foil), (diff > 0).double())
-    assert torch.equal(metrics.accuracy(logits, answer), (logits.argmax(-1) == answer).double())
+    assert torch.equal(metrics.top1(logits, answer), (logits.argmax(-1) == answer).double())
     ranks = torch.stack([metrics.rank(logits, ids(*[i] * 4)) for i in range(7)])
     assert torch.equal(ranks.sort(0).values, torch.arange(7)[:, None].expand(7, 4))
 
@@ -91,7 +104,7 @@ def test_sets_of_tokens_add_up() -> None:
 def test_ties_count_as_wrong() -> None:
     logits = torch.zeros(1, 3)
     assert metrics.rank(logits, ids(1)).item() == 2
-    assert metrics.accuracy(logits, ids(1)).item() == 0
+    assert metrics.top1(logits, ids(1)).item() == 0
     assert metrics.accuracy(logits, ids(1), ids(0)).item() == 0
 
 
@@ -164,7 +177,7 @@ def test_sets_by_hand() -> None:
     expected = torch.stack([p[0, 1] + p[0, 2], p[1, 3]])
     torch.testing.assert_close(metrics.probability(logits, answer), expected)
     assert metrics.accuracy(logits, answer, foil).tolist() == [1.0, 0.0]
-    assert metrics.accuracy(logits, answer).tolist() == [1.0, 0.0]
+    assert metrics.top1(logits, answer).tolist() == [1.0, 0.0]
     assert metrics.rank(logits, answer).tolist() == [0, 1]
     sharp = metrics.cutoff_sharpness(logits, answer, foil)
     torch.testing.assert_close(sharp, torch.stack([p[0, 1] - p[0, 3], p[1, 3] - p[1, 2]]))
@@ -281,6 +294,7 @@ def test_every_metric_has_a_function_and_a_unit() -> None:
 
 
 ANSWER, FOIL = torch.tensor([[1, 2], [3, 4]]), torch.tensor([[0, 5], [0, 6]])
+OTHERS = torch.tensor([[False, False, False, True, True, False, False]] * 2)
 EVERY = {
     "logit_diff": lambda z: metrics.logit_diff(z, ANSWER, FOIL),
     "probability": lambda z: metrics.probability(z, ANSWER),
@@ -289,7 +303,9 @@ EVERY = {
     "kl_divergence": lambda z: metrics.kl_divergence(z, torch.ones_like(z)),
     "kl_divergence from it": lambda z: metrics.kl_divergence(torch.ones_like(z), z),
     "accuracy": lambda z: metrics.accuracy(z, ANSWER, FOIL),
-    "accuracy of all": lambda z: metrics.accuracy(z, ANSWER),
+    "top1": lambda z: metrics.top1(z, ANSWER),
+    "answer_logit": lambda z: metrics.answer_logit(z, ANSWER, OTHERS),
+    "foil_logit": lambda z: metrics.foil_logit(z, FOIL, OTHERS),
     "rank": lambda z: metrics.rank(z, ANSWER),
 }
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 import xarray as xr
 
-from interp.results import Question, labelled, require_same
+from interp.results import Question, labeled, require_same
 
 MODEL = SimpleNamespace(name="tiny", fingerprint=lambda: "aa11")
 TASK = SimpleNamespace(name="ioi", fingerprint="bb22", group=("x", "y", "x"))
@@ -29,7 +29,7 @@ ASKED = {
 
 def array(**question: object) -> xr.DataArray:
     """Three values of three prompts."""
-    return labelled(
+    return labeled(
         torch.tensor([1.0, 2.0, 4.0]),
         ("prompt",),
         name="logit_diff",
@@ -54,7 +54,7 @@ def test_an_array_tells_its_question() -> None:
 
 
 def test_what_has_no_fingerprint_has_none() -> None:
-    bare = labelled(
+    bare = labeled(
         np.zeros(2), ("x",), name="n", title="t", unit="u", model=SimpleNamespace(name="m")
     )
     asked = Question.of(bare)
@@ -129,7 +129,7 @@ def test_numbers_keep_their_precision(dtype: torch.dtype, expected: type) -> Non
     for default in (torch.float32, torch.float64):
         torch.set_default_dtype(default)
         try:
-            found = inspect.unwrap(labelled)(
+            found = inspect.unwrap(labeled)(
                 torch.ones(2).to(dtype), ("x",), name="n", title="t", unit="u", model=MODEL
             )
         finally:

@@ -1,4 +1,7 @@
-"""Intervals over prompts: by hand, laws, and how often they hold the truth."""
+"""Intervals over prompts: by hand, laws, and how often they hold the truth.
+
+The file is longer than most: one function, with laws for each statistic and its coverage.
+"""
 
 import dataclasses
 import inspect
@@ -17,10 +20,8 @@ from interp.statistics import (
     Estimate,
     _labels,
     _strata,
-    bootstrap_interval,
-    bootstrap_mean,
-    bootstrap_ratio,
-    bootstrap_ratio_interval,
+    estimate_mean,
+    estimate_ratio,
     interval,
 )
 from tests.benchmarks.coverage import DISTRIBUTIONS, held
@@ -49,7 +50,7 @@ def by_hand(values: np.ndarray, level: float) -> tuple[float, float]:
 @pytest.mark.parametrize("level", [0.5, 0.95])
 def test_naive_twin(n: int, level: float) -> None:
     values = np.random.default_rng(n).exponential(size=n)
-    ours = bootstrap_mean(values, level=level)
+    ours = estimate_mean(values, level=level)
     assert (ours.low, ours.high) == pytest.approx(by_hand(values, level), rel=1e-9)
 
 
@@ -58,7 +59,7 @@ def test_without_skewness_it_is_students(n: int) -> None:
     half = normal(n, n // 2)
     values = 3 + np.concatenate([half, -half, [0.0] * (n % 2)])
     theirs = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-    ours = bootstrap_mean(values)
+    ours = estimate_mean(values)
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), rel=1e-9)
 
 
@@ -68,16 +69,16 @@ def test_groups_of_two_values_are_welchs() -> None:
     one, other = (np.concatenate([x, 2 * x.mean() - x]) for x in (one, other))  # no skewness
     theirs = stats.ttest_ind(one, other, equal_var=False).confidence_interval(0.95)
     groups = ["a"] * 12 + ["b"] * 12
-    ours = bootstrap_mean(np.concatenate([2 * one, -2 * other]), groups=groups)
+    ours = estimate_mean(np.concatenate([2 * one, -2 * other]), groups=groups)
     # The degrees of freedom of 1947 are not quite those in use today.
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.02)
 
 
 def test_a_long_tail_moves_both_ends_toward_it() -> None:
     values = np.random.default_rng(3).exponential(size=40)
-    ours, students = bootstrap_mean(values), stats.ttest_1samp(values, 0).confidence_interval()
+    ours, students = estimate_mean(values), stats.ttest_1samp(values, 0).confidence_interval()
     assert ours.low > students.low and ours.high > students.high
-    mirrored = bootstrap_mean(-values)
+    mirrored = estimate_mean(-values)
     assert (mirrored.low, mirrored.high) == pytest.approx((-ours.high, -ours.low))
 
 
@@ -86,7 +87,7 @@ def test_many_prompts_agree_with_bca() -> None:
     theirs = stats.bootstrap(
         (values,), np.mean, method="BCa", n_resamples=20000, rng=np.random.default_rng(0)
     ).confidence_interval
-    ours = bootstrap_mean(values)
+    ours = estimate_mean(values)
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.01)
 
 
@@ -125,42 +126,42 @@ def test_other_levels(level: float) -> None:
 
 def test_heat_map_is_bounded_cell_by_cell() -> None:
     values = torch.tensor(normal(3, 2, 3, 40))
-    low, high = bootstrap_interval(values)
+    low, high = interval("mean", values)[1:]
     assert low.shape == high.shape == (2, 3)
     for layer in range(2):
         for head in range(3):
-            one = bootstrap_mean(values[layer, head])
+            one = estimate_mean(values[layer, head])
             assert (one.low, one.high) == pytest.approx((low[layer, head], high[layer, head]))
 
 
 def test_kind_of_array() -> None:
     values = normal(4, 50)
-    assert bootstrap_mean(values) == bootstrap_mean(torch.tensor(values))
+    assert estimate_mean(values) == estimate_mean(torch.tensor(values))
     single = torch.tensor(values, dtype=torch.float32, requires_grad=True)
-    assert bootstrap_mean(single).mean == pytest.approx(values.mean(), abs=1e-6)
+    assert estimate_mean(single).mean == pytest.approx(values.mean(), abs=1e-6)
 
 
 @pytest.mark.parametrize("n", [2, 5, 50])
 def test_scaling_and_shifting(n: int) -> None:
     values = normal(5, n)
-    one, other = bootstrap_mean(values), bootstrap_mean(3 * values + 2)
+    one, other = estimate_mean(values), estimate_mean(3 * values + 2)
     moved = [3 * x + 2 for x in dataclasses.astuple(one)]
     assert dataclasses.astuple(other) == pytest.approx(moved)
     assert one.low < one.mean < one.high
-    wide = bootstrap_mean(values, level=0.99)
+    wide = estimate_mean(values, level=0.99)
     assert wide.low < one.low < one.high < wide.high
 
 
 def test_constant_values_have_no_spread() -> None:
     for values in (np.full(20, 1.5), np.full(2, 1.5), np.zeros(3)):
-        estimate = bootstrap_mean(values)
+        estimate = estimate_mean(values)
         assert dataclasses.astuple(estimate) == pytest.approx((values[0],) * 3)
 
 
 def test_one_prompt_has_a_mean_without_an_interval() -> None:
-    one = bootstrap_mean(np.array([2.5]))
+    one = estimate_mean(np.array([2.5]))
     assert one.mean == 2.5 and math.isnan(one.low) and math.isnan(one.high)
-    one = bootstrap_ratio(np.array([2.0]), np.array([4.0]))
+    one = estimate_ratio(np.array([2.0]), np.array([4.0]))
     assert one.mean == 0.5 and math.isnan(one.low) and math.isnan(one.high)
     mean, low, high = interval("mean", np.ones((2, 3, 1)))
     assert mean.shape == (2, 3) and np.isnan(low).all() and np.isnan(high).all()
@@ -168,10 +169,10 @@ def test_one_prompt_has_a_mean_without_an_interval() -> None:
 
 def test_ratio_is_of_prompts_not_of_values() -> None:
     values = normal(6, 50) + 3
-    whole = bootstrap_ratio(0.8 * values, values)
+    whole = estimate_ratio(0.8 * values, values)
     assert dataclasses.astuple(whole) == pytest.approx((0.8, 0.8, 0.8))
     over = values + 0.1 * normal(7, 50)
-    ours = bootstrap_ratio(over, values)
+    ours = estimate_ratio(over, values)
     drawn = np.random.default_rng(0).integers(50, size=(20000, 50))
     ratios = over[drawn].mean(-1) / values[drawn].mean(-1)
     assert ours.mean == pytest.approx(over.mean() / values.mean())
@@ -181,19 +182,19 @@ def test_ratio_is_of_prompts_not_of_values() -> None:
 
 def test_ratio_over_what_may_be_zero_is_unbounded() -> None:
     numerator, denominator = normal(8, 50) + 1, normal(9, 50)
-    estimate = bootstrap_ratio(numerator, denominator)
+    estimate = estimate_ratio(numerator, denominator)
     assert (estimate.low, estimate.high) == (-math.inf, math.inf)
     assert estimate.mean == pytest.approx(numerator.mean() / denominator.mean())
     with pytest.raises(ValueError, match="denominator's mean is zero"):
-        bootstrap_ratio(np.ones(2), np.array([1.0, -1.0]))
-    ends = bootstrap_ratio_interval(np.zeros((1, 3)), np.zeros((1, 3)))
+        estimate_ratio(np.ones(2), np.array([1.0, -1.0]))
+    ends = interval("ratio", np.zeros((1, 3)), np.zeros((1, 3)))
     assert all(np.isnan(end).all() for end in ends)
 
 
 def test_difference_is_of_the_same_prompts() -> None:
     one, other = normal(10, 20) + 4, normal(11, 20)
     found = interval("difference", one, other)
-    mean = bootstrap_mean(one - other)
+    mean = estimate_mean(one - other)
     assert [float(end) for end in found] == pytest.approx(dataclasses.astuple(mean))
 
 
@@ -207,7 +208,7 @@ def test_any_statistic_by_the_jackknife() -> None:
     np.testing.assert_allclose(
         interval(lambda x: x.mean(-1), one, groups=groups), interval("mean", one, groups=groups)
     )
-    with pytest.raises(ValueError, match=r"one value a cell, of shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"one value per cell, of shape \(3,\)"):
         interval(lambda x: x, one)
 
 
@@ -230,7 +231,7 @@ def test_correlation() -> None:
 
 
 def test_estimate_is_json_and_text() -> None:
-    estimate = bootstrap_mean(torch.tensor(normal(10, 20)))
+    estimate = estimate_mean(torch.tensor(normal(10, 20)))
     numbers = json.loads(json.dumps(dataclasses.asdict(estimate)))
     assert list(numbers) == ["mean", "low", "high"]
     assert str(Estimate(0.12345, -1.0, 2.5)) == "0.123 [-1, 2.5]"
@@ -249,17 +250,17 @@ def test_estimate_is_json_and_text() -> None:
 )
 def test_what_has_no_interval(values: list[float], options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        bootstrap_mean(np.array(values), **options)
+        estimate_mean(np.array(values), **options)
     with pytest.raises(ValueError, match=message):
-        bootstrap_ratio(np.array(values), np.array(values), **options)
+        estimate_ratio(np.array(values), np.array(values), **options)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("median", np.ones(3)), "must be one of mean, .*'median'"),
-        (("ratio", np.ones(3)), "a ratio is of 2 samples; got 1"),
-        (("mean", np.ones(3), np.ones(3)), "a mean is of 1 samples; got 2"),
+        (("ratio", np.ones(3)), "a ratio takes 2 samples; got 1"),
+        (("mean", np.ones(3), np.ones(3)), "a mean takes 1 samples; got 2"),
         (("difference", np.ones(3), np.ones(4)), "for the same prompts"),
         ((np.mean,), "at least one sample"),
         (("mean", np.array(1.0)), "along the last axis"),
@@ -272,7 +273,7 @@ def test_samples_that_do_not_fit(arguments: tuple[Any, ...], message: str) -> No
 
 def test_ratio_needs_the_same_prompts() -> None:
     with pytest.raises(ValueError, match="for the same prompts"):
-        inspect.unwrap(bootstrap_ratio)(np.ones(3), np.ones(4))
+        inspect.unwrap(estimate_ratio)(np.ones(3), np.ones(4))
 
 
 def test_cells_may_lack_prompts() -> None:
@@ -284,12 +285,12 @@ def test_cells_may_lack_prompts() -> None:
     for cell in range(3):
         some = values[cell][there[cell]]
         kept = [group for group, is_there in zip(groups, there[cell], strict=True) if is_there]
-        one = bootstrap_mean(some, groups=kept)
+        one = estimate_mean(some, groups=kept)
         found = (mean[cell], low[cell], high[cell])
         assert found == pytest.approx(dataclasses.astuple(one), nan_ok=True)
     assert np.isnan([low[2], high[2], mean[3], low[3], high[3]]).all() and mean[2] == values[2, 4]
     whole = np.where(there, 2.0, np.nan)
-    ratio, *_ = bootstrap_ratio_interval(values, whole, where=there)
+    ratio, *_ = interval("ratio", values, whole, where=there)
     np.testing.assert_allclose(ratio, mean / 2)
     with pytest.raises(ValueError, match="value of prompt 2 is not finite"):
         interval("mean", values, where=np.ones((4, 6), dtype=bool))
@@ -304,12 +305,12 @@ def in_groups(seed: int) -> tuple[np.ndarray, list[str]]:
 
 def test_what_lies_between_groups_adds_nothing() -> None:
     values, groups = in_groups(0)
-    known = bootstrap_mean(values, groups=groups)
-    unknown = bootstrap_mean(values)
+    known = estimate_mean(values, groups=groups)
+    unknown = estimate_mean(values)
     assert known.mean == unknown.mean
     assert (known.high - known.low) < 0.2 * (unknown.high - unknown.low)
     moved = values + np.array([hash_of(name) for name in groups])
-    other = bootstrap_mean(moved, groups=groups)
+    other = estimate_mean(moved, groups=groups)
     assert other.high - other.mean == pytest.approx(known.high - known.mean)
 
 
@@ -327,14 +328,14 @@ def test_the_error_is_that_of_new_prompts_of_the_same_groups() -> None:
         a**2 / (len(each) + 1) for a, each in zip(shares, by_group, strict=True)
     )
     freedom = min(welch - 2, 30 - len(by_group))
-    ours = bootstrap_mean(values, groups=groups, level=0.5)
+    ours = estimate_mean(values, groups=groups, level=0.5)
     assert (ours.high - ours.low) / 2 == pytest.approx(error * stats.t.ppf(0.75, freedom), rel=0.04)
 
 
 def test_degrees_of_freedom_are_at_most_the_prompts_less_the_groups() -> None:
     groups = list("aaabbbcccddd")
     values = np.array([-1.0, 0.0, 1.0] * 4) + np.repeat([3.0, -9.0, 0.0, 40.0], 3)
-    ours = bootstrap_mean(values, groups=groups)
+    ours = estimate_mean(values, groups=groups)
     half = math.sqrt(1 / 12) * stats.t.ppf(0.975, 12 - 4)  # equal variances of 1
     assert (ours.low, ours.high) == pytest.approx((ours.mean - half, ours.mean + half))
 
@@ -342,17 +343,17 @@ def test_degrees_of_freedom_are_at_most_the_prompts_less_the_groups() -> None:
 def test_known_groups_cover_as_often_as_they_should() -> None:
     true = in_groups(0)[0].mean() - normal(0, 30).mean()
     values = np.stack([in_groups(seed)[0] for seed in range(2000)])
-    low, high = bootstrap_interval(values, groups=in_groups(0)[1])
+    low, high = interval("mean", values, groups=in_groups(0)[1])[1:]
     assert 0.935 < ((low <= true) & (true <= high)).mean() < 0.97
 
 
 def test_an_array_knows_its_groups() -> None:
     values, groups = in_groups(2)
     array = xr.DataArray(values, {"group": ("prompt", groups)}, ["prompt"])
-    assert bootstrap_mean(array) == bootstrap_mean(values, groups=groups)
-    assert bootstrap_ratio(array, array + 1) == bootstrap_ratio(values, values + 1, groups=groups)
-    assert bootstrap_ratio(values, array + 1) == bootstrap_ratio(values, values + 1, groups=groups)
-    assert bootstrap_mean(array, groups=["all"] * 30) == bootstrap_mean(values)
+    assert estimate_mean(array) == estimate_mean(values, groups=groups)
+    assert estimate_ratio(array, array + 1) == estimate_ratio(values, values + 1, groups=groups)
+    assert estimate_ratio(values, array + 1) == estimate_ratio(values, values + 1, groups=groups)
+    assert estimate_mean(array, groups=["all"] * 30) == estimate_mean(values)
 
 
 @pytest.mark.parametrize(
@@ -372,7 +373,7 @@ def test_no_prompt_is_alone(groups: str, strata: list[list[int]]) -> None:
 
 def test_groups_are_one_a_prompt() -> None:
     with pytest.raises(ValueError, match="there are 3 prompts and 2 groups"):
-        bootstrap_mean(np.zeros(3), groups=["a", "b"])
+        estimate_mean(np.zeros(3), groups=["a", "b"])
 
 
 def test_every_distribution_has_its_truth() -> None:

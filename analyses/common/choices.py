@@ -1,7 +1,7 @@
-"""What a caller chooses: names, heads, files, a device. All of it is checked before torch is there.
+"""Checks of what a caller chooses (names, heads, files, a device), before torch is imported.
 
-The names that the library takes stand here a second time, since the library's own tables bring
-torch; tests/analyses/test_choices.py compares the two.
+The names that the library accepts are repeated here, because the library's own tables import torch;
+tests/analyses/test_choices.py compares the two.
 """
 
 import json
@@ -18,29 +18,32 @@ METRICS = (
     "probability",
     "probability_diff",
     "cutoff_sharpness",
+    "answer_logit",
+    "foil_logit",
     "kl_divergence",
     "accuracy",
+    "top1",
     "rank",
 )
 DIRECTIONS = ("denoising", "noising")
 CORRUPTIONS = ("flip", "abc", "random")
 VALUES = ("zero", "mean", "group mean", "resample")
 INPUTS = {"q": "queries", "k": "keys", "v": "values"}
-"""The inputs of a head, and what each is called."""
+"""The inputs of a head -> their names in words."""
 
 _DEVICE = re.compile(r"(cpu|mps|cuda(:\d+)?|xpu(:\d+)?)")
 
 
 def among(what: str, given: Iterable[str], choices: Iterable[str]) -> None:
-    """Refuse what is none of the choices, and what is given twice.
+    """Refuse names that are unknown or given twice.
 
     Args:
-        what: what is chosen, for the error.
-        given: the names that were given.
-        choices: the names that there are.
+        what: what an error calls such a name
+        given: the names
+        choices: the known names
 
     Raises:
-        ValueError: a name is unknown, or given twice.
+        ValueError: a name is unknown, or given twice
     """
     known, seen = list(choices), set()
     for one in given:
@@ -55,14 +58,14 @@ def among(what: str, given: Iterable[str], choices: Iterable[str]) -> None:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A guess at what was meant, as the end of an error.
+    """Suggest the known name nearest to an unknown one, as the end of an error.
 
     Args:
-        word: what was given.
-        known: what there is.
+        word: the unknown name
+        known: the known names
 
     Returns:
-        " (did you mean 'END'?)", or nothing if no name is near.
+        For instance " (did you mean 'END'?)", or "" if no name is near.
     """
     by_lower = {str(name).lower(): str(name) for name in known}
     near = get_close_matches(str(word).lower(), by_lower, n=1)
@@ -70,17 +73,17 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def words(text: str | None, what: str = "name") -> list[str] | None:
-    """The words of an option that takes several, such as `--site z,q`.
+    """Split the value of an option that takes several words, such as `--site z,q`.
 
     Args:
-        text: the words with commas between them; None for an option that was not given.
-        what: what they are, for the error.
+        text: the words, separated by commas; None if the option was not given
+        what: what an error calls such a word
 
     Returns:
         The words, or None.
 
     Raises:
-        ValueError: the text holds no word.
+        ValueError: the text contains no word
     """
     if text is None:
         return None
@@ -91,16 +94,16 @@ def words(text: str | None, what: str = "name") -> list[str] | None:
 
 
 def heads_of(labels: Sequence[object] | None) -> list[Head] | None:
-    """Heads from labels such as "9.6"; whether a model has them is asked when it is there.
+    """Read heads from labels such as "9.6"; whether the model has them is checked later.
 
     Args:
-        labels: the heads; None for those that the analysis chooses.
+        labels: the labels; None for heads that the analysis chooses
 
     Returns:
         The heads, or None.
 
     Raises:
-        ValueError: a label is no head, a head is given twice, or there is none.
+        ValueError: a label is not a head, a head is given twice, or there are no labels
     """
     if labels is None:
         return None
@@ -110,15 +113,15 @@ def heads_of(labels: Sequence[object] | None) -> list[Head] | None:
 
 
 def require_prompts(n: int, *, none: bool = False) -> None:
-    """Refuse a number of prompts of which there is no interval.
+    """Refuse a number of prompts that is too small for intervals.
 
     Args:
-        n: the number.
-        none: whether 0, for no prompts at all, is allowed too.
+        n: the number
+        none: whether 0, for no prompts, is allowed too
 
     Raises:
-        ValueError: it is neither.
-        TypeError: it is not a whole number.
+        ValueError: the number is too small
+        TypeError: the number is not an integer
     """
     if isinstance(n, bool) or not isinstance(n, int):
         raise TypeError(f"n must be a whole number of prompts, got {n!r}")
@@ -128,13 +131,13 @@ def require_prompts(n: int, *, none: bool = False) -> None:
 
 
 def require_model(model: object) -> None:
-    """Refuse a name or path of which there is no model.
+    """Refuse a name or path that leads to no model.
 
     Args:
-        model: a name, a directory, or a loaded model, which is let through.
+        model: a name, a directory, or a loaded model, which is accepted unchecked
 
     Raises:
-        ValueError: no model is called so, and no directory.
+        ValueError: there is no model and no directory of this name
     """
     if not isinstance(model, str | Path) or str(model) in MODELS:
         return
@@ -147,46 +150,47 @@ def require_model(model: object) -> None:
 
 
 def require_device(device: str | None) -> None:
-    """Refuse what is the name of no device; whether it is there, torch knows.
+    """Refuse names that are not device names; whether the device exists is checked later.
 
     Args:
-        device: such as "cpu" or "cuda:1"; None for where the model is.
+        device: such as "cpu" or "cuda:1"; None for where the model is
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not the name of a device
     """
     if device is not None and not _DEVICE.fullmatch(str(device)):
         hint = did_you_mean(str(device), ("cpu", "cuda", "mps", "xpu"))
         raise ValueError(
-            f"{str(device)!r} is no device; expected one such as cpu, cuda, cuda:1 or mps{hint}"
+            f"{str(device)!r} is not a device; expected, for instance, cpu, cuda, cuda:1 or "
+            f"mps{hint}"
         )
 
 
 def require_lens(path: str | Path | None) -> None:
-    """Refuse a tuned lens that is not there.
+    """Refuse a tuned lens that does not exist.
 
     Args:
-        path: a file or folder for `interp.lens.TunedLens.load`; None for none.
+        path: a file or folder for `interp.lens.TunedLens.load`; None for none
 
     Raises:
-        ValueError: there is nothing.
+        ValueError: the path does not exist
     """
     if path is not None and not Path(path).exists():
         raise ValueError(f"there is no tuned lens at {path}; interp tuned-lens writes one")
 
 
 def read_text(path: str | Path, what: str) -> str:
-    """The text of a file that the caller named.
+    """Read a file that the caller named.
 
     Args:
-        path: the file.
-        what: what it should be, for the error, such as "prompts file".
+        path: the file
+        what: what it should be, for the error, such as "prompts file"
 
     Returns:
         Its text.
 
     Raises:
-        ValueError: there is no such file, it is empty, or not UTF-8.
+        ValueError: the file does not exist, is empty, or is not UTF-8
     """
     path = Path(path)
     if not path.is_file():
@@ -208,11 +212,11 @@ def require_json(path: str | Path | None, what: str) -> None:
     """Refuse a file that is not JSON.
 
     Args:
-        path: the file; None for none.
-        what: what it should be, for the error, such as "prompts file".
+        path: the file; None for none
+        what: what it should be, for the error, such as "prompts file"
 
     Raises:
-        ValueError: as `read_text`, or the text is not a JSON object.
+        ValueError: as for `read_text`, or the text is not a JSON object
     """
     if path is None:
         return
@@ -228,13 +232,13 @@ def require_json(path: str | Path | None, what: str) -> None:
 
 
 def names(heads: Iterable[Sequence[int]]) -> str:
-    """Heads as text.
+    """Write heads as text.
 
     Args:
-        heads: (layer, head) pairs.
+        heads: (layer, head) pairs
 
     Returns:
-        Their labels.
+        The labels of the heads, separated by commas.
 
     Example:
         >>> names([(9, 9), (9, 6)])

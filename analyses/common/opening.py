@@ -1,4 +1,4 @@
-"""The model of an analysis: opened by name, on the device that was asked for."""
+"""Load the model of an analysis by name, on the device that was asked for."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from analyses.common.choices import require_device, require_model
 def open_model(
     model: str | Path | interp.HookedGPT2, device: str | None = None
 ) -> interp.HookedGPT2:
-    """Load a model, or take the one that is given.
+    """Load a model, or use the one given.
 
     Args:
-        model: a name or directory for `interp.load`, or a loaded model.
-        device: where to run; None for where the model is.
+        model: a name or directory for `interp.load`, or a loaded model
+        device: where to run; None for where the model is
 
     Returns:
         The model.
 
     Raises:
-        ValueError: there is no such model, or no such device on this machine.
-        TypeError: it is no model.
+        ValueError: the model does not exist, or this machine does not have the device
+        TypeError: the argument is not a model
     """
     require_model(model)
     require_device(device)
@@ -38,10 +38,10 @@ def require_present(device: str) -> None:
     """Refuse a device that this machine does not have.
 
     Args:
-        device: its name, such as "cuda:1".
+        device: name of the device, such as "cuda:1"
 
     Raises:
-        ValueError: it is not there.
+        ValueError: the device does not exist
     """
     import torch
 

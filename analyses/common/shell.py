@@ -1,13 +1,14 @@
-"""What every analysis shows to a shell: the same options, one way to fail, a progress bar.
+"""What all commands share: options, one way to fail, and a progress bar.
 
-An analysis file has `run(...)` for notebooks and `main(...)`, its options, for the `interp` command
-and for `python -m analyses.NAME`. Both go through `command`, which adds what all commands have:
+An analysis file has `run(...)` for notebooks and `main(...)`, whose arguments are its options, for
+the `interp` command and for `python -m analyses.NAME`. Both use `command`, which adds the options
+that all commands have:
 
     --debug       the traceback of an error
     --overwrite   put the results in a folder that holds those of another run
 
-What the caller got wrong ends a command with one line and exit code 2. Anything else is a fault of
-the program, says so, and ends with 1.
+An error in the input ends a command with one line and exit code 2. Any other error is a bug; the
+message says so, and the exit code is 1.
 """
 
 import inspect
@@ -54,13 +55,13 @@ SETTINGS: Mapping[str, Any] = {
     "pretty_exceptions_enable": False,
     "rich_markup_mode": None,
 }
-"""Settings of every typer application here."""
+"""Settings of all typer applications here."""
 
 ASKED = "run.json"
-"""The file in a folder of results that holds what was asked for."""
+"""The file in a folder of results that records what was asked for."""
 
 _HOW = ("debug", "overwrite", "out", "device")
-"""Options that say how to run, not what: a run with others has the same results."""
+"""Options that do not affect results, only how a command runs."""
 
 _HERE = tuple(str(Path(file).parent) for file in (interp.__file__, __file__, Path(__file__).parent))
 _RAISE = opmap["RAISE_VARARGS"]
@@ -69,13 +70,13 @@ _RAISE = opmap["RAISE_VARARGS"]
 def command(
     main: Callable[..., None], *, views: Iterable[str] = (), debug: bool = False
 ) -> Callable[..., None]:
-    """The command of an analysis: its options and those that all commands have.
+    """Make the command of an analysis, with its options and those that all commands have.
 
     Args:
-        main: takes the options of the analysis.
-        views: options that choose what of one run is shown or measured further; runs that differ
-            in them alone may share a folder.
-        debug: what `--debug` is if it is not given.
+        main: the function that takes the options of the analysis
+        views: options that choose what to show or measure in addition; runs that differ only in
+            these may share a folder
+        debug: default of `--debug`
 
     Returns:
         A function for typer.
@@ -114,8 +115,8 @@ def start(main: Callable[..., None], **options: Any) -> None:
     """Run the command of an analysis file, as `python -m analyses.NAME` does.
 
     Args:
-        main: as for `command`.
-        options: as for `command`.
+        main: as for `command`
+        options: as for `command`
     """
     app = typer.Typer(**SETTINGS)
     app.command()(command(main, **options))
@@ -130,16 +131,16 @@ def require_own(folder: Path, asked: Mapping[str, Any]) -> None:
     """Refuse a folder that holds the results of another run.
 
     Args:
-        folder: where results will go.
-        asked: what is asked for now.
+        folder: folder for the results
+        asked: what this run asks for
 
     Raises:
-        ValueError: what was asked for there is something else.
+        ValueError: the results in the folder answer something else
     """
     try:
         before = json.loads((folder / ASKED).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return  # nothing is there, or nothing that is ours
+        return  # there is nothing, or nothing of ours
     names = [key for key in {**before, **asked} if before.get(key) != asked.get(key)]
     if names:
         was, is_now = (
@@ -152,16 +153,16 @@ def require_own(folder: Path, asked: Mapping[str, Any]) -> None:
 
 
 def prepare(folder: str | Path | None) -> Path | None:
-    """Make the folder and try it, so that no work is done for nothing.
+    """Create the folder and check that it is writable, so that no work is wasted.
 
     Args:
-        folder: where the files will go; None for nowhere.
+        folder: folder for the files; None for none
 
     Returns:
         The folder.
 
     Raises:
-        OSError: it cannot be made or written to.
+        OSError: it cannot be created or written to
     """
     if folder is None:
         return None
@@ -179,13 +180,13 @@ def prepare(folder: str | Path | None) -> Path | None:
 
 @contextmanager
 def plain_errors(debug: bool = False) -> Iterator[None]:
-    """Say what is wrong with the input in its own words; call a fault a fault.
+    """Report errors in the input in one line, and any other error as a bug.
 
     Args:
-        debug: show the traceback of either.
+        debug: whether to show the traceback of either
 
     Raises:
-        typer.Exit: with code 2 for wrong input, 1 for anything else.
+        typer.Exit: with code 2 for an error in the input, else with code 1.
     """
     try:
         yield
@@ -204,24 +205,24 @@ def plain_errors(debug: bool = False) -> Iterator[None]:
             raise typer.Exit(2) from error
         say(f"interp: {type(error).__name__}: {message}")
         say(
-            "This is a fault of interp, not of your input. "
+            "This is a bug in interp, not an error in your input. "
             + ("Please report it." if debug else "Run it with --debug and report the traceback.")
         )
         raise typer.Exit(1) from error
 
 
 def is_about_input(error: BaseException) -> bool:
-    """Whether an error is one that interp raises on purpose, for what it was given.
+    """Whether an error is one that interp raises on purpose, because of its input.
 
-    The same classes come out of torch or numpy, or out of a slip in this code (`int("x")`), and are
-    faults then. So the error has to be thrown by a `raise` statement of interp or the analyses; a
-    file that cannot be opened is the caller's, wherever that is found.
+    torch, numpy or a mistake in this code (`int("x")`) may raise the same classes; those errors are
+    bugs. So the error must come from a `raise` statement in interp or the analyses. A file that
+    cannot be opened is always an error in the input.
 
     Args:
-        error: what was caught, with its traceback.
+        error: the error, with its traceback
 
     Returns:
-        Whether it is about the input.
+        True if the input is wrong.
     """
     if isinstance(error, OSError) and error.filename is not None:
         return True
@@ -236,11 +237,11 @@ def is_about_input(error: BaseException) -> bool:
 
 
 def show(report: "Report", folder: Path) -> None:
-    """Print what an analysis found and where its report lies.
+    """Print what an analysis found and where its report is.
 
     Args:
-        report: the page.
-        folder: where it was written.
+        report: the report
+        folder: folder that it was written to
     """
     from rich.console import Console
 
@@ -251,13 +252,13 @@ def show(report: "Report", folder: Path) -> None:
 
 
 def bar(description: str) -> partial[Iterable[slice]]:
-    """A progress bar on the terminal's error stream, gone when it is full.
+    """A progress bar on the terminal's error stream, which disappears when it is full.
 
     Args:
-        description: what is going on.
+        description: what the steps do
 
     Returns:
-        What techniques take as `progress`.
+        A value for the `progress` argument of techniques.
     """
     from rich.console import Console
     from rich.progress import track

@@ -1,7 +1,7 @@
-"""What the analyses of interventions share: prompts, results by name, estimates, files.
+"""Studies: what analyses of interventions share: prompts, results by name, estimates, files.
 
-A study keeps each result under a name and writes three files beside the report: results.json, the
-means with intervals; results.csv, every value of every prompt; prompts.csv, the prompts.
+A study keeps each result under a name and writes three files to the report's folder: results.json,
+the means with intervals; results.csv, every value of every prompt; and prompts.csv, the prompts.
 """
 
 from __future__ import annotations
@@ -47,18 +47,18 @@ class Study:
     """Interventions on one model and one task, read with one metric.
 
     Args:
-        model: the model.
-        task: the prompts.
-        seed: what they were drawn with.
-        metric: a name of `interp.metrics.METRICS`.
-        folder: where files go; None for nowhere.
-        options: what else the caller chose, for the report.
-        draw: makes other prompts with the same seed, corruption and file; it takes the arguments of
-            the task's own function.
-        results: datasets of metrics, or arrays of effects, per prompt, by name.
-        estimates: their mean effects with intervals, by the same names.
-        tasks: the prompts of results on others than `task`, by the result's name.
-        figures: other numbers with their intervals, by name.
+        model: the model
+        task: the prompts
+        seed: seed that the prompts were drawn with
+        metric: a name from `interp.metrics.METRICS`
+        folder: folder for files; None for none
+        options: the caller's other choices, for the report
+        draw: function that makes other prompts with the same seed, corruption and file; it takes
+            the arguments of the task's function
+        results: name -> a dataset of metrics, or an array of effects, for every prompt
+        estimates: name -> mean effects with intervals
+        tasks: name -> the prompts of a result on prompts other than `task`
+        figures: name -> another number with its interval
     """
 
     model: interp.HookedGPT2
@@ -74,14 +74,14 @@ class Study:
     figures: dict[str, Estimate] = field(default_factory=dict)
 
     def keep(self, name: str, result: xr.Dataset | xr.DataArray) -> xr.Dataset:
-        """Keep a result for the files.
+        """Store a result for the files.
 
         Args:
-            name: what it is called there.
-            result: metrics of runs, or values of prompts that are effects already.
+            name: its name there
+            result: metrics of runs, or effects on every prompt
 
         Returns:
-            Its mean effect with the interval.
+            The mean effect, with its interval.
         """
         import xarray as xr
 
@@ -95,13 +95,13 @@ class Study:
     def report(
         self, title: str, lead: str, sections: Sequence[Section], more: Sequence[Download] = ()
     ) -> Report:
-        """Make the page and write it and its files, if there is a folder.
+        """Make the report, and write it with its files if there is a folder.
 
         Args:
-            title: its title.
-            lead: the main result in a few sentences.
-            sections: its parts.
-            more: files beside those that every study writes.
+            title: its title
+            lead: the main result in a few sentences
+            sections: its parts
+            more: further files, besides those that every study writes
 
         Returns:
             The page.
@@ -123,7 +123,7 @@ class Study:
         return page
 
     def _numbers(self) -> dict[str, Any]:
-        """For each result its dims, their values, and nested lists of mean, low and high."""
+        """For each result, its dims, their values, and nested lists of mean, low and high."""
         import xarray as xr
 
         found = {}
@@ -152,7 +152,7 @@ class Study:
         }
 
     def _values(self) -> pd.DataFrame:
-        """One row a value: the result, the metric, where, which prompt, how much."""
+        """One row per value: the result, the metric, where, which prompt, how much."""
         import pandas as pd
         import xarray as xr
 
@@ -170,10 +170,10 @@ class Study:
         return joined.astype(whole)[["result", "metric", *where, "prompt", "value"]]
 
     def _prompts(self) -> pd.DataFrame:
-        """The prompts of every result; an empty name stands for those that have none of their own.
+        """The prompts of every result; an empty name stands for results on the study's own prompts.
 
         Returns:
-            Columns `result`, `prompt` and those of `Task.to_dataframe`.
+            A table with the columns `result`, `prompt` and those of `Task.to_dataframe`.
         """
         import pandas as pd
 
@@ -199,26 +199,26 @@ def begin(
     device: str | None,
     **options: object,
 ) -> Study:
-    """Check what was asked for, load the model and make the prompts of IOI.
+    """Check the arguments, load the model and make the IOI prompts.
 
     Args:
-        model: a name or directory for `interp.load`, or a loaded model.
-        n: number of prompts, at least 2.
-        seed: seed of the prompts.
-        metric: a name of `interp.metrics.METRICS`.
-        out: folder for the files; None for none.
-        corruption: how the partner of a prompt differs from it, see `interp.tasks.ioi`.
-        prompts: a JSON file of templates, names and nouns; None for interp's own.
-        device: where to run; None for where the model is.
-        options: what else the caller chose.
+        model: a name or directory for `interp.load`, or a loaded model
+        n: number of prompts, at least 2
+        seed: seed of the prompts
+        metric: a name from `interp.metrics.METRICS`
+        out: folder for the files; None for none
+        corruption: how the partner of a prompt differs from it, see `interp.tasks.ioi`
+        prompts: a JSON file of templates, names and nouns; None for interp's own
+        device: where to run; None for where the model is
+        options: the caller's other choices
 
     Returns:
         The study, without results.
 
     Raises:
-        ValueError: there are fewer than 2 prompts, an unknown metric, corruption, model or device,
-            or prompts that the model does not fit.
-        OSError: `out` cannot be written to.
+        ValueError: there are fewer than 2 prompts; the metric, corruption, model or device is
+            unknown; or the model does not fit the prompts
+        OSError: `out` cannot be written to
     """
     require_prompts(n)
     among("metric", [metric], METRICS)
@@ -237,7 +237,7 @@ def begin(
 
 
 def _lists(estimate: xr.Dataset) -> dict[str, Any]:
-    """The three arrays as nested lists; JSON knows neither NaN nor infinity."""
+    """The three arrays as nested lists; JSON has neither NaN nor infinity."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, list):

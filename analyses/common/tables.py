@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 
 def behavior(study: Study) -> Table:
-    """The metric of the runs that nothing was done to.
+    """The metric in the unchanged runs.
 
     Args:
-        study: a study with at least one result.
+        study: a study with at least one result
 
     Returns:
-        One row a run, with intervals.
+        A table with one row per run, with intervals.
     """
     result = next(iter(study.results.values()))
     unit = interp.metrics.METRICS[study.metric]
     rows = [
         {
             "run": side,
-            f"{study.metric} ({unit})": text(interp.statistics.bootstrap_mean(result[name])),
+            f"{study.metric} ({unit})": text(interp.statistics.estimate_mean(result[name])),
         }
         for side in ("clean", "corrupted")
         if (name := f"{study.metric}_{side}") in result
@@ -39,15 +39,15 @@ def behavior(study: Study) -> Table:
 
 
 def effects_table(effects: xr.Dataset, fractions: xr.Dataset | None = None, *, n: int = 6) -> Table:
-    """The strongest cells of a sweep with their intervals.
+    """The strongest cells of a sweep, with their intervals.
 
     Args:
-        effects: mean effects, as `mean_effect` returns them.
-        fractions: normalized effects of the same cells, for a second column.
-        n: number of cells.
+        effects: mean effects, as `mean_effect` returns them
+        fractions: normalized effects of the same cells, for a second column
+        n: number of cells
 
     Returns:
-        One row a cell, the strongest first.
+        A table with one row per cell, the strongest first.
     """
     import numpy as np
 
@@ -71,13 +71,13 @@ def _interval(estimate: xr.Dataset, cell: int) -> str:
 
 
 def derivation_tables(found: Derivation) -> list[Table]:
-    """The evidence for the heads and the links of a derived circuit.
+    """The evidence for the heads and links of a derived circuit.
 
     Args:
-        found: the circuit with its evidence.
+        found: the circuit with its evidence
 
     Returns:
-        A table of each that there are any of.
+        A table of heads and a table of links, if there are any.
     """
     tables = []
     behavior = [str(name) for name in found.behavior if name != "anti_copy"]
@@ -85,9 +85,9 @@ def derivation_tables(found: Derivation) -> list[Table]:
         tables.append(
             Table(
                 _with_intervals(found.heads().drop(columns="anti_copy")),
-                "Heads: effect of all paths into the later heads of the circuit and the logits "
-                "(logits; negative: they speak for the answer) with 95 % interval, q value, mean "
-                "attention from its position, copying, receivers.",
+                "Heads: effect of all paths into later heads of the circuit and the logits (in "
+                "logits; negative: the paths favor the answer), with 95 % interval, q value, mean "
+                "attention from the head's position, copying, and receivers.",
                 {"q_value": ".1g", **dict.fromkeys(behavior, ".2f")},
             )
         )
@@ -95,7 +95,7 @@ def derivation_tables(found: Derivation) -> list[Table]:
         tables.append(
             Table(
                 _with_intervals(found.links()),
-                "Links: mean effect of the path alone, in logits, with 95 % interval, q value.",
+                "Links: mean effect of the path alone, in logits, with 95 % interval and q value.",
                 {"q_value": ".1g"},
             )
         )

@@ -1,4 +1,4 @@
-"""Numbers as text, with real minus signs."""
+"""Write numbers with real minus signs."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ if TYPE_CHECKING:
 
 
 def minus(number: str) -> str:
-    """The number with minus signs for hyphens."""
+    """Replace hyphens by minus signs."""
     return number.replace("-", "\N{MINUS SIGN}")
 
 
 def text(estimate: Estimate, digits: int = 3) -> str:
-    """Mean [low, high].
+    """Write an estimate as mean [low, high].
 
     Args:
-        estimate: a mean with its interval.
-        digits: decimals of each.
+        estimate: a mean with its interval
+        digits: decimals of each
 
     Returns:
-        Such as "0.123 [0.046, 0.200]".
+        For instance "0.123 [0.046, 0.200]".
     """
     return minus(f"{estimate:.{digits}f}")

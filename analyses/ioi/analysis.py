@@ -1,12 +1,12 @@
 """Indirect object identification: which heads of a GPT-2 tell who gets the drink?
 
-The canned run of Wang et al. 2022, "Interpretability in the Wild" (arXiv 2211.00593), on any
-GPT-2: how well it does the task, which heads write the answer (path patching), a circuit, and how
-much of the task the circuit does alone (mean ablation); then the paper section by section
-(`analyses.ioi.parts`). For `gpt2` the circuit is the paper's, 26 heads, and every figure stands
-beside the paper's own with a verdict. For another model it is derived, as `interp.circuits.derive`
-says, or pruned where that does not do; see `analyses.ioi.circuit`. Parts that are finished are kept
-in the folder and taken up again by a run on the same weights and prompts.
+The analysis of Wang et al. 2022, "Interpretability in the Wild" (arXiv 2211.00593), for any GPT-2:
+how well it does the task, which heads write the answer (path patching), a circuit, and how much of
+the task the circuit does alone (mean ablation); then the paper, section by section
+(`analyses.ioi.parts`). For `gpt2` the circuit is the paper's, with 26 heads, and every figure is
+compared with the paper's. For other models the circuit is derived by `interp.circuits.derive`, or
+pruned if that fails; see `analyses.ioi.circuit`. Finished parts are kept in the folder and reused
+by later runs on the same weights and prompts.
 
     interp ioi --model mini --n 200 --seed 0 --out out/ioi
     interp ioi --parts signals,adversarial
@@ -69,7 +69,7 @@ PART_NAMES = (
 """The parts of `analyses.ioi.parts`, in the order of the page."""
 
 VIEWS = ("parts", "quick", "full")
-"""Options that say how much of the paper is done: what is done already is taken up again."""
+"""Options that choose how much of the paper to do; finished parts are reused."""
 
 
 def run(
@@ -88,28 +88,28 @@ def run(
     """Run the analysis.
 
     Args:
-        model: a name or directory for `interp.load`, or a loaded model.
-        n: number of prompts, at least 2.
-        seed: seed of the prompts.
+        model: a name or directory for `interp.load`, or a loaded model
+        n: number of prompts, at least 2
+        seed: seed of the prompts
         out: folder for report.html, results.json, prompts.json, circuit.json, the diagram and the
-            finished parts; None writes nothing.
-        prompts: a JSON file of templates, names and nouns; None for interp's own.
+            finished parts; None writes nothing
+        prompts: a JSON file of templates, names and nouns; None for interp's own
         circuit: the circuit to evaluate, or its file; None for the paper's if the model is `gpt2`,
-            else the derived one.
-        threshold: smallest effect of a head of the circuit, as a fraction of the mean logit
-            difference.
-        parts: names of `PART_NAMES` to run after behavior, direct effects, circuit and
-            faithfulness; None for all.
-        size: how much the sampling parts do; `PAPERS_SIZE` for as much as the paper.
-        device: where to run; None for where the model is.
+            else the derived one
+        threshold: smallest effect of a head in the circuit, as a fraction of the mean logit
+            difference
+        parts: parts, among `PART_NAMES`, to run after behavior, direct effects, circuit and
+            faithfulness; None for all
+        size: size of searches and samples; `PAPERS_SIZE` for the paper's
+        device: where to run; None for where the model is
 
     Returns:
         The report.
 
     Raises:
-        ValueError: there are fewer than 2 prompts, a part is unknown, the threshold is no fraction,
-            a file cannot be read, or model, prompts and circuit do not fit each other.
-        OSError: `out` cannot be written to.
+        ValueError: there are fewer than 2 prompts, a part is unknown, the threshold is not a
+            fraction, a file cannot be read, or model, prompts and circuit do not fit each other
+        OSError: `out` cannot be written to
     """
     require_prompts(n)
     if not 0 < threshold < 1:
@@ -140,15 +140,15 @@ def run(
         given.require_model(loaded)
 
     store = Store(None if folder is None else folder / "parts", loaded, task)
-    behavior = store.get("behavior", partial(_behavior, loaded, task))["behavior"]
+    behavior = store.get("behavior", partial(_behavior, loaded, task), version=2)["behavior"]
     heads = store.get("heads", partial(_heads, loaded, task))["heads"]
     evidence: Results | None = None
     if given is None:
         found, evidence = kept_circuit(store, loaded, task, threshold=threshold)
     else:
         found = given
-    measure = partial(_alone, loaded, task, found)
-    alone = store.get("faithfulness", measure, version=2, circuit=found)["alone"]
+    job = partial(_alone, loaded, task, found)
+    alone = store.get("faithfulness", job, version=3, circuit=found)["alone"]
 
     setting = paper.Setting(
         loaded, task, found, heads.direct, heads.attention, seed, size, evidence
@@ -178,10 +178,9 @@ def run(
 
 
 def _behavior(model: interp.HookedGPT2, task: Task) -> Results:
-    """What the whole model does, prompt by prompt."""
-    metrics = ("logit_diff", "accuracy", "probability")
+    """The whole model's behavior on every prompt."""
+    metrics = ("accuracy", *interp.metrics.BEHAVIOR)
     found = interp.patching.measure(model, task, metrics, progress=bar("behavior"))
-    found = found.rename(probability="io_probability")
     return {"behavior": found.assign_coords(order=("prompt", list(task.order)))}
 
 
@@ -203,7 +202,7 @@ def _heads(model: interp.HookedGPT2, task: Task) -> Results:
 def _alone(model: interp.HookedGPT2, task: Task, circuit: Circuit) -> Results:
     """The whole model and the circuit alone."""
     found = interp.circuits.faithfulness(
-        model, task, circuit, metrics="logit_diff", progress=bar("faithfulness")
+        model, task, circuit, metrics=interp.metrics.BEHAVIOR, progress=bar("faithfulness")
     )
     return {"alone": found}
 
@@ -215,7 +214,7 @@ def main(
     out: Out = Path("out/ioi"),
     prompts: PromptsFile = None,
     circuit: Annotated[
-        Path | None, typer.Option(help="circuit.json to evaluate instead of the canned one.")
+        Path | None, typer.Option(help="circuit.json to evaluate instead of the default circuit.")
     ] = None,
     threshold: Annotated[
         float,
@@ -225,7 +224,7 @@ def main(
         str | None, typer.Option(help=f"Only these parts, with commas: {', '.join(PART_NAMES)}.")
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="No parts: behavior, circuit and faithfulness alone.")
+        bool, typer.Option("--quick", help="No parts: only behavior, circuit and faithfulness.")
     ] = False,
     full: Annotated[
         bool, typer.Option("--full", help="Searches and samples as large as the paper's.")

@@ -1,4 +1,4 @@
-"""What the IOI analysis measured of the whole, prompt by prompt, and its figures."""
+"""What the IOI analysis measured of the model and the circuit on every prompt, and its figures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,31 +8,33 @@ import xarray as xr
 
 import interp
 from analyses.ioi.parts.setting import pick
-from interp.circuits import Circuit, Member
+from interp.circuits import Circuit, Member, Verdict, does_the_task, fraction_kept, run_mean
 from interp.parts import Node, as_head
 from interp.patching import strongest_heads
-from interp.statistics import Estimate, bootstrap_mean, bootstrap_ratio
+from interp.statistics import Estimate, estimate_mean
 from interp.tasks import Task
 
 STRONGEST = 10
-"""How many heads the tables and the scatter plot show."""
+"""Number of heads in the tables and the scatter plot."""
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What the analysis measured, prompt by prompt.
+    """What the analysis measured on every prompt.
 
     Args:
-        model: the model.
-        task: the prompts.
-        seed: seed that they were drawn with.
-        options: the other arguments of the run, by which it can be done again.
-        behavior: logit_diff, accuracy and io_probability, dims prompt, with the order of each.
-        direct: direct effects, dims layer, head, prompt, in logits.
-        attention: attention between roles, dims layer, head, query, key, prompt.
-        attribution: direct logit attribution of heads at END, dims layer, head, prompt, in logits.
-        circuit: the circuit.
-        alone: logit difference as `faithfulness` measures it, dims run ("full", "circuit"), prompt.
+        model: the model
+        task: the prompts
+        seed: seed that they were drawn with
+        options: the other arguments of the run, with which it can be repeated
+        behavior: accuracy and the metrics of `interp.metrics.BEHAVIOR`, dims prompt, with the order
+            of each
+        direct: direct effects, dims layer, head, prompt, in logits
+        attention: attention between roles, dims layer, head, query, key, prompt
+        attribution: direct logit attribution of heads at END, dims layer, head, prompt, in logits
+        circuit: the circuit
+        alone: the metrics of `interp.metrics.BEHAVIOR` as `faithfulness` measures them, dims run
+            ("full", "circuit"), prompt
     """
 
     model: interp.HookedGPT2
@@ -47,20 +49,25 @@ class Findings:
     alone: xr.Dataset
 
     def estimate(self, name: str, order: str | None = None) -> Estimate:
-        """Mean of a figure of the behavior with its 95 % interval, of one order or of all."""
+        """Mean of one measure of behavior with its 95 % interval, for one order or for all."""
         values = self.behavior[name]
         if order is not None:
             values = values[values.order == order]
-        return bootstrap_mean(values)
+        return estimate_mean(values)
 
-    def faithfulness(self) -> dict[str, Estimate]:
-        """F(M), F(C) and their ratio with 95 % intervals."""
-        full, circuit = (self.alone.logit_diff.sel(run=run) for run in ("full", "circuit"))
-        return {
-            "F_M": bootstrap_mean(full),
-            "F_C": bootstrap_mean(circuit),
-            "ratio": bootstrap_ratio(circuit, full),
+    def faithfulness(self, metric: str = "logit_diff") -> dict[str, Estimate]:
+        """F(M), F(C) and, for the logit difference, their ratio, with 95 % intervals."""
+        found = {
+            "F_M": run_mean(self.alone, "full", metric),
+            "F_C": run_mean(self.alone, "circuit", metric),
         }
+        if metric == "logit_diff":
+            found["ratio"] = fraction_kept(self.alone, metric)
+        return found
+
+    def verdict(self) -> Verdict:
+        """Whether the circuit does the task alone."""
+        return does_the_task(self.alone)
 
     def contribution(self) -> xr.DataArray:
         """What each head's direct path adds to the logit difference: minus the direct effect."""
@@ -76,4 +83,4 @@ class Findings:
     def attention_of(self, heads: Sequence[Member], key: str) -> Estimate:
         """Mean attention of heads from END to a role, as a probability."""
         looks = self.attention.sel(query="END", key=key)
-        return bootstrap_mean(pick(looks, [as_head(head.part) for head in heads]).mean("node"))
+        return estimate_mean(pick(looks, [as_head(head.part) for head in heads]).mean("node"))

@@ -1,4 +1,4 @@
-"""Our figures of GPT-2 small beside those of Wang et al. 2022, with a verdict on each."""
+"""Our figures for GPT-2 small next to those of Wang et al. 2022, with a verdict on each."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -8,7 +8,8 @@ import pandas as pd
 from analyses.common.wording import text
 from analyses.ioi.findings import Findings
 from analyses.ioi.parts import Chapter
-from interp.circuits import IOI_FIGURES, published
+from interp.circuits import published_circuit
+from interp.circuits.published import IOI_FIGURES
 from interp.patching import heads_in_order
 from interp.report import Section, Table
 from interp.statistics import Estimate
@@ -17,12 +18,12 @@ from interp.statistics import Estimate
 def against_the_paper(
     f: Findings, faithful: dict[str, Estimate], chapters: Mapping[str, Chapter]
 ) -> Section:
-    """The section of the page.
+    """Make the section of the page.
 
     Args:
-        f: what was measured on GPT-2 small.
-        faithful: what `Findings.faithfulness` returned.
-        chapters: what each part of the paper has to say.
+        f: what was measured on GPT-2 small
+        faithful: what `Findings.faithfulness` returned
+        chapters: what each part of the paper has to say
 
     Returns:
         The section, with `paper_table`.
@@ -30,12 +31,12 @@ def against_the_paper(
     return Section(
         "Against the paper",
         "Figures of Wang et al. 2022 for GPT-2 small, and ours on these prompts, with 95 % "
-        "intervals. The paper measured behavior on 100,000 prompts of its own templates, "
+        "intervals. The paper measured behavior on 100,000 prompts from its own templates, and "
         "the rest on fewer.",
         [
             Table(
                 paper_table(f, faithful, chapters),
-                "Tolerances are ours: prompts and their number differ.",
+                "Tolerances are ours, since prompts and their number differ.",
             )
         ],
     )
@@ -46,22 +47,22 @@ def paper_table(
     faithful: dict[str, Estimate],
     chapters: Mapping[str, Chapter] = MappingProxyType({}),
 ) -> pd.DataFrame:
-    """The paper's figures beside ours.
+    """Put the paper's figures next to ours.
 
     Args:
-        f: findings on GPT-2 small.
-        faithful: what `Findings.faithfulness` returned.
-        chapters: what each part of the paper has to say.
+        f: findings on GPT-2 small
+        faithful: what `Findings.faithfulness` returned
+        chapters: what each part of the paper has to say
 
     Returns:
-        One row a figure: `figure`, `paper`, `ours` with its 95 % interval, `tolerance`, `agrees`.
-        Faithfulness and the figures of parts are there only if the circuit is the paper's.
+        One row per figure: `figure`, `paper`, `ours` with its 95 % interval, `tolerance`, `agrees`.
+        Faithfulness and the figures of parts are included only if the circuit is the paper's.
     """
-    paper = published("ioi", "gpt2")
+    paper = published_circuit("ioi", "gpt2")
     ours = {
         "logit_diff": f.estimate("logit_diff"),
         "accuracy": f.estimate("accuracy"),
-        "io_probability": f.estimate("io_probability"),
+        "io_probability": f.estimate("probability"),
         "attention_io": f.attention_of(paper.heads_of("name mover"), "IO"),
         "attention_s2": f.attention_of(paper.heads_of("S-inhibition"), "S2"),
     }

@@ -1,4 +1,4 @@
-"""The report of the IOI analysis: findings in, one HTML page out."""
+"""The report of the IOI analysis: turns findings into one HTML page."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -6,8 +6,11 @@ from typing import Any
 
 from analyses.common.wording import text
 from analyses.ioi.findings import Findings
+from analyses.ioi.labels import LABELS
 from analyses.ioi.paper import against_the_paper
 from analyses.ioi.parts import Chapter
+from interp.circuits import route
+from interp.metrics import BEHAVIOR, METRICS
 from interp.parts import as_head
 from interp.patching import mean_over_prompts
 from interp.plots import attention_scatter, circuit_svg, effect_heatmap
@@ -18,6 +21,7 @@ from interp.statistics import Estimate
 DOWNLOADS = (
     Download("results.json", "Every figure of this page, with intervals."),
     Download("prompts.json", "The prompts, their partners, tokens and positions."),
+    Download("reference.json", "The prompts whose ABC partners give the means, in the same form."),
     Download("circuit.json", "The circuit: head, class and position."),
     Download("parts/", "Every value of every prompt; `interp.execution.load` reads them."),
     Download("circuit.html", "The diagram as a page; point at a head for its evidence."),
@@ -29,11 +33,11 @@ DOWNLOADS = (
 def write_report(
     findings: Findings, chapters: Mapping[str, Chapter] = MappingProxyType({})
 ) -> Report:
-    """Everything the analysis found, as a page.
+    """Write everything that the analysis found as a page.
 
     Args:
-        findings: what the analysis measured.
-        chapters: what each part of the paper has to say.
+        findings: what the analysis measured
+        chapters: what each part of the paper has to say
 
     Returns:
         The report.
@@ -44,9 +48,8 @@ def write_report(
     n_all = f.direct.sizes["layer"] * f.direct.sizes["head"]
     lead = (
         f"On {len(task)} prompts {f.model.name} puts the indirect object {estimates.mean:.2f} "
-        f"logits above the subject and is right {f.estimate('accuracy').mean:.1%} of the time. "
-        f"A circuit of {n_heads} of its {n_all} heads alone "
-        f"keeps {faithful['ratio'].mean:.0%} of that logit difference."
+        f"logits above the subject; it is the top token in {f.estimate('top1').mean:.1%} of them. "
+        f"Does a circuit of {n_heads} of its {n_all} heads do the task alone? {f.verdict()}"
     )
     sections = [_behavior(f), _direct(f), _circuit(f), _faithfulness(f, faithful)]
     sections += [part.section for part in chapters.values()]
@@ -73,7 +76,11 @@ def _behavior(f: Findings) -> Section:
                 "prompts": counted,
                 "logit difference": f"{f.estimate('logit_diff', order):.2f}",
                 "IO above S": f"{f.estimate('accuracy', order):.3f}",
-                "probability of IO": f"{f.estimate('io_probability', order):.3f}",
+                "IO on top": f"{f.estimate('top1', order):.3f}",
+                "probability of IO": f"{f.estimate('probability', order):.3f}",
+                "rank of IO": f"{f.estimate('rank', order):.2f}",
+                "logit of IO": f"{f.estimate('answer_logit', order):.2f}",
+                "logit of S": f"{f.estimate('foil_logit', order):.2f}",
             }
         )
     example = f.task.clean[0]
@@ -87,8 +94,9 @@ def _behavior(f: Findings) -> Section:
             Table(
                 rows,
                 "Means with 95 % intervals over prompts. Logit difference: IO minus S, "
-                "in logits. IO above S: fraction of prompts. In ABBA prompts IO comes first, in "
-                "BABA prompts S does.",
+                "in logits. IO above S, IO on top of all tokens: fractions of prompts. Rank: how "
+                "many tokens are ranked above IO. Logits of IO and of S: each above the mean of "
+                "the other names. In ABBA prompts IO comes first, in BABA prompts S does.",
             )
         ],
     )
@@ -115,9 +123,9 @@ def _direct(f: Findings) -> Section:
     return Section(
         "Which heads write the answer",
         "Path patching from each head straight to the logits: the head's output is taken from the "
-        "ABC partner of the prompt (three fresh names), every other head's output is kept as it "
-        "is, MLPs and layer norms are recomputed. A negative effect means that the answer loses: "
-        "the head writes it. A positive effect means that the head writes against it.",
+        "prompt's ABC partner (three fresh names), every other head's output is kept, and MLPs "
+        "and layer norms are recomputed. A negative effect means that the logit difference falls, "
+        "so the head writes the answer; a positive effect means that the head writes against it.",
         [
             Figure(
                 effect_heatmap(direct),
@@ -144,7 +152,7 @@ _ARROWS = {
     True: "The connections drawn are links between its heads that were measured by path patching; "
     "the part “derivation” has the effect of each.",
     False: "The connections drawn are those that the paper found between these classes; for a "
-    "model other than GPT-2 small they are a reading of the classes, not measured.",
+    "model other than GPT-2 small they are inferred from the classes, not measured.",
 }
 
 
@@ -170,8 +178,8 @@ def _circuit(f: Findings) -> Section:
             Drawing(
                 circuit_svg(f.circuit, effects=f.contribution()),
                 "Columns are token positions, from the tokens (bottom) to the logits (top). A box "
-                "is a class of heads; arrows end in what they are read into: q, k or v. The sign "
-                "on the way to the logits is that of the class.",
+                "is a class of heads; the label of an arrow is the input that reads: q, k or v. "
+                "The sign on the way to the logits is that of the class.",
             ),
             Table(rows, "The heads of the circuit by class and position."),
         ],
@@ -179,18 +187,38 @@ def _circuit(f: Findings) -> Section:
 
 
 def _faithfulness(f: Findings, faithful: dict[str, Estimate]) -> Section:
-    labels = {
-        "F_M": "F(M), whole model, logits",
-        "F_C": "F(C), circuit alone, logits",
-        "ratio": "F(C) / F(M)",
-    }
-    rows = [{"figure": labels[key], "value": text(faithful[key])} for key in labels]
-    n_groups = len(set(f.task.group))
+    rows = [
+        {
+            "measure": LABELS[metric],
+            "whole model, F(M)": text(both["F_M"]),
+            "circuit alone, F(C)": text(both["F_C"]),
+            "unit": METRICS[metric],
+        }
+        for metric in BEHAVIOR
+        for both in [f.faithfulness(metric)]
+    ]
+    way = route(f.circuit.links, "IO")
+    brings = (
+        f"Its links bring IO to the logits by way of {' → '.join(map(str, way[1:-1]))}."
+        if way
+        else "None of its measured links bring the token IO to the logits by values, so what it "
+        "knows of IO comes from what is left of the model around it, or from a token without a "
+        "role."
+    )
+    reference = f.task.reference or f.task
     return Section(
         "Does the circuit do the task alone?",
+        f"{f.verdict()} It keeps {text(faithful['ratio'])} of the logit difference. "
+        f"{brings if f.circuit.links else ''}\n\n"
         "Every head output outside the circuit is set, at every position, to its mean over the ABC "
-        f"partners of the prompts with the same template and order ({len(f.task)} prompts in "
-        f"{n_groups} groups); a head of the circuit keeps its output at its position alone. MLPs, "
-        "layer norms and embeddings are left alone.",
-        [Table(rows, "Mean logit difference with 95 % intervals over prompts.")],
+        f"partners of {len(reference)} other prompts of the same template and order, in "
+        f"{len(set(reference.group))} groups; a head of the circuit keeps its output at its "
+        "position alone. MLPs, layer norms and embeddings are left alone.",
+        [
+            Table(
+                rows,
+                "Means with 95 % intervals over prompts; those of the circuit include the noise of "
+                "the reference sample.",
+            )
+        ],
     )

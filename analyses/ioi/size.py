@@ -1,19 +1,19 @@
-"""How much the sampling parts of the IOI analysis do."""
+"""The sizes of searches and samples in the IOI analysis."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much the sampling parts do.
+    """The sizes of searches and samples.
 
     Args:
-        random_sets: number of sets of nodes that are drawn at random.
-        runs: number of greedy searches.
-        iterations: largest number of nodes that a search adds.
-        candidates: number of nodes that are tried in each iteration.
-        search_prompts: number of prompts that the searches are done on.
-        sequences: number of repeated random sequences.
+        random_sets: number of random sets of nodes
+        runs: number of greedy searches
+        iterations: largest number of nodes that a search adds
+        candidates: number of nodes tried in each iteration
+        search_prompts: number of prompts used in searches
+        sequences: number of repeated random sequences
     """
 
     random_sets: int = 10
@@ -25,7 +25,7 @@ class Size:
 
 
 USUAL_SIZE = Size()
-"""What a run does unless it is told otherwise."""
+"""The default sizes."""
 
 PAPERS_SIZE = Size(100, 10, 10, 10, 100, 100)
-"""The paper's own numbers."""
+"""The paper's sizes."""

@@ -1,7 +1,7 @@
-"""docs/ioi.md: the paper's story, told with the figures of a run of `interp ioi`.
+"""Write docs/ioi.md: the paper's story, with the figures of a run of `interp ioi`.
 
-The words are here, the numbers are those of the run: nothing in the tables is written by hand. The
-run is taken up from its folder, so that only what is missing there is measured.
+The words come from `analyses.ioi.passages`, the numbers from the run: nothing in the tables is
+written by hand. The run is resumed from its folder, so only what is missing there is measured.
 
     python -m analyses.ioi.story --run out/ioi --page docs/ioi.md
 """
@@ -18,28 +18,31 @@ from analyses import ioi
 from analyses.common.shell import start
 from analyses.common.wording import minus
 from analyses.ioi.analysis import PART_NAMES
+from analyses.ioi.labels import LABELS
 from analyses.ioi.passages import PASSAGES, Passage
 from analyses.ioi.size import PAPERS_SIZE, Size
-from interp.circuits import IOI_FIGURES, published
+from interp.circuits import published_circuit
+from interp.circuits.published import IOI_FIGURES
+from interp.metrics import BEHAVIOR, METRICS
 from interp.report import Figure, Report, Section
 
 NOT_RUN = "not run here"
 GPT2 = "interp ioi --model gpt2 --n 100 --full --prompts FILE --out out/gpt2"
-"""What fills the last column: FILE has the paper's templates, names and nouns."""
+"""The command that fills the last column; FILE has the paper's templates, names and nouns."""
 
 
 def run(folder: str | Path, page: str | Path = Path("docs/ioi.md")) -> str:
     """Write the story of a run.
 
     Args:
-        folder: folder of a run of `interp ioi`; what it lacks is measured.
-        page: the Markdown file; its pictures go to `images/` beside it.
+        folder: folder of a run of `interp ioi`; whatever is missing is measured
+        page: the Markdown file; its pictures go to `images/` in the same folder
 
     Returns:
         The text of the page.
 
     Raises:
-        ValueError: there is no run in the folder.
+        ValueError: there is no run in the folder
     """
     folder, page = Path(folder), Path(page)
     written = folder / "results.json"
@@ -70,12 +73,12 @@ def run(folder: str | Path, page: str | Path = Path("docs/ioi.md")) -> str:
 
 
 def story(results: Mapping[str, Any], report: Report, images: Path) -> str:
-    """The page.
+    """Write the page.
 
     Args:
-        results: the content of results.json.
-        report: the report of the same run.
-        images: folder for the pictures.
+        results: the content of results.json
+        report: the report of the same run
+        images: folder for the pictures
 
     Returns:
         Markdown.
@@ -127,7 +130,7 @@ logit difference.*"""
 
 
 def _command(results: Mapping[str, Any]) -> str:
-    """The run, as it is asked for in a shell."""
+    """The shell command of the run."""
     options = results["options"]
     words = f"interp ioi --model {options['model']} --n {results['n']} --seed {results['seed']}"
     words += f" --threshold {options['threshold']:g}" if options["threshold"] != 0.02 else ""
@@ -141,12 +144,12 @@ def _command(results: Mapping[str, Any]) -> str:
 
 def _closing() -> str:
     heads = ", ".join(
-        f"{kind} {' '.join(h.label for h in published('ioi', 'gpt2').heads_of(kind))}"
-        for kind in dict.fromkeys(h.kind for h in published("ioi", "gpt2").heads)
+        f"{kind} {' '.join(h.label for h in published_circuit('ioi', 'gpt2').heads_of(kind))}"
+        for kind in dict.fromkeys(h.kind for h in published_circuit("ioi", "gpt2").heads)
     )
     return f"""## The paper's circuit
 
-26 heads of GPT-2 small: {heads}. `interp.circuits.published("ioi", "gpt2")` has them.
+26 heads of GPT-2 small: {heads}. `interp.circuits.published_circuit("ioi", "gpt2")` has them.
 
 Each part alone, what it is made of, and where it departs from the paper:
 [the parts of the IOI analysis](ioi_parts.md). The procedure on models whose circuit is known,
@@ -154,11 +157,14 @@ because their weights were set by hand: [known circuits](known_circuits.md)."""
 
 
 def _rows(results: Mapping[str, Any], passage: Passage) -> list[tuple[str, str, str, str]]:
-    """Key, label, value and unit of the figures of a passage, the paper's own at the end."""
+    """Key, label, value and unit of the figures of a passage, with the paper's own at the end."""
     part = passage.part
-    if part == "behaviour":
-        labels = {"logit_diff": "logits", "accuracy": "fraction", "io_probability": "probability"}
-        found = {key: (key, results["behaviour"][key], unit) for key, unit in labels.items()}
+    if part == "behavior":
+        names = {"probability": "io_probability"}  # the key of the paper's figure
+        found = {
+            names.get(key, key): (LABELS[key], results["behavior"][key], METRICS[key])
+            for key in LABELS
+        }
     elif part == "faithfulness":
         faithful = results["faithfulness"]
         found = {
@@ -166,6 +172,10 @@ def _rows(results: Mapping[str, Any], passage: Passage) -> list[tuple[str, str, 
             "F_C": ("F(C), the circuit alone", faithful["F_C"], "logits"),
             "faithfulness": ("F(C) / F(M)", faithful["ratio"], "fraction"),
         }
+        for key in BEHAVIOR[1:]:
+            for run, name in (("F_M", "whole model"), ("F_C", "circuit alone")):
+                label = f"{LABELS[key]}, {name}"
+                found[f"{run}_{key}"] = (label, faithful[key][run], METRICS[key])
     else:
         figures = results["parts"].get(part, {}).get("figures", {})
         found = {key: (one["label"], one, one["unit"]) for key, one in figures.items()}

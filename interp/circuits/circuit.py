@@ -1,12 +1,12 @@
-"""A circuit: heads, and maybe MLPs, each at the role of a task where it matters, with its class.
+"""A circuit: heads and possibly MLPs, each with its class, at the role of a task where it matters.
 
-When a circuit runs alone, it keeps the output of each of its heads at that head's role; the same
-head's output elsewhere, and every other head, is ablated. Links are the connections that were
-measured between its members; `Circuit.connections` gathers them by class: which class writes, at
-which role, into which class's queries, keys or values. What papers say of the connections between
-their classes is in `interp.circuits.published`.
+When a circuit runs alone, it keeps the output of each of its heads at that head's role; the head's
+output elsewhere and all other heads are ablated. Links are the connections that were measured
+between its members; `Circuit.connections` groups them by class: which class writes, at which role,
+into which class's queries, keys or values. What papers say about the connections between their
+classes is in `interp.circuits.published`.
 
-Members and links have one order, that of the forward pass, whatever order they are given in.
+Members and links are sorted in the order of a forward pass, whatever order they are given in.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 3 and Figure 2.
 """
@@ -28,21 +28,22 @@ FORMAT = "interp.Circuit"
 
 @dataclass(frozen=True, slots=True, init=False)
 class Circuit:
-    """The heads, and maybe MLPs, that do one task in one model.
+    """The heads, and possibly MLPs, that do one task in one model.
 
     Args:
-        model: name of the model.
-        members: the heads and MLPs; one that matters at several roles is there once for each.
+        model: name of the model
+        members: the heads and MLPs; one that matters at several roles occurs once for each.
             Ablations of the circuit leave all MLPs alone.
-        source: where the circuit comes from, for whoever reads the file.
-        links: connections that were measured between its members, from the tokens and to the
-            logits.
-        weights: fingerprint of the model's weights that it was found in; "" where it is not known.
-        task: name of the task that it does; "" where it is not known.
+        source: where the circuit comes from, for readers of the file
+        links: the connections that were measured between its members, from the tokens, and to the
+            logits
+        weights: fingerprint of the weights that it was found in; "" if unknown
+        task: name of the task that it does; "" if unknown
 
     Raises:
-        ValueError: a member or a link occurs twice, or a link joins what is not in the circuit.
-        TypeError: a field has another type.
+        ValueError: a member or a link occurs twice, or a link joins a node that is not in the
+            circuit
+        TypeError: a field has another type
     """
 
     model: str
@@ -64,7 +65,7 @@ class Circuit:
         texts = {"model": model, "source": source, "weights": weights, "task": task}
         for name, text in texts.items():
             if not isinstance(text, str):
-                raise TypeError(f"{name} of a circuit is a text; got {type(text).__name__}")
+                raise TypeError(f"{name} of a circuit must be a string; got {type(text).__name__}")
             object.__setattr__(self, name, text)
         object.__setattr__(self, "members", tuple(sorted(_all(members, Member, "members"))))
         of_circuit = sorted(_all(links, Link, "links"), key=lambda link: link.edge)
@@ -82,7 +83,7 @@ class Circuit:
 
     @property
     def nodes(self) -> tuple[Node, ...]:
-        """The nodes of its members."""
+        """The nodes of the members."""
         return tuple(member.node for member in self.members)
 
     @property
@@ -99,13 +100,13 @@ class Circuit:
         """The heads of one class.
 
         Args:
-            kind: the class, one of `CLASSES`.
+            kind: the class, one of `CLASSES`
 
         Returns:
-            The heads; empty if the circuit has none of that class.
+            The heads; none if the circuit has no head of that class.
 
         Raises:
-            ValueError: the class is unknown.
+            ValueError: the class is unknown
         """
         if kind not in CLASSES:
             raise ValueError(f"unknown class {kind!r}; expected one of {', '.join(CLASSES)}")
@@ -115,7 +116,8 @@ class Circuit:
         """The members by class and role.
 
         Returns:
-            Group to members, in the order of `CLASSES`, then of first occurrence; MLPs at the end.
+            Group -> its members, in the order of `CLASSES` and then of first occurrence; MLPs at
+            the end.
         """
         order = [*CLASSES, MLP_CLASS]
         found = sorted(
@@ -124,10 +126,10 @@ class Circuit:
         return {group: tuple(m for m in self.members if m.group == group) for group in found}
 
     def connections(self) -> tuple[Connection, ...]:
-        """The links, gathered by class: several members or inputs make one connection.
+        """The links, grouped by class: several members or inputs make one connection.
 
         Returns:
-            Connections from the tokens to the logits; none of a circuit without links.
+            The connections, from the tokens to the logits; none for a circuit without links.
         """
         groups = {one.node: one.group for one in self.members}
         inputs: dict[tuple[Group, Group], set[str]] = {}
@@ -143,21 +145,21 @@ class Circuit:
         )
 
     def require_model(self, model: HookedGPT2) -> None:
-        """Refuse a model that the circuit is not of.
+        """Refuse a model other than the circuit's.
 
         Args:
-            model: the model.
+            model: the model
 
         Raises:
-            ValueError: the model has another name, other weights where the circuit knows its own,
-                or lacks one of the members.
+            ValueError: the model has another name, has other weights (if the circuit knows its
+                own), or lacks one of the members
         """
         on_purpose = (
             "; circuit.for_model(model) carries its members over to the other model on purpose"
         )
         if model.name != self.model:
             raise ValueError(
-                f"the circuit is of the model {self.model!r}, and this is {model.name!r}"
+                f"the circuit belongs to the model {self.model!r}, and this is {model.name!r}"
                 + on_purpose
             )
         if self.weights and (weights := model.fingerprint()) != self.weights:
@@ -168,26 +170,27 @@ class Circuit:
         require_in_model(model, [one.part for one in self.members])
 
     def for_model(self, model: HookedGPT2) -> "Circuit":
-        """The same members in another model, on purpose.
+        """Carry the members over to another model, on purpose.
 
         Args:
-            model: the other model.
+            model: the other model
 
         Returns:
-            A circuit of that model. It has no links, because they were measured in the first one.
+            A circuit of that model. It has no links, because links were measured in the first
+            model.
 
         Raises:
-            ValueError: the model lacks one of the members.
+            ValueError: the model lacks one of the members
         """
         require_in_model(model, [one.part for one in self.members])
         source = f"{self.source or 'a circuit'}, carried over from {self.model}"
         return Circuit(model.name, self.members, source, (), model.fingerprint(), self.task)
 
     def records(self) -> list[dict[str, Any]]:
-        """The heads as plain rows.
+        """The heads as plain dictionaries.
 
         Returns:
-            One `{layer, head, class, position}` a head; the position is its role.
+            One `{layer, head, class, position}` per head; the position is its role.
         """
         return [
             {"layer": one.layer, "head": one.part.head, "class": one.kind, "position": one.role}
@@ -196,7 +199,7 @@ class Circuit:
         ]
 
     def to_json(self) -> str:
-        """The circuit as the text of a file.
+        """Write the circuit as the text of a file.
 
         Returns:
             JSON with `model`, `source`, `weights`, `task`, `heads` (its `records`), and any `mlps`
@@ -220,14 +223,14 @@ class Circuit:
         """Read what `to_json` writes.
 
         Args:
-            text: the text of a file.
+            text: the text of a file
 
         Returns:
             The circuit.
 
         Raises:
             ValueError: the text is not JSON, of another format or version, lacks a field (the
-                message names it), or holds no valid circuit.
+                message names it), or holds no valid circuit
         """
         data = files.loads(FORMAT, text, ("model", "heads"))
         texts = {
@@ -252,10 +255,10 @@ class Circuit:
         """Write the circuit to a JSON file.
 
         Args:
-            path: the file; folders that are missing are made.
+            path: the file; missing folders are created
 
         Raises:
-            OSError: it cannot be written.
+            OSError: it cannot be written
         """
         files.write(path, self.to_json())
 
@@ -264,22 +267,22 @@ class Circuit:
         """Read a file that `save` wrote.
 
         Args:
-            path: the file.
+            path: the file
 
         Returns:
             The circuit.
 
         Raises:
-            ValueError: the file holds no circuit; see `from_json`.
-            OSError: it cannot be read.
+            ValueError: the file holds no circuit; see `from_json`
+            OSError: it cannot be read
         """
         return cls.from_json(files.read(path))
 
 
 def _all(given: Any, kind: type, what: str) -> list[Any]:
-    """The things of a circuit, refused where one is of another type."""
+    """Refuse members or links of another type."""
     some = list(given) if isinstance(given, Iterable) else [given]
     wrong = [one for one in some if not isinstance(one, kind)]
     if wrong:
-        raise TypeError(f"{what} of a circuit are {kind.__name__} objects; got {wrong[0]!r}")
+        raise TypeError(f"{what} of a circuit must be {kind.__name__} objects; got {wrong[0]!r}")
     return some

@@ -10,31 +10,30 @@ import pandas as pd
 
 from interp.circuits.circuit import Circuit
 from interp.circuits.classes import CLASSES
-from interp.circuits.published import connections_of
+from interp.circuits.published.connections import connections_of
 
 
 def compare(circuit: Circuit, reference: Circuit) -> pd.DataFrame:
     """Compare a circuit with a reference.
 
     Args:
-        circuit: what was found.
-        reference: what it should be.
+        circuit: what was found
+        reference: what it should be
 
     Returns:
-        One row for each class that either has (a head counts once, whatever its role), then "any
-        class" (heads alone), "positions" (heads with their roles), "MLPs" (with their roles, if
-        either has any), "connections" (between classes, each input apart; those of the papers where
-        a circuit has no links) and, if both have links, "links" (between members). Columns `part`,
-        `reference`, `found`, `shared` (counts), `precision`, `recall` (fractions; NaN where there
-        is nothing to divide by).
+        One row for each class that either circuit has (a head counts once, whatever its role), then
+        "any class" (heads alone), "positions" (heads with their roles), "MLPs" (with their roles,
+        if either circuit has any), "connections" (between classes, each input separately; the
+        papers' connections if a circuit has no links) and, if both have links, "links" (between
+        members). The columns are `part`, `reference`, `found`, `shared` (counts), `precision` and
+        `recall` (fractions; NaN where the denominator is 0).
 
     Raises:
-        ValueError: the two are of different models, of other weights, or of other tasks, as far as
-            both say what they are of.
+        ValueError: the two have different models, weights or tasks, as far as both are known
 
     Example:
-        >>> from interp.circuits import published
-        >>> paper = published("ioi", "gpt2")
+        >>> from interp.circuits import published_circuit
+        >>> paper = published_circuit("ioi", "gpt2")
         >>> int(compare(paper, paper).set_index("part").loc["any class", "shared"])
         26
     """
@@ -71,14 +70,14 @@ def compare(circuit: Circuit, reference: Circuit) -> pd.DataFrame:
 
 
 def require_comparable(circuit: Circuit, reference: Circuit) -> None:
-    """Refuse circuits that do not answer the same question.
+    """Refuse two circuits that do not answer the same question.
 
     Args:
-        circuit: one circuit.
-        reference: the other one.
+        circuit: one circuit
+        reference: the other one
 
     Raises:
-        ValueError: they are of different models, or weights or tasks that both know differ.
+        ValueError: the models differ, or weights or tasks that are known for both differ
     """
     for name, what in (("model", "model"), ("weights", "weights"), ("task", "task")):
         ours, theirs = getattr(circuit, name), getattr(reference, name)
@@ -92,7 +91,7 @@ def require_comparable(circuit: Circuit, reference: Circuit) -> None:
 
 
 def _inputs(circuit: Circuit) -> set[Hashable]:
-    """The connections between classes, each input apart."""
+    """The connections between classes, each input separately."""
     return {
         (one.sender, one.receiver, letter)
         for one in connections_of(circuit)

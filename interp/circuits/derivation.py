@@ -1,33 +1,34 @@
-"""A circuit derived by path patching from the logits backwards, all that was found asked together.
+"""A circuit derived by path patching, from the logits back to the tokens.
 
-The first receivers are the logits at END: every head's direct path to them is patched. With the
-heads knocked out that write the answer, the direct paths are patched once more; heads that write it
-only then are backups. Then layer by layer, from the last but one to the first:
+The first receivers are the logits at END: every head's direct path to them is patched. The direct
+paths are patched once more with the heads that write the answer knocked out; heads that write it
+only then are backups. Then, layer by layer from the second to last to the first:
 
     senders      every head of the layer, at every role
     receivers    queries, keys and values of all nodes found so far, and the logits, together
 
-so that a node is found by all that it writes for the circuit, even if it is little for each of
-many. A node is a head at a role; it counts if the mean effect of its paths on one of the metrics is
-beyond `smallest` times the mean of that metric, by a test over prompts that holds the false
-discoveries of the layer, over all metrics, below `fdr`. If there are backups, every layer is asked
-a second time without the heads that they step in for, which shows what feeds the backups; the links
-of what is found only then are measured in that model too.
+Thus a node is found by everything it writes for the circuit, even if it writes little for each of
+many receivers. A node is a head at a role; it counts if the mean effect of its paths on one of the
+metrics exceeds `smallest` times the mean of that metric, by a test over prompts that keeps the
+false-discovery rate of the layer, over all metrics, below `fdr`. If there are backups, every layer
+is tested a second time without the heads that they step in for, which shows what feeds the backups;
+the links of nodes found only then are also measured in that model.
 
-Then links are measured between the nodes that were found, and from the tokens: one sender, one
-input of one receiver, by the first metric. A link counts if its effect is beyond `smallest` times
-that of its receiver (for the logits, again, the mean of the metric), by the same test over all
-links together. See `interp.patching.NodePaths` for what is patched, `interp.circuits.discoveries`
-for the tests, `interp.circuits.behavior` for the classes.
+Then links are measured between the nodes that were found, and from the tokens: one sender and one
+input of one receiver at a time, by the first metric. A link counts if its effect exceeds `smallest`
+times that of its receiver (for the logits, the mean of the metric), by the same test over all links
+together. See `interp.patching.NodePaths` for what is patched, `interp.circuits.discoveries` for the
+tests, and `interp.circuits.behavior` for the classes.
 
-What it cannot see: what is the same in the clean and the corrupted prompts; what happens at tokens
-that have no role; and, but for backups of those that write the answer, heads that step in for each
-other, each alone without effect. Pruning (`interp.circuits.prune_heads`) sees those; `nodes` takes
-its heads and measures their links, with `ablation` in what pruning has left of the model.
+The derivation cannot see three things: what is the same in the clean and the corrupted prompts;
+what happens at tokens without a role; and heads that step in for each other, so that each alone has
+no effect (except backups of the heads that write the answer). Pruning
+(`interp.circuits.prune_heads`) finds the last: pass its heads as `nodes`, and what it removed as
+`ablation`, to measure their links.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 3 and, for the backups, 3.4. The paper patches
-into one class of heads after the other and chooses by eye; here all that is found receives
-together, and the threshold is a test.
+into one class of heads after the other and chooses by eye; here all nodes found so far receive
+together, and a test sets the threshold.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,6 +40,7 @@ import xarray as xr
 
 from interp.circuits.behavior import class_of, named_for, node_behavior, require_heads
 from interp.circuits.circuit import Circuit
+from interp.circuits.classes import BACKUPS
 from interp.circuits.evidence import Derivation
 from interp.circuits.members import Member
 from interp.circuits.search import Search
@@ -46,7 +48,7 @@ from interp.metrics import METRICS, Metrics
 from interp.model import HookedGPT2
 from interp.parts import Node, NodeLike
 from interp.patching import Ablation
-from interp.results import labelled
+from interp.results import labeled
 from interp.runs.question import question
 from interp.runs.sides import Progress
 from interp.tasks import Task
@@ -68,35 +70,37 @@ def derive(
     """Derive the circuit of a task by path patching from the logits to the tokens.
 
     Args:
-        model: the model.
-        task: clean prompts with corrupted partners, and roles.
-        metrics: what effects are measured in, as in `patch`; by default the task's own metric. A
-            node counts if it passes the test of one of them; links are those of the first.
-        smallest: the effect that counts, as a fraction: of the mean metric for a node, of its
-            receiver's effect for a link.
+        model: the model
+        task: clean prompts with corrupted partners, and roles
+        metrics: the metrics in which effects are measured, as in `patch`; by default the task's
+            own. A node counts if it passes the test in one of them; links are tested in the first.
+        smallest: the smallest effect that counts, as a fraction: for a node, of the mean metric;
+            for a link, of its receiver's effect
         fdr: bound on the expected fraction of false discoveries, among the nodes of one layer and
-            among all links.
-        min_attention: the smallest mean attention that decides a class, as a probability.
-        nodes: heads at roles, such as "9.6@END", if they are known: all are taken, whatever their
-            effect, and only their links are tested.
-        ablation: what is knocked out of the model while the paths of `nodes` are patched, such as
-            all that pruning has left out, so that no other head steps in for one of them.
-        progress: wraps the layers, for a progress bar.
+            among all links
+        min_attention: the smallest mean attention that counts for a class, as a probability
+        nodes: heads at roles, such as "9.6@END", if they are known already: all are kept, whatever
+            their effect, and only their links are tested
+        ablation: what is knocked out of the model while the paths of `nodes` are patched, for
+            instance everything that pruning removed, so that no other head steps in for one of
+            them
+        progress: wraps the layers, for a progress bar
 
     Returns:
         The circuit with its evidence.
 
     Raises:
         ValueError: an option is out of range, there are fewer than two prompts, the mean of a
-            metric is zero, a node is not there, or there is an ablation without nodes.
+            metric is zero, the model or the task lacks a node, or an ablation is given without
+            nodes
     """
     require_fractions(smallest=smallest, fdr=fdr)
     if not 0 <= min_attention <= 1:
-        raise ValueError(f"min_attention is a probability, from 0 to 1; got {min_attention}")
+        raise ValueError(f"min_attention must be a probability, from 0 to 1; got {min_attention}")
     if len(task) < 2:
         raise ValueError(f"a test over prompts needs at least 2 of them; got {len(task)}")
     if ablation and nodes is None:
-        raise ValueError("an ablation is for nodes that are known; pass nodes= too")
+        raise ValueError("an ablation only applies to known nodes; pass nodes= too")
     known = None
     if nodes is not None:
         known = [Node(head, role) for head, role in require_heads(model, task, nodes)]
@@ -115,8 +119,7 @@ def derive(
     for node in reversed(found):  # the last layer first
         one = behavior.sel(node=str(node)).mean("prompt")
         kind = class_of(node, one, links, classes, min_attention)
-        hidden = node in search.hidden and kind == "name mover"
-        classes[node] = "backup name mover" if hidden else kind
+        classes[node] = BACKUPS.get(kind, kind) if node in search.hidden else kind
     how = "derived by path patching" if known is None else "heads as given, links by path patching"
     circuit = Circuit(
         model.name,
@@ -135,7 +138,7 @@ def derive(
     def arrays(what: str, names: Sequence[str], of: Mapping[str, np.ndarray]) -> xr.Dataset:
         return xr.Dataset(
             {
-                metric: labelled(
+                metric: labeled(
                     numbers,
                     (what, "prompt"),
                     name=metric,
@@ -171,14 +174,14 @@ def derive(
 
 
 def require_fractions(**options: float) -> None:
-    """Refuse what is no fraction between 0 and 1.
+    """Refuse options that are not fractions between 0 and 1.
 
     Args:
-        options: the options by name.
+        options: the options, by name
 
     Raises:
-        ValueError: one is out of range.
+        ValueError: an option is out of range
     """
     if not all(0 < value < 1 for value in options.values()):
         given = " and ".join(f"{name}={value}" for name, value in options.items())
-        raise ValueError(f"{' and '.join(options)} are fractions between 0 and 1; got {given}")
+        raise ValueError(f"{' and '.join(options)} must be fractions between 0 and 1; got {given}")

@@ -1,18 +1,19 @@
-"""Which of many effects are there: tests over prompts, with the false discoveries bounded.
+"""Which of many effects are real: tests over prompts, with the false-discovery rate bounded.
 
-An effect counts if its mean over all prompts that could be drawn is beyond a smallest size d, on
-either side. With m and s the mean and standard error over n prompts and T Student's distribution,
+An effect counts if its mean over all prompts that could be drawn exceeds a smallest size d, on
+either side of zero. With m and s the mean and standard error over n prompts and T Student's
+distribution,
 
     p = P(T > (|m| - d) / s) + P(T > (|m| + d) / s),     n - 1 degrees of freedom,
 
-the largest probability of such a mean if the true one is within d (the usual two-sided test at
-d = 0). Of the m tests of a family ordered by p, Benjamini and Hochberg's q value of the i-th is
+is the largest probability of such a mean if the true one is within d (the usual two-sided test at d
+= 0). Of the m tests of a family, ordered by p, the i-th has Benjamini and Hochberg's q value
 
     q_i = min over j >= i of m p_j / j,
 
-and taking all with q_i <= fdr keeps the expected fraction of false discoveries among those taken
-below fdr for tests that are independent or positively dependent. Those of heads on the same prompts
-need not be either; the bound is then what is customary, not what is proved.
+and accepting all with q_i <= fdr keeps the expected fraction of false discoveries among them below
+fdr, if the tests are independent or positively dependent. Tests of heads on the same prompts need
+not be either; for them the bound is customary, not proved.
 
 Source: Benjamini and Hochberg 1995, J. R. Stat. Soc. B 57.
 """
@@ -24,17 +25,17 @@ from jaxtyping import Float
 def effect_p_values(
     effects: Float[np.ndarray, "test prompt"], *, smallest: float = 0.0
 ) -> Float[np.ndarray, " test"]:
-    """How surprising each mean is if the true effect is no larger than the smallest that counts.
+    """P value of each mean, if the true effect is no larger than the smallest that counts.
 
     Args:
-        effects: one value a prompt along the last axis.
-        smallest: the size up to which an effect does not count, in the unit of the effects.
+        effects: one value per prompt along the last axis
+        smallest: the size up to which an effect does not count, in the unit of the effects
 
     Returns:
-        P values. Effects that are the same on every prompt have 0 or 1.
+        The p values. Effects that are the same on every prompt have p = 0 or 1.
 
     Raises:
-        ValueError: there are fewer than two prompts, or the smallest effect is negative.
+        ValueError: there are fewer than two prompts, or `smallest` is negative
 
     Example:
         >>> effect_p_values(np.array([[1.0, 1.2, 0.8, 1.0], [1.0, -1.0, 1.0, -1.0]])).round(4)
@@ -45,13 +46,14 @@ def effect_p_values(
     n = effects.shape[-1]
     if n < 2 or not smallest >= 0:
         raise ValueError(
-            f"a test needs at least 2 prompts and a smallest effect from 0; got {n} and {smallest}"
+            f"a test needs at least 2 prompts and a smallest effect of at least 0; got {n} and "
+            f"{smallest}"
         )
     values = np.asarray(effects, dtype=np.float64)
     size, error = np.abs(values.mean(-1)), values.std(-1, ddof=1) / np.sqrt(n)
     with np.errstate(divide="ignore", invalid="ignore"):
         near, far = (size - smallest) / error, (size + smallest) / error
-    near = np.where(np.isnan(near), -np.inf, near)  # no effect at all, where none counts
+    near = np.where(np.isnan(near), -np.inf, near)  # an effect of exactly 0, with smallest = 0
     far = np.where(np.isnan(far), np.inf, far)
     return np.minimum(stats.t.sf(near, n - 1) + stats.t.sf(far, n - 1), 1.0)
 
@@ -59,12 +61,12 @@ def effect_p_values(
 def q_values(
     p: Float[np.ndarray, " test"], *, family: int | None = None
 ) -> Float[np.ndarray, " test"]:
-    """The false-discovery rate at which each test of a family counts as a discovery.
+    """The smallest false-discovery rate at which each test of a family counts as a discovery.
 
     Args:
-        p: p values of all tests that were made, whatever came out.
-        family: how many tests there are, where those not in `p` have a p value of 1; by default as
-            many as in `p`.
+        p: the p values of all tests that were made, whatever their outcome
+        family: number of tests, of which those not in `p` count with a p value of 1; by default the
+            number in `p`
 
     Returns:
         Benjamini and Hochberg's adjusted p values.

@@ -1,35 +1,38 @@
 """Does the circuit do the task alone, and does it break as the model does? By mean ablation.
 
-F(M) is the mean of a metric over the whole model's runs, F(C) that of the model in which every head
-output outside the circuit is set to its mean. A faithful circuit has F(C) near F(M); a complete one
-also after any nodes K of the circuit are knocked out of both,
+F(M) is the mean of a metric over runs of the whole model, F(C) its mean over runs in which every
+head output outside the circuit is set to its mean. A circuit is faithful if F(C) is near F(M), and
+complete if this still holds after any nodes K of the circuit are knocked out of both:
 
     incompleteness   | F(C without K) - F(M without K) |
 
-A divergence (`kl_divergence`) is, in every run, the divergence from the whole model's clean run.
+The divergence (`kl_divergence`) is always taken from the whole model's clean run.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 4; ablation as in section 2.1. As in the
-authors' code, K is knocked out of the model at the roles where the circuit has it, not everywhere.
+authors' code, K is knocked out of the model at the roles where the circuit has it, not at all
+positions.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+import numpy as np
 import xarray as xr
 
+from interp.circuits.blocks import reference_blocks, require_blocks
 from interp.circuits.circuit import Circuit
 from interp.circuits.members import Member
+from interp.circuits.nodes import Sets, node_list, nodes_of_sets
 from interp.metrics import Metrics
 from interp.model import HookedGPT2
-from interp.parts import Head, Node, NodeLike, as_node, require_in_model, require_once
+from interp.parts import Head, Node, NodeLike, require_in_model
 from interp.patching import Ablation, ablate, measure
 from interp.results import Question
 from interp.runs.question import question
 from interp.runs.sides import Progress
-from interp.runs.stand_ins import Value
+from interp.runs.stand_ins import Reference, Value
 from interp.tasks import Task
-
-Sets = Mapping[str, Sequence[Member | NodeLike]]
-"""Name -> the nodes of a set K."""
+from interp.tasks.sampler import BLOCKS
 
 RUNS = ("full", "circuit")
 """The whole model, and the circuit alone."""
@@ -43,38 +46,53 @@ def faithfulness(
     metrics: Metrics | None = None,
     value: Value = "group mean",
     positions: Sequence[str | int] | None = None,
-    reference: Task | None = None,
+    reference: Reference = None,
+    blocks: int = BLOCKS,
     progress: Progress = iter,
 ) -> xr.Dataset:
-    """Measure the whole model and the circuit alone, prompt by prompt.
+    """Measure the whole model, and the circuit alone, on every prompt.
 
     Args:
-        model: the model that the circuit is of.
-        task: clean prompts.
-        circuit: the circuit.
-        metrics: what is read off, as in `patch`; by default the task's own metric.
-        value: what heads outside the circuit say instead, as in `Ablation`.
-        positions: roles or indices where heads are ablated; by default everywhere. A model that
-            works by way of tokens without a role loses the task without these, whatever the
+        model: the circuit's model
+        task: clean prompts
+        circuit: the circuit
+        metrics: the metrics, as in `patch`; by default the task's own metric
+        value: what stands in for the heads outside the circuit, as in `Ablation`
+        positions: roles or indices at which heads are ablated; by default everywhere. A model that
+            does the task through tokens without a role fails when these are ablated, whatever the
             circuit is.
-        reference: prompts whose corrupted texts stand in; by default the task's own.
-        progress: wraps the batches of each of the two runs, for a progress bar.
+        reference: prompts whose corrupted texts stand in, as in `Ablation`; by default a sample of
+            the task's kind
+        blocks: parts of the reference that are left out in turn, so that intervals can carry its
+            noise too (`interp.circuits.fraction_kept`); 0 for none
+        progress: wraps the batches of each of the two runs, for a progress bar
 
     Returns:
         One variable for each metric, dims run ("full", "circuit"), prompt. F(M) and F(C) are the
-        means over prompts; MLPs, layer norms and embeddings are left alone.
+        means over prompts. MLPs, layer norms and embeddings are left alone. The coordinate
+        `without_block`, dims metric, block, has F(C) with each part of the reference left out.
 
     Raises:
-        ValueError: the circuit is of another model, or the task lacks one of its roles.
+        ValueError: the circuit belongs to another model, or the task lacks one of its roles
     """
+    require_blocks(blocks)
     left = only(model, circuit, value=value, positions=positions, reference=reference)
     left.require(model, task.right_padded())
     runs = {
         "full": measure(model, task, metrics, progress=progress),
         "circuit": measure(model, task, metrics, ablation=left, progress=progress),
     }
-    asked = question("faithfulness", ablation=left)
-    return joined(runs, "Whole model, and circuit alone", asked)
+    asked = question("faithfulness", task=task, ablation=left)
+    found = joined(runs, "Whole model, and circuit alone", asked)
+    again = [
+        measure(model, task, metrics, ablation=replace(left, reference=some)).mean("prompt")
+        for some in reference_blocks(task, value, reference, blocks)
+    ]
+    values = [[float(one[name]) for one in again] for name in found]
+    return found.assign_coords(
+        metric=list(found),
+        without_block=(("metric", "block"), np.reshape(values, (len(found), -1))),
+    )
 
 
 def completeness(
@@ -86,28 +104,29 @@ def completeness(
     metrics: Metrics | None = None,
     value: Value = "group mean",
     positions: Sequence[str | int] | None = None,
-    reference: Task | None = None,
+    reference: Reference = None,
     progress: Progress = iter,
 ) -> xr.Dataset:
-    """Measure the whole model and the circuit, both without the same nodes.
+    """Measure the whole model and the circuit with the same nodes knocked out of both.
 
     Args:
-        model: the model that the circuit is of.
-        task: clean prompts.
-        circuit: the circuit.
-        sets: the sets K by name, each of nodes of the circuit; an empty one gives F(M) and F(C).
-        metrics: as in `faithfulness`.
-        value: what the nodes of K and the heads outside the circuit say instead.
-        positions: roles or indices where heads outside the circuit are ablated.
-        reference: prompts whose corrupted texts stand in; by default the task's own.
-        progress: wraps the steps of each of the two runs, for a progress bar.
+        model: the circuit's model
+        task: clean prompts
+        circuit: the circuit
+        sets: name -> the set K, nodes of the circuit; an empty set gives F(M) and F(C)
+        metrics: as in `faithfulness`
+        value: what stands in for the nodes of K and the heads outside the circuit
+        positions: roles or indices where heads outside the circuit are ablated
+        reference: prompts whose corrupted texts stand in, as in `Ablation`; by default a sample of
+            the task's kind
+        progress: wraps the steps of each of the two runs, for a progress bar
 
     Returns:
-        One variable for each metric, dims run, set, prompt: F(M without K) at run "full" and
-        F(C without K) at "circuit", before the mean over prompts. `gap` has their difference.
+        One variable for each metric, dims run, set, prompt: F(M without K) at run "full" and F(C
+        without K) at "circuit", before the mean over prompts. `gap` returns their difference.
 
     Raises:
-        ValueError: there are no sets, the circuit lacks a node of one, or as for `faithfulness`.
+        ValueError: there are no sets, the circuit lacks a node of a set, or as for `faithfulness`
     """
     left = only(model, circuit, value=value, positions=positions, reference=reference)
     nodes = nodes_of_sets(circuit, sets)
@@ -119,7 +138,7 @@ def completeness(
         for run in RUNS
     }  # fmt: skip
     sets = {name: " ".join(map(str, some)) for name, some in nodes.items()}
-    asked = question("completeness", ablation=left, sets=sets)
+    asked = question("completeness", task=task, ablation=left, sets=sets)
     return joined(runs, "Whole model and circuit, both without K", asked)
 
 
@@ -132,7 +151,7 @@ def without(
     metrics: Metrics | None,
     value: Value,
     positions: Sequence[str | int] | None,
-    reference: Task | None,
+    reference: Reference,
     progress: Progress,
 ) -> xr.Dataset:
     """F(C without K), dims set, prompt; the arguments are those of `completeness`."""
@@ -141,19 +160,19 @@ def without(
 
 
 def gap(result: xr.Dataset, metric: str | None = None) -> xr.DataArray:
-    """How far the two runs of a result are apart.
+    """The difference between the two runs of a result.
 
     Args:
-        result: what `faithfulness`, `completeness` or `minimality` return.
-        metric: one of its metrics; by default the first.
+        result: what `faithfulness`, `completeness` or `minimality` return
+        metric: one of its metrics; by default the first
 
     Returns:
-        The second run less the first: F(C) - F(M) of `faithfulness`, F(C without K) -
-        F(M without K) of `completeness`, whose mean over prompts, taken absolutely, is the paper's
-        incompleteness score, and F(C without K and v) - F(C without K) of `minimality`.
+        The second run minus the first: F(C) - F(M) for `faithfulness`; F(C without K) - F(M without
+        K) for `completeness`, of which the absolute mean over prompts is the paper's incompleteness
+        score; and F(C without K and v) - F(C without K) for `minimality`.
 
     Raises:
-        ValueError: the result has no two runs, or no such metric.
+        ValueError: the result does not have two runs, or lacks the metric
     """
     if "run" not in result.dims or result.sizes["run"] != 2:
         raise ValueError(
@@ -175,22 +194,23 @@ def only(
     *,
     value: Value = "group mean",
     positions: Sequence[str | int] | None = None,
-    reference: Task | None = None,
+    reference: Reference = None,
 ) -> Ablation:
-    """Ablate all heads but those of a circuit at their roles.
+    """Ablate all heads except those of a circuit at their roles.
 
     Args:
-        model: the model that the circuit is of.
-        circuit: the circuit that is left, or its nodes, such as "9.6@END".
-        value: what the other heads say instead, as in `Ablation`.
-        positions: roles or indices where heads are ablated; by default everywhere.
-        reference: prompts whose corrupted texts stand in; by default those of the task it meets.
+        model: the circuit's model
+        circuit: the circuit to keep, or its nodes, such as "9.6@END"
+        value: what stands in for the other heads, as in `Ablation`
+        positions: roles or indices where heads are ablated; by default everywhere
+        reference: prompts whose corrupted texts stand in, as in `Ablation`; by default a sample of
+            the task's kind
 
     Returns:
         The ablation.
 
     Raises:
-        ValueError: the circuit is of another model, or the model lacks one of the nodes.
+        ValueError: the circuit belongs to another model, or the model lacks one of the nodes
     """
     if isinstance(circuit, Circuit):
         circuit.require_model(model)
@@ -202,69 +222,13 @@ def only(
     return Ablation("heads", keep=keep, value=value, positions=positions, reference=reference)
 
 
-def node_list(given: Sequence[Member | NodeLike]) -> list[Node]:
-    """Nodes from any of the ways to name them, each once and at a role.
-
-    Args:
-        given: members of a circuit, or what `as_node` takes.
-
-    Returns:
-        The nodes.
-
-    Raises:
-        ValueError: one is there twice or has no role, or words name none.
-        TypeError: not a list of nodes.
-    """
-    if isinstance(given, str) or not isinstance(given, Sequence):
-        raise TypeError(f"expected a list of nodes, such as ['9.6@END']; got {given!r}")
-    nodes = [one.node if isinstance(one, Member) else as_node(one) for one in given]
-    for node in nodes:
-        if node.role is None:
-            raise ValueError(f"the node {node} needs a role, such as '{node.part}@END'")
-    require_once(nodes, "node")
-    return nodes
-
-
-def nodes_of_sets(circuit: Circuit, sets: Sets) -> dict[str, list[Node]]:
-    """The sets as nodes, checked against the circuit.
-
-    Args:
-        circuit: the circuit.
-        sets: name -> its nodes.
-
-    Returns:
-        Name -> nodes.
-
-    Raises:
-        ValueError: the circuit lacks one, or there are no sets.
-        TypeError: not a mapping of lists.
-    """
-    if not isinstance(sets, Mapping):
-        raise TypeError(
-            "expected sets of nodes by name, such as {'K': ['9.6@END']}; "
-            f"got {type(sets).__name__}"
-        )
-    if not sets:
-        raise ValueError("no sets were given; expected at least one, such as {'none': []}")
-    found = {name: node_list(nodes) for name, nodes in sets.items()}
-    own = set(circuit.nodes)
-    for name, nodes in found.items():
-        for node in nodes:
-            if node not in own:
-                raise ValueError(
-                    f"set {name!r} has {node}, which the circuit does not have; only nodes of the "
-                    "circuit can be knocked out of it"
-                )
-    return found
-
-
 def joined(runs: Mapping[str, xr.Dataset], title: str, asked: Mapping[str, object]) -> xr.Dataset:
     """Put runs side by side.
 
     Args:
-        runs: the metrics of each run, by its name.
-        title: one line that says what is measured.
-        asked: fields of the question that the runs answer together.
+        runs: the metrics of each run, by its name
+        title: one line that says what is measured
+        asked: fields of the question that all runs answer
 
     Returns:
         One variable for each metric, with the dim `run`.
@@ -289,7 +253,7 @@ def _knocked_out(
     nodes: Mapping[str, Sequence[Node]],
     metrics: Metrics | None,
     value: Value,
-    reference: Task | None,
+    reference: Reference,
     left: Ablation | None,
     progress: Progress,
 ) -> xr.Dataset:

@@ -1,4 +1,4 @@
-"""A derived circuit with its evidence: tables of it, and its file."""
+"""A derived circuit with its evidence, its tables and its file."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ import xarray as xr
 from interp.circuits import files
 from interp.circuits.circuit import Circuit
 from interp.parts import Node
-from interp.statistics import bootstrap_interval
+from interp.statistics import interval
 
 FORMAT = "interp.Derivation"
 
@@ -21,18 +21,19 @@ class Derivation:
     """A derived circuit with its evidence.
 
     Args:
-        circuit: the heads with class and role, and their links with effect, interval, q value.
-        effects: effect of each link on each prompt, one variable for each metric, dims link
-            ("9.6@END -> 10.0.q@END"), prompt.
-        nodes: effect of each head's paths into all that was found before it, one variable for each
-            metric, dims node ("9.6@END"), prompt; with the coordinates `q_value`, dims metric,
-            node, and `found_by`, dim node: the metrics that found it, with commas between them. Of
-            a head that has an effect only without the heads that write the answer, it is that one.
-        behavior: what `node_behavior` says of each head of the circuit at its role.
-        tested: how many paths were tested.
-        smallest: the effect that a node must exceed, in the unit of the first metric; that of each
-            metric is in the attrs of its variable.
-        fdr: bound on the expected fraction of false discoveries of each family of tests.
+        circuit: the heads with class and role, and their links with effect, interval and q value
+        effects: effect of each link on each prompt, one variable for each metric; dims link
+            ("9.6@END -> 10.0.q@END"), prompt
+        nodes: effect of each head's paths into all nodes found before it, one variable for each
+            metric; dims node ("9.6@END"), prompt. The coordinates are `q_value`, dims metric, node,
+            and `found_by`, dim node: the metrics that found the head, separated by commas. For a
+            head that has an effect only without the heads that write the answer, it is the effect
+            without them.
+        behavior: what `node_behavior` returns for each head of the circuit at its role
+        tested: number of paths tested
+        smallest: the effect that a node must exceed, in the unit of the first metric; the attrs of
+            each variable have that of its own metric
+        fdr: bound on the expected fraction of false discoveries in each family of tests
     """
 
     circuit: Circuit
@@ -45,12 +46,12 @@ class Derivation:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The metrics that effects were measured in; the first is that of the links."""
+        """The metrics in which effects were measured; links were tested in the first."""
         return tuple(str(name) for name in self.effects.data_vars)
 
     @property
     def found_by(self) -> Mapping[Node, tuple[str, ...]]:
-        """The node of each head -> the metrics that found it; none for nodes that were given."""
+        """Node of each head -> the metrics that found it; none for nodes that were given."""
         names = {
             str(node): tuple(name for name in str(some).split(", ") if name)
             for node, some in zip(
@@ -60,18 +61,19 @@ class Derivation:
         return {one.node: names[str(one)] for one in self.circuit.heads}
 
     def heads(self) -> pd.DataFrame:
-        """One row for each head: class, role, its effect, what it does, who reads it.
+        """One row for each head: its class, role, effect and behavior, and who reads it.
 
         Returns:
-            Columns `head`, `position` (its role), `class`; `effect`, `low`, `high` of its paths on
-            the first metric, `q_value`, and `found_by` if there are several metrics; those of
-            `node_behavior` (means over prompts); and `receivers`, by input: "4.0 4.6 v, logits".
+            The columns are `head`, `position` (its role) and `class`; `effect`, `low` and `high` of
+            its paths on the first metric, `q_value`, and `found_by` if there are several metrics;
+            those of `node_behavior` (means over prompts); and `receivers`, by input: "4.0 4.6 v,
+            logits".
         """
         if not self.circuit.heads:
             return pd.DataFrame()
         first = self.metrics[0]
         means, values = self.behavior.mean("prompt"), self.nodes[first]
-        ends = dict(zip(("low", "high"), bootstrap_interval(values), strict=True))
+        ends = dict(zip(("low", "high"), interval("mean", values)[1:], strict=True))
         place = {str(name): i for i, name in enumerate(self.nodes["node"].values)}
         rows = []
         for head in self.circuit.heads:
@@ -93,14 +95,14 @@ class Derivation:
         return pd.DataFrame(rows)
 
     def links(self) -> pd.DataFrame:
-        """One row for each link: its ends and input, effect with interval, q value."""
+        """One row for each link: its ends, its input, its effect with interval, and its q value."""
         return pd.DataFrame([link.record() for link in self.circuit.links])
 
     def to_json(self) -> str:
-        """The derivation as the text of a file.
+        """Write the derivation as the text of a file.
 
         Returns:
-            JSON with the circuit as its own `to_json` writes it, every array, and the options.
+            JSON with the circuit, as `Circuit.to_json` writes it, every array, and the options.
         """
         return files.dumps(
             FORMAT,
@@ -118,14 +120,14 @@ class Derivation:
         """Read what `to_json` writes.
 
         Args:
-            text: the text of a file.
+            text: the text of a file
 
         Returns:
             The derivation, with the same numbers.
 
         Raises:
             ValueError: the text is not JSON, of another format or version, lacks a field (the
-                message names it), or the arrays are not those of the circuit.
+                message names it), or the arrays are not those of the circuit
         """
         data = files.loads(FORMAT, text, ("circuit", *_ARRAYS, "tested", "smallest", "fdr"))
         what = "the derivation"
@@ -156,10 +158,10 @@ class Derivation:
         """Write the derivation to one JSON file.
 
         Args:
-            path: the file; folders that are missing are made.
+            path: the file; missing folders are created
 
         Raises:
-            OSError: it cannot be written.
+            OSError: it cannot be written
         """
         files.write(path, self.to_json())
 
@@ -168,20 +170,20 @@ class Derivation:
         """Read a file that `save` wrote.
 
         Args:
-            path: the file.
+            path: the file
 
         Returns:
             The derivation.
 
         Raises:
-            ValueError: the file holds no derivation; see `from_json`.
-            OSError: it cannot be read.
+            ValueError: the file holds no derivation; see `from_json`
+            OSError: it cannot be read
         """
         return cls.from_json(files.read(path))
 
     def _receivers(self, node: Node) -> str:
-        """Who reads a node, by input."""
-        found: dict[str, dict[str, None]] = {}  # input -> its receivers, once each
+        """The receivers that read a node, by input."""
+        found: dict[str, dict[str, None]] = {}  # input -> its receivers, each once
         for link in self.circuit.links:
             if link.sender == node:
                 found.setdefault(link.input, {})[str(link.receiver.part)] = None

@@ -1,9 +1,9 @@
-"""The files of circuits: JSON that names its format and version, and one clear error for any other.
+"""The files of circuits: JSON that names its format and version, with one clear error otherwise.
 
     {"format": "interp.Circuit", "version": 1, "model": "gpt2", ...}
 
-Numbers come back as they were: JSON writes a float with as many digits as it takes, and null where
-it is not a number. Arrays are written as lists with their dims, coordinates and attributes.
+Numbers survive unchanged: JSON writes a float with as many digits as it needs, and NaN as null.
+Arrays are written as lists with their dims, coordinates and attributes.
 """
 
 import json
@@ -16,15 +16,15 @@ import numpy as np
 import xarray as xr
 
 VERSION = 1
-"""The version of the formats that this package writes, and the only one that it reads."""
+"""The version of the formats that this release writes, and the only one that it reads."""
 
 
 def dumps(form: str, content: Mapping[str, Any]) -> str:
-    """Write a file's text.
+    """Write the text of a file.
 
     Args:
-        form: name of the format, such as "interp.Circuit".
-        content: its fields.
+        form: name of the format, such as "interp.Circuit"
+        content: its fields
 
     Returns:
         JSON text.
@@ -34,19 +34,19 @@ def dumps(form: str, content: Mapping[str, Any]) -> str:
 
 
 def loads(form: str, text: str, needed: Sequence[str]) -> dict[str, Any]:
-    """Read a file's text.
+    """Read the text of a file.
 
     Args:
-        form: name of the format that is expected.
-        text: the text.
-        needed: fields that must be there.
+        form: name of the format that is expected
+        text: the text
+        needed: fields that must be there
 
     Returns:
         The fields.
 
     Raises:
-        ValueError: the text is not JSON, another format or version, or a field is missing.
-        TypeError: not a text.
+        ValueError: the text is not JSON or has another format or version, or a field is missing
+        TypeError: the argument is not a string
     """
     if not isinstance(text, str):
         raise TypeError(f"expected the text of a {form} file; got {type(text).__name__}")
@@ -73,7 +73,7 @@ def loads(form: str, text: str, needed: Sequence[str]) -> dict[str, Any]:
 
 
 def write(path: str | PathLike[str], text: str) -> None:
-    """Write a text file, and the folders that it lies in."""
+    """Write a text file, and create the folders that it lies in."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
@@ -83,35 +83,35 @@ def read(path: str | PathLike[str]) -> str:
     """Read a text file.
 
     Args:
-        path: the file.
+        path: the file
 
     Returns:
         Its text.
 
     Raises:
-        ValueError: it is not text.
-        OSError: it cannot be read.
+        ValueError: it is not text
+        OSError: it cannot be read
     """
     try:
         return Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text file: {error}") from error
+        raise ValueError(f"{path} is not a text file: {error}") from error
 
 
 def field(row: Any, name: str, kind: type | tuple[type, ...], what: str) -> Any:
-    """A field of a row of a file.
+    """Take a field out of a row of a file.
 
     Args:
-        row: the row.
-        name: the field.
-        kind: what type it must have.
-        what: the row's name for the error.
+        row: the row
+        name: the field
+        kind: the type that it must have
+        what: what an error calls the row
 
     Returns:
         Its value.
 
     Raises:
-        ValueError: it is missing, or of another type.
+        ValueError: it is missing or has another type
     """
     if not isinstance(row, dict) or name not in row:
         raise ValueError(f"{what} lacks {name}: {row!r}")
@@ -122,10 +122,10 @@ def field(row: Any, name: str, kind: type | tuple[type, ...], what: str) -> Any:
 
 
 def array_record(array: xr.DataArray | xr.Variable) -> dict[str, Any]:
-    """An array as plain lists.
+    """Write an array as plain lists.
 
     Args:
-        array: numbers, truth values or texts.
+        array: numbers, booleans or strings
 
     Returns:
         `dims`, `shape`, `dtype`, `values`, `attrs`.
@@ -140,10 +140,10 @@ def array_record(array: xr.DataArray | xr.Variable) -> dict[str, Any]:
 
 
 def dataset_record(data: xr.Dataset) -> dict[str, Any]:
-    """A dataset as plain lists.
+    """Write a dataset as plain lists.
 
     Args:
-        data: the dataset.
+        data: the dataset
 
     Returns:
         `coords` and `values`, name -> `array_record`, and `attrs`.
@@ -159,14 +159,14 @@ def dataset_of(record: Any, what: str) -> xr.Dataset:
     """Read what `dataset_record` writes.
 
     Args:
-        record: the record.
-        what: its name for the error.
+        record: the record
+        what: what an error calls it
 
     Returns:
         The dataset.
 
     Raises:
-        ValueError: it is no such record.
+        ValueError: it is not such a record
     """
     try:
         parts = {
@@ -176,7 +176,7 @@ def dataset_of(record: Any, what: str) -> xr.Dataset:
         return xr.Dataset(parts["values"], parts["coords"], record["attrs"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{what} is no dataset as save() writes it (coords, values, attrs): {error}"
+            f"{what} is not a dataset as save() writes it (coords, values, attrs): {error}"
         ) from error
 
 
@@ -196,19 +196,19 @@ def _variable(record: Mapping[str, Any]) -> xr.Variable:
 
 
 def _odd(value: float) -> str | None:
-    """What is written for a float that JSON does not have."""
+    """What is written for a float that JSON lacks."""
     return None if np.isnan(value) else str(float(value))
 
 
 def _nested(flat: list[Any], shape: tuple[int, ...]) -> Any:
-    """A flat list as lists in lists."""
+    """Nest a flat list into lists of lists."""
     array = np.empty(len(flat), dtype=object)
     array[:] = flat
     return array.reshape(shape).tolist()
 
 
 def _plain(attrs: Mapping[Any, Any]) -> dict[str, Any]:
-    """Attributes as JSON has them."""
+    """Attributes in types that JSON has."""
     return {
         str(name): value.item() if isinstance(value, np.generic) else value
         for name, value in attrs.items()

@@ -1,38 +1,40 @@
-"""Measured connections of a circuit: what one node writes, read by one input of another.
+"""Measured connections of a circuit: one input of a node reads what another node writes.
 
-A link is an edge (see `interp.parts`) with what was measured of it: the effect of cutting that path
-alone, its interval, and its q value, which accounts for how many paths were tried.
+A link is an edge (see `interp.parts`) with its measurements: the effect of cutting that path alone,
+its interval, and its q value, which accounts for the number of paths tried.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
+import networkx as nx
+
 from interp.circuits.files import field
-from interp.parts import Edge, Head, Neuron, Node, Part, parse
+from interp.parts import Edge, Head, Input, Logits, Neuron, Node, Part, parse
 
 MEASURED = ("effect", "low", "high", "q_value")
 
 
 @dataclass(frozen=True, slots=True, init=False)
 class Link:
-    """One connection between two nodes of a circuit, or between a node and an end of the circuit.
+    """A connection between two nodes of a circuit, or between a node and an end of the circuit.
 
     Args:
-        edge: what is joined, such as "9.6@END -> 10.0.q@END": from the input, a head or an MLP at
-            a role, to a head, an MLP or the logits at a role.
-        effect: mean change of the metric when the path is cut, in the metric's unit; of a logit
-            difference, a negative effect means that the path speaks for the answer. None where
-            nothing was measured.
-        low: lower end of the effect's interval.
-        high: upper end of the effect's interval.
-        q_value: the smallest false-discovery rate at which the link counts as found.
+        edge: the path, such as "9.6@END -> 10.0.q@END": from the input, a head or an MLP at a role
+            to a head, an MLP or the logits at a role
+        effect: mean change of the metric when the path is cut, in the metric's unit; for a logit
+            difference, a negative effect means that the path favors the answer. None if it was not
+            measured.
+        low: lower end of the effect's interval
+        high: upper end of the effect's interval
+        q_value: the smallest false-discovery rate at which the link counts as found
 
     Raises:
-        ValueError: an end has no role or is a neuron, the path changes position otherwise than
-            through keys or values, or a number is not finite.
-        TypeError: not an edge.
+        ValueError: an end has no role or is a neuron, the path changes position other than through
+            keys or values, or a number is not finite
+        TypeError: `edge` is not an edge
 
     Example:
         >>> Link("8.6@END -> 9.9.q@END", effect=-0.4).receiver
@@ -89,17 +91,17 @@ class Link:
 
     @property
     def input(self) -> str:
-        """What of the receiver reads: "q", "k" or "v" of a head, else ""."""
+        """The input of the receiver that reads: "q", "k" or "v" for a head, else ""."""
         return self.edge.input
 
     def measured(self) -> Iterator[tuple[str, Any]]:
-        """Name and value of what was measured."""
+        """The measured numbers, by name."""
         for name in MEASURED:
             if (value := getattr(self, name)) is not None:
                 yield name, value
 
     def record(self) -> dict[str, Any]:
-        """The link as a plain row, without what was not measured.
+        """The link as a plain dictionary, without numbers that were not measured.
 
         Returns:
             `sender`, `sent_from`, `receiver`, `received_at`, `inputs`, and any of `effect`, `low`,
@@ -116,7 +118,7 @@ class Link:
 
 
 def link_of(row: Any, what: str) -> Link:
-    """A link from a row of a file; `what` is the row's name for errors."""
+    """Read a link from a row of a file; errors call the row `what`."""
     names = ("sender", "sent_from", "receiver", "received_at", "inputs")
     sender, sent_from, receiver, received_at, inputs = (
         field(row, name, str, what) for name in names
@@ -134,3 +136,33 @@ def _part(text: str, what: str) -> Part:
     if isinstance(found, Node | Edge):
         raise ValueError(f"{what} names {text!r} where a part such as '9.6' or 'input' is expected")
     return found
+
+
+def route(links: Iterable[Link], role: str) -> tuple[Node, ...]:
+    """The shortest path of values from the token at a role to the logits along measured links.
+
+    A circuit that brings the answer to the logits has such a way from a token that holds it: what
+    is read as a value moves on, what is read as a query or a key only says where to look. A circuit
+    without one can know the answer only from what was left of the model around it.
+
+    Args:
+        links: the links, for instance those of a circuit
+        role: the role at which the path begins, such as "IO"
+
+    Returns:
+        The nodes from the input at the role to the logits; none if there is no path.
+
+    Example:
+        >>> links = [Link("input@IO -> 9.9.v@END"), Link("9.9@END -> logits@END")]
+        >>> " -> ".join(map(str, route(links, "IO")))
+        'input@IO -> 9.9@END -> logits@END'
+    """
+    moves = [link for link in links if not link.input or "v" in link.input]
+    graph = nx.DiGraph((link.sender, link.receiver) for link in moves)
+    start, ends = Node(Input(), role), [node for node in graph if isinstance(node.part, Logits)]
+    ways: list[tuple[Node, ...]] = [
+        tuple(nx.shortest_path(graph, start, end))
+        for end in ends
+        if start in graph and nx.has_path(graph, start, end)
+    ]
+    return min(ways, key=len, default=())

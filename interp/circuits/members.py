@@ -1,4 +1,4 @@
-"""What a circuit is made of: heads and MLPs at roles with a class, and the graph of the classes."""
+"""What circuits are made of: heads and MLPs at roles, with their class; the graph of classes."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -12,8 +12,8 @@ class Group(NamedTuple):
     """A node of the class-level graph: a class at a role.
 
     Args:
-        kind: a class of heads, "MLP", "input" (the token embedding) or "logits".
-        role: the role.
+        kind: a class of heads, "MLP", "input" (the token embedding) or "logits"
+        role: the role
     """
 
     kind: str
@@ -24,9 +24,9 @@ class Connection(NamedTuple):
     """An arrow of the class-level graph: `receiver` reads what `sender` writes.
 
     Args:
-        sender: the group that writes.
-        receiver: the group that reads.
-        inputs: what is read into: some of the letters of "qkv", or "" for the logits and MLPs.
+        sender: the group that writes
+        receiver: the group that reads
+        inputs: the inputs that read: some of the letters "qkv", or "" for the logits and MLPs
     """
 
     sender: Group
@@ -36,15 +36,15 @@ class Connection(NamedTuple):
 
 @dataclass(frozen=True, slots=True, order=True, init=False)
 class Member:
-    """A head or an MLP of a circuit, at the role where it works for the circuit.
+    """A head or an MLP of a circuit, at the role where it does its work.
 
     Args:
-        node: the head or MLP at a role, such as "9.6@END".
-        kind: class of a head, one of `CLASSES`; "MLP" for an MLP.
+        node: the head or MLP at a role, such as "9.6@END"
+        kind: class of a head, one of `CLASSES`; "MLP" for an MLP
 
     Raises:
-        ValueError: the node has no role or is neither a head nor an MLP, or the class is unknown.
-        TypeError: not a node.
+        ValueError: the node has no role or is neither a head nor an MLP, or the class is unknown
+        TypeError: `node` is not a node
 
     Example:
         >>> Member("9.6@END", "name mover").label
@@ -94,7 +94,7 @@ class Member:
 
     @property
     def label(self) -> str:
-        """The part as the field writes it: "9.6" or "m9"."""
+        """The part, as the literature writes it: "9.6" or "m9"."""
         return str(self.part)
 
     @property
@@ -104,13 +104,13 @@ class Member:
 
 
 def head_of(row: Any, what: str) -> Member:
-    """A head from a row of a file; `what` is the row's name for errors."""
+    """Read a head from a row of a file; errors call the row `what`."""
     layer, head = (field(row, name, int, what) for name in ("layer", "head"))
     kind, role = (field(row, name, str, what) for name in ("class", "position"))
     return Member(Node(Head(layer, head), role), kind)
 
 
 def mlp_of(row: Any, what: str) -> Member:
-    """An MLP from a row of a file; `what` is the row's name for errors."""
+    """Read an MLP from a row of a file; errors call the row `what`."""
     layer, role = field(row, "layer", int, what), field(row, "position", str, what)
     return Member(Node(MLP(layer), role))

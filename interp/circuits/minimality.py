@@ -1,14 +1,14 @@
-"""Is every node of the circuit needed? What each one adds when others are gone.
+"""Is every node of the circuit needed? What each one adds when others are knocked out.
 
-Nodes stand in for each other, so that one alone may do nothing. A node v counts as needed if there
-is a set K of other nodes such that
+Nodes stand in for each other, so knocking out one alone may change nothing. A node v counts as
+needed if there is a set K of other nodes for which
 
-    | F(C without K) - F(C without (K and v)) |   is large beside F(M).
+    | F(C without K) - F(C without (K and v)) |   is large compared with F(M).
 
 By default K is the rest of v's class. The paper has two other rules: for heads with an order of
-importance (its name movers and their backups) K is those before v; for a few heads it names the
-classes that K is made of. Its constants are `IOI_IMPORTANCE` and `IOI_EXCEPTIONS` of
-`interp.circuits.published`.
+importance (its name movers and their backups), K is the heads before v in that order; for a few
+heads, K is made of the classes that the paper names. Its constants are `IOI_IMPORTANCE` and
+`IOI_EXCEPTIONS` in `interp.circuits.published`.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 4.2, appendix K and the authors' code.
 """
@@ -20,14 +20,15 @@ import xarray as xr
 
 from interp.circuits.circuit import Circuit
 from interp.circuits.classes import CLASSES
-from interp.circuits.evaluation import Sets, joined, nodes_of_sets, only, without
+from interp.circuits.evaluation import joined, only, without
 from interp.circuits.members import Member
+from interp.circuits.nodes import Sets, nodes_of_sets
 from interp.metrics import Metrics
 from interp.model import HookedGPT2
 from interp.parts import Node, as_head, as_heads, as_node
 from interp.runs.question import question
 from interp.runs.sides import Progress
-from interp.runs.stand_ins import Value
+from interp.runs.stand_ins import Reference, Value
 from interp.tasks import Task
 
 
@@ -37,23 +38,25 @@ def minimality_sets(
     importance: Sequence[Any] = (),
     exceptions: Mapping[Any, Sequence[str]] | None = None,
 ) -> dict[str, tuple[Member, ...]]:
-    """The set K of every head of a circuit.
+    """Make the set K of every head of a circuit.
 
     Args:
-        circuit: the circuit.
-        importance: heads whose K is those before them in this order, the most important first,
-            such as [(9, 9), "10.0"]; heads that the circuit lacks are passed over.
-        exceptions: head -> the classes whose nodes make up its K; it overrules the order.
+        circuit: the circuit
+        importance: heads whose K is the heads before them in this order, the most important first,
+            such as [(9, 9), "10.0"]; heads that the circuit lacks are ignored
+        exceptions: head -> the classes whose nodes make up its K; takes precedence over
+            `importance`
 
     Returns:
-        "9.6@END", ... -> K, which does not hold the node itself.
+        Name of each node, such as "9.6@END" -> K, which does not contain the node itself.
 
     Raises:
-        ValueError: a head is named twice, or a class is unknown.
+        ValueError: a head is named twice, or a class is unknown
 
     Example:
-        >>> from interp.circuits import published
-        >>> sets = minimality_sets(published("ioi", "gpt2"), importance=["9.9", "10.0", "9.6"])
+        >>> from interp.circuits import published_circuit
+        >>> paper = published_circuit("ioi", "gpt2")
+        >>> sets = minimality_sets(paper, importance=["9.9", "10.0", "9.6"])
         >>> [str(member) for member in sets["9.6@END"]]
         ['9.9@END', '10.0@END']
     """
@@ -88,30 +91,31 @@ def minimality(
     metrics: Metrics | None = None,
     value: Value = "group mean",
     positions: Sequence[str | int] | None = None,
-    reference: Task | None = None,
+    reference: Reference = None,
     progress: Progress = iter,
 ) -> xr.Dataset:
-    """Measure what every node adds to the circuit without its K.
+    """Measure what every node adds to the circuit when its K is knocked out.
 
     Args:
-        model: the model that the circuit is of.
-        task: clean prompts.
-        circuit: the circuit.
-        sets: node -> K, as `minimality_sets` makes them.
-        metrics: as in `faithfulness`.
-        value: what ablated heads say instead, as in `completeness`.
-        positions: roles or indices where heads outside the circuit are ablated.
-        reference: prompts whose corrupted texts stand in; by default the task's own.
-        progress: wraps the steps, for a progress bar.
+        model: the circuit's model
+        task: clean prompts
+        circuit: the circuit
+        sets: node -> K, as `minimality_sets` returns them
+        metrics: as in `faithfulness`
+        value: what stands in for ablated heads, as in `completeness`
+        positions: roles or indices where heads outside the circuit are ablated
+        reference: prompts whose corrupted texts stand in, as in `Ablation`; by default a sample of
+            the task's kind
+        progress: wraps the steps, for a progress bar
 
     Returns:
         One variable for each metric, dims run, node, prompt: F(C without K) at run "with_node" and
-        F(C without K and the node) at "without_node", before the mean over prompts. `gap` has
+        F(C without K and the node) at "without_node", before the mean over prompts. `gap` returns
         their difference.
 
     Raises:
-        ValueError: a set is not of a node of the circuit, K holds its own node, or as for
-            `completeness`.
+        ValueError: a set belongs to no node of the circuit, K contains its own node, or as for
+            `completeness`
     """
     kept = nodes_of_sets(circuit, sets)
     nodes = {name: as_node(name) for name in kept}
@@ -121,7 +125,7 @@ def minimality(
                 f"the circuit has no node {name!r}; it has {', '.join(map(str, circuit.nodes))}"
             )
         if node in kept[name]:
-            raise ValueError(f"the set K of {name} holds {name} itself; leave it out")
+            raise ValueError(f"the set K of {name} contains {name} itself; leave it out")
     both: dict[str, list[Node]] = {f"{name} in": K for name, K in kept.items()}
     both |= {f"{name} out": [*K, nodes[name]] for name, K in kept.items()}
     found = without(
@@ -136,5 +140,5 @@ def minimality(
     }
     left = only(model, circuit, value=value, positions=positions, reference=reference)
     named = {name: " ".join(map(str, K)) for name, K in kept.items()}
-    asked = question("minimality", ablation=left, sets=named)
+    asked = question("minimality", task=task, ablation=left, sets=named)
     return joined(runs, "Circuit without K, with and without the node", asked)

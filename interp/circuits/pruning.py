@@ -1,19 +1,19 @@
-"""A first circuit for any model: the head outputs whose ablation matters.
+"""Pruning: a first circuit for any model, made of the head outputs whose ablation matters.
 
-An output is one head at one role's position. All outputs elsewhere are ablated from the start, or,
-with `positions`, those at some positions alone: a model that does the task by way of tokens without
-a role has nothing left to prune where these are gone. Then, from the last layer to the first, each
-output is ablated in turn, on top of those that are gone already; if the mean of every metric
-changes by less than `threshold` of the whole model's, it stays ablated, else it belongs to the
-circuit. So what a head does through heads that step in for each other counts as soon as the others
-are gone, which one ablation at a time would miss.
+An output is one head at the position of one role. All outputs elsewhere are ablated from the start,
+or, with `positions`, only those at some positions: a model that does the task through tokens
+without a role has nothing left to prune once these are ablated. Then, from the last layer to the
+first, each output is ablated in turn, in addition to those already ablated; if the mean of every
+metric changes by less than `threshold` of the whole model's, the output stays ablated, else it
+belongs to the circuit. Thus a head for which others step in counts as soon as the others are
+ablated, which single ablations would miss.
 
-What lies before a layer stays as it is while the layer is pruned, so every trial resumes there.
+Earlier layers do not change while a layer is pruned, so every trial resumes at that layer.
 
 Source: pruning from the output to the input with a threshold as in Conmy et al. 2023 (ACDC,
-arXiv 2304.14997), here on heads at positions, not on edges; mean ablation is that of Wang et al.
-2022 (arXiv 2211.00593), section 2. What the heads do, and their links, `interp.circuits.derive`
-says, which takes them as `nodes`; `derive_pruned` does both.
+arXiv 2304.14997), applied to heads at positions instead of edges; mean ablation as in Wang et al.
+2022 (arXiv 2211.00593), section 2. `interp.circuits.derive`, given the heads as `nodes`, finds what
+they do and how they are linked; `derive_pruned` does both steps.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,13 +27,14 @@ from interp.circuits.evaluation import only
 from interp.circuits.evidence import Derivation
 from interp.metrics import Metrics, named_metrics
 from interp.model import HookedGPT2
+from interp.model.hooking import Hooks
 from interp.parts import Head, Node
 from interp.patching import Ablation, measure
 from interp.runs.ablation import node_masks
 from interp.runs.readout import Readout
-from interp.runs.sides import Hooks, Progress, at, batches, ready_task
+from interp.runs.sides import Progress, at, batches, ready_task
 from interp.runs.sites import hook_name
-from interp.runs.stand_ins import Value
+from interp.runs.stand_ins import Reference, Value
 from interp.tasks import Task
 
 
@@ -46,29 +47,30 @@ def prune_heads(
     threshold: float = 0.02,
     value: Value = "group mean",
     positions: Sequence[str | int] | None = None,
-    reference: Task | None = None,
+    reference: Reference = None,
     progress: Progress = iter,
 ) -> list[Node]:
-    """Find the head outputs that a task needs, by ablating from the last layer to the first.
+    """Find the head outputs that a task needs by ablating from the last layer to the first.
 
     Args:
-        model: the model.
-        task: clean prompts, and roles.
-        metrics: what is read off, as in `patch`; by default the task's own metric. An output is
-            kept if it matters to one of them.
-        threshold: smallest change of a metric's mean that keeps an output, as a fraction of the
-            whole model's.
-        value: what ablated heads say instead, as in `Ablation`.
-        positions: roles or indices where heads are ablated, as in `only`; by default everywhere.
-        reference: prompts whose corrupted texts stand in; by default the task's own.
-        progress: wraps the heads, for a progress bar.
+        model: the model
+        task: clean prompts with roles
+        metrics: the metrics, as in `patch`; by default the task's own metric. An output is kept if
+            it matters for at least one of them.
+        threshold: the smallest change of a metric's mean for which an output is kept, as a fraction
+            of the whole model's mean
+        value: what ablated heads say instead, as in `Ablation`
+        positions: roles or indices where heads are ablated, as in `only`; by default everywhere
+        reference: prompts whose corrupted texts stand in, as in `Ablation`; by default a sample of
+            the task's kind
+        progress: wraps the heads, for a progress bar
 
     Returns:
-        The outputs in the circuit, such as Node(Head(9, 6), "END"), in the order of a forward pass.
+        The outputs that are kept, such as Node(Head(9, 6), "END"), in the order of a forward pass.
 
     Raises:
         ValueError: the threshold is not positive, the task does not fit the model or lacks one of
-            the positions, or the mean of a metric over the whole model's runs is zero.
+            the positions, or the mean of a metric over runs of the whole model is zero
     """
     require_threshold(threshold)
     task = ready_task(model, task, "prune_heads")
@@ -91,7 +93,7 @@ def prune_heads(
     for head in progress(order):
         if head.layer != at_layer:
             starts, at_layer = trials.streams(head.layer, keep), head.layer
-        for drop in [roles, *([role] for role in roles)]:  # the whole head, else role by role
+        for drop in [roles, *([role] for role in roles)]:  # the whole head first, then role by role
             left = [node for node in keep if node.part != head or node.role not in drop]
             found = trials.metrics_of(starts, head.layer, left)
             if all(abs(found[name] - current[name]) < least for name, least in smallest.items()):
@@ -111,31 +113,32 @@ def derive_pruned(
     min_attention: float = 0.2,
     least: float = 0.5,
     value: Value = "group mean",
-    reference: Task | None = None,
+    reference: Reference = None,
     progress: Progress = iter,
 ) -> Derivation:
-    """Prune the heads of a task, and measure the links of what is left.
+    """Prune the heads of a task, then measure the links between those that are left.
 
-    Heads are ablated at all positions; if what is left keeps too little of the first metric, the
-    search is done again with heads ablated at the task's roles alone.
+    Heads are ablated at all positions. If what is left keeps too little of the first metric, the
+    search is repeated with heads ablated only at the task's roles.
 
     Args:
-        model: the model.
-        task: clean prompts with corrupted partners, and roles.
-        metrics: as in `prune_heads` and `derive`.
-        threshold: as in `prune_heads`; also the `smallest` of `derive`.
-        fdr: as in `derive`.
-        min_attention: as in `derive`.
-        least: the part of the first metric that the heads must keep, as a fraction.
-        value: what ablated heads say instead, as in `Ablation`.
-        reference: prompts whose corrupted texts stand in; by default the task's own.
-        progress: wraps the heads of each search, for a progress bar.
+        model: the model
+        task: clean prompts with corrupted partners and roles
+        metrics: as in `prune_heads` and `derive`
+        threshold: as in `prune_heads`; also the `smallest` of `derive`
+        fdr: as in `derive`
+        min_attention: as in `derive`
+        least: the fraction of the first metric that the heads must keep
+        value: what ablated heads say instead, as in `Ablation`
+        reference: prompts whose corrupted texts stand in, as in `Ablation`; by default a sample of
+            the task's kind
+        progress: wraps the heads of each search, for a progress bar
 
     Returns:
-        The circuit with its evidence. Its source says where heads were ablated.
+        The circuit with its evidence. The circuit's source says where heads were ablated.
 
     Raises:
-        ValueError: as `prune_heads` and `derive` do.
+        ValueError: as for `prune_heads` and `derive`
     """
     require_fractions(threshold=threshold, fdr=fdr)
     task = ready_task(model, task, "derive_pruned")
@@ -166,25 +169,25 @@ def require_threshold(threshold: float) -> None:
     """Refuse a threshold that is not positive.
 
     Args:
-        threshold: a fraction of the whole model's metric.
+        threshold: a fraction of the whole model's metric
 
     Raises:
-        ValueError: it is not positive.
+        ValueError: it is not positive
     """
     if not threshold > 0:
         raise ValueError(f"threshold must be a positive fraction, got {threshold}")
 
 
 class _Trials:
-    """Runs in which all heads but some are ablated, resumed at a layer.
+    """Runs in which all heads except some are ablated, resumed at a layer.
 
     Args:
-        model: the model.
-        task: the prompts, padded on the right, on the model's device.
-        metrics: what is read off.
-        value: what stands in.
-        positions: where heads are ablated.
-        reference: prompts that it is from.
+        model: the model
+        task: the prompts, padded on the right, on the model's device
+        metrics: the metrics
+        value: what stands in for ablated heads
+        positions: where heads are ablated
+        reference: prompts that the stand-ins come from
     """
 
     def __init__(
@@ -194,7 +197,7 @@ class _Trials:
         metrics: Metrics | None,
         value: Value,
         positions: Sequence[str | int] | None,
-        reference: Task | None,
+        reference: Reference,
     ) -> None:
         self.model, self.task = model, task
         self.readout = Readout(model, task, metrics)
@@ -206,7 +209,7 @@ class _Trials:
         self.new = [prepared.new.values(rows, prepared.width) for rows in self.batches]
 
     def streams(self, layer: int, keep: Sequence[Node] | None) -> list[Tensor]:
-        """The residual stream before a layer, one tensor a batch; None keeps all heads."""
+        """The residual stream before a layer, one tensor per batch; None keeps all heads."""
         found = []
         for i, rows in enumerate(self.batches):
             with self.model.own_hooks(self._hooks(i, 0, keep, layer)):
@@ -228,7 +231,7 @@ class _Trials:
         }
 
     def _hooks(self, batch: int, first: int, keep: Sequence[Node] | None, end: int) -> Hooks:
-        """Hooks of the layers from the first to before the end that ablate all but some heads."""
+        """Hooks that ablate all heads except some in the layers from `first` up to `end`."""
         if keep is None:
             return []
         here = [node for node in keep if first <= node.layer < end]

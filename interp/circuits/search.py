@@ -1,7 +1,7 @@
-"""The walk of `interp.circuits.derive`: which nodes and links of a circuit there are, with tests.
+"""The search behind `interp.circuits.derive`: tests for the nodes and links of a circuit.
 
-A node is tested by its paths into all that was found after it, a link by the path into one input of
-one receiver; see `derive` for what counts.
+A node is tested by its paths into all later nodes that were found, a link by the path into one
+input of one receiver; see `derive` for what counts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,9 @@ from interp.circuits.links import Link
 from interp.metrics import Metrics
 from interp.model import HookedGPT2
 from interp.parts import QKV, Edge, Head, Input, Logits, Node, Port
-from interp.patching import Ablation, NodePaths, Sent
-from interp.statistics import bootstrap_interval
+from interp.patching import Ablation, NodePaths
+from interp.patching.node_paths import Sent
+from interp.statistics import interval
 from interp.tasks import Task
 
 Effects = dict[str, Float[np.ndarray, " prompt"]]
@@ -27,12 +28,12 @@ END = Node(Logits(), "END")
 
 @dataclass(frozen=True)
 class Discovery:
-    """A node that was tested, and what it was found by.
+    """A node that was tested, and the metrics that found it.
 
     Args:
-        effects: effect of its paths on each prompt, for each metric.
-        q: its q value, for each metric.
-        by: the metrics whose tests it passed.
+        effects: for each metric, the effect of its paths on each prompt
+        q: for each metric, its q value
+        by: the metrics whose tests it passed
     """
 
     effects: Effects
@@ -41,18 +42,18 @@ class Discovery:
 
 
 class Search:
-    """The walk from the logits to the tokens.
+    """The search from the logits to the tokens.
 
     Args:
-        model: the model.
-        task: the prompts, padded on the right.
-        metrics: what effects are measured in; the first is that of links.
-        smallest: the effect that a node must exceed, as a fraction of the metric's mean.
-        fdr: bound on the false-discovery rate of a family of tests.
-        ablation: what is knocked out of the model in which paths are patched.
+        model: the model
+        task: the prompts, padded on the right
+        metrics: the metrics in which effects are measured; links are tested in the first
+        smallest: the effect that a node must exceed, as a fraction of the metric's mean
+        fdr: bound on the false-discovery rate of a family of tests
+        ablation: what is knocked out of the model while paths are patched
 
     Raises:
-        ValueError: the mean of a metric over the prompts is zero.
+        ValueError: the mean of a metric over the prompts is zero
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Search:
                 )
         self.metrics = tuple(base)
         self.smallest = {name: smallest * abs(mean) for name, mean in base.items()}
-        """The effect that a node must exceed, for each metric."""
+        """For each metric, the effect that a node must exceed."""
         self.found: dict[Node, Discovery] = {}
         self.hidden: set[Node] = set()
         """The nodes that have an effect only without the heads that write the answer."""
@@ -87,7 +88,7 @@ class Search:
         self._alone = _alone(task)
 
     def writers(self) -> None:
-        """Find the heads that write to the logits, and those that do without the former."""
+        """Find the heads that write to the logits, then those that do so without the former."""
         c = self.model.config
         last = [Node(Head(i, h), "END") for i in range(c.n_layers) for h in range(c.n_heads)]
         self._test(self.paths, last)
@@ -106,7 +107,7 @@ class Search:
             self._test(self.without, last)
 
     def step(self, layer: int) -> None:
-        """Find the nodes of a layer by what they write for the later ones and the logits."""
+        """Find the nodes of a layer by what they write for later nodes and the logits."""
         heads = range(self.model.config.n_heads)
         here = [Node(Head(layer, head), role) for head in heads for role in self._alone]
         self._test(self.paths, here)
@@ -114,12 +115,12 @@ class Search:
             self._test(self.without, here)
 
     def take(self, nodes: Sequence[Node]) -> None:
-        """Measure nodes that are known, and keep all of them."""
+        """Measure known nodes, and keep all of them."""
         for layer in sorted({node.layer for node in nodes}, reverse=True):
             self._test(self.paths, [node for node in nodes if node.layer == layer], every=True)
 
     def _test(self, paths: NodePaths, nodes: Sequence[Node], *, every: bool = False) -> None:
-        """Keep the nodes whose paths into all that was found after them, and the logits, matter."""
+        """Keep the nodes whose paths into all later nodes and the logits matter."""
         sent = paths.send(nodes)
         last = max(node.layer for node in nodes)
         gone = self._gone if paths is self.without else set()
@@ -141,7 +142,7 @@ class Search:
         """Test every path from a node, or a token, into one input of a later node or the logits.
 
         Returns:
-            What was found by the first metric, with intervals, and the effects [link prompt] in
+            The links found in the first metric, with intervals, and the effects [link prompt] in
             each metric.
         """
         first = self.metrics[0]
@@ -176,7 +177,9 @@ class Search:
             name: np.array([tried[i][1][name] for i in taken]).reshape(-1, len(self.task))
             for name in self.metrics
         }
-        low, high = bootstrap_interval(values[first], groups=self.task.group) if taken else ((), ())
+        low, high = (
+            interval("mean", values[first], groups=self.task.group)[1:] if taken else ((), ())
+        )
         means = values[first].mean(-1)
         links = [
             Link(tried[i][0], float(means[j]), float(low[j]), float(high[j]), float(q[i]))
@@ -187,7 +190,7 @@ class Search:
     def _into(
         self, paths: NodePaths, sent: Sent, port: Port, least: float
     ) -> list[tuple[Edge, Effects, float]]:
-        """Effects of senders on one input of a node, or on the logits, where there is a path."""
+        """Effects of senders through one input of a node, or on the logits, if there is a path."""
         values = self._counted(sent, paths.receive(sent, [port]))
         found = []
         for i, sender in enumerate(sent.senders):
@@ -199,13 +202,13 @@ class Search:
     def _counted(
         self, sent: Sent, values: Mapping[str, Float[np.ndarray, "sender prompt"]]
     ) -> dict[str, Float[np.ndarray, "sender prompt"]]:
-        """Effects, zero where a later role stands at the sender's token, which has them then."""
+        """Effects, zero where a later role at the sender's token has the effect instead."""
         alone = np.stack([self._alone[str(node.role)] for node in sent.senders])
         return {name: one * alone for name, one in values.items()}
 
 
 def _alone(task: Task) -> dict[str, Bool[np.ndarray, " prompt"]]:
-    """For each role, in which prompts no later role stands at its token."""
+    """For each role, the prompts in which no later role stands at its token."""
     at = {role: where.cpu().numpy() for role, where in task.positions.items()}
     roles = list(at)
     return {

@@ -1,20 +1,21 @@
 """Is the circuit complete? Sets of its nodes by class, by chance, and by a search for the worst.
 
-A circuit that leaves something out may still be faithful. But knock the nodes K out of both, and
-what was left out shows: the model goes on where the circuit breaks. The sets to try are
+A circuit that leaves something out may still be faithful. But if nodes K are knocked out of both,
+what was left out shows: the model still works where the circuit fails. The sets to try are
 
     classes   all nodes of one class
     random    each node with probability 1/2
-    greedy    from nothing, again and again the one of `candidates` random nodes that raises
-              | F(C without K) - F(M without K) | most, as long as one raises it
+    greedy    starting from nothing, repeatedly the one of `candidates` random nodes that raises
+              | F(C without K) - F(M without K) | most, until none raises it
 
 `interp.circuits.completeness` measures them.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 4.1, appendix M and the authors' code: 10 runs
-of 10 iterations with 10 candidates (5 for the naive circuit). Algorithm 3 of the appendix prints
-another aim, | F(C without K and v) - F(C without K) |, and adds a node in every iteration; the text
-and the code raise the gap, and stop where nothing does, as is done here. Runs go in step, so that a
-set that several of them try is measured once; the sets they find are the same.
+of 10 iterations with 10 candidates (5 for the naive circuit). Algorithm 3 of the appendix states
+another objective, | F(C without K and v) - F(C without K) |, and adds a node in every iteration;
+the text and the code maximize the gap and stop when no node raises it, as we do. All runs advance
+together, so a set that several of them try is measured only once; this does not change the sets
+they find.
 """
 
 import random
@@ -29,36 +30,36 @@ from interp.circuits.members import Member
 from interp.metrics import Metrics
 from interp.model import HookedGPT2
 from interp.runs.sides import Progress
-from interp.runs.stand_ins import Value
+from interp.runs.stand_ins import Reference, Value
 from interp.tasks import Task
 
 
 def class_sets(circuit: Circuit) -> dict[str, tuple[Member, ...]]:
-    """No node, and the nodes of each class.
+    """The empty set, and the nodes of each class.
 
     Args:
-        circuit: the circuit.
+        circuit: the circuit
 
     Returns:
-        "none" and each class that the circuit has -> its nodes.
+        "none" and each class of the circuit -> its nodes.
     """
     by_class = {kind: circuit.heads_of(kind) for kind in CLASSES}
     return {"none": (), **{kind: heads for kind, heads in by_class.items() if heads}}
 
 
 def random_sets(circuit: Circuit, n: int = 50, *, seed: int = 0) -> dict[str, tuple[Member, ...]]:
-    """Sets that hold each head of the circuit with probability 1/2.
+    """Draw sets that contain each head of the circuit with probability 1/2.
 
     Args:
-        circuit: the circuit.
-        n: number of sets.
-        seed: seed of the choice.
+        circuit: the circuit
+        n: number of sets
+        seed: seed of the draws
 
     Returns:
-        "random 1", ... -> its nodes.
+        Name of each set, "random 1", ... -> its nodes.
 
     Raises:
-        ValueError: fewer than no sets are asked for.
+        ValueError: `n` is negative
     """
     if n < 0:
         raise ValueError(f"n is a number of sets, from 0; got {n}")
@@ -80,32 +81,33 @@ def greedy_sets(
     candidates: int = 10,
     value: Value = "group mean",
     positions: Sequence[str | int] | None = None,
-    reference: Task | None = None,
+    reference: Reference = None,
     seed: int = 0,
     progress: Progress = iter,
 ) -> dict[str, tuple[Member, ...]]:
-    """Search for sets in which model and circuit differ most.
+    """Search for sets without which model and circuit differ most.
 
     Args:
-        model: the model that the circuit is of.
-        task: clean prompts.
-        circuit: the circuit.
-        metrics: as in `faithfulness`; the gap is that of the first.
-        runs: number of searches.
-        iterations: how many nodes a search adds at most.
-        candidates: how many nodes it tries in each iteration, at random.
-        value: what ablated heads say instead, as in `completeness`.
-        positions: roles or indices where heads outside the circuit are ablated.
-        reference: prompts whose corrupted texts stand in; by default the task's own.
-        seed: seed of the candidates.
-        progress: wraps the iterations, for a progress bar.
+        model: the circuit's model
+        task: clean prompts
+        circuit: the circuit
+        metrics: as in `faithfulness`; the gap is measured in the first
+        runs: number of searches
+        iterations: largest number of nodes that a search adds
+        candidates: number of random nodes tried in each iteration
+        value: what ablated heads say instead, as in `completeness`
+        positions: roles or indices where heads outside the circuit are ablated
+        reference: prompts whose corrupted texts stand in, as in `Ablation`; by default a sample of
+            the task's kind
+        seed: seed of the candidates
+        progress: wraps the iterations, for a progress bar
 
     Returns:
-        "greedy 1", ... -> the nodes that each search knocked out, in order. They were chosen for
-        the gap on these prompts; what it is worth is measured on others.
+        Name of each search, "greedy 1", ... -> the nodes that it knocked out, in order. They were
+        chosen for the gap on these prompts, so measure the gap on other prompts.
 
     Raises:
-        ValueError: the circuit has no heads or is of another model, or a number is below 1.
+        ValueError: the circuit has no heads or belongs to another model, or a number is below 1
     """
     circuit.require_model(model)
     if not circuit.heads or min(runs, iterations, candidates) < 1:

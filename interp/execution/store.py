@@ -1,9 +1,9 @@
-"""The store of results: what a job has measured is kept, and taken up again after an interruption.
+"""The store of results: it keeps what a job has measured, so that an interrupted run can resume.
 
 A job's file holds its results and the whole question that they answer (`interp.results.Question`):
 the model with the fingerprint of its weights, the task with that of its prompts, the version of the
-job and its options, and the versions of the packages. A file that answers another question, or one
-that cannot be read to its end, is not taken: the job is done again, and `Store.refused` says why.
+job and its options, and the versions of the packages. A file that answers another question, or that
+is damaged, is not used: the job is done again, and `Store.refused` says why.
 """
 
 import json
@@ -33,11 +33,11 @@ class Store:
     """The kept results of one run on one model and task.
 
     Args:
-        folder: folder of the files; None keeps nothing.
-        model: the model.
-        task: the prompts.
-        resumed: names of the jobs that were not done again.
-        refused: names of the jobs that were done again although a file was there, and why.
+        folder: folder of the files; None keeps nothing
+        model: the model
+        task: the prompts
+        resumed: names of the jobs whose kept results were used
+        refused: names of the jobs that were done again although a file was there, and why
     """
 
     folder: Path | None
@@ -47,21 +47,21 @@ class Store:
     refused: dict[str, str] = field(default_factory=dict)
 
     def get(
-        self, name: str, measure: Callable[[], Results], *, version: int = 1, **options: object
+        self, name: str, job: Callable[[], Results], *, version: int = 1, **options: object
     ) -> Results:
-        """Results of a job: those that are kept, if they answer the same question, else new ones.
+        """Return the kept results of a job if they answer the same question, else do the job.
 
         Args:
-            name: name of the job and of its file.
-            measure: does the job.
-            version: version of the job, raised when `measure` changes.
-            options: what the results follow from besides model and prompts, by its `repr`.
+            name: name of the job and of its file
+            job: measures the results
+            version: version of the job, raised when `job` changes
+            options: what the results depend on besides model and prompts, by its `repr`
 
         Returns:
             The results.
         """
         if self.folder is None:
-            return measure()
+            return job()
         asked = self.question(name, version=version, **options)
         path = self.folder / f"{name}.npz"
         if path.is_file():
@@ -72,7 +72,7 @@ class Store:
             else:
                 self.resumed.append(name)
                 return kept
-        found = measure()
+        found = job()
         save(path, asked, found)
         return found
 
@@ -80,9 +80,9 @@ class Store:
         """The question that a job's results answer.
 
         Args:
-            name: name of the job.
-            version: its version.
-            options: as for `get`.
+            name: name of the job
+            version: its version
+            options: as for `get`
 
         Returns:
             The question.
@@ -99,12 +99,12 @@ class Store:
 
 
 def save(path: Path, question: Question, found: Results) -> None:
-    """Write results to a file that is there whole or not at all.
+    """Write results to a file, whole or not at all.
 
     Args:
-        path: the file; folders that are missing are made.
-        question: what the results answer.
-        found: the results.
+        path: the file; missing folders are created
+        question: the question that the results answer
+        found: the results
     """
     arrays: dict[str, np.ndarray] = {}
     for key, dataset in found.items():
@@ -127,15 +127,15 @@ def load(path: str | Path, question: Question | None = None) -> Results:
     """Read what `save` wrote.
 
     Args:
-        path: the file.
-        question: the question that the results must answer; None for any.
+        path: the file
+        question: the question that the results must answer; None for any
 
     Returns:
         The results.
 
     Raises:
-        ValueError: the file answers another question, or is damaged.
-        OSError: there is no such file.
+        ValueError: the file answers another question, or is damaged
+        OSError: there is no such file
     """
     path = Path(path)
     with path.open("rb") as raw:
@@ -155,7 +155,7 @@ def load(path: str | Path, question: Question | None = None) -> Results:
 
 
 def _require_answer(path: Path, answered: Question, question: Question) -> None:
-    """Refuse results of another question, the versions of the packages included."""
+    """Refuse results that answer another question or come from other versions of the packages."""
     ours, theirs = question.attrs(), answered.attrs()
     for name in dict.fromkeys((*ours, *theirs)):
         if ours.get(name) != theirs.get(name):

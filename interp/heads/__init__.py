@@ -1,4 +1,4 @@
-"""What single heads do and what their weights say: attention, copying, OV / QK, composition."""
+"""What single heads do, and what their weights say: attention, copying, OV / QK, composition."""
 
 from interp.heads.attention import attention_between
 from interp.heads.composition import (

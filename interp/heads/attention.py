@@ -10,7 +10,7 @@ import xarray as xr
 
 from interp.heads.roles import chosen_roles
 from interp.model import HookedGPT2
-from interp.results import labelled
+from interp.results import labeled
 from interp.runs.ablation import Ablation
 from interp.runs.arguments import require_finite
 from interp.runs.question import question
@@ -28,24 +28,24 @@ def attention_between(
     ablation: Ablation | None = None,
     progress: Progress = iter,
 ) -> xr.DataArray:
-    """Attention probability from the token of one role to the token of another, clean prompts.
+    """Attention from the token of one role to the token of another, in the clean prompts.
 
     Args:
-        model: the model.
-        task: prompts with roles.
-        queries: roles that look; by default all that the task has.
-        keys: roles that are looked at; by default all.
-        ablation: what is knocked out of the model.
-        progress: wraps the batches, for a progress bar.
+        model: the model
+        task: prompts with roles
+        queries: roles that attend; by default all roles of the task
+        keys: roles attended to; by default all
+        ablation: what is knocked out of the model
+        progress: wraps the batches, for a progress bar
 
     Returns:
-        Dims layer, head, query, key, prompt, as a probability; 0 where the key comes after the
-        query.
+        The attention probability, dims layer, head, query, key, prompt; 0 where the key comes after
+        the query.
 
     Raises:
-        ValueError: a role that the task does not have or that is given twice, an empty list, a task
-            that does not fit the model, or a model with hooks or whose numbers are not finite.
-        TypeError: no task, or no list of roles.
+        ValueError: a role is unknown or given twice, a list is empty, the task does not fit the
+            model, or the model has hooks or gives numbers that are not finite
+        TypeError: an argument is not a task, or not a list of roles
     """
     task = ready_task(model, task, "attention_between")
     queries, keys = chosen_roles(task, queries, "queries"), chosen_roles(task, keys, "keys")
@@ -64,7 +64,7 @@ def attention_between(
         picked = [kept["pattern", i][row, q[:, None], :, k[None]] for i in layers]  # q k b h
         parts.append(torch.stack(picked))  # layer q k b h
     values = torch.cat(parts, 3).permute(0, 4, 1, 2, 3)  # layer head query key prompt
-    return labelled(
+    return labeled(
         values,
         ("layer", "head", "query", "key", "prompt"),
         name="attention",
@@ -74,6 +74,11 @@ def attention_between(
         task=task,
         coords={"query": queries, "key": keys},
         question=question(
-            "attention_between", site="pattern", ablation=ablation, queries=queries, keys=keys
+            "attention_between",
+            site="pattern",
+            task=task,
+            ablation=ablation,
+            queries=queries,
+            keys=keys,
         ),
     )

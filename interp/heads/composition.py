@@ -1,20 +1,20 @@
-"""Which heads read what which earlier heads write, from the weights alone.
+"""Which heads read what earlier heads write, from the weights alone.
 
-A head writes through its W_OV = W_V W_O; a later one reads that into its queries, its keys or its
-values. How much of the write falls where the read looks is a ratio of Frobenius norms:
+A head writes through its W_OV = W_V W_O, and a later head reads that into its queries, keys or
+values. How much of what is written lies where the later head reads is a ratio of Frobenius norms:
 
     q:  ||W_OV W_QK||   / (||W_OV|| ||W_QK||)
     k:  ||W_OV W_QK^T|| / (||W_OV|| ||W_QK||)       W_QK = W_Q W_K^T of the later head
     v:  ||W_OV W_OV'||  / (||W_OV|| ||W_OV'||)      W_OV' of the later head
 
-Matrices that have nothing to do with each other do not score 0. If the earlier head's output is
-turned at random, the mean square of the score is 1 / d_model exactly, whatever the matrices are;
-only what a score has above that tells of composition.
+Unrelated matrices do not score 0. If the earlier head's output is rotated at random, the mean
+square of the score is exactly 1 / d_model, whatever the matrices are; only the excess over that is
+evidence of composition.
 
-The outer factors enter the norms by their triangular parts alone, [d_head d_head].
+The outer factors enter the norms only through their triangular parts, [d_head d_head].
 
 Source: Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits" (composition of
-heads), which subtracts the score of random matrices too.
+heads), which also subtracts the score of random matrices.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ from torch import Tensor
 from interp.heads.products import Weights, weights_of
 from interp.model import AttentionWeights
 from interp.parts import QKV, Head, require_once
-from interp.results import labelled
+from interp.results import labeled
 from interp.runs.arguments import count, items
 from interp.runs.question import question
 
@@ -44,19 +44,20 @@ def composition_scores(
     """Composition score of every pair of heads.
 
     Args:
-        model: a model, or the weights of `interp.load_attention`.
-        kinds: what the later head reads into: "q", "k", "v".
-        fold_layer_norm: fold the layer norm into what reads the stream and center what writes to
-            it, so that only what passes the norm counts. False takes the weights as they are.
+        model: a model, or the weights of `interp.load_attention`
+        kinds: the inputs of the later head: some of "q", "k", "v"
+        fold_layer_norm: whether to fold the layer norm into what reads the stream and to center
+            what writes to it, so that only what passes the norm counts; False takes the weights as
+            they are
 
     Returns:
-        Dims kind, sender_layer, sender_head, layer, head, from 0 to 1 as a fraction; NaN where the
-        sender is in no earlier layer.
+        The scores, fractions from 0 to 1, dims kind, sender_layer, sender_head, layer, head; NaN
+        where the sender is not in an earlier layer.
 
     Raises:
-        ValueError: an empty list, a kind that is not q, k or v or is given twice, or weights that
-            are not finite.
-        TypeError: kinds is no list.
+        ValueError: the list is empty, a kind is not q, k or v or is given twice, or weights are not
+            finite
+        TypeError: `kinds` is not a list
     """
     kinds = _kinds(kinds)
     weights = weights_of(model, fold_layer_norm)
@@ -74,24 +75,25 @@ def random_composition(
     samples: int = 1,
     seed: int = 0,
 ) -> xr.DataArray:
-    """The same scores where what the earlier heads write is turned at random.
+    """The same scores when what the earlier heads write is rotated at random.
 
-    A random rotation keeps every singular value and every relation among the earlier heads, and
-    leaves none to the later ones. In one sample all earlier heads are turned by the same rotation.
+    A random rotation keeps all singular values and all relations among the earlier heads, but
+    destroys their relation to the later ones. Within a sample, all earlier heads get the same
+    rotation.
 
     Args:
-        model: a model, or the weights of `interp.load_attention`.
-        kinds: what the later head reads into: "q", "k", "v".
-        fold_layer_norm: whether to fold the layer norm, as for `composition_scores`.
-        samples: number of rotations.
-        seed: seed of the rotations.
+        model: a model, or the weights of `interp.load_attention`
+        kinds: the inputs of the later head: some of "q", "k", "v"
+        fold_layer_norm: whether to fold the layer norm, as for `composition_scores`
+        samples: number of rotations
+        seed: seed of the rotations
 
     Returns:
-        Dims sample, kind, sender_layer, sender_head, layer, head, as a fraction.
+        The scores, fractions, dims sample, kind, sender_layer, sender_head, layer, head.
 
     Raises:
-        ValueError: as `composition_scores`, or samples below 1.
-        TypeError: kinds is no list, or samples no integer.
+        ValueError: as for `composition_scores`, or `samples` is below 1
+        TypeError: `kinds` is not a list, or `samples` is not an integer
     """
     kinds = _kinds(kinds)
     samples = count(samples, "samples", 1)
@@ -99,7 +101,7 @@ def random_composition(
     generator = torch.Generator().manual_seed(seed)
     drawn = []
     for _ in range(samples):
-        # Always float32, so that a seed means the same rotation whatever the default is.
+        # Always float32, so that a seed gives the same rotation whatever the default dtype is.
         noise = torch.randn(
             weights.d_model, weights.d_model, generator=generator, dtype=torch.float32
         )
@@ -116,18 +118,18 @@ def composition_pairs(
     """The pairs of heads with the highest composition scores.
 
     Args:
-        scores: what `composition_scores` returns.
-        random: what `random_composition` returns, to compare with.
-        n: how many pairs, over all kinds.
+        scores: what `composition_scores` returns
+        random: what `random_composition` returns, for comparison
+        n: number of pairs, over all kinds
 
     Returns:
-        One row a pair, strongest first: `kind`, `sender`, `receiver` ("4.11"), `score`; and with
-        `random` also `random` (mean of the kind's random scores) and `excess` (score minus that),
-        by which the rows are then sorted.
+        One row per pair, strongest first: `kind`, `sender`, `receiver` ("4.11"), `score`; and with
+        `random` also `random` (mean of the kind's random scores) and `excess` (score minus that
+        mean), by which the rows are then sorted.
 
     Raises:
-        ValueError: other arrays, or n below 1.
-        TypeError: n is no integer.
+        ValueError: the arrays are others, or n is below 1
+        TypeError: n is not an integer
     """
     _require_scores(scores)
     count(n, "n", 1)
@@ -149,18 +151,18 @@ def composition_pairs(
 
 
 def strongest_senders(scores: xr.DataArray) -> pd.DataFrame:
-    """Which earlier head each head reads most.
+    """The earlier head that each head reads most.
 
     Args:
-        scores: what `composition_scores` returns.
+        scores: what `composition_scores` returns
 
     Returns:
         One row for each kind and each head that has an earlier one: `kind`, `receiver`, `sender`,
-        `score`, and `runner_up`, `runner_up_score` for the second strongest (missing where there is
+        `score`, and for the second strongest `runner_up` and `runner_up_score` (missing if there is
         only one).
 
     Raises:
-        ValueError: another array.
+        ValueError: the array is another
     """
     _require_scores(scores)
     scores = scores if "kind" in scores.dims else scores.expand_dims("kind")
@@ -192,12 +194,12 @@ def _kinds(kinds: Sequence[str]) -> list[str]:
 
 
 def _names(scores: xr.DataArray) -> list[str]:
-    """The kinds of an array, which may be of one kind alone."""
+    """The kinds of an array, which may have a single kind."""
     return [str(kind) for kind in np.atleast_1d(scores["kind"].values)]
 
 
 def _require_scores(scores: xr.DataArray) -> None:
-    """Refuse what `composition_scores` does not return."""
+    """Refuse an array that does not come from `composition_scores`."""
     missing = [dim for dim in _PAIR if dim not in scores.dims]
     if missing or "kind" not in scores.coords or "sample" in scores.dims:
         raise ValueError(
@@ -213,7 +215,7 @@ def _result(
     title: str,
     asked: Mapping[str, object],
 ) -> xr.DataArray:
-    return labelled(
+    return labeled(
         values,
         ("sample", "kind", *_PAIR)[-values.ndim :],
         name="composition",
@@ -230,7 +232,7 @@ def _scores(
     W_O: Float[Tensor, "layer head d_head d_model"],
     kinds: Sequence[str],
 ) -> Float[Tensor, "kind layer head layer head"]:
-    """Scores of all pairs, the senders writing through `W_O`."""
+    """Scores of all pairs, with the senders writing through `W_O`."""
     n_layers, n_heads = weights.n_layers, weights.n_heads
     write = _root(weights.W_V) @ W_O  # l h k d, W_OV up to a rotation on its left
     size = write.norm(dim=(-2, -1))  # l h

@@ -1,7 +1,7 @@
-"""Whether a head writes for the very token that it reads.
+"""Whether a head writes for the token that it reads.
 
-If the head attended to one position alone it would add that position's value. With x the stream
-there after the first block (GPT-2's heads cannot read a token well before it),
+If a head attended to one position alone, it would write that position's value. With x the stream
+there after the first block (before which GPT-2's heads cannot read a token well),
 
     logits of head h   =  LN_final((LN1(x) W_V_h + b_V_h) W_O_h) W_U + b_U
     copy score         =  fraction of tokens that are among the k highest of these logits
@@ -9,17 +9,17 @@ there after the first block (GPT-2's heads cannot read a token well before it),
 
 `copy_scores` takes x from the prompts of a task, as the paper does; `ov_ranks` makes it from each
 token by itself, x = W_E[t] + MLP0(LN2(W_E[t])), without position and attention: the full OV
-circuit. Both count b_V as a part of what the head writes for a token, so a model whose value
-biases are folded into b_O scores differently. The eigenvalues of the linear circuit W_E W_V W_O W_U
-answer the question without any input: positive ones copy,
+circuit. Both count b_V as part of what the head writes for a token, so a model with value biases
+folded into b_O scores differently. The eigenvalues of the linear circuit W_E W_V W_O W_U answer the
+question without any input: positive ones copy,
 
     eigenvalue score   =  sum Re(lambda) / sum |lambda|           from -1 to 1.
 
-The circuit has rank d_head, so its eigenvalues other than 0 are those of W_O (W_U W_E) W_V, which
-is [d_head d_head].
+The circuit has rank d_head, so its nonzero eigenvalues are those of W_O (W_U W_E) W_V, which is
+[d_head d_head].
 
-Source: Wang et al. 2022 (arXiv 2211.00593), section 3.1; we apply each head's own LN1, the paper's
-code applies that of block 1 for all heads. Elhage et al. 2021, "A Mathematical Framework for
+Source: Wang et al. 2022 (arXiv 2211.00593), section 3.1; we apply each head's own LN1, whereas the
+paper's code applies that of block 1 to all heads. Elhage et al. 2021, "A Mathematical Framework for
 Transformer Circuits", for the eigenvalues.
 """
 
@@ -34,8 +34,9 @@ from torch import Tensor
 
 from interp.heads.products import weights_of
 from interp.heads.roles import answer_roles
-from interp.model import HookedGPT2, require_no_hooks
-from interp.results import labelled
+from interp.model import HookedGPT2
+from interp.model.user_hooks import require_no_hooks
+from interp.results import labeled
 from interp.runs.arguments import Token, count, require_finite, token_ids, wide
 from interp.runs.question import question
 from interp.runs.sides import Progress, at, batches, ready_task, run_side
@@ -54,24 +55,24 @@ def copy_scores(
     k: int = 5,
     progress: Progress = iter,
 ) -> xr.Dataset:
-    """Whether each head copies, or suppresses, the tokens of a task.
+    """Measure whether each head copies or suppresses the tokens of a task.
 
     Args:
-        model: the model.
-        task: prompts with roles; their clean texts are run.
-        roles: where the tokens stand; by default the roles that hold the answer or the foil (IO,
-            S1, S2 for IOI, as in the paper).
-        k: how many of the highest logits count.
-        progress: wraps the layers, for a progress bar.
+        model: the model
+        task: prompts with roles; the clean texts are run
+        roles: roles of the tokens; by default those that hold the answer or the foil (for IOI: IO,
+            S1 and S2, as in the paper)
+        k: number of highest logits that count
+        progress: wraps the layers, for a progress bar
 
     Returns:
-        `copy` and `anti_copy`, 1 or 0, dims layer, head, role, prompt; their means are the scores,
-        as fractions.
+        `copy` and `anti_copy`, each 1 or 0, dims layer, head, role, prompt; their means are the
+        scores, as fractions.
 
     Raises:
-        ValueError: roles that the task does not have, none that holds answer or foil, k outside
-            1 ... d_vocab, or a task that does not fit the model.
-        TypeError: no task, or no list of roles.
+        ValueError: a role is unknown, no role holds the answer or the foil, k is not from 1 to
+            d_vocab, or the task does not fit the model
+        TypeError: an argument is not a task, or not a list of roles
     """
     k = count(k, "k", 1, model.config.d_vocab, " (d_vocab)")
     task = ready_task(model, task, "copy_scores")
@@ -88,7 +89,7 @@ def copy_scores(
     titles = (f"Own token among the top {k} of the head's output", "The same, output negated")
     return xr.Dataset(
         {
-            name: labelled(
+            name: labeled(
                 value,
                 ("layer", "head", "role", "prompt"),
                 name=name,
@@ -112,27 +113,26 @@ def ov_ranks(
     first_mlp: bool = True,
     progress: Progress = iter,
 ) -> xr.Dataset:
-    """Rank of every token in what each head writes when it attends to that token: full OV copying.
+    """Rank every token in what each head writes when it attends to that token (full OV copying).
 
     Args:
-        model: the model.
-        tokens: their ids or texts; by default the whole vocabulary, which takes minutes for GPT-2
-            on a CPU.
-        first_mlp: whether MLP 0 adds to the embedding what it makes of it, without which GPT-2's
-            heads recognize few tokens; False takes W_E alone.
-        progress: wraps the layers, for a progress bar.
+        model: the model
+        tokens: ids or texts of the tokens; by default the whole vocabulary, which takes minutes for
+            GPT-2 on a CPU
+        first_mlp: whether to add the output of MLP 0 to the embedding, without which GPT-2's heads
+            recognize few tokens; False takes W_E alone
+        progress: wraps the layers, for a progress bar
 
     Returns:
         `rank` and `anti_rank` (output negated), dims layer, head, token: the number of other tokens
-        with at least as high a logit, so `(ranks["rank"] < 5).mean("token")` is the fraction that
-        is copied.
+        with at least as high a logit. `(ranks["rank"] < 5).mean("token")` is the fraction copied.
 
     Raises:
-        ValueError: an empty list, a text that is no single token, an id outside the vocabulary, or
-            a model whose numbers are not finite.
-        TypeError: no list of tokens.
+        ValueError: the list is empty, a text is not a single token, an id is outside the
+            vocabulary, or the model gives numbers that are not finite
+        TypeError: `tokens` is not a list of tokens
     """
-    require_no_hooks(model, "ov_ranks")  # MLP 0 would obey them, nothing else
+    require_no_hooks(model, "ov_ranks")  # hooks would act in MLP 0 and nowhere else
     given = range(model.config.d_vocab) if tokens is None else tokens
     ids = token_ids(model, given, "tokens")
     block = model.blocks[0]
@@ -144,7 +144,7 @@ def ov_ranks(
     ranks = _own_ranks(model, x, ids, progress)
     return xr.Dataset(
         {
-            name: labelled(
+            name: labeled(
                 value,
                 ("layer", "head", "token"),
                 name=name,
@@ -161,21 +161,21 @@ def ov_ranks(
 
 @torch.inference_mode()
 def eigenvalue_scores(model: HookedGPT2) -> xr.DataArray:
-    """How far each head's OV circuit copies, by its eigenvalues.
+    """Measure how much each head's OV circuit copies, by its eigenvalues.
 
-    Layer norms are folded and W_U is centered over the vocabulary, so the scores are those of the
-    processed model too.
+    Layer norms are folded and W_U is centered over the vocabulary, so the processed model has the
+    same scores.
 
     Args:
-        model: the model.
+        model: the model
 
     Returns:
-        Sum of the eigenvalues over the sum of their absolute values, dims layer, head, from -1 to 1
-        as a fraction: 1 copies every direction, -1 suppresses every one. NaN for a head that
-        writes nothing.
+        The sum of the eigenvalues over the sum of their absolute values, a fraction from -1 to 1,
+        dims layer, head: 1 copies every direction, -1 suppresses every direction. NaN for a head
+        that writes nothing.
 
     Raises:
-        ValueError: the model's weights are not finite.
+        ValueError: the model's weights are not finite
     """
     weights = weights_of(model, fold_layer_norm=True)
     unembed = wide(model.unembed.weight)
@@ -186,7 +186,7 @@ def eigenvalue_scores(model: HookedGPT2) -> xr.DataArray:
     )  # the same eigenvalues as W_E W_V W_O W_U
     require_finite(model, square)
     values = torch.linalg.eigvals(square.double())  # l h k
-    return labelled(
+    return labeled(
         (values.real.sum(-1) / values.abs().sum(-1)).to(square.dtype),
         ("layer", "head"),
         name="eigenvalue",
@@ -205,15 +205,15 @@ def _own_ranks(
     *,
     enough: int | None = None,
 ) -> Int[Tensor, "sign layer head n"]:
-    """Rank of each token in what each head writes from its stream, and in the negative of that.
+    """Rank each token in what each head writes from its stream, and in the negative of that.
 
     Args:
-        model: the model.
-        x: the streams.
-        tokens: the token of each stream.
-        progress: wraps the layers.
-        enough: a rank that is high enough: the vocabulary is gone through part by part, and a token
-            is left alone as soon as both its ranks are known to be at least this.
+        model: the model
+        x: the streams
+        tokens: the token of each stream
+        progress: wraps the layers
+        enough: a rank that is high enough: the vocabulary is searched part by part, and a token is
+            dropped as soon as both its ranks are known to be at least this high
     """
     norm, W_U = model.ln_final, model.unembed.weight  # vocab d
     for values in (x, W_U):

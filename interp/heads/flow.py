@@ -1,20 +1,22 @@
-"""Attention through all layers: which input tokens a later position can have drawn on.
+"""Attention through all layers: which input tokens a later position can draw on.
 
-In a late layer attention goes to positions whose content has long mixed. With A_l the attention of
-layer l, a mean over heads, and half of each position's stream counted as staying where it is,
+In a late layer, attention goes to positions whose content is already a mixture. With A_l the
+attention of layer l, averaged over heads, and half of each position's stream taken to stay in
+place,
 
     M_l = (A_l + I) / 2
     rollout_l = M_l ... M_1 M_0
     flow_l(q, k) = maximum flow from q, above layer l, to k, below layer 0, where the edge from i
                    above a layer m to j below it carries at most M_m[i, j]
 
-Rollout multiplies along each path and adds the paths: each row sums to 1. Flow asks how much fits
-through the narrowest places: it is found for each pair by itself, and its rows sum to no particular
-number. Both see attention only: neither what values hold nor what MLPs and layer norms do.
+Rollout multiplies along each path and sums over paths, so each row sums to 1. Flow asks how much
+fits through the narrowest places; each pair is solved separately, and rows do not sum to any
+particular number. Both see attention only, not what values contain nor what MLPs and layer norms
+do.
 
 The flow network is a stack of layers, so all keys of a query are solved at once by pushing excess
-down (Goldberg and Tarjan's preflow) along exact distances to the key, layer by layer; what cannot
-go on is pushed back up and around.
+down (Goldberg and Tarjan's preflow) along exact distances to the key, layer by layer; excess that
+cannot move on is pushed back up and around.
 
 Source: Abnar and Zuidema 2020, "Quantifying Attention Flow in Transformers" (arXiv 2005.00928),
 section 3.1 (rollout) and 3.2 (flow); Goldberg and Tarjan 1988 for the preflow.
@@ -32,22 +34,22 @@ from interp.runs.arguments import items, whole
 from interp.runs.sides import Progress
 
 _NOTHING = 1e-12
-"""A capacity or an excess below this is rounding."""
+"""Capacities and excesses below this are rounding errors."""
 
 
 def attention_rollout(patterns: xr.DataArray) -> xr.DataArray:
-    """How much of each position after each layer goes back to each input token, by products.
+    """The share of each input token in each position after each layer, by products of attention.
 
     Args:
-        patterns: what `attention_patterns` returns for one text, dims layer, head, query, key, or a
-            mean of it over heads, dims layer, query, key; every layer from the first on.
+        patterns: what `attention_patterns` returns for one text, dims layer, head, query, key, or
+            its mean over heads, dims layer, query, key; every layer, starting with the first
 
     Returns:
-        Dims layer, query, key, a fraction; each row sums to 1. Layer l is after layer l.
+        Fractions, dims layer, query, key; each row sums to 1. Entry l of `layer` is after layer l.
 
     Raises:
-        ValueError: other dims, layers that do not start at the first or leave one out, queries that
-            are not the keys, or attention that is not finite.
+        ValueError: the dims are others, the layers do not start at the first or skip one, queries
+            and keys are not the same positions, or attention is not finite
 
     Source: Abnar and Zuidema 2020, section 3.1.
     """
@@ -65,22 +67,22 @@ def attention_flow(
     queries: Sequence[int] | None = None,
     progress: Progress = iter,
 ) -> xr.DataArray:
-    """How much can flow from each position after each layer to each input token.
+    """The maximum flow from each position after each layer to each input token.
 
     Args:
-        patterns: attention of one text, as `attention_rollout` takes it.
-        layers: layers to start after, from 0 or, negative, from the end; by default all.
-        queries: positions to start from, counted in the same way; by default all. Each pair of
-            layer and query costs a maximum flow for each of its keys.
-        progress: wraps the pairs, for a progress bar.
+        patterns: attention of one text, as `attention_rollout` takes it
+        layers: layers after which to start; negative ones count from the end; by default all
+        queries: positions from which to start, counted in the same way; by default all. Each pair
+            of layer and query costs one maximum flow per key.
+        progress: wraps the pairs, for a progress bar
 
     Returns:
-        Dims layer, query, key, a fraction from 0 to 1: 0 where the key comes after the query.
+        Fractions from 0 to 1, dims layer, query, key; 0 where the key comes after the query.
 
     Raises:
-        ValueError: as `attention_rollout`; or layers or queries that are not there or are given
-            twice, an empty list of them, or attention to later positions.
-        TypeError: no list of integers.
+        ValueError: as for `attention_rollout`; or a layer or query does not exist or is given
+            twice, a list is empty, or there is attention to later positions
+        TypeError: `layers` or `queries` is not a list of integers
 
     Source: Abnar and Zuidema 2020, section 3.2.
     """
@@ -102,7 +104,7 @@ def attention_flow(
 
 
 def _chosen(given: Sequence[int] | None, size: int, what: str, one: str) -> list[int]:
-    """Indices from 0."""
+    """Turn indices, some of them negative, into indices from 0."""
     if given is None:
         return list(range(size))
     indices = [whole(i, f"an index in {what}") for i in items(given, what, "[-1]")]
@@ -119,16 +121,16 @@ def _mixing(patterns: xr.DataArray) -> Float[np.ndarray, "layer query key"]:
     dims = {"layer", "query", "key"}
     if not dims <= set(patterns.dims) <= dims | {"head"}:
         raise ValueError(
-            f"expected the dims layer, head, query, key, got {patterns.dims}; "
-            "attention_patterns returns such an array for one text, and of several one is selected "
-            "with patterns.isel(prompt=0)"
+            f"expected the dims layer, head, query, key, got {patterns.dims}; attention_patterns "
+            "returns such an array for one text; of several texts, select one with "
+            "patterns.isel(prompt=0)"
         )
     if "layer" in patterns.coords:
         layers = patterns["layer"].values.tolist()
         if layers != list(range(len(layers))):
             raise ValueError(
-                "what a position has drawn on depends on every layer below: expected all layers "
-                f"from 0 on, in order; got {layers}"
+                "what a position draws on depends on every layer below: expected all layers from "
+                f"0 on, in order; got {layers}"
             )
     if not np.array_equal(patterns["query"], patterns["key"]):
         raise ValueError("expected all positions of a prompt, both as queries and as keys")
@@ -152,7 +154,7 @@ def _flows(capacity: Float[np.ndarray, "layer pos pos"]) -> Float[np.ndarray, " 
     open_down = np.repeat(capacity[None], n, 0)  # key layer above below
     open_down[:, -1, :-1] = 0  # nothing else starts at the top
     open_down[:, 0] *= np.eye(n)[:, None]  # nothing ends anywhere but in the key
-    open_up = np.zeros_like(open_down)  # what has flown and can be taken back
+    open_up = np.zeros_like(open_down)  # flow that can be taken back
     excess = np.zeros((n, n_layers + 1, n))  # key level pos
     excess[:, -1, -1] = open_down[:, -1, -1].sum(-1)
     keys, flows = np.arange(n), np.zeros(n)
@@ -176,7 +178,7 @@ def _flows(capacity: Float[np.ndarray, "layer pos pos"]) -> Float[np.ndarray, " 
 def _distances(
     open_down: np.ndarray, open_up: np.ndarray, keys: np.ndarray
 ) -> Float[np.ndarray, "key level pos"]:
-    """Edges on the shortest way to the key that still has room; infinite where there is none."""
+    """Length of the shortest path to the key with remaining capacity; infinite if there is none."""
     n_layers, n = open_down.shape[1:3]
     distance = np.full((len(keys), n_layers + 1, n), np.inf)
     distance[np.arange(len(keys)), 0, keys] = 0
@@ -216,7 +218,7 @@ def _push(
 
 
 def _result(patterns: xr.DataArray, values: np.ndarray, name: str, title: str) -> xr.DataArray:
-    """The values with the positions, tokens and origin of the patterns."""
+    """The values, with the positions, tokens and attrs of the patterns."""
     dims = ("layer", "query", "key")
     coords = {key: coord for key, coord in patterns.coords.items() if set(coord.dims) <= set(dims)}
     return xr.DataArray(

@@ -1,17 +1,17 @@
-"""What every head attends to in one prompt or several, and how much of it carries anything.
+"""What every head attends to in one prompt or several, and how much that attention carries.
 
 A head at position i writes the sum over j of pattern_ij f(x_j), with f(x) = (x W_V + b_V) W_O and x
-after the layer norm. Much attention to a small f(x_j) moves little: idle heads rest on the first
-token. The value-weighted pattern takes the size of what is read into account:
+taken after the layer norm. Much attention to a small f(x_j) moves little: idle heads rest on the
+first token. The value-weighted pattern takes the size of what is read into account:
 
     weighted_ij = pattern_ij |f(x_j)| / max_j' |f(x_j')|
 
-The largest vector of the prompt counts in full, a vector half as long counts half, so a weight is
-never above the attention and a row that rests on small vectors stays pale. The lengths themselves
-come along: `pattern * pattern.value_norm` is Kobayashi et al.'s |pattern_ij f(x_j)|.
+The longest vector of the prompt counts in full and a vector half as long counts half, so no weight
+exceeds the attention, and a row that rests on short vectors stays pale. The lengths are returned
+too: `pattern * pattern.value_norm` is Kobayashi et al.'s |pattern_ij f(x_j)|.
 
 Source: Kobayashi et al. 2020, "Attention is Not Only a Weight" (arXiv 2004.10102), section 3; the
-scale of a head by its largest vector is ours.
+scaling by a head's longest vector is ours.
 """
 
 from typing import Any
@@ -26,7 +26,7 @@ from torch import Tensor
 
 from interp.model import HookedGPT2
 from interp.parts import Head
-from interp.results import labelled
+from interp.results import labeled
 from interp.runs.ablation import Ablation
 from interp.runs.arguments import count, require_finite, token_texts, wide
 from interp.runs.question import question
@@ -42,26 +42,26 @@ def attention_patterns(
     ablation: Ablation | None = None,
     progress: Progress = iter,
 ) -> xr.DataArray:
-    """Attention of every head from every token of a prompt to every other.
+    """The attention of every head from every token of a prompt to every other token.
 
     Args:
-        model: the model.
-        prompt: a text or the token ids of one, several texts, or a task, whose clean prompts are
-            run.
-        ablation: what is knocked out of the model; for texts, one that is not "zero" needs a
-            reference, since a text has no partner.
-        progress: wraps the batches of prompts, for a progress bar.
+        model: the model
+        prompt: a text or its token ids, several texts, or a task, whose clean prompts are run
+        ablation: what is knocked out of the model; for texts, any value except "zero" needs a
+            reference, because texts have no partners
+        progress: wraps the batches of prompts, for a progress bar
 
     Returns:
-        Dims layer, head, query, key, and prompt unless there is one text, as a probability; 0 where
-        the key comes after the query, and each row sums to 1. Positions count from each prompt's
-        first token; NaN beyond its last. Coords `query_token` and `key_token` are the tokens'
-        texts, `value_norm` (layer, head, key) the length |f(x_j)| in units of the residual stream.
+        The attention probability, dims layer, head, query, key and, unless there is only one text,
+        prompt; 0 where the key comes after the query, and each row sums to 1. Positions count from
+        each prompt's first token; NaN beyond its last. The coords `query_token` and `key_token` are
+        the texts of the tokens; `value_norm` (layer, head, key) is the length |f(x_j)|, in units of
+        the residual stream.
 
     Raises:
-        ValueError: an empty or too long prompt, ids outside the vocabulary, an ablation without
-            what it needs, or a model whose numbers are not finite.
-        TypeError: no prompt.
+        ValueError: a prompt is empty or too long, an id is outside the vocabulary, the ablation
+            lacks a reference, or the model gives numbers that are not finite
+        TypeError: `prompt` is of another type
 
     Example:
         >>> import interp
@@ -96,7 +96,7 @@ def attention_patterns(
     dims: tuple[str, ...] = ("layer", "head", "query", "key", "prompt")
     if texts.is_one:
         pattern, norm, dims = pattern[..., 0], norm[..., 0], dims[:-1]
-    return labelled(
+    return labeled(
         pattern,
         dims,
         name="attention",
@@ -106,22 +106,22 @@ def attention_patterns(
         task=task,
         coords=_tokens(model, texts)
         | {"value_norm": (("layer", "head", *dims[3:]), norm.cpu().numpy())},
-        question=question("attention_patterns", ablation=ablation, site="pattern"),
+        question=question("attention_patterns", task=task, ablation=ablation, site="pattern"),
     )
 
 
 def value_weighted(patterns: xr.DataArray) -> xr.DataArray:
-    """Attention times the length of what is read, on the scale of the head's longest vector.
+    """Weight attention by the length of what is read, relative to the head's longest vector.
 
     Args:
-        patterns: what `attention_patterns` returns, with all its keys.
+        patterns: what `attention_patterns` returns, with all keys
 
     Returns:
-        The same dims, a fraction from 0 to the attention, without the coordinate `value_norm`; the
-        module has the formula.
+        The weights, fractions from 0 to the attention, with the same dims but without the
+        coordinate `value_norm`; see the module for the formula.
 
     Raises:
-        ValueError: an array without the coordinate `value_norm` along its keys.
+        ValueError: the array has no coordinate `value_norm` along its keys
     """
     if "value_norm" not in patterns.coords or "key" not in patterns.value_norm.dims:
         raise ValueError(
@@ -139,22 +139,23 @@ def value_weighted(patterns: xr.DataArray) -> xr.DataArray:
 
 
 def sharpest_heads(patterns: xr.DataArray, n: int = 1) -> list[Head]:
-    """The heads that look most sharply at one earlier token, which is not the first.
+    """The heads that look most sharply at one earlier token other than the first.
 
-    The score of a head is the mean over queries (and prompts) of their largest weight on a token
-    between the first, on which idle heads rest, and the query itself. Among fewer than three tokens
-    there is no such token, all heads score alike, and the order is that of the model.
+    The score of a head is the mean over queries (and prompts) of the largest weight on a token
+    between the first, on which idle heads rest, and the query itself. With fewer than three tokens
+    there is no such token; then all heads score the same and are returned in the order of the
+    model.
 
     Args:
-        patterns: what `attention_patterns` returns.
-        n: how many heads; fewer if there are not as many.
+        patterns: what `attention_patterns` returns
+        n: number of heads; all, if the model has fewer
 
     Returns:
         The heads, the sharpest first.
 
     Raises:
-        ValueError: other dims, or n below 1.
-        TypeError: n is no integer.
+        ValueError: the dims are others, or n is below 1
+        TypeError: n is not an integer
     """
     n = count(n, "n", 1)
     needed = {"layer", "head", "query", "key"}
@@ -175,12 +176,12 @@ def sharpest_heads(patterns: xr.DataArray, n: int = 1) -> list[Head]:
 
 
 def _value_norm(v: Float[Tensor, "b p h k"], W_O: Float[Tensor, "h k d"]) -> Float[Tensor, "b h p"]:
-    """Length of what each head would write, were it to attend to one position alone."""
+    """Length of what each head would write if it attended to one position alone."""
     return einsum(v, W_O, "b p h k, h k d -> b h p d").norm(dim=-1)  # b h p
 
 
 def _tokens(model: HookedGPT2, texts: Texts) -> dict[str, Any]:
-    """The text of each query and key; "" beyond the end of a prompt."""
+    """The text of each query's and key's token; "" beyond the end of a prompt."""
     task = texts.task
     ids = task.clean_tokens  # prompt pos
     words = np.array(token_texts(model, ids.flatten().tolist()), dtype=object)

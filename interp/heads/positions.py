@@ -1,12 +1,12 @@
-"""What the position embedding looks like: which positions are alike, and which waves it is made of.
+"""The position embedding: which positions are alike, and which waves it is made of.
 
 Every result has two parts: the table that the model `learned`, and the fixed `sinusoidal` table of
-the same shape that the first transformer added instead,
+the same shape that the first transformer used instead,
 
     P[pos, 2i] = sin(pos / 10000^(2i / d_model)),   P[pos, 2i + 1] = cos(the same)
 
-The spectrum comes from the discrete Fourier transform along positions, after each dimension's mean
-is taken off: the power of all dimensions at a frequency, as a fraction of that at all frequencies.
+The spectrum comes from the discrete Fourier transform along positions, after subtracting the mean
+of each dimension: the power of all dimensions at a frequency, as a fraction of the total power.
 
 Source: Vaswani et al. 2017 (arXiv 1706.03762), section 3.5.
 """
@@ -17,22 +17,22 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.heads.products import Weights, weights_of
-from interp.results import labelled
+from interp.results import labeled
 from interp.runs.question import question
 
 
 def sinusoidal(n_ctx: int, d_model: int) -> Float[Tensor, "n_ctx d_model"]:
-    """The position embedding of Vaswani et al. 2017: sines and cosines, alternating.
+    """The position embedding of Vaswani et al. 2017: alternating sines and cosines.
 
     Args:
-        n_ctx: number of positions.
-        d_model: width, even.
+        n_ctx: number of positions
+        d_model: width, an even number
 
     Returns:
-        The table, values from -1 to 1.
+        The table, with values from -1 to 1.
 
     Raises:
-        ValueError: an odd width.
+        ValueError: the width is odd
 
     Example:
         >>> sinusoidal(2, 2)
@@ -48,10 +48,10 @@ def sinusoidal(n_ctx: int, d_model: int) -> Float[Tensor, "n_ctx d_model"]:
 
 @torch.inference_mode()
 def position_similarity(model: Weights) -> xr.Dataset:
-    """Cosine between the embeddings of every two positions.
+    """The cosine between the embeddings of every two positions.
 
     Args:
-        model: a model, or the weights of `interp.load_attention`.
+        model: a model, or the weights of `interp.load_attention`
 
     Returns:
         `learned` and `sinusoidal`, dims pos, other, from -1 to 1.
@@ -64,7 +64,7 @@ def position_similarity(model: Weights) -> xr.Dataset:
     tables = _tables(model)
     return xr.Dataset(
         {
-            name: labelled(
+            name: labeled(
                 cosines(table),
                 ("pos", "other"),
                 name=name,
@@ -80,23 +80,23 @@ def position_similarity(model: Weights) -> xr.Dataset:
 
 @torch.inference_mode()
 def position_spectrum(model: Weights) -> xr.Dataset:
-    """Which frequencies the position embedding is made of.
+    """The frequencies that the position embedding is made of.
 
     Args:
-        model: a model, or the weights of `interp.load_attention`.
+        model: a model, or the weights of `interp.load_attention`
 
     Returns:
-        `learned` and `sinusoidal`, dim frequency in whole cycles over the table from 1 to n_ctx / 2
-        with the coordinate `period` in tokens; fractions of the power, which sum to 1.
+        `learned` and `sinusoidal`, fractions of the power that sum to 1; dim frequency, in whole
+        cycles over the table from 1 to n_ctx / 2, with the coordinate `period` in tokens.
     """
     found = {}
     for name, table in _tables(model).items():
         waves = torch.fft.rfft(table - table.mean(0), dim=0)[1:]  # frequency d
         power = waves.abs().pow(2).sum(-1)
         if len(table) % 2 == 0:
-            power[-1] /= 2  # all others stand for two terms of the transform, themselves and back
+            power[-1] /= 2  # every other frequency stands for two terms of the transform
         frequency = range(1, len(power) + 1)
-        found[name] = labelled(
+        found[name] = labeled(
             power / power.sum(),
             ("frequency",),
             name=name,

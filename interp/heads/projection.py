@@ -1,14 +1,14 @@
-"""Whether a head writes what it looks at: attention to a token, against that token's logit.
+"""Whether a head writes what it looks at: its attention to a token against that token's logit.
 
-For a head at END and a token t that stands at some role, with z the head's mixed values, C the
-centering over d_model, and w and scale the gain and the divisor of the final layer norm,
+For a head at END and a token t at some role, with z the head's mixed values, C the centering over
+d_model, and w and scale the gain and the divisor of the final layer norm, we compare
 
     attention   A[END, position of t]
     projection  (C z W_O / scale * w) . (W_U[t] - mean W_U)
 
 For a copying head the two correlate strongly over prompts and roles; for a head that writes against
-what it looks at they correlate negatively. `next_token_projection` takes the same projection along
-the token that comes next, at every position where the text repeats itself.
+what it looks at, they correlate negatively. `next_token_projection` computes the same projection
+for the token that comes next, at every position where the text repeats itself.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 3.1, figure 3 (c), and appendix H.
 """
@@ -25,7 +25,7 @@ from torch import Tensor
 from interp.heads.roles import answer_roles
 from interp.model import HookedGPT2
 from interp.model.masks import after_same_token
-from interp.results import labelled
+from interp.results import labeled
 from interp.runs.ablation import Ablation
 from interp.runs.arguments import require_finite, wide
 from interp.runs.question import question
@@ -45,23 +45,23 @@ def attention_projection(
     ablation: Ablation | None = None,
     progress: Progress = iter,
 ) -> xr.Dataset:
-    """Attention of every head from END to some tokens, and what it writes for them.
+    """Measure every head's attention from END to some tokens, and what it writes for them.
 
     Args:
-        model: the model.
-        task: prompts with roles; their clean texts are run.
-        roles: where the tokens stand; by default the roles that hold the answer or the foil.
-        ablation: what is knocked out of the model.
-        progress: wraps the batches, for a progress bar.
+        model: the model
+        task: prompts with roles; their clean texts are run
+        roles: roles of the tokens; by default those that hold the answer or the foil
+        ablation: what is knocked out of the model
+        progress: wraps the batches, for a progress bar
 
     Returns:
-        `attention` as a probability and `projection` in logits above the mean token's, dims layer,
+        `attention`, a probability, and `projection`, in logits above the mean token's; dims layer,
         head, role, prompt.
 
     Raises:
-        ValueError: a role that the task does not have, no role that holds answer or foil, or a task
-            that does not fit the model.
-        TypeError: no task, or no list of roles.
+        ValueError: a role is unknown, no role holds the answer or the foil, or the task does not
+            fit the model
+        TypeError: an argument is not a task, or not a list of roles
     """
     task = ready_task(model, task, "attention_projection")
     roles = answer_roles(task, roles)
@@ -95,7 +95,7 @@ def attention_projection(
     }
     return xr.Dataset(
         {
-            name: labelled(
+            name: labeled(
                 torch.cat(parts, 2).permute(0, 3, 1, 2),  # layer head role prompt
                 ("layer", "head", "role", "prompt"),
                 name=name,
@@ -104,7 +104,9 @@ def attention_projection(
                 model=model,
                 task=task,
                 coords={"role": roles},
-                question=question("attention_projection", ablation=ablation, roles=roles),
+                question=question(
+                    "attention_projection", task=task, ablation=ablation, roles=roles
+                ),
             )
             for name, (parts, title, unit) in found.items()
         }
@@ -112,16 +114,16 @@ def attention_projection(
 
 
 def correlation(result: xr.Dataset) -> xr.DataArray:
-    """Correlation of attention with projection, over all prompts and roles together.
+    """Correlate attention with projection over all prompts and roles.
 
     Args:
-        result: what `attention_projection` returns, or one role of it.
+        result: what `attention_projection` returns, or one of its roles
 
     Returns:
-        Pearson's r, dims layer, head; NaN where attention or projection is always the same.
+        Pearson's r, dims layer, head; NaN where attention or projection is constant.
 
     Raises:
-        ValueError: the result has no attention, no projection, or no prompts.
+        ValueError: the result has no attention, no projection, or no prompts
     """
     if not {"attention", "projection"} <= set(result) or "prompt" not in result.dims:
         raise ValueError(
@@ -143,20 +145,20 @@ def correlation(result: xr.Dataset) -> xr.DataArray:
 def next_token_projection(
     model: HookedGPT2, tokens: Prompt, *, progress: Progress = iter
 ) -> xr.DataArray:
-    """What every head writes for the next token, where that token followed the same one before.
+    """What every head writes for the next token, where that token followed the same one earlier.
 
     Args:
-        model: the model.
-        tokens: token ids, texts or a task in which something is repeated, such as
-            `repeated_random_tokens`.
-        progress: wraps the batches, for a progress bar.
+        model: the model
+        tokens: token ids, texts or a task with repetitions, such as `repeated_random_tokens`
+        progress: wraps the batches, for a progress bar
 
     Returns:
-        In logits above the mean token's, averaged over those positions, dims layer, head, prompt.
+        The projection, in logits above the mean token's, averaged over those positions; dims layer,
+        head, prompt.
 
     Raises:
-        ValueError: a prompt in which nothing is repeated, or that does not fit the model.
-        TypeError: no prompts.
+        ValueError: a prompt repeats nothing, or does not fit the model
+        TypeError: `tokens` is of another type
     """
     task = read_prompts(model, tokens, "next_token_projection").task
     tokens, real = task.clean_tokens, task.attention_mask  # prompt pos
@@ -184,7 +186,7 @@ def next_token_projection(
         each = torch.stack(writes)  # layer h row
         sums = each.new_zeros(*each.shape[:2], len(tokens[rows])).index_add_(-1, b, each)
         found.append(sums / repeats[rows].sum(-1))  # layer h b
-    return labelled(
+    return labeled(
         torch.cat(found, -1),
         ("layer", "head", "prompt"),
         name="next_token",
@@ -199,12 +201,12 @@ def next_token_projection(
 def _direction(
     model: HookedGPT2, tokens: Int[Tensor, "*#r"], last: Float[Tensor, "*#r d"]
 ) -> Float[Tensor, "*r d"]:
-    """What an output is multiplied by for its logit of a token, above the mean token's.
+    """The direction whose product with an output is a token's logit above the mean token's.
 
     Args:
-        model: the model.
-        tokens: the tokens whose logit is wanted.
-        last: the stream after the last block, which has the final layer norm's scale.
+        model: the model
+        tokens: the tokens
+        last: the stream after the last block, which sets the scale of the final layer norm
     """
     norm, weight = model.ln_final, wide(model.unembed.weight)
     direction = (weight[tokens] - weight.mean(0)) * norm.w

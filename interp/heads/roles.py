@@ -1,4 +1,4 @@
-"""Which roles of a task a score is about."""
+"""The roles of a task for which a score is computed."""
 
 from collections.abc import Sequence
 
@@ -10,19 +10,19 @@ from interp.tasks import Task
 
 
 def chosen_roles(task: Task, roles: Sequence[str] | None, what: str = "roles") -> list[str]:
-    """The roles asked for, or all that the task has.
+    """The roles asked for, or all roles of the task.
 
     Args:
-        task: the task.
-        roles: names of roles; None for all.
-        what: the argument's name, for the errors.
+        task: the task
+        roles: names of roles; None for all
+        what: the argument's name, for errors
 
     Returns:
         The roles.
 
     Raises:
-        ValueError: the list is empty, or a role is unknown or given twice.
-        TypeError: this is no list.
+        ValueError: the list is empty, or a role is unknown or given twice
+        TypeError: `roles` is not a list
     """
     if roles is None:
         return list(task.positions)
@@ -35,18 +35,19 @@ def chosen_roles(task: Task, roles: Sequence[str] | None, what: str = "roles") -
 
 
 def answer_roles(task: Task, roles: Sequence[str] | None) -> list[str]:
-    """The roles asked for, or those whose clean token is the answer or the foil in every prompt.
+    """The roles asked for, or those whose clean token is the answer or foil in every prompt.
 
     Args:
-        task: the task.
-        roles: names of roles; None for those that hold the answer or the foil.
+        task: the task
+        roles: names of roles; None for those that hold the answer or the foil
 
     Returns:
         The roles.
 
     Raises:
-        ValueError: as `chosen_roles` does, or none was asked for and no role holds answer or foil.
-        TypeError: this is no list.
+        ValueError: as for `chosen_roles`, or none was asked for and no role holds the answer or the
+            foil
+        TypeError: `roles` is not a list
     """
     if roles is not None:
         return chosen_roles(task, roles)

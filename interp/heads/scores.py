@@ -1,4 +1,4 @@
-"""Where every head looks on given tokens: previous token, duplicate token, induction, entropy.
+"""Where every head looks in given tokens: previous token, duplicate token, induction, entropy.
 
 With A the attention pattern, q a position that attends and k one that is attended to,
 
@@ -9,8 +9,8 @@ With A the attention pattern, q a position that attends and k one that is attend
     current_token     A[q, q]
     entropy           - sum_k A[q, k] ln A[q, k]
 
-each averaged over the q for which there is such a k; the first token, which can look only at
-itself, does not count. On random tokens repeated once, nothing but the repetition tells a head
+each averaged over the q for which there is such a k; the first token, which can only look at
+itself, does not count. In random tokens repeated once, nothing but the repetition tells a head
 where to look, so a score of 1 means that the head does this and nothing else.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 3 and appendix (heads on repeated random
@@ -27,7 +27,7 @@ from torch import Tensor
 
 from interp.model import HookedGPT2
 from interp.model.masks import after_same_token, same_token_before
-from interp.results import labelled
+from interp.results import labeled
 from interp.runs.arguments import count, require_finite, wide
 from interp.runs.question import question
 from interp.runs.sides import Progress
@@ -51,20 +51,22 @@ def repeated_random_tokens(
     length: int | None = None,
     seed: int = 0,
 ) -> Int[Tensor, "prompt pos"]:
-    """Sequences of random tokens, each repeated once.
+    """Draw sequences of random tokens, each repeated once.
 
     Args:
-        model: the model, for its vocabulary and context length.
-        n: number of sequences.
-        length: different tokens in each; by default 100, as in the paper, or as many as fit.
-        seed: seed of the tokens.
+        model: the model, for its vocabulary and context length
+        n: number of sequences
+        length: number of different tokens in each; by default 100, as in the paper, or as many as
+            fit
+        seed: seed of the tokens
 
     Returns:
-        Token ids, twice `length` of them in a row.
+        Token ids, 2 * length per sequence.
 
     Raises:
-        ValueError: `length` is below 2, or does not fit the context or the vocabulary.
-        TypeError: `n` or `length` is no integer.
+        ValueError: `n` is below 1, or `length` is below 2 or does not fit the context or the
+            vocabulary
+        TypeError: `n` or `length` is not an integer
     """
     longest = min(model.config.n_ctx // 2, model.config.d_vocab)
     length = min(100, longest) if length is None else count(length, "length", 0)
@@ -83,20 +85,20 @@ def attention_scores(model: HookedGPT2, tokens: Prompt, *, progress: Progress = 
     """Score the attention of every head on some tokens.
 
     Args:
-        model: the model.
-        tokens: token ids, texts, or a task, whose clean prompts are run; each of two tokens or
-            more; `repeated_random_tokens` for the scores of the literature.
-        progress: wraps the batches, for a progress bar.
+        model: the model
+        tokens: token ids, texts, or a task, whose clean prompts are run, each with at least two
+            tokens; pass `repeated_random_tokens` for the scores in the literature
+        progress: wraps the batches, for a progress bar
 
     Returns:
-        The scores of the module, dims layer, head, prompt: probabilities, the entropy in nats,
-        means over the real tokens of each prompt. NaN where a prompt has no token with such a
-        target (no token twice).
+        The scores that the module lists, dims layer, head, prompt: means over the real tokens of
+        each prompt, probabilities except for the entropy, in nats. NaN where a prompt has no token
+        with such a target (because no token occurs twice).
 
     Raises:
-        ValueError: a prompt of one token, prompts that do not fit the model, or a model whose
-            numbers are not finite.
-        TypeError: no prompts.
+        ValueError: a prompt has one token, a prompt does not fit the model, or the model gives
+            numbers that are not finite
+        TypeError: no prompts
     """
     task = read_prompts(model, tokens, "attention_scores").task
     if int(task.lengths.min()) < 2:
@@ -113,7 +115,7 @@ def attention_scores(model: HookedGPT2, tokens: Prompt, *, progress: Progress = 
         parts.append(_batch(model, ids[rows], real[rows]))
     return xr.Dataset(
         {
-            name: labelled(
+            name: labeled(
                 torch.cat([part[name] for part in parts], -1),
                 ("layer", "head", "prompt"),
                 name=name,
@@ -133,7 +135,7 @@ def _batch(
 ) -> dict[str, Float[Tensor, "layer head b"]]:
     """The scores of some prompts, padded on the right."""
     looking = real.clone()
-    looking[:, 0] = False  # the first token can look only at itself
+    looking[:, 0] = False  # the first token can only look at itself
     targets = {name: each & looking[:, :, None] for name, each in _targets(tokens).items()}  # b q k
     scores: dict[str, list[Tensor]] = {name: [] for name in _TITLES}
 
@@ -155,7 +157,7 @@ def _batch(
 
 
 def _targets(tokens: Int[Tensor, "b p"]) -> Mapping[str, Bool[Tensor, "b q k"]]:
-    """Score -> where a position that attends should look."""
+    """Score -> the keys that each query should look at."""
     pos = torch.arange(tokens.shape[1], device=tokens.device)
     q, k = torch.meshgrid(pos, pos, indexing="ij")
     duplicate = same_token_before(tokens)

@@ -1,11 +1,11 @@
-"""One line a head: everything that is measured of it, side by side.
+"""One row per head: all its scores, side by side.
 
-Scores of attention are means over repeated random tokens, and scores of copying are means over a
-task's prompts; eigenvalues need the weights alone. Read them together: an induction head looks at
-what followed (`induction`) and copies it (`eigenvalue`, `copy`); a name mover copies and writes
-what it looks at (`correlation`); a head that looks and does not copy moves something else.
+Attention scores are means over repeated random tokens, copying scores are means over a task's
+prompts, and eigenvalues need only the weights. Read them together: an induction head looks at what
+followed (`induction`) and copies it (`eigenvalue`, `copy`); a name mover copies, and writes what it
+looks at (`correlation`); a head that looks but does not copy moves something else.
 
-Source: Wang et al. 2022 (arXiv 2211.00593), section 3, which tells the classes of heads apart by
+Source: Wang et al. 2022 (arXiv 2211.00593), section 3, which distinguishes the classes of heads by
 these scores.
 """
 
@@ -26,7 +26,7 @@ from interp.runs.arguments import count
 from interp.runs.question import question
 from interp.runs.sides import Progress, ready_task
 from interp.runs.texts import Prompt
-from interp.statistics import bootstrap_interval
+from interp.statistics import interval
 from interp.tasks import Task
 
 
@@ -40,29 +40,29 @@ def head_table(
     seed: int = 0,
     progress: Progress = iter,
 ) -> xr.Dataset:
-    """Every score of every head.
+    """Compute every score of every head.
 
     Args:
-        model: the model.
-        task: prompts for what heads copy; without one those columns are left out.
-        roles: roles for `attention_projection` and `copy_scores`.
-        tokens: prompts for `attention_scores`; by default `repeated_random_tokens`.
-        k: how many of the highest logits count for `copy_scores`.
-        seed: seed of the random tokens.
-        progress: wraps the steps of each part, for a progress bar.
+        model: the model
+        task: prompts for the copying scores; None leaves them out
+        roles: roles for `attention_projection` and `copy_scores`
+        tokens: prompts for `attention_scores`; by default `repeated_random_tokens`
+        k: number of highest logits that count in `copy_scores`
+        seed: seed of the random tokens
+        progress: wraps the steps of each part, for a progress bar
 
     Returns:
-        Dims layer, head. Means: `previous_token`, `duplicate_token`, `induction`, `first_token`,
-        `current_token` (probability), `entropy` (nats); `eigenvalue`; with a task `copy`,
-        `anti_copy` (fractions) and `correlation`, and for each role `attention_to_ROLE`. Whatever
-        is a mean over prompts has its 95 % bootstrap interval in `NAME_low` and `NAME_high`, NaN
-        where there is a single prompt. A prompt without a repeated token is left out of
-        `duplicate_token` and `induction`, which are NaN where no prompt has one.
-        `.to_dataframe()` makes it a table, `ranked` sorts.
+        The scores, dims layer, head: `previous_token`, `duplicate_token`, `induction`,
+        `first_token`, `current_token` (probabilities), `entropy` (nats) and `eigenvalue`; with a
+        task also `copy`, `anti_copy` (fractions), `correlation`, and `attention_to_ROLE` for each
+        role. A score NAME that is a mean over prompts has a 95 % interval (see `interp.statistics`)
+        in `NAME_low` and `NAME_high`, NaN for a single prompt. A prompt without a repeated token is
+        left out of `duplicate_token` and `induction`, which are NaN if no prompt has one.
+        `.to_dataframe()` turns the scores into a table; `ranked` sorts them.
 
     Raises:
-        ValueError: as the functions that it calls.
-        TypeError: as the functions that it calls.
+        ValueError: as for the functions that it calls
+        TypeError: as for the functions that it calls
     """
     count(k, "k", 1, model.config.d_vocab, " (d_vocab)")
     if task is not None:
@@ -88,26 +88,26 @@ def head_table(
         table[name] = values.mean("prompt", keep_attrs=True)
         low = high = np.full(table[name].shape, np.nan)
         if scored.sizes["prompt"] > 1:
-            low, high = bootstrap_interval(scored)
+            low, high = interval("mean", scored)[1:]
         table[f"{name}_low"] = (("layer", "head"), low)
         table[f"{name}_high"] = (("layer", "head"), high)
     return table.assign(alone)
 
 
 def ranked(table: xr.Dataset, by: str, *, n: int | None = None) -> pd.DataFrame:
-    """The heads in the order of one score.
+    """Sort the heads by one score.
 
     Args:
-        table: what `head_table` returns.
-        by: the score, highest first.
-        n: how many heads; None for all.
+        table: what `head_table` returns
+        by: the score, highest first
+        n: number of heads; None for all
 
     Returns:
-        One row a head: `head` ("9.6") and every score, without the ends of their intervals.
+        One row per head: `head` ("9.6") and every score, without the ends of their intervals.
 
     Raises:
-        ValueError: a score that the table does not have, or n below 1.
-        TypeError: n is no integer.
+        ValueError: the table lacks the score, or n is below 1
+        TypeError: n is not an integer
     """
     scores = score_names(table)
     if by not in scores:

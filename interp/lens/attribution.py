@@ -1,11 +1,11 @@
 """Direct logit attribution: what each part of the model adds to a logit, or to a difference of two.
 
-The last stream is a sum of what all parts wrote, and the final layer norm, at the scale it has in
-the run, is affine. So a logit is a sum, too; with C the centering over d_model, a part x adds
+The last stream is the sum of what all parts wrote, and the final layer norm is affine at the scale
+it has in the run. So a logit is a sum too: with C the centering over d_model, a part x adds
 
     attribution(x) = x . C (w * u) / scale,    u = W_U[:, answer] - W_U[:, foil],
 
-and the layer norm's bias adds b . u, the unembedding's b_U[answer] - b_U[foil].
+the layer norm's bias adds b . u, and the unembedding's bias adds b_U[answer] - b_U[foil].
 
     by            parts                                              add up to
     component     embed, pos_embed; of each layer attn (all heads),  the logit (difference)
@@ -15,7 +15,7 @@ and the layer norm's bias adds b . u, the unembedding's b_U[answer] - b_U[foil].
     source        pattern_h[position, s] v_h[s] W_O_h                the head
     source_role   the same, at the tokens of the task's roles
 
-This is the direct path alone: what a part does through later layers is not in it.
+This is the direct path only: what a part does through later layers is not included.
 
 Source: Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits"; Wang et al. 2022
 (arXiv 2211.00593), section 3.1.
@@ -33,7 +33,7 @@ from interp.lens.contributions import KINDS_OF_PARTS, By, Run
 from interp.lens.reading import final_scale
 from interp.model import HookedGPT2
 from interp.parts import require_once
-from interp.results import labelled
+from interp.results import labeled
 from interp.runs.ablation import Ablation
 from interp.runs.arguments import (
     Token,
@@ -45,7 +45,7 @@ from interp.runs.arguments import (
 )
 from interp.runs.places import Position
 from interp.runs.question import question
-from interp.runs.readout import answer_direction
+from interp.runs.readout import LINEAR, answer_direction, linear_direction
 from interp.runs.sides import Progress, at, batches, run_side
 from interp.runs.texts import (
     Prompt,
@@ -56,6 +56,7 @@ from interp.runs.texts import (
     rows_of,
 )
 from interp.tasks import Task
+from interp.tasks.metric_names import did_you_mean
 
 
 @torch.inference_mode()
@@ -66,37 +67,40 @@ def direct_logit_attribution(
     by: By = "component",
     answer: Token | Sequence[Token] | None = None,
     foil: Token | Sequence[Token] | None = None,
+    metric: str | None = None,
     position: Position = "END",
     ablation: Ablation | None = None,
     progress: Progress = iter,
 ) -> xr.DataArray:
-    """What each part writes toward the answer.
+    """Measure what each part writes toward the answer.
 
     Args:
-        model: the model.
+        model: the model
         prompt: a task, for the logit difference of answer and foil in its clean prompts; or a text,
-            several texts or token ids, for the logits of tokens of one's choice.
-        by: the parts; see the module.
-        answer: for one text, the token or tokens to attribute; for several texts one token for all,
-            or a list with one for each.
-        foil: for texts, a token whose logit is subtracted (for several texts also one for each);
-            None for the logits alone.
-        position: where the prediction is made: a role, or an index from 0; "END" is the last token.
-        ablation: what is knocked out of the model.
-        progress: wraps the batches, for a progress bar.
+            several texts or token ids, for the logits of chosen tokens
+        by: the parts; see the module
+        answer: for one text, the token or tokens to attribute; for several texts, one token for all
+            or a list with one for each
+        foil: for texts, a token whose logit is subtracted (for several texts, also one for each);
+            None for the logits alone
+        metric: for a task, what is attributed: "logit_diff", which is the default, or the logit of
+            the answer or the foil above the mean of the task's other candidates, "answer_logit" or
+            "foil_logit"
+        position: position of the prediction: a role, or an index from 0; "END" is the last token
+        ablation: what is knocked out of the model
+        progress: wraps the batches, for a progress bar
 
     Returns:
-        In logits, positive toward the answer. Dims: component (with `kind` and `layer`); layer,
-        head; layer, neuron; layer, head, source (index) or source_role; then answer (of one text)
-        or prompt. NaN where a prompt has no such source, and for the neurons of an MLP and the
-        sources of a head that `ablation` replaces at the position.
+        The attributions, in logits, positive toward the answer. The dims are component (with `kind`
+        and `layer`); layer, head; layer, neuron; or layer, head, source (an index) or source_role;
+        then answer (for one text) or prompt. NaN where a prompt has no such source, and for neurons
+        of an MLP or sources of a head that `ablation` replaces at the position.
 
     Raises:
-        ValueError: an unknown kind of part, role or token; source roles of a text; no answer for a
-            text, or one for a task;
-            a position that a prompt does not have; prompts that do not fit the model, or a model
-            whose numbers are not finite.
-        TypeError: a list, number or prompt of another type.
+        ValueError: a kind of part, role or token is unknown; source roles are asked of a text; a
+            text has no answer, or one is passed for a task; a prompt lacks the position; a prompt
+            does not fit the model, or the model gives numbers that are not finite
+        TypeError: a list, number or prompt is of another type
 
     Example:
         >>> import interp
@@ -111,6 +115,7 @@ def direct_logit_attribution(
     if by == "source_role" and not isinstance(prompt, Task):
         raise ValueError("a text has no roles; use by='source', or pass a task")
     texts = read_prompts(model, prompt, "direct_logit_attribution")
+    require_linear(metric, texts.is_task)
     require_reference(texts, ablation)
     task, answers, foils = _targets(model, texts, answer, foil)
     where = position_in(task, position)
@@ -125,17 +130,21 @@ def direct_logit_attribution(
         end = at(kept[last], where[rows])  # b d
         require_finite(model, end)
         n = len(end)
-        wrong = None if foils is None else rows_of(foils, rows, n)
-        u, b_U = (wide(x) for x in answer_direction(model, rows_of(answers, rows, n), wrong))
+        some = task.subset(range(len(task))[rows])
+        if texts.is_task:
+            direction = linear_direction(model, some, metric or "logit_diff")
+        else:
+            wrong = None if foils is None else rows_of(foils, rows, n)
+            direction = answer_direction(model, rows_of(answers, rows, n), wrong)
+        u, b_U = map(wide, direction)
         toward = u * model.ln_final.w
         toward = (toward - toward.mean(-1, keepdim=True)) / final_scale(model, end)  # b d
         masks = {key: mask[rows] for key, mask in prepared.masks.items()} if prepared else {}
-        some = task.subset(range(len(task))[rows])
         run = Run(model, some, kept, where[rows], u, b_U, toward, masks)
         parts.append(kind.contributions(run))  # part ... b
     row = "answer" if texts.is_one else "prompt"
     coords = {"answer": token_texts(model, answers.tolist())} if texts.is_one else {}
-    return labelled(
+    return labeled(
         torch.cat(parts, -1),
         (*kind.dims, row),
         name="attribution",
@@ -146,8 +155,10 @@ def direct_logit_attribution(
         coords=coords | _labels(model, task, by),
         question=question(
             "direct_logit_attribution",
+            task=task,
             ablation=ablation,
             by=by,
+            metric=metric,
             position=position,
             answer=None if texts.is_task else answers.tolist(),
             foil=None if texts.is_task or foils is None else foils.tolist(),
@@ -156,20 +167,20 @@ def direct_logit_attribution(
 
 
 def cumulative(attribution: xr.DataArray) -> xr.DataArray:
-    """The logit (difference) that the stream holds after each component has written.
+    """The logit (or logit difference) that the stream holds after each component has written.
 
     Args:
-        attribution: what `direct_logit_attribution` returns by component, whole, in any order of
-            its dims.
+        attribution: what `direct_logit_attribution` returns by component, complete, with its dims
+            in any order
 
     Returns:
-        The same dims; along component without the two constants that come after the last layer: the
-        sum up to and with each component, the constants counted from the start. This is what the
+        The sum up to and including each component, with the same dims. The two constants after the
+        last layer are counted from the start and are not components of the result. This is what the
         logit lens reads there at the final scale; the last value is the model's own.
 
     Raises:
-        ValueError: an attribution to other parts, or to some of the components.
-        TypeError: no array.
+        ValueError: the attribution is to other parts, or lacks some components
+        TypeError: `attribution` is not an array
     """
     if not isinstance(attribution, xr.DataArray):
         raise TypeError(
@@ -197,13 +208,34 @@ def cumulative(attribution: xr.DataArray) -> xr.DataArray:
     )
 
 
+def require_linear(metric: str | None, is_task: bool) -> None:
+    """Refuse a metric that cannot be attributed.
+
+    Args:
+        metric: name of the metric, or None
+        is_task: whether the prompts are those of a task
+
+    Raises:
+        ValueError: it is not linear in the last stream, or the prompts are texts
+    """
+    if metric is None:
+        return
+    if not is_task:
+        raise ValueError("a metric is for tasks; for texts, pass answer= and foil=")
+    if metric not in LINEAR:
+        raise ValueError(
+            f"expected a metric that is linear in the stream, {', '.join(LINEAR)}; got {metric!r}"
+            + did_you_mean(metric, LINEAR)
+        )
+
+
 def _targets(
     model: HookedGPT2,
     texts: Texts,
     answer: Token | Sequence[Token] | None,
     foil: Token | Sequence[Token] | None,
 ) -> tuple[Task, Tensor, Tensor | None]:
-    """The prompts, one text again for each of its answers, with their answers and foils."""
+    """The prompts with their answers and foils; one text is repeated for each of its answers."""
     if not texts.is_task and answer is None:
         raise ValueError("for a text, pass answer: the token, or tokens, whose logit to attribute")
     if not texts.is_one:
@@ -213,13 +245,13 @@ def _targets(
     require_once(token_texts(model, ids.tolist()), "answer")
     foils = answers_of(model, texts, None, foil).get("foil")
     again = texts.task.subset([0] * len(ids))
-    # A task wants foils of its own; those of the result are returned beside it.
+    # A task needs foils; the foils of the result are returned separately.
     own = (ids + 1) % model.config.d_vocab
     return replace(again, answer=ids, foil=own), ids, foils
 
 
 def _component_names(n_layers: int) -> list[tuple[str, str, int]]:
-    """Name, kind and layer of every component, in the order in which they write."""
+    """Name, kind and layer of every component, in the order of writing."""
     names = [("embed", "embed", -1), ("pos_embed", "pos_embed", -1)]
     for i in range(n_layers):
         names += [(f"{i}.{kind}", kind, i) for kind in ("attn", "b_O", "mlp", "b_out")]

@@ -1,4 +1,4 @@
-"""What each kind of part adds to a logit, read off one run of some prompts.
+"""What each kind of part adds to a logit, computed from one run of some prompts.
 
 Every part is projected on the same direction, C (w * u) / scale of `interp.lens.attribution`.
 """
@@ -24,17 +24,17 @@ By = Literal["component", "head", "neuron", "source", "source_role"]
 
 @dataclass(frozen=True)
 class Run:
-    """Some prompts after their run, and the direction that their parts are projected on.
+    """The run of some prompts, and the direction that their parts are projected on.
 
     Args:
-        model: the model.
-        task: the prompts.
-        kept: activations of the run.
-        where: position of the prediction in each prompt.
-        u: the unembedding's column of the answer, less that of the foil.
-        b_U: the same of its bias.
-        toward: what a part is multiplied by for its share of the logit.
-        masks: where the ablation replaces an activation.
+        model: the model
+        task: the prompts
+        kept: the activations of the run
+        where: position of the prediction in each prompt
+        u: the answer's column of the unembedding minus the foil's
+        b_U: the same for its bias
+        toward: the direction whose product with a part is the part's share of the logit
+        masks: masks of what the ablation replaces
     """
 
     model: HookedGPT2
@@ -53,7 +53,7 @@ class Run:
     def known(
         self, value: Float[Tensor, "b unit ..."], site: str, layer: int
     ) -> Float[Tensor, "b unit ..."]:
-        """The value, NaN where what the parts make is replaced."""
+        """The value, NaN where the ablation replaces what the parts make."""
         if (site, layer) not in self.masks:
             return value
         mask = at(self.masks[site, layer], self.where)  # b unit
@@ -83,7 +83,7 @@ def _heads(run: Run) -> Float[Tensor, "layer head b"]:
 
 
 def _neurons(run: Run) -> Float[Tensor, "layer neuron b"]:
-    """Each neuron's output weights are projected first: no vector of d_model for every neuron."""
+    """Neurons; their output weights are projected first, to save a d_model vector per neuron."""
     parts = [
         run.known(run.at("mlp_post", i) * (run.toward @ wide(block.mlp.W_out).T), "mlp_out", i).T
         for i, block in enumerate(run.model.blocks)
@@ -92,7 +92,7 @@ def _neurons(run: Run) -> Float[Tensor, "layer neuron b"]:
 
 
 def _sources(run: Run) -> Float[Tensor, "layer head source b"]:
-    """The values at each source, projected first."""
+    """Sources; the values are projected first."""
     width = run.task.clean_tokens.shape[1]
     real = run.task.attention_mask[:, None]  # b 1 source
     parts = []
@@ -115,9 +115,9 @@ class Kind(NamedTuple):
     """A kind of part.
 
     Args:
-        sites: the activations that its contributions are read off.
-        dims: the dims of its contributions, but for the prompts, which come last.
-        contributions: what each part adds to the logit of each prompt.
+        sites: the activations that its contributions are computed from
+        dims: the dims of its contributions, except the prompts, which come last
+        contributions: computes what each part adds to the logit of each prompt
     """
 
     sites: tuple[str, ...]
@@ -134,4 +134,4 @@ KINDS_OF_PARTS: Mapping[By, Kind] = MappingProxyType(
         "source_role": Kind(("pattern", "v"), ("layer", "head", "source_role"), _source_roles),
     }
 )
-"""The kinds of parts, by the name that `direct_logit_attribution` takes."""
+"""The kinds of parts, by the names that `direct_logit_attribution` takes."""

@@ -1,4 +1,4 @@
-"""Logit lens: what the model would say if it stopped here.
+"""Logit lens: what the model would predict if it stopped here.
 
 An activation x of a layer is read with the final layer norm and the unembedding, as if it were the
 last stream (see `interp.lens.reading`):
@@ -10,16 +10,17 @@ last stream (see `interp.lens.reading`):
 
 The final layer norm divides by one of two scales:
 
-    own     sqrt(variance(x) + eps): x taken for a whole stream, whatever its size. The default for
-            streams, and what the term logit lens means.
-    final   that of the run's last stream at the same position: x counts as much as it does in the
-            final logits, and what parts add is what direct logit attribution says. The default for
-            parts, which are small; at a scale of their own they would all look certain.
+    own     sqrt(variance(x) + eps): x is taken for a whole stream, whatever its size. The default
+            for streams, and the usual meaning of logit lens.
+    final   the scale of the run's last stream at the same position: x counts as much as it does in
+            the final logits, so parts agree with direct logit attribution. The default for parts,
+            which are small; at their own scale they would all look certain.
 
-The biases of layer norm and unembedding belong to whole streams and are left out for parts.
+The biases of the layer norm and the unembedding belong to whole streams; they are left out for
+parts.
 
-The divergence is always measured from the same distribution: what the whole model, with nothing
-ablated, says in the end at that token.
+The divergence is always measured from the same distribution: the final prediction of the whole
+model, with nothing ablated, at that token.
 
 Source: nostalgebraist 2020, "interpreting GPT: the logit lens"; Belrose et al. 2023 (arXiv
 2303.08112) for the tuned lens, which corrects each layer's stream before it is read.
@@ -39,7 +40,7 @@ from torch import Tensor
 from interp.lens.reading import UNIT_OF, Scale, readings
 from interp.lens.tuned import TunedLens
 from interp.model import HookedGPT2
-from interp.results import labelled
+from interp.results import labeled
 from interp.runs.ablation import Ablation
 from interp.runs.arguments import (
     Token,
@@ -72,10 +73,10 @@ LENS_SITES: Mapping[str, Literal["stream", "part"]] = MappingProxyType(
         "z": "part",
     }
 )
-"""The activations that a lens reads: whole streams, and parts that are added to them."""
+"""The activations that a lens can read: whole streams, and parts that are added to them."""
 
 COMPARED_WITH = "the last prediction of the whole model, nothing ablated"
-"""What `kl_divergence` is measured from, as the results say."""
+"""What `kl_divergence` is measured from, as results state it."""
 
 
 @torch.inference_mode()
@@ -97,35 +98,35 @@ def logit_lens(
     """Read an activation of every layer as a prediction of the next token.
 
     Args:
-        model: the model.
-        prompt: a text or the token ids of one, several texts, or a task, whose clean prompts are
-            read.
-        site: which activation; see the module.
+        model: the model
+        prompt: a text or its token ids, several texts, or a task, whose clean prompts are read
+        site: the activation; see the module
         scale: scale of the final layer norm, "own" or "final"; None for "own" at streams and
-            "final" at parts.
-        tuned: translators to apply to the stream first; for resid_pre and resid_post.
-        layers: the layers to read; by default all.
-        k: how many of the most probable tokens to keep.
-        answer: the token whose probability and rank are kept; for several texts one for all, or a
-            list with one for each; a task has its own.
-        foil: the token that the answer's logit is compared with, given in the same way.
-        position: where to read: a role, or an index from 0. By default one text is read at every
+            "final" at parts
+        tuned: translators to apply to the stream first, for resid_pre and resid_post
+        layers: the layers to read; by default all
+        k: number of most probable tokens to keep
+        answer: the token whose probability and rank to keep; for several texts, one token for all
+            or a list with one for each; a task has its own
+        foil: the token with which to compare the answer's logit, given in the same way
+        position: where to read: a role, or an index from 0. By default, one text is read at every
             position, and several prompts at "END", the last token of each.
-        ablation: what is knocked out of the model that is read.
-        progress: wraps the batches, for a progress bar.
+        ablation: what is knocked out of the model that is read
+        progress: wraps the batches, for a progress bar
 
     Returns:
-        Dims layer, head (of z) and position (of one text, with its `token`) or prompt: `entropy` of
-        the reading and `kl_divergence` KL(final || reading), in nats, where final is what the whole
-        model, nothing ablated, says in the end; `top_id`, `top_token` and `top_probability` of the
-        k most probable tokens, with a dim top. With an answer, its `probability` and `rank` (0: the
-        first choice); with a foil, `logit_diff` (positive: toward the answer).
+        The readings, dims layer, head (at z), and position (for one text, with its `token`) or
+        prompt: `entropy` of the reading and `kl_divergence`, KL(final || reading), both in nats,
+        where final is the last prediction of the whole model with nothing ablated; `top_id`,
+        `top_token` and `top_probability` of the k most probable tokens, with a dim top. With an
+        answer, also its `probability` and `rank` (0 is the first choice); with a foil, `logit_diff`
+        (positive toward the answer).
 
     Raises:
-        ValueError: an unknown site, scale, layer, role or token; a position that a prompt does not
-            have; a tuned lens of another model or at another site; an answer given for a task;
-            prompts that do not fit the model, or a model whose numbers are not finite.
-        TypeError: a list, number or prompt of another type.
+        ValueError: a site, scale, layer, role or token is unknown; a prompt lacks the position; the
+            tuned lens belongs to another model or site; an answer is given for a task; a prompt
+            does not fit the model, or the model gives numbers that are not finite
+        TypeError: a list, number or prompt is of another type
 
     Example:
         >>> import interp
@@ -151,7 +152,7 @@ def logit_lens(
     last = ("resid_post", model.config.n_layers - 1)
 
     def pick(kept: Mapping[Key, Tensor], rows: slice) -> dict[Key, Float[Tensor, "row ..."]]:
-        """The activations of what is read: one position a prompt, or some of one text."""
+        """The activations to read: one position per prompt, or the chosen ones of one text."""
         if texts.is_one:
             return {key: x[0, where] for key, x in kept.items()}
         return {key: at(x, where[rows]) for key, x in kept.items()}
@@ -194,7 +195,7 @@ def _check(
     layers: Sequence[int] | None,
     k: int,
 ) -> list[int]:
-    """The layers to read."""
+    """Check the arguments; return the layers to read."""
     if site not in LENS_SITES:
         raise ValueError(f"unknown site {site!r}; expected one of {', '.join(LENS_SITES)}")
     if scale not in (None, "own", "final"):
@@ -218,7 +219,7 @@ def _vectors(
     tuned: TunedLens | None,
     rows: slice,
 ) -> Iterator[Float[Tensor, "row d_model"]]:
-    """The vectors to read, one after the other: one a layer, or at z one a head."""
+    """The vectors to read, in order: one per layer, or one per head at z."""
     for layer in layers:
         x = kept[site, layer][rows]
         if site == "z":
@@ -253,7 +254,7 @@ def _dataset(
     for name, value in found.items():
         if site == "z":
             value = value.unflatten(0, (len(layers), -1))  # layer head row ...
-        arrays[name] = labelled(
+        arrays[name] = labeled(
             value.cpu().numpy(),
             (*dims, "top") if name.startswith("top_") else dims,
             name=name,

@@ -1,11 +1,11 @@
-"""How a vector of the residual stream becomes logits, and what is read off them.
+"""How a vector of the residual stream becomes logits, and what is computed from them.
 
 With w and b the gain and bias of the final layer norm and C the centering over d_model,
 
     logits(x) = (C x / scale * w + b) W_U + b_U,    scale = sqrt(variance(x) + eps).
 
-At a given scale the map is affine, so what several parts of the stream add to a logit adds up: a
-part x adds x . direction / scale, with direction = C (w * W_U[:, token]).
+At a given scale the map is affine, so the contributions of several parts of the stream add up: a
+part x adds x . direction / scale to a logit, with direction = C (w * W_U[:, token]).
 
 Source: Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits".
 """
@@ -22,7 +22,7 @@ from torch import Tensor
 from interp import metrics
 from interp.model import HookedGPT2
 from interp.runs.arguments import wide
-from interp.tasks import Choice
+from interp.tasks.sides import Choice
 
 Scale = Literal["own", "final"]
 
@@ -37,20 +37,20 @@ UNIT_OF: Mapping[str, str] = MappingProxyType(
         "logit_diff": "logits",
     }
 )
-"""What is read off the logits, and its unit."""
+"""What is computed from the logits -> its unit."""
 
 _LOGITS = 1 << 24  # values of logits held at once
 
 
 def row_chunks(model: HookedGPT2, n: int) -> Iterator[slice]:
-    """Cut n rows so that the logits of a chunk fit into 64 MiB."""
+    """Cut n rows into chunks whose logits fit into 64 MiB."""
     step = max(1, _LOGITS // model.config.d_vocab)
     return (slice(start, start + step) for start in range(0, n, step))
 
 
 def final_scale(model: HookedGPT2, stream: Float[Tensor, "... d_model"]) -> Float[Tensor, "... 1"]:
-    """What the final layer norm divides a stream by, in float32 at least."""
-    # The variance of a long stream is beyond what half precision can hold.
+    """The divisor that the final layer norm applies to a stream, in at least float32."""
+    # Half precision cannot hold the variance of a long stream.
     return (wide(stream).var(-1, unbiased=False, keepdim=True) + model.config.eps).sqrt()
 
 
@@ -61,16 +61,16 @@ def logits_of(
     scale: Float[Tensor, "... 1"] | None = None,
     bias: bool = True,
 ) -> Float[Tensor, "... d_vocab"]:
-    """Read a vector of the stream as the model reads its last one.
+    """Read a vector of the stream as the model reads its last stream.
 
     Args:
-        model: the model.
-        x: a stream or a part of one.
-        scale: what the final layer norm divides by; None for the scale of `x` itself.
-        bias: whether to add the layer norm's and the unembedding's bias.
+        model: the model
+        x: a stream or a part of one
+        scale: the divisor of the final layer norm; None for that of `x` itself
+        bias: whether to add the biases of the layer norm and the unembedding
 
     Returns:
-        Logits, in float32 at least.
+        The logits, in at least float32.
     """
     scale = final_scale(model, x) if scale is None else scale
     centered = wide(x) - wide(x).mean(-1, keepdim=True)
@@ -92,17 +92,17 @@ def readings(
     targets: Mapping[str, Choice],
     k: int,
 ) -> dict[str, Tensor]:
-    """Every reading, [vector row ...]; logits exist for a few rows of one vector at a time.
+    """Compute every reading, [vector row ...], with logits for only a few rows at a time.
 
     Args:
-        model: the model.
-        vectors: rows -> the vectors to read.
-        final: the last stream of the run that is read, which gives the final scale.
-        whole: the last stream of the whole model, which gives the prediction to compare with.
-        scale: which scale to read at.
-        bias: whether the biases are added.
-        targets: answers and foils of the rows.
-        k: how many of the most probable tokens to keep.
+        model: the model
+        vectors: for some rows, returns the vectors to read
+        final: the last stream of the run, which sets the final scale
+        whole: the last stream of the whole model, whose prediction is compared
+        scale: the scale at which to read
+        bias: whether to add the biases
+        targets: the answers and foils of the rows
+        k: number of most probable tokens to keep
     """
     chunks = []
     for rows in row_chunks(model, len(final)):

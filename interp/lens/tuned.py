@@ -1,11 +1,11 @@
-"""Tuned lens: an affine translator for each layer, so that its stream can be read as the last one.
+"""Tuned lens: an affine translator for each layer, after which its stream reads like the last one.
 
-    lens_l(x) = logits(x + x A_l + b_l)    for the stream x before layer l, A_l and b_l from zero,
+    lens_l(x) = logits(x + x A_l + b_l)    for the stream x before layer l,
 
-so that the logit lens is where training starts. `interp.lens.tuning` trains it.
+where A_l and b_l start at zero, so training starts from the logit lens; see `interp.lens.tuning`.
 
 Source: Belrose et al. 2023, "Eliciting Latent Predictions from Transformers with the Tuned Lens"
-(arXiv 2303.08112), section 3; the residual form is that of the authors' own code.
+(arXiv 2303.08112), section 3; the residual form is that of the authors' code.
 """
 
 import hashlib
@@ -30,10 +30,10 @@ class TunedLens:
     """One translator for the stream before each layer; the last stream needs none.
 
     Args:
-        weight: the matrices A; x A is added to x.
-        bias: the vectors b, added too.
-        metadata: where it comes from: `model` (a name), `unembedding` (a fingerprint of the
-            unembedding matrix it was trained for) and how it was trained.
+        weight: the matrices A; x A is added to x
+        bias: the vectors b, added too
+        metadata: where the lens comes from: `model` (a name), `unembedding` (a fingerprint of the
+            unembedding matrix that it was trained for), and how it was trained
 
     Example:
         >>> import interp
@@ -48,9 +48,9 @@ class TunedLens:
 
     @classmethod
     def identity(cls, model: HookedGPT2) -> "TunedLens":
-        """The logit lens as a tuned one: translators that change nothing."""
+        """The logit lens as a tuned lens: translators that change nothing."""
         c = model.config
-        # Training adds up small steps, for which half precision is too coarse.
+        # Training accumulates small steps, for which half precision is too coarse.
         kind = {"device": model.device, "dtype": torch.promote_types(model.dtype, torch.float32)}
         return cls(
             torch.zeros(c.n_layers, c.d_model, c.d_model, **kind),
@@ -62,22 +62,22 @@ class TunedLens:
         """Translate the stream before a layer.
 
         Args:
-            x: the stream.
-            layer: the layer before which it stands; n_layers for the last stream, which is left as
-                it is.
+            x: the stream
+            layer: the layer that the stream comes before; n_layers for the last stream, which is
+                returned unchanged
 
         Returns:
-            The stream to be read as the last one.
+            The stream, to be read like the last one.
         """
         if layer == len(self.weight):
             return x
         return translated(x, self.weight[layer], self.bias[layer])
 
     def to(self, device: str | torch.device) -> "TunedLens":
-        """The same lens on a device.
+        """Move the lens to a device.
 
         Args:
-            device: the device, such as "cuda" or `model.device`.
+            device: the device, such as "cuda" or `model.device`
 
         Returns:
             The lens there.
@@ -85,13 +85,13 @@ class TunedLens:
         return replace(self, weight=self.weight.to(device), bias=self.bias.to(device))
 
     def require(self, model: HookedGPT2) -> None:
-        """Refuse a lens of another model.
+        """Refuse a model that the lens does not belong to.
 
         Args:
-            model: the model that is to be read.
+            model: the model
 
         Raises:
-            ValueError: the lens has other sizes, was trained for other weights, or is not finite.
+            ValueError: the lens has other sizes, was trained for other weights, or is not finite
         """
         c = model.config
         if tuple(self.weight.shape) != (c.n_layers, c.d_model, c.d_model):
@@ -112,13 +112,13 @@ class TunedLens:
             )
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the lens as one safetensors file, metadata in its header.
+        """Write the lens to a safetensors file, with the metadata in its header.
 
         Args:
-            path: the file.
+            path: the file
 
         Raises:
-            OSError: it cannot be written.
+            OSError: it cannot be written
         """
         tensors = {name: getattr(self, name).cpu().contiguous() for name in ("weight", "bias")}
         try:
@@ -128,19 +128,19 @@ class TunedLens:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "TunedLens":
-        """Read a lens.
+        """Read a lens from a file.
 
         Args:
-            path: a file that `save` wrote, or a directory in the format of the authors'
-                `tuned-lens` package (config.json and params.pt, of which only tensors are read).
+            path: a file written by `save`, or a directory in the format of the authors'
+                `tuned-lens` package (config.json, and params.pt, from which only tensors are read)
 
         Returns:
-            The lens, on the CPU. A published one does not say which weights it was trained for in a
-            form that can be checked here: use it with the unprocessed model that it names.
+            The lens, on the CPU. A published lens does not record its weights in a form that can be
+            checked here; use it with the unprocessed model that it names.
 
         Raises:
-            FileNotFoundError: there is no such file or directory.
-            ValueError: it holds something else.
+            FileNotFoundError: there is no such file or directory
+            ValueError: the file holds something else
         """
         path = Path(path)
         if path.is_dir():
@@ -165,10 +165,10 @@ def translated(
 
 
 def fingerprint(model: HookedGPT2) -> str:
-    """Fingerprint the unembedding matrix that a lens was trained to be read with.
+    """Fingerprint the unembedding matrix that a lens is trained for.
 
     Args:
-        model: the model.
+        model: the model
 
     Returns:
         The SHA-256 of the matrix in float32, in hexadecimal.
@@ -178,7 +178,7 @@ def fingerprint(model: HookedGPT2) -> str:
 
 
 def _published(directory: Path) -> tuple[Tensor, Tensor, dict[str, str]]:
-    """A lens of the package `tuned-lens`: a state dict of one torch Linear a layer."""
+    """Read a lens of the package `tuned-lens`: a state dict with one torch Linear per layer."""
     try:
         config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
         n_layers, d_model = int(config["num_hidden_layers"]), int(config["d_model"])

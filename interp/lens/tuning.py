@@ -1,12 +1,12 @@
-"""Training of a tuned lens, and how much better than the logit lens it reads held-out text.
+"""Train a tuned lens, and measure how much better than the logit lens it reads held-out text.
 
 Each layer's translator minimizes, as a mean over the real positions of the text,
 
-    KL(final || lens_l) = sum_t p_final(t) (log p_final(t) - log p_lens(t)),    nats a token,
+    KL(final || lens_l) = sum_t p_final(t) (log p_final(t) - log p_lens(t)),    nats per token,
 
 by Adam (Kingma and Ba 2015) from the identity, with a learning rate that falls linearly to zero.
-The model is frozen; layers do not see each other. Batches are a pure function of the step, so the
-same batches give the same lens.
+The model is frozen, and each layer is trained independently. Batches are a pure function of the
+step, so the same batches give the same lens.
 
 Source: Belrose et al. 2023 (arXiv 2303.08112), section 3 and appendix; they use SGD with Nesterov
 momentum.
@@ -24,8 +24,9 @@ from torch import Tensor
 from interp import metrics
 from interp.lens.reading import logits_of, row_chunks
 from interp.lens.tuned import TunedLens, translated
-from interp.model import HookedGPT2, require_no_hooks
-from interp.results import labelled
+from interp.model import HookedGPT2
+from interp.model.user_hooks import require_no_hooks
+from interp.results import labeled
 from interp.runs.arguments import count, require_finite, require_vocabulary
 from interp.runs.question import question
 from interp.runs.sides import Progress
@@ -43,21 +44,21 @@ def tune(
     """Train a tuned lens.
 
     Args:
-        model: the model.
-        batches: step -> token ids [row pos] without padding, such as `interp.training.Batches`
-            (generated text) or `text_batches` (a file); or ids with their mask, as
-            `HookedGPT2.tokenize` returns them, of which only the real tokens count.
-        steps: number of batches.
-        learning_rate: learning rate of the first step.
-        progress: wraps the steps, for a progress bar.
+        model: the model
+        batches: for a step, returns token ids [row pos] without padding, such as
+            `interp.training.Batches` (generated text) or `text_batches` (a file); or ids with their
+            mask, as `HookedGPT2.tokenize` returns them, of which only the real tokens count
+        steps: number of steps, one batch each
+        learning_rate: learning rate of the first step
+        progress: wraps the steps, for a progress bar
 
     Returns:
         The lens.
 
     Raises:
-        ValueError: there are no steps, the learning rate is not positive, a batch holds no token
-            ids of the model, its numbers are not finite, training diverged, or the model has hooks
-            of the caller's.
+        ValueError: there are no steps, the learning rate is not positive, a batch does not hold
+            token ids of the model, numbers are not finite, training diverged, or the caller has
+            hooks on the model
     """
     require_no_hooks(model, "tune")
     count(steps, "steps", 1)
@@ -79,9 +80,9 @@ def tune(
             p_final = logits_of(model, final).softmax(-1)
             for (weight, bias), x in zip(layers, streams, strict=True):
                 logits = logits_of(model, translated(x, weight, bias))
-                # The divergence plus the entropy of the final distribution, a constant.
+                # The divergence plus a constant, the entropy of the final distribution.
                 loss = F.cross_entropy(logits, p_final, reduction="sum") / n
-                # Not backward(), which would leave gradients in the frozen model.
+                # backward() would leave gradients in the frozen model.
                 gradients = torch.autograd.grad(loss, (weight, bias))
                 for p, gradient in zip((weight, bias), gradients, strict=True):
                     p.grad = gradient if p.grad is None else p.grad + gradient
@@ -98,20 +99,20 @@ def tune(
 
 @torch.inference_mode()
 def compare_lenses(model: HookedGPT2, tokens: Prompt, tuned: TunedLens) -> xr.Dataset:
-    """How far logit lens and tuned lens are from the final prediction, on text of one's choice.
+    """Measure how far the logit lens and a tuned lens are from the final prediction on some text.
 
     Args:
-        model: the model.
+        model: the model
         tokens: token ids [row pos] without padding, several texts, or a task, whose clean prompts
-            are read; for a fair comparison, text held out of the training.
-        tuned: the lens.
+            are read; for a fair comparison, text held out of training
+        tuned: the lens
 
     Returns:
-        `logit_lens` and `tuned_lens`: KL(final || lens) of the stream before each layer, mean over
-        the positions of a row, in nats; dims layer, prompt (a row).
+        `logit_lens` and `tuned_lens`: KL(final || lens) of the stream before each layer, in nats,
+        averaged over the positions of a row; dims layer, prompt (a row).
 
     Raises:
-        ValueError: the lens is another model's, or the text does not fit the model.
+        ValueError: the lens belongs to another model, or the text does not fit the model
     """
     tuned.require(model)
     tuned = tuned.to(model.device)
@@ -130,7 +131,7 @@ def compare_lenses(model: HookedGPT2, tokens: Prompt, tuned: TunedLens) -> xr.Da
     arrays = {}
     for name, parts in found.items():
         rows = torch.cat(parts, 1).split(task.lengths.tolist(), 1)  # row of [layer token]
-        arrays[name] = labelled(
+        arrays[name] = labeled(
             torch.stack([row.mean(-1) for row in rows], -1),
             ("layer", "prompt"),
             name=name,
@@ -151,21 +152,21 @@ def text_batches(
     rows: int = 16,
     seed: int = 0,
 ) -> tuple[Callable[[int], Int[Tensor, "row pos"]], Int[Tensor, "held_out pos"]]:
-    """Cut a text into rows of tokens, to train on and to evaluate on.
+    """Cut a text into rows of tokens, for training and for evaluation.
 
     Args:
-        model: the model, for its tokenizer.
-        text: any text; or rows of token ids [row pos], such as the model itself has written.
-        length: tokens in a row, at most n_ctx; rows of ids keep the length that they have.
-        rows: rows in a batch.
-        seed: seed of the order of the rows.
+        model: the model, for its tokenizer
+        text: any text; or rows of token ids [row pos], such as text that the model generated
+        length: number of tokens in a row, at most n_ctx; rows of ids keep their length
+        rows: number of rows in a batch
+        seed: seed of the order of the rows
 
     Returns:
-        Batches by step, and the last tenth of the rows, which are in no batch.
+        A function from step to batch, and the last tenth of the rows, which are in no batch.
 
     Raises:
-        ValueError: the text makes fewer than 20 rows, there are no rows in a batch, `length` is
-            more than n_ctx, or the ids are not those of the model.
+        ValueError: the text has fewer than 20 rows, `rows` is below 1, `length` exceeds n_ctx, or
+            the ids are not in the model's vocabulary
     """
     if isinstance(text, Tensor):
         if text.ndim != 2 or text.is_floating_point():
@@ -202,7 +203,7 @@ def text_batches(
 def _batch(
     model: HookedGPT2, batch: Any, step: int
 ) -> tuple[Int[Tensor, "row pos"], Bool[Tensor, "row pos"]]:
-    """The ids of a batch and which of them are real."""
+    """The ids of a batch, and a mask of the real ones."""
     tokens, mask = batch if isinstance(batch, tuple) else (batch, None)
     if not isinstance(tokens, Tensor) or tokens.ndim != 2 or not tokens.numel():
         raise ValueError(
@@ -215,7 +216,7 @@ def _batch(
     if mask.shape != tokens.shape or not bool(mask.any()):
         raise ValueError(
             f"batches({step}) returned ids of shape {tuple(tokens.shape)} with a mask of shape "
-            f"{tuple(mask.shape)}; expected one entry a token, True at real ones"
+            f"{tuple(mask.shape)}; expected one entry per token, True at real ones"
         )
     return tokens, mask.bool()
 
@@ -223,7 +224,7 @@ def _batch(
 def _chunks(
     model: HookedGPT2, tokens: Int[Tensor, "row pos"], mask: Bool[Tensor, "row pos"]
 ) -> Iterator[tuple[list[Float[Tensor, "token d_model"]], Float[Tensor, "token d_model"]]]:
-    """Some real tokens at a time: the stream before each layer, and the last one."""
+    """For some real tokens at a time, the stream before each layer and the last one."""
     n_layers = model.config.n_layers
     names = [f"blocks.{i}.hook_resid_pre" for i in range(n_layers)]
     with torch.no_grad():

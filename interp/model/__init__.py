@@ -9,7 +9,6 @@ from interp.model.loading import load
 from interp.model.processing import process_weights
 from interp.model.saving import save
 from interp.model.text import next_tokens
-from interp.model.user_hooks import require_no_hooks
 
 __all__ = [
     "AttentionWeights",
@@ -21,7 +20,6 @@ __all__ = [
     "load_attention",
     "next_tokens",
     "process_weights",
-    "require_no_hooks",
     "sample",
     "save",
     "stream",

@@ -1,10 +1,10 @@
-"""What `interp` uses of TransformerLens: the only place that imports it.
+"""What `interp` uses from TransformerLens; no other module imports it.
 
-Hook points and the root module make any `nn.Module` hookable; the config and the activation
-cache are the vocabulary of TransformerLens's own tools, which therefore run on our model; a product
-of two thin matrices (OV, QK) is its `FactoredMatrix`.
+Hook points and the root module make any `nn.Module` hookable; the config and the activation cache
+are the types of TransformerLens's own tools, which therefore run on our model; `FactoredMatrix` is
+a product of two thin matrices (OV, QK).
 
-These need neither transformers nor datasets, which the whole package imports; see `_light_import`.
+They need neither transformers nor datasets, which the whole package imports; see `_light_import`.
 """
 
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ else:
         "transformer_lens",
         (
             *("hook_points", "HookedRootModule", "config", "ActivationCache", "FactoredMatrix"),
-            "utilities.components_utils",  # what ActivationCache looks names up with
+            "utilities.components_utils",  # ActivationCache looks up names with this
         ),
         hollow={
             "": (),

@@ -1,13 +1,13 @@
-"""Import modules of TransformerLens without the rest of it, and keep the package whole for others.
+"""Import modules of TransformerLens without the rest, and keep the package whole for others.
 
-TransformerLens's `__init__` files bring transformers and datasets, which take seconds, while the
-modules that we use need torch alone. Here they are imported with their packages left *hollow*:
-found, but with an `__init__` that is not run. After that the hollow packages are forgotten and the
-modules stay in `sys.modules`. Whoever imports transformer_lens later runs its real `__init__`,
-which finds the modules there, so that there is one `HookedRootModule`, whoever imported it first.
+TransformerLens's `__init__` files import transformers and datasets, which takes seconds, while the
+modules that we use need only torch. Here they are imported with their packages left *hollow*:
+found, but without running `__init__`. Afterwards the hollow packages are forgotten, and the modules
+stay in `sys.modules`. A later import of transformer_lens runs its real `__init__`, which finds the
+modules there, so there is only one `HookedRootModule`, whoever imported it first.
 
-All of it happens in the import of the package, under its import lock, so other threads wait. Where
-anything is not as expected (another version, say), the package is imported the ordinary way.
+All of this happens within the import of the package, under its import lock, so other threads wait.
+If anything is not as expected (another version, say), the package is imported the ordinary way.
 """
 
 import sys
@@ -21,11 +21,11 @@ from typing import Any
 
 
 class _Finished(ImportError):
-    """Ends the hollow import, so that Python forgets the hollow package."""
+    """Raised to end the hollow import, so that Python forgets the hollow package."""
 
 
 class _Hollow(ModuleType):
-    """A package whose `__init__` has not run: it has what `sources` have, else what it has whole.
+    """A package whose `__init__` has not run: it has the names of `sources`, else the real ones.
 
     Modules imported meanwhile may keep a reference to it (`import package.utilities as utils`).
     """
@@ -45,7 +45,7 @@ class _Hollow(ModuleType):
 
 
 class _Finder(MetaPathFinder, Loader):
-    """Makes hollow packages until the modules are there, then waits for the whole package."""
+    """Makes packages hollow until the modules are imported, then waits for the whole package."""
 
     def __init__(
         self, package: str, modules: Sequence[str], hollow: dict[str, tuple[str, ...]]
@@ -87,7 +87,7 @@ class _Finder(MetaPathFinder, Loader):
         raise _Finished
 
     def _forget(self, *, all_modules: bool = False) -> dict[str, ModuleType]:
-        """Take the hollow packages out of `sys.modules`; returns the modules that stay."""
+        """Take the hollow packages out of `sys.modules`; return the modules that stay."""
         prefix = f"{self.package}."
         ours = {name: m for name, m in list(sys.modules.items()) if name.startswith(prefix)}
         for name, module in ours.items():
@@ -99,9 +99,9 @@ class _Finder(MetaPathFinder, Loader):
         return {name: m for name, m in ours.items() if not isinstance(m, _Hollow)}
 
     def _complete_after(self, spec: ModuleSpec) -> None:
-        """Once the whole package is imported, make its modules attributes of their packages.
+        """Once the whole package is imported, set its modules as attributes of their packages.
 
-        Python does so when it loads a module, and these have been loaded before.
+        Python does this when it loads a module, but these were loaded before.
         """
         loader: Any = spec.loader
         whole = loader.exec_module
@@ -122,17 +122,17 @@ class _Finder(MetaPathFinder, Loader):
 def light_import(
     package: str, modules: Sequence[str], hollow: dict[str, tuple[str, ...]]
 ) -> list[ModuleType]:
-    """Import modules of a package without running the `__init__` files of some packages in it.
+    """Import modules of a package without running the `__init__` files of some of its packages.
 
     Args:
-        package: the package.
-        modules: names of the modules, within the package.
+        package: the package
+        modules: names of the modules, within the package
         hollow: the packages whose `__init__` is not run, by name within the package ("" is the
-            package itself); each with the modules in it to which names that it lacks belong.
+            package itself), each with the modules in which to look up names that it lacks
 
     Returns:
-        The modules. If the package has been imported already, or cannot be imported in this way,
-        they come from an ordinary import.
+        The modules; from an ordinary import, if the package is imported already or cannot be
+        imported in this way.
     """
     if package not in sys.modules:
         finder = _Finder(package, modules, hollow)
@@ -141,7 +141,7 @@ def light_import(
             import_module(package)
         except _Finished:
             return [sys.modules[name] for name in finder.modules]
-        except Exception:  # whatever is different from what we expect; it is imported whole below
+        except Exception:  # whatever differs from what we expect: import it whole, below
             pass
         if finder in sys.meta_path:
             sys.meta_path.remove(finder)

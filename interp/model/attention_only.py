@@ -1,16 +1,16 @@
-"""The attention weights alone: of a model, or of a checkpoint that holds little else.
+"""The attention weights alone, from a model or from a checkpoint that holds little else.
 
-What heads can do is written in W_Q, W_K, W_V, W_O, the layer norm before them and the position
-embedding. Analyses of weights need no token embedding and no MLP, so these are read without them,
-also from files that lack them.
+What heads can do is determined by W_Q, W_K, W_V, W_O, the layer norm before them and the position
+embedding. Analyses of weights need neither the token embedding nor MLPs, so both may be missing
+from the file.
 
 Layer norm x -> C x / scale * w + b, with C the centering over d_model, is folded into the weights:
 
     W -> C diag(w) W,  b -> b + ln_b W       for W_Q, W_K, W_V
     W_O -> W_O C,  b_O -> C b_O,  W_pos -> W_pos C
 
-After it a head reads and writes only what layer norms let through, and products of one head's
-output and another's input mean what the model computes, up to the scale.
+After folding, a head reads and writes only what layer norms let through, and products of one head's
+output and another's input are what the model computes, up to the scale.
 
 Source: Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits"; TransformerLens
 (weight processing).
@@ -40,22 +40,22 @@ _NEEDED = re.compile(r"pos_embed\.|blocks\.\d+\.(ln1|attn)\.")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AttentionWeights:
-    """What the attention layers of a GPT-2 are made of.
+    """The weights of the attention layers of a GPT-2.
 
     Args:
-        name: name of the model, in results and figures.
-        W_Q: query weights.
-        W_K: key weights.
-        W_V: value weights.
-        W_O: output weights.
-        b_Q: query biases.
-        b_K: key biases.
-        b_V: value biases.
-        b_O: output biases.
-        ln1_w: gains of the layer norms before attention.
-        ln1_b: their biases.
-        W_pos: position embedding.
-        eps: the constant under the layer norms' square root.
+        name: name of the model, in results and figures
+        W_Q: query weights
+        W_K: key weights
+        W_V: value weights
+        W_O: output weights
+        b_Q: query biases
+        b_K: key biases
+        b_V: value biases
+        b_O: output biases
+        ln1_w: gains of the layer norms before attention
+        ln1_b: their biases
+        W_pos: position embedding
+        eps: the constant under the layer norms' square root
     """
 
     name: str
@@ -74,13 +74,13 @@ class AttentionWeights:
 
     @classmethod
     def of(cls, model: "HookedGPT2 | AttentionWeights") -> "AttentionWeights":
-        """The attention weights of a model; weights stay what they are.
+        """Take the attention weights of a model; attention weights are returned unchanged.
 
         Args:
-            model: a model, or its attention weights.
+            model: a model, or its attention weights
 
         Raises:
-            TypeError: for anything else.
+            TypeError: the argument is of another type
         """
         if isinstance(model, AttentionWeights):
             return model
@@ -121,10 +121,10 @@ class AttentionWeights:
         )
 
     def folded(self) -> "AttentionWeights":
-        """The same attention with layer norm folded into the weights; see the module.
+        """Fold the layer norm into the weights; see the module.
 
         Returns:
-            New weights with `ln1_w` 1 and `ln1_b` 0. Folding twice is folding once.
+            New weights with `ln1_w` 1 and `ln1_b` 0. Folding them again changes nothing.
         """
         gain, shift = self.ln1_w[:, None, :, None], self.ln1_b[:, None, None, :]
         new: dict[str, Any] = {
@@ -145,25 +145,25 @@ def load_attention(
     device: str | torch.device | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> AttentionWeights:
-    """Open the attention weights of a GPT-2 checkpoint and nothing else.
+    """Load only the attention weights of a GPT-2 checkpoint.
 
     Args:
-        name_or_path: as for `interp.load`. Of the directory only model.safetensors (or shards) is
-            needed, and of that only `h.*.attn.*`, `h.*.ln_1.*` and `wpe.weight`.
-        n_heads: heads in each layer, which the weights do not tell; None reads config.json, and
-            without that file takes heads of width 64, as all published GPT-2s have.
-        device: where the weights go; None is torch's default device.
-        dtype: the number format to compute in.
+        name_or_path: as for `interp.load`. The directory only needs model.safetensors (or shards),
+            and of that only `h.*.attn.*`, `h.*.ln_1.*` and `wpe.weight`.
+        n_heads: number of heads per layer, which the weights do not reveal; None reads config.json
+            or, without that file, assumes heads of width 64, as in all published GPT-2s
+        device: where the weights go; None is torch's default device
+        dtype: the number format to compute in
 
     Returns:
-        The weights, as they are in the file; `.folded()` folds the layer norm.
+        The weights, as in the file; `.folded()` folds the layer norm.
 
     Raises:
-        ModelNotFoundError: an unknown name, a missing directory or file.
-        CheckpointError: a file that is damaged, or tensors that are missing or mis-shaped.
-        ValueError: fewer than one head, a dtype that is not a floating-point one, or a device that
-            is not there.
-        TypeError: arguments of another type.
+        ModelNotFoundError: the name is unknown, or a directory or file is missing
+        CheckpointError: a file is damaged, or tensors are missing or have the wrong shape
+        ValueError: there is less than one head, the dtype is not a floating-point one, or the
+            device does not exist
+        TypeError: an argument is of another type
 
     Example:
         >>> load_attention("mini").folded().W_pos.mean(-1).abs().max() < 1e-6

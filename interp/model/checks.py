@@ -1,4 +1,4 @@
-"""Checks of what many functions of the model take, with errors that say what to do."""
+"""Checks of arguments that many functions of the model take, with errors that say what to do."""
 
 import operator
 from typing import Any
@@ -9,19 +9,19 @@ from torch import Tensor
 
 
 def check_device(device: Any) -> torch.device:
-    """A device that is there.
+    """Return a device, if it exists.
 
     Args:
-        device: a device, its name, or the number of a GPU; None is torch's default device.
+        device: a device, its name, or the index of a GPU; None is torch's default device
 
     Raises:
-        ValueError: for a name that is no device's, or a device that this machine lacks.
+        ValueError: the name is not a device's, or this machine lacks the device
     """
     try:
         found = torch.get_default_device() if device is None else torch.device(device)
         if found.type != "meta":
             torch.empty(0, device=found)
-    except Exception as error:  # every backend raises errors of its own kind
+    except Exception as error:  # every backend raises its own kind of error
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
         if torch.backends.mps.is_available():
@@ -33,14 +33,14 @@ def check_device(device: Any) -> torch.device:
 
 
 def check_dtype(dtype: Any) -> None:
-    """Refuse what is not a floating-point number format of torch.
+    """Refuse anything but a floating-point dtype of torch.
 
     Args:
-        dtype: what was given.
+        dtype: what was given
 
     Raises:
-        TypeError: for anything but a torch.dtype, such as a name.
-        ValueError: for one that is not a floating-point format.
+        TypeError: the argument is not a torch.dtype (a name is not)
+        ValueError: the dtype is not a floating-point one
     """
     if not isinstance(dtype, torch.dtype):
         name = str(dtype).removeprefix("torch.")
@@ -54,18 +54,18 @@ def check_dtype(dtype: Any) -> None:
 def check_whole(
     value: Any, name: str, low: int | None = None, high: int | None = None, *, note: str = ""
 ) -> int:
-    """A whole number within bounds.
+    """Return an integer, if it is within bounds.
 
     Args:
-        value: what was given.
-        name: what it is called.
-        low: the smallest that is allowed; None for any.
-        high: the largest that is allowed; None for any.
-        note: what the bounds come from, in brackets.
+        value: what was given
+        name: name of the argument
+        low: the smallest value allowed; None for no bound
+        high: the largest value allowed; None for no bound
+        note: where the bounds come from, in brackets
 
     Raises:
-        TypeError: for anything but a whole number; True and False are none.
-        ValueError: for one out of bounds.
+        TypeError: the argument is not an integer; True and False are not
+        ValueError: the number is out of bounds
     """
     try:
         number = None if isinstance(value, bool) else operator.index(value)
@@ -80,14 +80,14 @@ def check_whole(
 
 
 def check_ids(ids: Int[Tensor, "..."], d_vocab: int) -> None:
-    """Refuse token ids that the vocabulary does not have.
+    """Refuse token ids outside the vocabulary.
 
     Args:
-        ids: whole numbers.
-        d_vocab: size of the vocabulary.
+        ids: the token ids, integers
+        d_vocab: size of the vocabulary
 
     Raises:
-        ValueError: for others than whole numbers, and for ids outside 0 ... d_vocab - 1.
+        ValueError: the ids are not integers, or not from 0 to d_vocab - 1
     """
     if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
         raise ValueError(f"token ids must be whole numbers, got {ids.dtype}")

@@ -1,4 +1,4 @@
-"""The shape of a GPT-2: the few numbers that fix every tensor of the model.
+"""The shape of a GPT-2: the few numbers that determine the shape of every tensor.
 
 Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", table 2.
 """
@@ -13,23 +13,23 @@ ACTIVATIONS = ("gelu_new", "gelu", "relu")
 
 @dataclass(frozen=True)
 class GPT2Config:
-    """The hyperparameters of a GPT-2, under the names of the field.
+    """The hyperparameters of a GPT-2, under the names that the field uses.
 
     Args:
-        n_layers: how many transformer blocks there are.
-        n_heads: attention heads in each block.
-        d_model: width of the residual stream; a multiple of `n_heads`.
-        d_mlp: neurons in each block's MLP (GPT-2: 4 * d_model).
-        d_vocab: number of tokens.
-        n_ctx: longest sequence, in tokens.
-        eps: the constant under LayerNorm's square root.
-        act_fn: the MLP's activation: "gelu_new" (GPT-2's tanh form), "gelu" or "relu".
-        tied: whether the unembedding is the transpose of the token embedding.
+        n_layers: number of transformer blocks
+        n_heads: number of attention heads in each block
+        d_model: width of the residual stream; a multiple of `n_heads`
+        d_mlp: number of neurons in each block's MLP (GPT-2: 4 * d_model)
+        d_vocab: number of tokens
+        n_ctx: length of the longest sequence, in tokens
+        eps: the constant under LayerNorm's square root
+        act_fn: the MLP's activation: "gelu_new" (GPT-2's tanh form), "gelu" or "relu"
+        tied: whether the unembedding is the transpose of the token embedding
 
     Raises:
-        ValueError: for a size below one, a width that the heads do not divide, an unknown
-            activation, or an eps that is not a positive number.
-        TypeError: for a size that is not a whole number.
+        ValueError: a size is below one, the heads do not divide the width, the activation is
+            unknown, or eps is not a positive number
+        TypeError: a size is not an integer
 
     Example:
         >>> GPT2Config(n_layers=12, n_heads=12, d_model=768, d_mlp=3072, d_vocab=50257).d_head

@@ -1,14 +1,14 @@
-"""A short digest that says whether two models have the same weights.
+"""A short digest that shows whether two models have the same weights.
 
-    fingerprint = the first 16 hex digits of SHA-256 over one line a tensor,
+    fingerprint = the first 16 hex digits of SHA-256 over one line per tensor,
                   "name dtype shape SHA-256 of its bytes", sorted by name, and over `also`
 
-Results carry it, so that figures of different models are not compared by mistake. It is the same on
-every device and for every memory layout, and differs between number formats.
+Results carry it, so that numbers of different models are not compared by mistake. It is the same on
+every device and for every memory layout, but differs between dtypes.
 
 Hashing GPT-2 small takes about a third of a second, so the digest of a tensor is kept until the
-tensor changes. Its address and torch's version counter tell most changes. Edits through `.data` or
-of shared memory leave the counter as it was, so the sums of the rows and columns of the tensor's
+tensor changes. Its address and torch's version counter reveal most changes. Edits through `.data`
+or of shared memory leave the counter unchanged, so the sums of the rows and columns of the tensor's
 bits are compared too: they differ whenever one entry was changed or two were exchanged.
 """
 
@@ -20,19 +20,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_SMALL = 1 << 16  # bytes; hashing so few is as fast as summing them
+_SMALL = 1 << 16  # bytes; hashing this few is as fast as summing them
 Kept = MutableMapping[str, tuple[Any, bytes]]
-"""What is known of each tensor by its name: the mark of its state, and its digest."""
+"""Name of each tensor -> the mark of its state, and its digest."""
 
 
 def digest(tensors: Iterable[tuple[str, Tensor]], kept: Kept | None = None, also: str = "") -> str:
-    """A short digest of named tensors.
+    """Compute a short digest of named tensors.
 
     Args:
-        tensors: the names and tensors.
-        kept: digests of an earlier call, which are used again where a tensor is unchanged, and
-            are brought up to date.
-        also: what else tells two models apart, such as the form of their activation.
+        tensors: the names and tensors
+        kept: digests of an earlier call, which are reused for unchanged tensors and updated in
+            place
+        also: what else distinguishes two models, such as their activation function
 
     Returns:
         16 hex digits.
@@ -68,7 +68,7 @@ def _digest_of(name: str, tensor: Tensor, kept: Kept, place: Any) -> bytes:
 
 
 def _sums(data: np.ndarray, rows: int) -> bytes:
-    """The sums of the rows and of the columns of some bytes, taken as whole numbers, which wrap."""
+    """The sums of the rows and columns of some bytes, taken as integers, which wrap around."""
     width = data.nbytes // rows
     words = data.view(np.int64 if width % 8 == 0 else np.int16 if width % 2 == 0 else np.uint8)
     words = words.reshape(rows, -1)

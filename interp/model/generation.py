@@ -1,6 +1,6 @@
-"""Continue a text, one sampled token at a time, with the keys and values of the past kept.
+"""Continue a text, one sampled token at a time, keeping the keys and values of the past.
 
-A step draws from softmax(logits / temperature), cut to the `top_k` most probable tokens (Fan et
+A step samples from softmax(logits / temperature), cut to the `top_k` most probable tokens (Fan et
 al. 2018, "Hierarchical Neural Story Generation") and to the smallest set whose probability reaches
 `top_p` (Holtzman et al. 2020, "The Curious Case of Neural Text Degeneration", nucleus sampling).
 Temperature 0 takes the most probable token. Hooks on the model act in every step.
@@ -19,7 +19,7 @@ from interp.model.checks import check_ids, check_whole
 from interp.model.key_value_cache import KeyValueCache
 
 _COLDEST = 1e-6
-"""The lowest temperature above 0: what differs by a thousandth of a logit is then never drawn."""
+"""The lowest temperature above 0, at which a logit lower by 0.001 is never drawn."""
 
 
 def sample(
@@ -34,28 +34,28 @@ def sample(
     seed: int = 0,
     use_past: bool = True,
 ) -> Iterator[Int[Tensor, " batch"]]:
-    """Yield one new token a prompt and step.
+    """Yield one new token per prompt and step.
 
     Args:
-        model: the model that continues them.
-        tokens: the prompts, padded on either side.
-        attention_mask: True where a token is real.
-        max_new_tokens: number of steps.
-        temperature: 0 for the most probable token; 1 for the model's own distribution; otherwise
-            at least 1e-6, below which there is no difference from 0.
-        top_k: how many tokens are kept at each step, the most probable ones, from 1 to d_vocab.
-        top_p: keep the most probable tokens that reach this probability together, in (0, 1].
-        seed: seed of the draws.
-        use_past: keep keys and values, so that a step costs one token. False runs the whole text
-            at each step, so that hooks see every position every time; the tokens are the same.
+        model: the model that continues them
+        tokens: the prompts, padded on either side
+        attention_mask: True at real tokens
+        max_new_tokens: number of steps
+        temperature: 0 for the most probable token; 1 for the model's own distribution; any other
+            value must be at least 1e-6, below which there is no difference from 0
+        top_k: number of most probable tokens kept at each step, from 1 to d_vocab
+        top_p: keep the most probable tokens that together reach this probability, in (0, 1]
+        seed: seed of the draws
+        use_past: keep keys and values, so that a step costs one token. False runs the whole text at
+            each step, so that hooks see every position each time; the tokens are the same.
 
     Yields:
         The next token of each prompt.
 
     Raises:
-        ValueError: for settings out of range, token ids outside the vocabulary or more tokens than
-            n_ctx, before the first step.
-        TypeError: for settings of another type.
+        ValueError: before the first step, if a setting is out of range, a token id is outside the
+            vocabulary, or there are more tokens than n_ctx
+        TypeError: a setting is of another type
     """
     _check_prompts(model, tokens)
     _check_settings(model, tokens, max_new_tokens, temperature, top_k, top_p, seed)
@@ -82,7 +82,7 @@ def _steps(
     mask = torch.ones_like(tokens, dtype=torch.bool) if mask is None else mask.to(model.device)
     rows = torch.arange(len(tokens), device=model.device)
     new = tokens
-    # The last real token of a prompt: padding on the right puts it before the end.
+    # The last real token of a prompt, which right padding puts before the end.
     last = mask.long().cumsum(-1).argmax(-1)
     for _ in range(max_new_tokens):
         logits = model(new if use_past else tokens, mask, past=past)
@@ -104,7 +104,7 @@ def _draw(
     if temperature == 0:
         return logits.argmax(-1)
     logits = logits if logits.dtype == torch.float64 else logits.float()
-    # Above the largest logit there is nothing, so that no temperature can overflow.
+    # No logit is above 0 after this, so no temperature can overflow.
     values, ids = ((logits - logits.amax(-1, keepdim=True)) / temperature).sort(descending=True)
     if top_k is not None:
         values[:, top_k:] = -torch.inf
@@ -168,19 +168,20 @@ def generate(model: Any, prompt: Sequence[str], **settings: Any) -> list[str]: .
 @overload
 def generate(model: Any, prompt: Tensor, **settings: Any) -> Tensor: ...
 def generate(model: Any, prompt: Any, **settings: Any) -> Any:
-    """Continue a prompt.
+    """Generate a continuation of a prompt.
 
     Args:
-        model: the model that continues it.
-        prompt: a text, several texts, or token ids [batch pos].
-        **settings: what `sample` takes: max_new_tokens, temperature, top_k, top_p, seed, use_past.
+        model: the model that continues it
+        prompt: a text, several texts, or token ids [batch pos]
+        **settings: arguments of `sample`: max_new_tokens, temperature, top_k, top_p, seed,
+            use_past
 
     Returns:
         The prompt and its continuation, in the form of the prompt. A text ends before the
-        end-of-text token; token ids are not cut.
+        end-of-text token; token ids are not cut there.
 
     Raises:
-        ValueError, TypeError: as `sample`, and for empty text.
+        ValueError, TypeError: as for `sample`, or a text is empty
 
     Example:
         >>> import interp
@@ -204,20 +205,20 @@ def generate(model: Any, prompt: Any, **settings: Any) -> Any:
 
 
 def stream(model: Any, prompt: str, **settings: Any) -> Iterator[str]:
-    """Continue one text, yielding each piece as soon as it is drawn.
+    """Generate a continuation of one text, yielding each piece as soon as it is drawn.
 
     Args:
-        model: the model that continues it.
-        prompt: the text.
-        **settings: what `sample` takes.
+        model: the model that continues it
+        prompt: the text
+        **settings: arguments of `sample`
 
     Yields:
-        Pieces of text that add up to what `generate` appends. A character of several tokens comes
-        out whole, with its last token.
+        Pieces of text that together are what `generate` appends. A character of several tokens is
+        yielded whole, with its last token.
 
     Raises:
-        ValueError: as `sample`, and for empty text.
-        TypeError: for anything but one text.
+        ValueError: as for `sample`, or the text is empty
+        TypeError: the prompt is not a single text
     """
     if not isinstance(prompt, str):
         raise TypeError(

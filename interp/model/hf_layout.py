@@ -1,7 +1,7 @@
-"""GPT-2 as Hugging Face stores it: the fields of config.json and the names of the tensors.
+"""GPT-2 as Hugging Face stores it: the fields of config.json, and the names of the tensors.
 
-Our parameters lie in memory exactly as Hugging Face's do; only names differ, and `W_O`, which we
-view as [n_heads d_head d_model]. One table of names serves loading and saving.
+Our parameters have the same memory layout as Hugging Face's; only the names differ, and the view of
+`W_O` as [n_heads d_head d_model]. One table of names serves both loading and saving.
 
 Source: transformers `models/gpt2/configuration_gpt2.py` and `modeling_gpt2.py`.
 """
@@ -22,7 +22,7 @@ TOKENIZER_FILES = (
     "merges.txt",
 )
 
-# The switches of GPT2Config that change what the model computes, at the one value that is GPT-2.
+# Switches of GPT2Config that change what the model computes, with the value that GPT-2 has.
 # (`reorder_and_upcast_attn` only orders the same float32 arithmetic differently.)
 _FIXED = {
     "scale_attn_weights": True,
@@ -40,18 +40,18 @@ _SIZES = {
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that is not a GPT-2 we can read or write; the message says why."""
+    """The checkpoint is not a GPT-2 that we can read or write; the message says why."""
 
 
 def parse_config(fields: Mapping[str, Any]) -> GPT2Config:
-    """Our config from the fields of a Hugging Face config.json.
+    """Turn the fields of a Hugging Face config.json into our config.
 
     Args:
-        fields: the JSON object.
+        fields: the JSON object
 
     Raises:
-        CheckpointError: another architecture, a size that is missing or impossible, an activation
-            or an attention variant that `HookedGPT2` does not compute.
+        CheckpointError: the architecture is another, a size is missing or impossible, or the
+            activation or the kind of attention is not one that `HookedGPT2` computes
     """
     model_type = fields.get("model_type")
     if model_type != "gpt2":
@@ -90,11 +90,11 @@ def parse_config(fields: Mapping[str, Any]) -> GPT2Config:
             tied=bool(fields.get("tie_word_embeddings", True)),
         )
     except ValueError as error:
-        raise CheckpointError(f"config.json describes no GPT-2: {error}") from error
+        raise CheckpointError(f"config.json does not describe a GPT-2: {error}") from error
 
 
 def config_fields(config: GPT2Config) -> dict[str, Any]:
-    """The fields of config.json that `parse_config` reads back as `config`."""
+    """The fields of config.json that `parse_config` turns back into `config`."""
     return {
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",
@@ -107,13 +107,13 @@ def config_fields(config: GPT2Config) -> dict[str, Any]:
 
 
 def tensor_table(config: GPT2Config) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Our name of each stored tensor, with Hugging Face's name and shape.
+    """Map our name of each stored tensor to Hugging Face's name and shape.
 
-    Hugging Face's name is given without its prefix `transformer.`, which not every checkpoint has.
-    A tied unembedding is not stored, nor is `unembed.b_U`, which is zero in every GPT-2.
+    Hugging Face's names are given without the prefix `transformer.`, which some checkpoints lack. A
+    tied unembedding is not stored, nor is `unembed.b_U`, which is zero in every GPT-2.
 
     Args:
-        config: the model's shape.
+        config: the model's shape
 
     Example:
         >>> config = GPT2Config(n_layers=1, n_heads=2, d_model=4, d_mlp=16, d_vocab=9, n_ctx=8)

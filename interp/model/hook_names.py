@@ -1,4 +1,4 @@
-"""Hook points by name: which are meant, and errors that name the nearest."""
+"""Look up hook points by name, with errors that suggest the nearest names."""
 
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
@@ -9,14 +9,14 @@ from torch import nn
 from interp.model._lens import HookPoint
 
 Where = str | Callable[[str], bool]
-"""A hook point's name, or a predicate on the names of all."""
+"""The name of a hook point, or a predicate on names."""
 
-# d_model wide for each head: 12 times the memory of z in GPT-2 small, so cached only by name.
+# d_model wide per head: 12 times the memory of z in GPT-2 small, so cached only by name.
 _PER_HEAD = ("hook_result", "hook_q_input", "hook_k_input", "hook_v_input")
 
 
 class HookNames(dict[str, nn.Module]):
-    """Modules by name; a name that is not there is answered with the nearest ones."""
+    """Modules by name; the error for an unknown name suggests the nearest ones."""
 
     def __missing__(self, name: str) -> nn.Module:
         hooks = [key for key, module in self.items() if isinstance(module, HookPoint)]
@@ -27,20 +27,20 @@ class HookNames(dict[str, nn.Module]):
 def find_points(
     modules: Mapping[str, nn.Module], points: Mapping[str, HookPoint], where: Where
 ) -> dict[str, HookPoint]:
-    """The hook points that are meant.
+    """Find the hook points that a name or a predicate selects.
 
     Args:
-        modules: every module by its names.
-        points: every hook point by its own name.
-        where: a name, or a predicate on names.
+        modules: every module by its names
+        points: every hook point by its own name
+        where: a name, or a predicate on names
 
     Returns:
-        Hook points by the names that they were asked for.
+        The hook points, by the names that they were asked for by.
 
     Raises:
-        KeyError: for a name that does not exist, with the nearest ones.
-        ValueError: for a module that is no hook point, or a predicate that matches nothing.
-        TypeError: for anything but a name or a predicate.
+        KeyError: the name does not exist; the message suggests the nearest ones
+        ValueError: the module is not a hook point, or the predicate matches nothing
+        TypeError: `where` is neither a name nor a predicate
     """
     if isinstance(where, str):
         point = modules[where]
@@ -69,17 +69,17 @@ def find_points(
 def names_to_keep(
     modules: Mapping[str, nn.Module], points: Mapping[str, HookPoint], names_filter: Any
 ) -> Callable[[str], bool]:
-    """A predicate on names for what `run_with_cache` is asked to keep.
+    """Turn what `run_with_cache` is asked to keep into a predicate on names.
 
     Args:
-        modules: every module by its names.
-        points: every hook point by its own name.
-        names_filter: a name, several, a predicate; None for all but what is d_model wide for each
-            head.
+        modules: every module by its names
+        points: every hook point by its own name
+        names_filter: a name, several names, or a predicate; None for everything except what is
+            d_model wide per head
 
     Raises:
-        KeyError, ValueError, TypeError: as `find_points`; and for no names, or a hook point that
-            is named twice.
+        KeyError, ValueError, TypeError: as for `find_points`, or if there are no names or a hook
+            point is named twice
     """
     if names_filter is None:
         return _is_cheap
@@ -95,7 +95,7 @@ def names_to_keep(
         )
     kept = [p.name for name in names for p in find_points(modules, points, name).values()]
     if not kept:
-        raise ValueError("names_filter is empty, so nothing would be kept; None keeps all")
+        raise ValueError("names_filter is empty, so nothing would be kept; None keeps everything")
     twice = sorted({str(name) for name in kept if kept.count(name) > 1})
     if twice:
         raise ValueError(f"names_filter names {', '.join(twice)} more than once")

@@ -1,11 +1,11 @@
-"""Hook points at which editing in place is the same as returning an edited copy.
+"""Hook points at which editing in place has the same effect as returning an edited copy.
 
-What passes a hook point is often shared: the residual stream goes on beside the branch that reads
-it, queries, keys and values are views of one matrix, the inputs of the heads are one tensor seen
-several times, and gradients of a sum are one tensor for all terms. An edit in place would change
-all of them, or fail where autograd does not allow it, or change what an earlier hook has kept. So
-every hook is given a contiguous copy of its own, and the copy goes on. Hooks that promise to write
-into nothing (`reads_only`) need none, and a point without hooks copies nothing.
+Tensors that pass a hook point are often shared: the residual stream continues past the branch that
+reads it; queries, keys and values are views of one matrix; the inputs of the heads are one tensor
+seen several times; and all terms of a sum share one gradient tensor. An edit in place would change
+all of them, fail where autograd does not allow it, or change what an earlier hook has kept. So
+every hook gets its own contiguous copy, and the run continues with that copy. Hooks that promise
+not to write (`reads_only`) need no copy, and a point without hooks copies nothing.
 """
 
 from collections.abc import Callable
@@ -22,11 +22,11 @@ HookFunction = TypeVar("HookFunction", bound=Callable[..., Any])
 
 
 class HookPoint(_HookPoint):
-    """The identity, at which hooks see an activation and its gradient, and may change them."""
+    """The identity function, where hooks see an activation and its gradient and may change them."""
 
     def __call__(self, x: Tensor) -> Tensor:
-        """`x`, after the hooks."""
-        # Hooks of torch itself do not come by way of add_hook.
+        """Return `x`, after the hooks."""
+        # torch's own hooks do not come through add_hook.
         if self._forward_pre_hooks or len(self._forward_hooks) > len(self.fwd_hooks):
             x = _copied(x)
         return super().__call__(x)
@@ -40,23 +40,23 @@ class HookPoint(_HookPoint):
         prepend: bool = False,
         alias_names: list[str] | None = None,
     ) -> LensHandle:
-        """Add a function to call with each activation (or gradient), and with this point.
+        """Add a function to call with each activation (or gradient) and this point.
 
         Args:
-            hook: takes the tensor and `hook=`, this point; it may edit the tensor in place, or
-                return another to go on with.
-            dir: "fwd" for the activation, "bwd" for its gradient.
-            is_permanent: whether the hook survives `reset_hooks`.
-            level: which `hooks` block it belongs to.
-            prepend: call it before those that are there.
-            alias_names: names to call it under, once for each.
+            hook: takes the tensor and `hook=`, this point; it may edit the tensor in place or
+                return another to continue with
+            dir: "fwd" for the activation, "bwd" for its gradient
+            is_permanent: whether the hook survives `reset_hooks`
+            level: the `hooks` block that the hook belongs to
+            prepend: whether to call it before the existing hooks
+            alias_names: names under which to call it, once for each
 
         Returns:
             The handle that removes it.
 
         Raises:
-            TypeError: if the hook cannot be called.
-            ValueError: for another direction.
+            TypeError: the hook is not callable
+            ValueError: the direction is unknown
         """
         if not callable(hook):
             raise TypeError(
@@ -69,12 +69,32 @@ class HookPoint(_HookPoint):
         handle.user_hook = hook
         return handle
 
+    def remove_hooks(
+        self,
+        dir: Literal["fwd", "bwd", "both"] = "fwd",
+        including_permanent: bool = False,
+        level: int | None = None,
+    ) -> None:
+        """Remove the functions that `add_hook` added.
+
+        Args:
+            dir: "fwd", "bwd" or "both"
+            including_permanent: whether to remove permanent ones too
+            level: the `hooks` block whose functions to remove; None for all
+
+        Raises:
+            ValueError: the direction is unknown
+        """
+        # This is called for every point after each run, and most points have no hooks.
+        if self.fwd_hooks or self.bwd_hooks or dir not in ("fwd", "bwd", "both"):
+            super().remove_hooks(dir, including_permanent, level)
+
 
 def reads_only(hook: HookFunction) -> HookFunction:
-    """Mark a hook that never writes into the tensor it is given, so that it needs no copy of it.
+    """Mark a hook that never writes into the tensor it is given, so that it needs no copy.
 
     Args:
-        hook: the hook; it may return another tensor.
+        hook: the hook, which may return another tensor
 
     Returns:
         The same hook.
@@ -84,7 +104,7 @@ def reads_only(hook: HookFunction) -> HookFunction:
 
 
 class _Private:
-    """A hook that gets a copy of its own, which goes on in place of the original."""
+    """A hook that gets its own copy, which replaces the original."""
 
     def __init__(self, hook: Callable[..., Any]) -> None:
         self.hook = hook
@@ -97,7 +117,7 @@ class _Private:
         return own if result is None else result
 
     def __repr__(self) -> str:
-        # The arguments of a partial may be large tensors.
+        # A partial's arguments may be large tensors.
         hook = self.hook
         return f"partial({hook.func!r}, ...)" if isinstance(hook, partial) else repr(hook)
 

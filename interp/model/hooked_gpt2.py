@@ -7,17 +7,17 @@ One block computes, with x the residual stream (b batch, p position, d d_model, 
     x       = x + sum_h (pattern v)_h W_O_h + b_O
     x       = x + gelu(LN2(x) W_in + b_in) W_out + b_out
 
-and the logits are LN_final(x) W_U + b_U. Every arrow of this is a `HookPoint` under the name that
-the literature gives it (`blocks.9.attn.hook_z`, `blocks.9.hook_resid_pre`, ...).
+and the logits are LN_final(x) W_U + b_U. Every intermediate value passes a `HookPoint` under the
+name that the literature uses (`blocks.9.attn.hook_z`, `blocks.9.hook_resid_pre`, ...).
 
 What nobody asks for costs nothing: attention scores and patterns, layer norm scales, per-head
-results and per-head q/k/v inputs are computed only in a run where one of their hook points has a
-hook. With none, attention and layer norm are one fused kernel each; the numbers agree up to
-rounding. GELU is one fused kernel where gradients are wanted; elsewhere it is computed as
-transformers does, so that with the same kernels the logits are the same to the last bit.
+results and per-head q/k/v inputs are computed only in runs where one of their hook points has a
+hook. Without hooks, attention and layer norm are one fused kernel each; the numbers agree up to
+rounding. GELU is one fused kernel if gradients are needed; otherwise it is computed as in
+transformers, so that with the same kernels the logits are identical to the last bit.
 
-Weights lie in memory as Hugging Face stores them, so a memory-mapped checkpoint is used in place;
-`W_Q [head d_model d_head]` and the other names of the field are views.
+Weights have the memory layout of Hugging Face's files, so a memory-mapped checkpoint is used in
+place; `W_Q [head d_model d_head]` and the other names of the field are views.
 
 Source: Radford et al. 2019 (GPT-2); hook names: Nanda and Bloom 2022 (TransformerLens).
 """
@@ -56,23 +56,23 @@ from interp.model.weights import WeightViews
 
 
 class HookedGPT2(TextMethods, WeightViews, HookedModule):
-    """GPT-2 whose every activation can be read and replaced.
+    """A GPT-2 in which every activation can be read and replaced.
 
-    `run_with_cache`, `run_with_hooks`, `hooks` and `add_hook` work as in TransformerLens, and its
+    `run_with_cache`, `run_with_hooks`, `hooks` and `add_hook` work as in TransformerLens, whose
     `ActivationCache`, `patching` and `head_detector` accept this model.
 
-    One thread at a time runs the model: others wait until its run is over, and are refused while it
-    is in a `with model.hooks(...)` block. For work in parallel give each thread a copy.
+    Only one thread at a time can run the model: others wait until its run is over, and get an error
+    while it is in a `with model.hooks(...)` block. For parallel work, give each thread a copy.
 
     Args:
-        config: the model's shape.
-        tokenizer: a Hugging Face tokenizer; without one the model takes token ids only.
-        name: what the model is called in results and figures.
+        config: the model's shape
+        tokenizer: a Hugging Face tokenizer; without one, the model takes only token ids
+        name: name of the model in results and figures
         seed: seed of the random weights (Radford et al. 2019: normal with standard deviation 0.02,
             projections onto the residual stream divided by sqrt(2 n_layers)).
 
     Raises:
-        TypeError: for a config or a seed of another type.
+        TypeError: `config` or `seed` is of another type
 
     Example:
         >>> config = GPT2Config(n_layers=2, n_heads=2, d_model=8, d_mlp=32, d_vocab=10, n_ctx=16)
@@ -108,16 +108,16 @@ class HookedGPT2(TextMethods, WeightViews, HookedModule):
             self.unembed.weight = self.embed.W_E
         self._init_weights(seed)
         self.name_hook_points(
-            {  # where TransformerBridge, and so transformer_lens.patching, looks for them
+            {  # where TransformerBridge, and hence transformer_lens.patching, looks for them
                 f"blocks.{i}.attn.hook_{x}_input": getattr(block, f"hook_{x}_input")
                 for i, block in enumerate(self.blocks)
                 for x in "qkv"
             }
         )
-        self.eval()  # there is no dropout, and TransformerLens's tools refuse a model in training
+        self.eval()  # no dropout, and TransformerLens's tools refuse training mode
 
     def _init_weights(self, seed: int) -> None:
-        if self.embed.W_E.is_meta:  # the loader fills the weights in
+        if self.embed.W_E.is_meta:  # the loader fills in the weights
             return
         generator = torch.Generator().manual_seed(seed)
         for name, parameter in self.named_parameters():
@@ -129,7 +129,7 @@ class HookedGPT2(TextMethods, WeightViews, HookedModule):
 
     @property
     def cfg(self) -> TransformerLensConfig:
-        """The configuration in TransformerLens's own type, for its tools."""
+        """The configuration as TransformerLens's type, for its tools."""
         c = self.config
         return TransformerLensConfig(
             **{name: getattr(c, name) for name in ("d_model", "d_head", "n_layers", "n_ctx")},
@@ -155,28 +155,29 @@ class HookedGPT2(TextMethods, WeightViews, HookedModule):
         """Run the model.
 
         Args:
-            input: text, a list of texts (padded on the right), token ids [b p] or [p], or, with
-                `start_at_layer`, the residual stream [b p d] before that layer.
-            attention_mask: nonzero where a token is real, over the tokens of `past` and `input`;
-                padding may be on either side and changes no real token's output. Made from the
-                texts when `input` is text.
-            return_type: "logits", "loss" (mean next-token cross-entropy in nats), "both", or
-                None to skip the unembedding, as TransformerLens's tools expect.
-            start_at_layer: skip the embeddings and the blocks before this one.
-            stop_at_layer: return the residual stream before this layer, [b p d], instead.
-            past: keys and values of earlier tokens; those of `input` are appended to it once the
-                run has gone through every layer.
-            prepend_bos: put the end-of-text token before each text (the IOI paper does not).
+            input: a text, a list of texts (padded on the right), token ids [b p] or [p], or, with
+                `start_at_layer`, the residual stream [b p d] before that layer
+            attention_mask: nonzero at real tokens, over the tokens of `past` and `input`. Padding
+                may be on either side and does not change the output of any real token. For texts,
+                the mask is made automatically.
+            return_type: "logits", "loss" (mean next-token cross-entropy, in nats), "both", or None
+                to skip the unembedding, as TransformerLens's tools expect
+            start_at_layer: skip the embeddings and the blocks before this one
+            stop_at_layer: return the residual stream before this layer, [b p d], instead
+            past: keys and values of earlier tokens; those of `input` are appended once the run has
+                passed through every layer
+            prepend_bos: put the end-of-text token before each text (the IOI paper does not)
 
         Returns:
             Logits [b p d_vocab], the loss, both, None, or the residual stream.
 
         Raises:
-            ValueError: for empty input, tokens outside the vocabulary, more tokens than n_ctx, a
-                mask of another shape or with a prompt that is all padding, layers out of range,
-                another return type, a loss of no tokens, a `past` of other prompts.
-            TypeError: for input that is neither text nor a tensor.
-            RuntimeError: if another thread has hooks on the model.
+            ValueError: the input is empty, a token is outside the vocabulary, there are more tokens
+                than n_ctx, the mask has another shape or a prompt is all padding, layers are out of
+                range, the return type is unknown, there are no tokens for a loss, or `past` belongs
+                to other prompts
+            TypeError: the input is neither text nor a tensor
+            RuntimeError: another thread has hooks on the model
         """
         first, last = layer_range(self.config.n_layers, start_at_layer, stop_at_layer)
         if start_at_layer is not None:
@@ -199,7 +200,7 @@ class HookedGPT2(TextMethods, WeightViews, HookedModule):
             resid = self.blocks[layer](resid, mask, seen, layer)
         output = resid if stop_at_layer is not None else self._read(resid, return_type, targets)
         if past is not None and seen is not None and (first, last) == (0, self.config.n_layers):
-            past.keep(seen)  # here and not before, so that a run that fails changes nothing
+            past.keep(seen)  # only here, so that a run that fails changes nothing
         return output
 
     def _read(
@@ -216,10 +217,10 @@ class HookedGPT2(TextMethods, WeightViews, HookedModule):
         return loss if return_type == "loss" else (logits, loss)
 
     def to(self, *args: Any, **kwargs: Any) -> "HookedGPT2":
-        """Move the weights, or change their number format, in place; as `torch.nn.Module.to`.
+        """Move the weights or change their dtype, in place, as `torch.nn.Module.to` does.
 
         Raises:
-            ValueError: for a device that is not there, or a name that is no device's.
+            ValueError: the device does not exist
         """
         for device in (*args[:1], *(kwargs[name] for name in ("device",) if name in kwargs)):
             if isinstance(device, str | int | torch.device):
@@ -235,14 +236,14 @@ class HookedGPT2(TextMethods, WeightViews, HookedModule):
         return stream(self, prompt, **settings)
 
     def fingerprint(self) -> str:
-        """A short digest of the weights, their names, shapes and number format.
+        """A short digest of the weights, with their names, shapes and dtype.
 
         Hashing takes about a third of a second for GPT-2 small; after that only tensors that
         changed are hashed.
 
         Returns:
-            16 hex digits, the same for models that compute the same from the same weights,
-            wherever they are; see `interp.model.fingerprint`.
+            16 hex digits, equal for models that compute the same from the same weights, on any
+            device; see `interp.model.fingerprint`.
         """
         tensors = [
             *self.named_parameters(remove_duplicate=False),
@@ -258,7 +259,7 @@ class HookedGPT2(TextMethods, WeightViews, HookedModule):
         save(self, directory)
 
     def set_use_split_qkv_input(self, use: bool) -> None:
-        """Nothing to switch: per-head inputs are always there (transformer_lens.patching asks)."""
+        """Do nothing: per-head inputs are always there (transformer_lens.patching calls this)."""
 
     def set_use_attn_result(self, use: bool) -> None:
-        """Nothing to switch: per-head results are always there (TransformerLens users ask)."""
+        """Do nothing: per-head results are always there (users of TransformerLens call this)."""

@@ -1,7 +1,7 @@
-"""Reading and changing activations: the module that `HookedGPT2` is, whatever it computes.
+"""Reading and changing activations: the base class of `HookedGPT2`, independent of the model.
 
-TransformerLens's root module, with errors at the boundary, hooks of a technique's own beside those
-of the user, and one thread at a time (see `interp.model.turns`).
+It extends TransformerLens's root module by errors at the boundary, separate hooks for techniques
+and for the user, and one thread at a time (see `interp.model.turns`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +28,7 @@ R = TypeVar("R")
 
 
 def takes_turn(method: Callable[Concatenate[Model, P], R]) -> Callable[Concatenate[Model, P], R]:
-    """Let a method of a `HookedModule` wait until no other thread is using the model."""
+    """Make a method of a `HookedModule` wait until no other thread is using the model."""
 
     @wraps(method)
     def alone(self: Model, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -39,7 +39,7 @@ def takes_turn(method: Callable[Concatenate[Model, P], R]) -> Callable[Concatena
 
 
 class HookedModule(HookedRootModule):
-    """A module whose hook points are named, with runs that read and change what passes them."""
+    """A module with named hook points, and runs that read and change what passes them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,10 +47,10 @@ class HookedModule(HookedRootModule):
         self._own_levels: set[int] = set()
 
     def name_hook_points(self, aliases: dict[str, nn.Module]) -> None:
-        """Name every module, once all of them are there.
+        """Name every module, once all of them exist.
 
         Args:
-            aliases: other names of some hook points.
+            aliases: other names of some hook points
         """
         self.setup()
         self.mod_dict: dict[str, nn.Module] = HookNames({**self.mod_dict, **aliases})
@@ -73,19 +73,19 @@ class HookedModule(HookedRootModule):
         """Add a hook that stays until `reset_hooks`.
 
         Args:
-            name: a hook point, or a predicate on their names.
+            name: a hook point, or a predicate on their names
             hook: takes a tensor and `hook=`, the point; it may edit the tensor in place, or return
-                another to go on with.
-            dir: "fwd" for activations, "bwd" for their gradients.
-            is_permanent: whether the hook survives `reset_hooks`.
-            level: which `hooks` block it belongs to.
-            prepend: call it before those that are there.
+                another to continue with
+            dir: "fwd" for activations, "bwd" for their gradients
+            is_permanent: whether the hook survives `reset_hooks`
+            level: the `hooks` block that the hook belongs to
+            prepend: whether to call it before the existing hooks
 
         Raises:
-            KeyError: for a name that does not exist, with the nearest ones.
-            ValueError: for a module that is no hook point, a predicate that matches nothing, or
-                another direction.
-            TypeError: if the hook cannot be called.
+            KeyError: the name does not exist; the message suggests the nearest ones
+            ValueError: the module is not a hook point, the predicate matches nothing, or the
+                direction is unknown
+            TypeError: the hook is not callable
         """
         for key, point in self._named(name).items():
             self.check_and_add_hook(
@@ -100,7 +100,7 @@ class HookedModule(HookedRootModule):
 
     @takes_turn
     def reset_hooks(self, *args: Any, **kwargs: Any) -> None:
-        """Remove hooks; permanent ones too with `including_permanent=True`."""
+        """Remove all hooks; with `including_permanent=True`, permanent ones too."""
         super().reset_hooks(*args, **kwargs)
 
     @contextmanager
@@ -111,19 +111,19 @@ class HookedModule(HookedRootModule):
         reset_hooks_end: bool = True,
         clear_contexts: bool = False,
     ) -> Iterator[Any]:
-        """Have hooks on the model within a `with` block.
+        """Put hooks on the model for the duration of a `with` block.
 
-        While it lasts, other threads that use the model are refused.
+        Meanwhile, other threads that use the model get an error.
 
         Args:
-            fwd_hooks: hook points and functions of the forward run; see `add_hook`.
-            bwd_hooks: hook points and functions of the backward run.
-            reset_hooks_end: remove the hooks when the block ends.
-            clear_contexts: empty the hook points' `ctx` too.
+            fwd_hooks: hook points and functions of the forward run; see `add_hook`
+            bwd_hooks: hook points and functions of the backward run
+            reset_hooks_end: whether to remove the hooks when the block ends
+            clear_contexts: whether to empty the hook points' `ctx` too
 
         Raises:
-            KeyError, ValueError, TypeError: as `add_hook`.
-            RuntimeError: if another thread is in such a block.
+            KeyError, ValueError, TypeError: as for `add_hook`
+            RuntimeError: another thread is in such a block
         """
         with (
             self._turn.block(),
@@ -135,14 +135,14 @@ class HookedModule(HookedRootModule):
 
     @contextmanager
     def own_hooks(self, fwd_hooks: Hooks = (), bwd_hooks: Hooks = ()) -> Iterator[None]:
-        """Add hooks as `hooks` does, for a technique's own use.
+        """Put hooks on the model as `hooks` does, for a technique's own use.
 
-        `user_hooks` leaves them out, and other threads wait for the end of the block, which must
-        therefore not wait for them.
+        `user_hooks` leaves them out. Other threads wait for the end of the block, so the block must
+        not wait for them.
 
         Args:
-            fwd_hooks: hook points and functions of the forward run.
-            bwd_hooks: hook points and functions of the backward run.
+            fwd_hooks: hook points and functions of the forward run
+            bwd_hooks: hook points and functions of the backward run
         """
         with self._turn, self.hooks(fwd_hooks, bwd_hooks):
             level = self.context_level
@@ -154,12 +154,12 @@ class HookedModule(HookedRootModule):
 
     @takes_turn
     def user_hooks(self) -> list[str]:
-        """The hooks on this model other than those of a technique that is running.
+        """List the hooks on this model, except those of a running technique.
 
         Returns:
-            Where each is, with its kind in brackets: hooks of `add_hook` and `hooks`, permanent
-            ones, hooks of torch on any module, replaced `forward` methods and parametrizations.
-            Empty for a plain model.
+            The place of each hook, with its kind in brackets: hooks set by `add_hook` and `hooks`,
+            permanent ones, torch's own hooks on any module, replaced `forward` methods, and
+            parametrizations. Empty for a plain model.
 
         Example:
             >>> import interp
@@ -174,18 +174,18 @@ class HookedModule(HookedRootModule):
 
     @takes_turn
     def run_with_hooks(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the model with hooks that are removed afterwards.
+        """Run the model with hooks that are removed afterward.
 
         Args:
-            *args: what `forward` takes.
-            **kwargs: what `forward` takes; and `fwd_hooks`, `bwd_hooks`, `reset_hooks_end` and
-                `clear_contexts` of `hooks`.
+            *args: arguments of `forward`
+            **kwargs: arguments of `forward`, and `fwd_hooks`, `bwd_hooks`, `reset_hooks_end` and
+                `clear_contexts` of `hooks`
 
         Returns:
             What `forward` returns.
 
         Raises:
-            KeyError, ValueError, TypeError: as `add_hook` and `forward`.
+            KeyError, ValueError, TypeError: as for `add_hook` and `forward`
         """
         return super().run_with_hooks(*args, **kwargs)
 
@@ -202,24 +202,24 @@ class HookedModule(HookedRootModule):
         """Run the model and keep its activations.
 
         Args:
-            *args: what `forward` takes.
-            names_filter: a hook name, several, or a predicate on names; None keeps everything
-                except the per-head results and q/k/v inputs, which are d_model wide for each head
-                and must be named.
-            device: where the activations are kept; None leaves them where they are.
-            remove_batch_dim: drop the batch dimension of a single prompt.
-            incl_bwd: keep gradients too, of a run with return_type="loss".
-            **kwargs: what `forward` takes; and `pos_slice`, as in TransformerLens.
+            *args: what `forward` takes
+            names_filter: a hook name, several names, or a predicate on names; None keeps everything
+                except per-head results and q/k/v inputs, which are d_model wide per head and must
+                be named
+            device: device for the kept activations; None leaves them where they are
+            remove_batch_dim: whether to drop the batch dimension of a single prompt
+            incl_bwd: whether to keep gradients too, in a run with return_type="loss"
+            **kwargs: arguments of `forward`, and `pos_slice`, as in TransformerLens
 
         Returns:
             What `forward` returns, and the activations by name.
 
         Raises:
-            KeyError: for a hook name that does not exist, with the nearest ones.
-            ValueError: for a filter that matches nothing or names a point twice, gradients of
-                anything but the loss, a batch dimension that is not of one prompt, and as
-                `forward`.
-            TypeError: for a filter of another type.
+            KeyError: a hook name does not exist; the message suggests the nearest ones
+            ValueError: the filter matches nothing or names a point twice, gradients are asked of
+                anything but the loss, `remove_batch_dim` is used with several prompts, or as for
+                `forward`
+            TypeError: the filter is of another type
         """
         if incl_bwd and kwargs.get("return_type") != "loss":
             raise ValueError(

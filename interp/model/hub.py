@@ -1,7 +1,7 @@
-"""Where a model's files are: in the package, in a directory, or on the Hugging Face hub.
+"""Locate a model's files: in the package, in a directory, or on the Hugging Face hub.
 
-Hub models are pinned to a commit, so that a name means the same weights for ever, and kept in
-Hugging Face's own cache (`HF_HOME`, `HF_ENDPOINT` and `HF_HUB_OFFLINE` work as everywhere).
+Hub models are pinned to a commit, so that a name always means the same weights, and are kept in
+Hugging Face's own cache (`HF_HOME`, `HF_ENDPOINT` and `HF_HUB_OFFLINE` work as usual).
 """
 
 import os
@@ -23,23 +23,24 @@ _FILES = ("config.json", "tokenizer.json", WEIGHTS)
 
 
 class ModelNotFoundError(FileNotFoundError):
-    """No model of that name, no such directory, or files that cannot be had; says what to do."""
+    """The model, the directory or a file cannot be found; the message says what to do."""
 
 
 def locate(name_or_path: str | os.PathLike[str]) -> Path:
-    """The directory with a model's files, downloaded first where needed.
+    """Find the directory with a model's files, downloading them first if needed.
 
     Args:
-        name_or_path: one of `MODEL_NAMES`, or a directory in Hugging Face layout. Names win over
-            directories of the same name; write "./gpt2" for a directory called gpt2.
+        name_or_path: one of `MODEL_NAMES`, or a directory in Hugging Face layout. Names take
+            precedence over directories of the same name; write "./gpt2" for a directory called
+            gpt2.
 
     Returns:
         The directory.
 
     Raises:
-        ModelNotFoundError: an unknown or empty name, a path that is no directory, or a hub file
-            that is neither cached nor to be downloaded.
-        TypeError: for anything but a name or a path.
+        ModelNotFoundError: the name is unknown or empty, the path is not a directory, or a hub file
+            is neither cached nor downloadable
+        TypeError: the argument is neither a name nor a path
     """
     if not isinstance(name_or_path, str | os.PathLike):
         raise TypeError(
@@ -86,7 +87,7 @@ def _download(name: str) -> Path:
     for filename in _FILES:
         try:
             path = _fetch(repository, revision, filename)
-        except Exception as error:  # whatever failed in the client, the remedy is the same
+        except Exception as error:  # whatever failed in the client, the advice is the same
             reason = str(error.__cause__ or error).strip().splitlines() or [type(error).__name__]
             raise ModelNotFoundError(
                 f"could not get {filename} of {name!r} ({repository}, revision {revision}): it is "
@@ -109,6 +110,6 @@ def _fetch(repository: str, revision: str, filename: str) -> str:
     )
 
     if not isinstance(try_to_load_from_cache(repository, filename, revision=revision), str):
-        # Asked once: hf_hub_download itself would retry for minutes before it gives up.
+        # One request: hf_hub_download itself would retry for minutes before giving up.
         get_hf_file_metadata(hf_hub_url(repository, filename, revision=revision))
     return hf_hub_download(repository, filename, revision=revision)

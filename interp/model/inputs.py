@@ -1,4 +1,4 @@
-"""What a run is given, checked before it starts."""
+"""Checks of the inputs of a run, before it starts."""
 
 from typing import Any
 
@@ -11,20 +11,20 @@ from interp.model.config import GPT2Config
 from interp.model.key_value_cache import KeyValueCache
 
 NO_TARGET = -100
-"""What `cross_entropy` takes for no token to predict."""
+"""The label that `cross_entropy` ignores: no token to predict."""
 
 
 def layer_range(n_layers: int, start: int | None, stop: int | None) -> tuple[int, int]:
-    """The first block that runs, and the one before which a run stops.
+    """The first block that runs, and the block before which the run stops.
 
     Args:
-        n_layers: blocks of the model.
-        start: start_at_layer; None for the first, negative from the end.
-        stop: stop_at_layer; None for the end, negative from the end.
+        n_layers: number of blocks
+        start: start_at_layer; None for the first, negative to count from the end
+        stop: stop_at_layer; None for the end, negative to count from the end
 
     Raises:
-        ValueError: for layers that are not there, or in the wrong order.
-        TypeError: for anything but whole numbers.
+        ValueError: a layer does not exist, or the two are in the wrong order
+        TypeError: a layer is not an integer
     """
     if start is not None:
         check_whole(start, "start_at_layer")
@@ -41,16 +41,16 @@ def layer_range(n_layers: int, start: int | None, stop: int | None) -> tuple[int
 
 
 def check_stream(input: Any, start: int, d_model: int, dtype: torch.dtype) -> None:
-    """Refuse anything but a residual stream that the model can go on with.
+    """Refuse anything but a residual stream that the model can continue from.
 
     Args:
-        input: what was given.
-        start: the layer before which the run starts.
-        d_model: width of the model's stream.
-        dtype: the model's number format.
+        input: what was given
+        start: the layer before which the run starts
+        d_model: width of the model's residual stream
+        dtype: the model's dtype
 
     Raises:
-        ValueError: for tokens and text, another shape or number format.
+        ValueError: tokens or text were given, or a stream of another shape or dtype
     """
     if not isinstance(input, Tensor) or not input.is_floating_point():
         raise ValueError(
@@ -65,16 +65,16 @@ def check_stream(input: Any, start: int, d_model: int, dtype: torch.dtype) -> No
 
 
 def past_length(past: Any, config: GPT2Config, batch: int) -> int:
-    """How many earlier tokens a cache holds.
+    """The number of earlier tokens in a cache.
 
     Args:
-        past: the cache, or None.
-        config: the model's shape.
-        batch: prompts of the run.
+        past: the cache, or None
+        config: the model's shape
+        batch: number of prompts in the run
 
     Raises:
-        ValueError: for a cache of another model, or of another number of prompts.
-        TypeError: for anything but a cache.
+        ValueError: the cache belongs to another model or has another number of prompts
+        TypeError: `past` is not a cache
     """
     if past is None:
         return 0
@@ -85,37 +85,37 @@ def past_length(past: Any, config: GPT2Config, batch: int) -> int:
 
 
 def check_size(batch: int, length: int, n_past: int, n_ctx: int) -> None:
-    """Refuse an empty batch, empty prompts and prompts longer than the model takes.
+    """Refuse an empty batch, empty prompts, and prompts that are too long for the model.
 
     Args:
-        batch: prompts.
-        length: tokens of each.
-        n_past: earlier tokens of each.
-        n_ctx: the most tokens that the model takes.
+        batch: prompts
+        length: tokens of each
+        n_past: earlier tokens of each
+        n_ctx: the most tokens that the model takes
 
     Raises:
-        ValueError: if one of them is out of bounds.
+        ValueError: a size is out of bounds
     """
     if batch == 0:
         raise ValueError("expected at least one prompt, got an empty batch")
     if length == 0 or n_past + length > n_ctx:
-        raise ValueError(f"expected 1 to {n_ctx} tokens a prompt (n_ctx), got {n_past + length}")
+        raise ValueError(f"expected 1 to {n_ctx} tokens per prompt (n_ctx), got {n_past + length}")
 
 
 def real_tokens(
     mask: Any, batch: int, keys: int, device: torch.device
 ) -> Bool[Tensor, "b keys"] | None:
-    """True where a token is real; None if all of them are.
+    """Turn an attention mask into booleans, True at real tokens; None if all tokens are real.
 
     Args:
-        mask: attention_mask, or None.
-        batch: prompts.
-        keys: tokens of each, earlier ones too.
-        device: where the model is.
+        mask: attention_mask, or None
+        batch: prompts
+        keys: tokens of each, earlier ones too
+        device: where the model is
 
     Raises:
-        ValueError: for another shape, or a prompt that is all padding.
-        TypeError: for anything but a tensor of booleans or whole numbers.
+        ValueError: the mask has another shape, or a prompt is all padding
+        TypeError: the mask is not a tensor of booleans or integers
     """
     if mask is None:
         return None
@@ -126,7 +126,7 @@ def real_tokens(
         )
     if mask.shape != (batch, keys):
         raise ValueError(
-            f"attention_mask must have one entry a token, shape {(batch, keys)}, got "
+            f"attention_mask must have one entry per token, shape {(batch, keys)}, got "
             f"{tuple(mask.shape)}"
         )
     mask = mask.to(device).bool()
@@ -145,20 +145,20 @@ def loss_targets(
     n_past: int,
     stop_at_layer: int | None,
 ) -> Int[Tensor, "b _"] | None:
-    """The token to predict at each position but the last, where a loss is asked for.
+    """The token to predict at each position but the last, if a loss is asked for.
 
     Args:
-        return_type: what `forward` was asked for.
-        tokens: the new tokens; None where the run starts with the residual stream.
-        real: True where a token is real, earlier ones too; None if all are.
-        n_past: earlier tokens of each prompt.
-        stop_at_layer: where the run stops, if before the end.
+        return_type: the return type asked of `forward`
+        tokens: the new tokens; None if the run starts from the residual stream
+        real: True at real tokens, including earlier ones; None if all are real
+        n_past: number of earlier tokens of each prompt
+        stop_at_layer: the layer before which the run stops, if it does
 
     Returns:
-        [batch pos-1], `NO_TARGET` next to padding; None if no loss is asked for.
+        The tokens [batch pos-1], with `NO_TARGET` next to padding; None if no loss is asked for.
 
     Raises:
-        ValueError: for another return type, or a loss of which there is none.
+        ValueError: the return type is unknown, or there is nothing to compute a loss from
     """
     if return_type not in (None, "logits", "loss", "both"):
         raise ValueError(
@@ -170,8 +170,8 @@ def loss_targets(
         raise ValueError("the loss needs tokens; with start_at_layer ask for logits")
     if stop_at_layer is not None:
         raise ValueError(
-            f"stop_at_layer={stop_at_layer} returns the residual stream, from which there is no "
-            f"loss; leave out return_type={return_type!r}"
+            f"stop_at_layer={stop_at_layer} returns the residual stream, which has no loss; leave "
+            f"out return_type={return_type!r}"
         )
     targets = tokens[:, 1:].clone()
     if real is not None:

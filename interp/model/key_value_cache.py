@@ -1,4 +1,4 @@
-"""Keys and values of earlier tokens, kept so that a longer text costs its new tokens alone."""
+"""Keys and values of earlier tokens, kept so that a longer text costs only its new tokens."""
 
 from jaxtyping import Float
 from torch import Tensor, cat
@@ -20,18 +20,18 @@ class KeyValueCache:
 
     @property
     def length(self) -> int:
-        """How many tokens have been seen."""
+        """The number of tokens seen so far."""
         return next(iter(self._layers.values()))[0].shape[1] if self._layers else 0
 
     def require_fit(self, config: GPT2Config, batch: int) -> None:
-        """Check that the cache belongs to a model of this shape and to as many prompts.
+        """Check that the cache belongs to a model of this shape and has this number of prompts.
 
         Args:
-            config: the model's shape.
-            batch: number of prompts of the run.
+            config: the model's shape
+            batch: number of prompts in the run
 
         Raises:
-            ValueError: if it does not.
+            ValueError: it does not
         """
         if not self._layers:
             return
@@ -49,11 +49,11 @@ class KeyValueCache:
             )
 
     def growing(self) -> "GrowingCache":
-        """What a run appends to; the cache itself changes when that is `keep`t."""
+        """A copy for a run to append to; the cache itself changes only with `keep`."""
         return GrowingCache(self._layers)
 
     def keep(self, grown: "GrowingCache") -> None:
-        """Take over what a run that went through every layer has appended."""
+        """Take over what a run through every layer has appended."""
         self._layers = grown.new
 
 
@@ -61,7 +61,7 @@ class GrowingCache:
     """A cache while a run appends to it.
 
     Args:
-        old: keys and values of earlier tokens, by layer; left as they are.
+        old: keys and values of earlier tokens, by layer; not changed
     """
 
     def __init__(self, old: _Layers) -> None:
@@ -71,7 +71,7 @@ class GrowingCache:
     def append(
         self, layer: int, k: Float[Tensor, "b p h k"], v: Float[Tensor, "b p h k"]
     ) -> tuple[Float[Tensor, "b keys h k"], Float[Tensor, "b keys h k"]]:
-        """Add the keys and values of new tokens; returns all of them."""
+        """Append the keys and values of new tokens; return all of them."""
         if layer in self._old:
             past_k, past_v = self._old[layer]
             k, v = cat([past_k, k], 1), cat([past_v, v], 1)

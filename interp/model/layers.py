@@ -1,7 +1,7 @@
-"""The layers of GPT-2, each arrow of their formulas a hook point.
+"""The layers of GPT-2, with a hook point for every intermediate value.
 
 Attention scores and patterns, layer norm scales, per-head results and per-head q/k/v inputs are
-computed only where one of their hook points has a hook; elsewhere attention and layer norm are one
+computed only if one of their hook points has a hook; otherwise attention and layer norm are one
 fused kernel each.
 """
 
@@ -80,12 +80,12 @@ class LayerNorm(nn.Module):
         return self.hook_normalized(x / scale) * self.w + self.b
 
     def unhooked(self, x: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
-        """The same function as one kernel, firing no hook."""
+        """The same function as one kernel, without firing hooks."""
         return F.layer_norm(x, self.w.shape, self.w, self.b, self.eps)
 
 
 class Attention(nn.Module):
-    """Causal multi-head self-attention; heads are read and written through views of the weights."""
+    """Causal multi-head self-attention, with the heads as views of the weights."""
 
     def __init__(self, config: GPT2Config) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ class Attention(nn.Module):
     def project(
         self, x: Float[Tensor, "b p d"], x_heads: Sequence[Float[Tensor, "b p h d"] | None]
     ) -> list[Float[Tensor, "b p h k"]]:
-        """Queries, keys and values of `x`, or of `x_heads[i]` where each head has its own input."""
+        """Queries, keys and values of `x`, or of `x_heads[i]` if each head has its own input."""
         fused = F.linear(x, self.W_QKV.T, self.b_QKV)
         qkv = list(rearrange(fused, "b p (three h k) -> three b p h k", three=3, h=self.n_heads))
         for i, x_head in enumerate(x_heads):
@@ -176,7 +176,7 @@ class MLP(nn.Module):
 
     @property
     def fused_act(self) -> Callable[[Tensor], Tensor]:
-        """The activation as one kernel, where there is one: the same up to rounding, and faster."""
+        """The activation as one kernel, if there is one: the same up to rounding, and faster."""
         return _fused_gelu_new if self.act is _gelu_new else self.act
 
     def forward(self, x: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
@@ -188,9 +188,9 @@ class MLP(nn.Module):
 class Block(nn.Module):
     """One layer: attention and MLP, each reading a normalized copy of the stream and adding to it.
 
-    The per-head inputs `hook_q_input`, `hook_k_input`, `hook_v_input [b p h d]` are copies of the
-    stream before LN1, one a head: what path patching changes. Each has its own layer norm, which
-    does not fire the hooks of `ln1`.
+    The per-head inputs `hook_q_input`, `hook_k_input` and `hook_v_input`, [b p h d], are copies of
+    the stream before LN1, one per head, for path patching to change. Each has its own layer norm,
+    which does not fire the hooks of `ln1`.
     """
 
     def __init__(self, config: GPT2Config) -> None:
@@ -225,7 +225,7 @@ class Block(nn.Module):
 
 
 class Unembed(nn.Module):
-    """Logits of the normalized stream: x W_U + b_U; `weight` is W_U transposed, as HF stores it."""
+    """Logits of the normalized stream, x W_U + b_U; `weight` is W_U transposed, as HF stores it."""
 
     def __init__(self, config: GPT2Config) -> None:
         super().__init__()

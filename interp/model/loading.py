@@ -1,12 +1,11 @@
-"""Open a GPT-2 checkpoint: `interp.load`.
+"""Load a GPT-2 checkpoint: `interp.load`.
 
-The weights are safetensors, mapped into memory and used where they lie: on the CPU in float32 a
-model costs no memory beyond the operating system's file cache, and what nobody reads is not even
-read from disk again. Writing to a parameter copies its pages; the file never changes. Nothing is
-ever unpickled.
+The weights are safetensors, mapped into memory and used in place: on the CPU in float32, a model
+costs no memory beyond the operating system's file cache. Writing to a parameter copies its pages;
+the file never changes. Nothing is ever unpickled.
 
-Everything that can be told from the small files and from the safetensors header is checked before
-the weights are read; then every tensor is scanned once for NaN and infinities.
+Everything that can be checked from the small files and the safetensors header is checked before the
+weights are read; then every tensor is scanned once for NaN and infinities.
 
 Source: safetensors format, https://huggingface.co/docs/safetensors.
 """
@@ -35,7 +34,7 @@ from interp.model.hub import MODEL_NAMES, ModelNotFoundError, locate
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _STORED_DTYPES = ("F64", "F32", "F16", "BF16")
-# Causal masks that old transformers stored with the weights: no parameters.
+# Causal masks, which old versions of transformers stored with the weights; not parameters.
 _LEGACY_BUFFER = re.compile(r"h\.\d+\.attn\.(bias|masked_bias)")
 
 
@@ -45,29 +44,30 @@ def load(
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
 ) -> HookedGPT2:
-    """Open a GPT-2.
+    """Load a GPT-2.
 
     Args:
         name_or_path: "mini" (bundled, needs no network), "gpt2", "gpt2-medium", "gpt2-large",
             "gpt2-xl", "distilgpt2" (from the Hugging Face hub, pinned and cached), or a directory
             in Hugging Face layout: config.json, model.safetensors (or shards with their index),
-            and tokenizer.json or vocab.json with merges.txt. Without a tokenizer the model takes
-            token ids only.
-        device: where the weights go; None is torch's default device.
-        dtype: the number format to compute in; None is float32, whatever the file holds, because
-            half precision changes results.
+            and tokenizer.json, or vocab.json with merges.txt. Without a tokenizer, the model takes
+            only token ids.
+        device: device for the weights; None is torch's default device
+        dtype: dtype to compute in; None is float32, whatever the file holds, because half precision
+            changes results
 
     Returns:
         The model, named after `name_or_path`.
 
     Raises:
-        ModelNotFoundError: an unknown or empty name, a missing directory or file, a download that
-            failed.
-        CheckpointError: files that are not a GPT-2 in safetensors: another architecture, pickled
-            weights, a truncated file, missing, unexpected or mis-shaped tensors, NaN or infinite
-            weights, a tokenizer with more tokens than the embedding.
-        ValueError: a dtype that is not a floating-point one, or a device that is not there.
-        TypeError: a name or path, or a dtype, of another type.
+        ModelNotFoundError: the name is unknown or empty, a directory or file is missing, or a
+            download failed
+        CheckpointError: the files are not a GPT-2 in safetensors: the architecture is another, the
+            weights are pickled, a file is truncated, tensors are missing, unexpected or have the
+            wrong shape, weights are NaN or infinite, or the tokenizer has more tokens than the
+            embedding
+        ValueError: the dtype is not a floating-point one, or the device does not exist
+        TypeError: an argument is of another type
 
     Example:
         >>> model = load("mini")
@@ -90,7 +90,7 @@ def load(
         ours: tensor.view(shapes[ours]).to(target, dtype or torch.float32)
         for ours, tensor in stored.items()
     }
-    if config.tied:  # one Parameter under both names, so that training keeps them tied
+    if config.tied:  # one Parameter under both names, so that they stay tied in training
         state["embed.W_E"] = state["unembed.weight"] = nn.Parameter(state["embed.W_E"])
     state["unembed.b_U"] = state["embed.W_E"].new_zeros(config.d_vocab)
     model.load_state_dict(state, assign=True)
@@ -102,7 +102,7 @@ def _read_config(directory: Path) -> tuple[dict[str, Any], GPT2Config]:
     if not path.is_file():
         found = ", ".join(sorted(entry.name for entry in directory.iterdir())[:8]) or "nothing"
         raise ModelNotFoundError(
-            f"{directory} is no checkpoint: expected config.json, {WEIGHTS} and tokenizer.json, "
+            f"{directory} is not a checkpoint: expected config.json, {WEIGHTS} and tokenizer.json, "
             f"found {found}"
         )
     fields = _read_json(path)
@@ -153,7 +153,7 @@ def _read_weights(directory: Path, config: GPT2Config) -> dict[str, Tensor]:
     sources = _open_weights(directory)
     table = tensor_table(config)
     expected = dict(table.values())
-    if config.tied and "lm_head.weight" in sources:  # redundant, and some checkpoints have it
+    if config.tied and "lm_head.weight" in sources:  # redundant, but some checkpoints have it
         expected["lm_head.weight"] = expected["wte.weight"]
     _check_header(directory, sources, expected)
     tensors = _read_tensors(directory, sources)
@@ -168,7 +168,7 @@ def _read_weights(directory: Path, config: GPT2Config) -> dict[str, Tensor]:
 
 
 def _open_weights(directory: Path) -> dict[str, tuple[Any, str]]:
-    """Each tensor's name without prefix, with its open file and its name there."""
+    """Name of each tensor without prefix -> its open file, and its name there."""
     sources = {}
     for path in _weight_files(directory):
         try:
@@ -178,16 +178,16 @@ def _open_weights(directory: Path) -> dict[str, tuple[Any, str]]:
                 f"{path} ({path.stat().st_size} bytes) is truncated or is not a safetensors file: "
                 f"{error}; fetch it again (a Git LFS pointer needs `git lfs pull`)"
             ) from error
-        for key in handle.keys():  # noqa: SIM118  (the file is no dict)
+        for key in handle.keys():  # noqa: SIM118  (the file is not a dict)
             sources[key.removeprefix("transformer.")] = (handle, key)
     return {name: at for name, at in sources.items() if not _LEGACY_BUFFER.fullmatch(name)}
 
 
 def _read_tensors(directory: Path, sources: dict[str, tuple[Any, str]]) -> dict[str, Tensor]:
-    """Tensors by name, mapped into memory, every value of them a finite number."""
+    """Tensors by name, mapped into memory, with all values checked to be finite."""
     tensors = {name: handle.get_tensor(key) for name, (handle, key) in sources.items()}
     for name, tensor in tensors.items():
-        # min and max carry NaN along, and need no second tensor of the weights' size
+        # min and max propagate NaN, and need no second tensor of the same size
         if not all(bound.isfinite() for bound in torch.aminmax(tensor)):
             raise CheckpointError(
                 f"{directory}: tensor {name} holds NaN or infinite values; the file is damaged, or "
@@ -199,7 +199,7 @@ def _read_tensors(directory: Path, sources: dict[str, tuple[Any, str]]) -> dict[
 def _check_header(
     directory: Path, sources: dict[str, tuple[Any, str]], expected: dict[str, tuple[int, ...]]
 ) -> None:
-    """Names, shapes and number formats, from the safetensors header alone."""
+    """Check names, shapes and dtypes, from the safetensors header alone."""
     problems = [f"missing {name}" for name in expected if name not in sources]
     problems += [f"unexpected {name}" for name in sources if name not in expected]
     for name in expected.keys() & sources.keys():
@@ -219,11 +219,11 @@ def _check_header(
 
 
 def _read_tokenizer(directory: Path, fields: dict[str, Any], d_vocab: int) -> Any:
-    """The checkpoint's own tokenizer, or None where it has none."""
+    """The checkpoint's own tokenizer; None if it has none."""
     from transformers import GPT2Tokenizer, PreTrainedTokenizerFast
 
-    # tokenizer.json says all there is to say. AutoTokenizer would rebuild it as a GPT-2 tokenizer
-    # by the name of the model, which turns any other vocabulary into nonsense without a word.
+    # tokenizer.json is complete. AutoTokenizer would rebuild it as a GPT-2 tokenizer because of the
+    # model's type, which silently corrupts any other vocabulary.
     kind: Any = PreTrainedTokenizerFast
     if not (directory / "tokenizer.json").is_file():
         pair = ("vocab.json", "merges.txt")
@@ -243,7 +243,7 @@ def _read_tokenizer(directory: Path, fields: dict[str, Any], d_vocab: int) -> An
             f"{directory}: the tokenizer has {n_tokens} tokens, the embedding only {d_vocab}; use "
             "the tokenizer that the model was trained with"
         )
-    for name in ("bos_token", "eos_token"):  # the hub's GPT-2 names them in config.json only
+    for name in ("bos_token", "eos_token"):  # for the hub's GPT-2, only config.json names them
         token = fields.get(f"{name}_id")
         if getattr(tokenizer, name) is None and type(token) is int and 0 <= token < n_tokens:
             setattr(tokenizer, name, tokenizer.convert_ids_to_tokens(token))

@@ -1,8 +1,8 @@
-"""Which tokens a token may look at, and which position it has, when prompts are padded.
+"""Which tokens a token may attend to, and its position, when prompts are padded.
 
-Also where the heads that go by repetition look: duplicate-token and induction heads.
+Also the targets of heads that look for repetitions: duplicate-token and induction heads.
 
-`real` [batch keys] is True at real tokens, past ones first, or None when there is no padding.
+`real` [batch keys] is True at real tokens, past ones first, or None if there is no padding.
 """
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def causal_mask(queries: int, keys: int, device: torch.device) -> Bool[Tensor, "1 1 q keys"]:
-    """True where a query may look: at itself and before; queries are the last of the keys."""
+    """True where a query may attend: to itself and before; queries are the last of the keys."""
     all_true = torch.ones(queries, keys, dtype=torch.bool, device=device)
     return all_true.tril(keys - queries)[None, None]
 
@@ -20,9 +20,9 @@ def causal_mask(queries: int, keys: int, device: torch.device) -> Bool[Tensor, "
 def allowed_keys(
     real: Tensor | None, n_past: int, length: int, device: torch.device
 ) -> Bool[Tensor, "#b 1 p keys"] | None:
-    """Causal, and no real token looks at padding; None when plain causal attention is meant.
+    """The causal mask without padding as keys; None for plain causal attention.
 
-    Every token may look at itself, so that a row of padding is defined and nothing becomes NaN.
+    Every token may attend to itself, so that rows of padding are defined and nothing becomes NaN.
     """
     if real is None:
         return None if n_past == 0 else causal_mask(length, n_past + length, device)
@@ -34,17 +34,17 @@ def allowed_keys(
 def position_ids(
     real: Tensor | None, n_past: int, length: int, batch: int, device: torch.device
 ) -> Int[Tensor, "b p"]:
-    """Index of each new token among the real tokens of its prompt; padding gets any valid index."""
+    """Index of each new token among the real tokens of its prompt; any valid index at padding."""
     if real is None:
         return torch.arange(n_past, n_past + length, device=device).expand(batch, length)
     return (real.long().cumsum(-1) - 1).clamp(min=0)[:, n_past:]
 
 
 def same_token_before(tokens: Int[Tensor, "b p"]) -> Bool[Tensor, "b q k"]:
-    """Where a duplicate-token head attends: at q, True for each k before q with the same token.
+    """The targets of a duplicate-token head: True for each k before q with the same token.
 
     Args:
-        tokens: token ids.
+        tokens: token ids
 
     Returns:
         [batch query key].
@@ -53,10 +53,10 @@ def same_token_before(tokens: Int[Tensor, "b p"]) -> Bool[Tensor, "b q k"]:
 
 
 def after_same_token(tokens: Int[Tensor, "b p"]) -> Bool[Tensor, "b q k"]:
-    """Where an induction head attends: at q, True for each k right after a same token before q.
+    """The targets of an induction head: True for each k right after an earlier copy of q's token.
 
     Args:
-        tokens: token ids.
+        tokens: token ids
 
     Returns:
         [batch query key].

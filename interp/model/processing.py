@@ -1,11 +1,11 @@
-"""Rewrite the weights so that they are easier to read, without changing what the model predicts.
+"""Rewrite the weights so that they are easier to interpret, without changing the predictions.
 
 Layer norm subtracts the mean, divides by the scale, multiplies by w and adds b. Four identities
-make that disappear from the analysis:
+simplify this:
 
     fold layer norm:          (x w + b) W = x (w W) + b W, so w and b move into the next weights;
-    centre writing weights:   layer norm removes the mean over d_model, so writing none is the same;
-    centre unembedding:       softmax ignores a constant added to every logit;
+    center writing weights:   layer norm removes the mean over d_model, so writing none is the same;
+    center unembedding:       softmax ignores a constant added to every logit;
     fold value biases:        attention rows sum to 1, so b_V reaches the output whole, as b_V W_O.
 
 Source: Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits"; TransformerLens
@@ -31,23 +31,23 @@ def process_weights(
     center_unembed: bool = True,
     fold_value_biases: bool = True,
 ) -> HookedGPT2:
-    """A new model with the same log-probabilities and simpler weights.
+    """Make a new model with the same log-probabilities and simpler weights.
 
     Args:
-        model: the model; it is left as it is.
-        fold_layer_norm: move each layer norm's w and b into the weights that read it, which
-            leaves w = 1 and b = 0. The unembedding is no longer tied to the embedding.
-        center_writing_weights: subtract the mean over d_model of all that writes to the residual
-            stream (embeddings, W_O, W_out and their biases).
+        model: the model, which is not changed
+        fold_layer_norm: move each layer norm's w and b into the weights that read it, leaving w = 1
+            and b = 0. The unembedding is then no longer tied to the embedding.
+        center_writing_weights: subtract the mean over d_model from everything that writes to the
+            residual stream (embeddings, W_O, W_out and their biases)
         center_unembed: subtract the mean over the vocabulary from W_U and b_U. Logits then sum to
-            zero over the vocabulary; their differences stay.
-        fold_value_biases: add b_V W_O to b_O and set b_V to 0.
+            zero over the vocabulary; their differences are unchanged.
+        fold_value_biases: add b_V W_O to b_O and set b_V to 0
 
     Returns:
-        The processed model, named as the given one, on its device and in its dtype.
+        The processed model, with the name, device and dtype of the given one.
 
     Raises:
-        TypeError: for anything but a model.
+        TypeError: the argument is not a model
 
     Example:
         >>> import interp

@@ -1,8 +1,8 @@
 """Write a checkpoint that `interp.load` and `transformers.AutoModelForCausalLM` read.
 
-The files are first written whole into a temporary folder inside the target and then renamed into
-place, all of them or none: a full disk or an interruption leaves the earlier checkpoint as it was,
-also when the model being saved is memory-mapped from that very file.
+The files are first written to a temporary folder inside the target and then renamed into place, all
+of them or none: a full disk or an interruption leaves an earlier checkpoint intact, even if the
+model being saved is memory-mapped from that very file.
 
 Source: transformers `models/gpt2/modeling_gpt2.py` (names and shapes of the tensors).
 """
@@ -29,21 +29,21 @@ from interp.model.hooked_gpt2 import HookedGPT2
 def save(model: HookedGPT2, directory: str | os.PathLike[str]) -> None:
     """Write a model in Hugging Face layout: config.json, model.safetensors and its tokenizer.
 
-    Weights are written bit for bit, in the model's own number format. An earlier GPT-2 checkpoint
-    in the directory is replaced, tokenizer included; files of other names stay.
+    Weights are written bit for bit, in the model's own dtype. An earlier GPT-2 checkpoint in the
+    directory is replaced, including its tokenizer; files with other names stay.
 
     Args:
-        model: the model; its unembedding must have no bias, since GPT-2's has none.
-        directory: the directory to write into; made if it does not exist.
+        model: the model; its unembedding must have no bias, since GPT-2's has none
+        directory: the directory to write to; created if it does not exist
 
     Raises:
-        CheckpointError: weights that are NaN or infinite, or that GPT2LMHeadModel cannot hold (a
-            nonzero `unembed.b_U`, as weight processing makes; an unembedding that differs although
-            `config.tied`), or a directory with a checkpoint of another kind.
-        ValueError: `directory` is empty.
-        TypeError: `model` is no model, or `directory` no path.
-        NotADirectoryError: `directory` is a file.
-        OSError: the files could not be written; an earlier checkpoint is still intact.
+        CheckpointError: weights are NaN or infinite, GPT2LMHeadModel cannot hold them (a nonzero
+            `unembed.b_U`, as from weight processing, or an unembedding that differs although
+            `config.tied`), or the directory has a checkpoint of another kind
+        ValueError: `directory` is empty
+        TypeError: `model` is not a model, or `directory` is not a path
+        NotADirectoryError: `directory` is a file
+        OSError: the files cannot be written; an earlier checkpoint is intact
     """
     _check_model(model)
     if not isinstance(directory, str | os.PathLike):
@@ -72,7 +72,7 @@ def save(model: HookedGPT2, directory: str | os.PathLike[str]) -> None:
 
 
 def _check_model(model: HookedGPT2) -> None:
-    """Refuse what a checkpoint would not hold, or what could not be loaded again."""
+    """Refuse a model that a checkpoint cannot hold, or that could not be loaded again."""
     if not isinstance(model, HookedGPT2):
         raise TypeError(f"save takes a HookedGPT2, got {type(model).__name__}")
     for name, parameter in model.named_parameters():
@@ -95,9 +95,9 @@ def _check_model(model: HookedGPT2) -> None:
 
 
 def _put_in_place(new: Path, target: Path) -> None:
-    """Move all files of a finished checkpoint into place, or none of them."""
+    """Move all files of a finished checkpoint into place, or none."""
     written = sorted(path.name for path in new.iterdir())
-    # A tokenizer of the checkpoint that is replaced does not belong to the new one.
+    # The tokenizer of a replaced checkpoint does not belong to the new one.
     stale = [name for name in TOKENIZER_FILES if name not in written]
     earlier = new.parent / "earlier"
     earlier.mkdir()
@@ -118,7 +118,7 @@ def _put_in_place(new: Path, target: Path) -> None:
 
 
 def _check_target(target: Path) -> None:
-    """Refuse to mix our files with those of a checkpoint that they would not replace whole."""
+    """Refuse to mix our files with a checkpoint that they would not replace completely."""
     if target.exists() and not target.is_dir():
         raise NotADirectoryError(f"{target} is a file; save needs a directory")
     if (target / SHARD_INDEX).exists():
@@ -153,6 +153,6 @@ def _write(model: HookedGPT2, directory: Path) -> None:
     config = directory / "config.json"
     config.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     save_file(tensors, directory / WEIGHTS, metadata={"format": "pt"})
-    os.chmod(directory / WEIGHTS, config.stat().st_mode)  # safetensors makes it the owner's only
+    os.chmod(directory / WEIGHTS, config.stat().st_mode)  # safetensors makes it private
     if model.tokenizer is not None:
         model.tokenizer.save_pretrained(directory)

@@ -1,8 +1,8 @@
 """From text to token ids and back.
 
-No token is put before the text unless asked for: the IOI paper has none, and positions mean what
-they say. Texts of unequal length are padded, on the right unless asked otherwise, with the
-end-of-text token; `tokenize` also returns the mask that says which tokens are real.
+By default no token is put before the text: the IOI paper has none, and positions then are indices
+into the text's own tokens. Texts of unequal length are padded with the end-of-text token, on the
+right by default; `tokenize` also returns the mask of the real tokens.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,20 +32,21 @@ class TextMethods:
         prepend_bos: bool = False,
         padding_side: str = "right",
     ) -> tuple[Int[Tensor, "batch pos"], Bool[Tensor, "batch pos"]]:
-        """Token ids of one text or several, and which of them are real.
+        """Tokenize one text or several.
 
         Args:
-            text: one text or a list of texts, none of them empty.
-            prepend_bos: put the end-of-text token, GPT-2's only special one, before each text.
-            padding_side: where shorter texts are padded, "left" or "right".
+            text: a text or a list of texts, none of them empty
+            prepend_bos: whether to put the end-of-text token, GPT-2's only special token, before
+                each text
+            padding_side: the side on which to pad shorter texts, "left" or "right"
 
         Returns:
-            Token ids and mask (True where the token is not padding), both [batch pos].
+            Token ids and mask (True at real tokens), both [batch pos].
 
         Raises:
-            ValueError: for no text, empty text, a text longer than n_ctx, another side, or a model
-                without a tokenizer.
-            TypeError: for anything but texts.
+            ValueError: there is no text, a text is empty or longer than n_ctx, the side is unknown,
+                or the model has no tokenizer
+            TypeError: `text` is neither a string nor a list of strings
 
         Example:
             >>> import interp
@@ -84,20 +85,20 @@ class TextMethods:
         *,
         padding_side: str = "right",
     ) -> Int[Tensor, "batch pos"]:
-        """Token ids of one text or several; see `tokenize`, which also returns the mask."""
+        """The token ids of one text or several; see `tokenize`, which also returns the mask."""
         return self.tokenize(text, prepend_bos=prepend_bos, padding_side=padding_side)[0]
 
     def to_string(self, tokens: int | Sequence[int] | Int[Tensor, "..."]) -> Any:
-        """The text of token ids.
+        """Turn token ids into text.
 
         Args:
-            tokens: one id, a row of ids, or a batch of rows.
+            tokens: one id, a row of ids, or a batch of rows
 
         Returns:
             A string, or a list of strings for a batch.
 
         Raises:
-            ValueError: for ids that the model's vocabulary does not have.
+            ValueError: an id is outside the model's vocabulary
         """
         ids = torch.as_tensor(tokens)
         if ids.numel():
@@ -109,14 +110,14 @@ class TextMethods:
     def to_str_tokens(
         self, text: str | Sequence[int] | Int[Tensor, "..."], prepend_bos: bool = False
     ) -> list[str]:
-        """The tokens of one text, each as its own string.
+        """Cut one text into its tokens, each as a string.
 
         Args:
-            text: a text, or the ids of one prompt ([pos] or [1 pos]).
-            prepend_bos: put the end-of-text token before a text.
+            text: a text, or the token ids of one prompt ([pos] or [1 pos])
+            prepend_bos: whether to put the end-of-text token before the text
 
         Raises:
-            ValueError: for a batch of several prompts, and for `prepend_bos` with ids.
+            ValueError: there are several prompts, or `prepend_bos` is used with ids
         """
         if prepend_bos and not isinstance(text, str):
             raise ValueError("prepend_bos goes with text; put the id before the ids yourself")
@@ -126,14 +127,15 @@ class TextMethods:
         return [self.to_string(token) for token in ids.flatten().tolist()]
 
     def to_single_token(self, text: str) -> int:
-        """The id of a text that is exactly one token.
+        """The id of a text that is a single token.
 
         Args:
-            text: the text; in GPT-2 most words are one token with the space before them.
+            text: the text; in GPT-2, most words are one token together with the space before them
 
         Raises:
-            ValueError: when it is several, with its pieces.
-            TypeError: for anything but a text.
+            ValueError: the text is several tokens; the message shows them, and suggests the text
+                with or without a leading space if that is a single token
+            TypeError: `text` is not a string
         """
         ids = self._encode(text, "text")
         if len(ids) != 1:
@@ -169,7 +171,7 @@ class TextMethods:
     def _as_tokens(
         self, input: Any, mask: Tensor | None, prepend_bos: bool
     ) -> tuple[Int[Tensor, "batch pos"], Tensor | None]:
-        """What `forward` got, as a checked batch of token ids with its mask."""
+        """Turn the input of `forward` into a checked batch of token ids with its mask."""
         if not isinstance(input, Tensor):
             if mask is not None:
                 raise ValueError("attention_mask goes with token ids; for text it is made here")
@@ -187,19 +189,19 @@ class TextMethods:
 
 
 def next_tokens(model: Any, text: str, k: int = 10) -> "pandas.DataFrame":
-    """What the model expects after a text: the k most probable tokens.
+    """The k tokens that the model finds most probable after a text.
 
     Args:
-        model: a `HookedGPT2`.
-        text: the prompt.
-        k: how many tokens, most probable first.
+        model: a `HookedGPT2`
+        text: the prompt
+        k: number of tokens, the most probable first
 
     Returns:
-        One row a token, indexed by rank from 0: `token` (its text), `id`, `logit`, `probability`.
+        One row per token, indexed by rank from 0: `token` (its text), `id`, `logit`, `probability`.
 
     Raises:
-        ValueError: for empty text, a text longer than n_ctx, or k outside 1 ... d_vocab.
-        TypeError: for anything but one text.
+        ValueError: the text is empty or longer than n_ctx, or k is not from 1 to d_vocab
+        TypeError: `text` is not a single string
 
     Example:
         >>> import interp
@@ -223,6 +225,6 @@ def next_tokens(model: Any, text: str, k: int = 10) -> "pandas.DataFrame":
         "logit": top.values.tolist(),
         "probability": logits.softmax(-1)[top.indices].tolist(),
     }
-    import pandas as pd  # takes half a second, which importing interp should not
+    import pandas as pd  # takes half a second
 
     return pd.DataFrame(table, index=pd.RangeIndex(k, name="rank"))

@@ -1,9 +1,9 @@
-"""One thread at a time on a model.
+"""Let only one thread at a time use a model.
 
 Hooks belong to the model, not to the thread that set them, so a run in one thread would meet the
-hooks of another. A thread that runs the model therefore waits for its turn. A block of the user's
-(`with model.hooks(...):`) may last as long as it likes, and may wait for the very thread that wants
-to run the model; so there the other thread is refused instead, which cannot end in a deadlock.
+hooks of another. A thread that runs the model therefore waits for its turn. A user's block (`with
+model.hooks(...):`) may last arbitrarily long, and may even wait for the very thread that wants to
+run the model; there, to avoid a deadlock, the other thread gets an error instead.
 """
 
 import threading
@@ -13,9 +13,9 @@ from typing import Any
 
 
 class Turn:
-    """Whose turn it is; `with turn:` waits for it, and the same thread may take it again.
+    """The turn to use a model: `with turn:` waits for it, and the same thread may take it again.
 
-    Copies and pickles of it are new ones, which nobody has.
+    A copied or unpickled turn is a new one that no thread holds.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Turn:
 
     @contextmanager
     def block(self) -> Iterator[None]:
-        """Take the turn for a block of the user's, in which other threads are refused."""
+        """Take the turn for a user's block, during which other threads get an error."""
         self._take(block=True)
         try:
             yield

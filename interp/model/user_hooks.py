@@ -1,7 +1,7 @@
-"""Whose hooks are on a model, and techniques that must have none of the user's.
+"""Find the user's hooks on a model, and refuse them for techniques that would not obey them.
 
 Most techniques resume runs in the middle of the model, where they compute only what a change can
-reach. No hook acts there, so a figure measured with a user's hooks on the model would belong
+reach. Hooks do not act there, so a number measured with a user's hooks on the model would belong
 neither to the hooked model nor to the plain one. These techniques call `require_no_hooks` first.
 """
 
@@ -22,15 +22,15 @@ _TORCH_HOOKS = {
 
 
 def require_no_hooks(model: Any, what: str) -> None:
-    """Refuse a model that has hooks of the user's on it.
+    """Refuse a model on which the user has hooks.
 
     Args:
-        model: the model that a technique is about to run.
-        what: the technique, as the user calls it, such as "patch".
+        model: the model that a technique is about to run
+        what: name of the technique, such as "patch"
 
     Raises:
-        ValueError: if there are any, with their places and what to do.
-        RuntimeError: if another thread has hooks on the model.
+        ValueError: there are hooks; the message says where they are and what to do
+        RuntimeError: another thread has hooks on the model
     """
     found = model.user_hooks()
     if not found:
@@ -47,11 +47,11 @@ def require_no_hooks(model: Any, what: str) -> None:
 
 
 def hooks_on(model: nn.Module, own_levels: Collection[int]) -> list[str]:
-    """Where the user's hooks on a model are.
+    """Find the user's hooks on a model.
 
     Args:
-        model: the model.
-        own_levels: levels of the `hooks` blocks that do not count, since a technique opened them.
+        model: the model
+        own_levels: levels of the `hooks` blocks that do not count, because a technique opened them
 
     Returns:
         The names of modules, each with the kind of hook in brackets.

@@ -1,4 +1,4 @@
-"""The weights under the names and shapes of the field, stacked over layers.
+"""The weights under the names and shapes that the field uses, stacked over layers.
 
 Source: Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits" (W_Q, W_K, W_V,
 W_O, W_E, W_U); shapes: TransformerLens.
@@ -16,7 +16,7 @@ from interp.model.checks import check_ids, check_whole
 class WeightViews:
     """Weight properties of a model made of `embed`, `pos_embed`, `blocks` and `unembed`.
 
-    Properties over several layers are stacked again at each call; `model.blocks[i].attn.W_Q` is a
+    Properties over several layers are stacked again at each access; `model.blocks[i].attn.W_Q` is a
     view of the weights themselves.
     """
 
@@ -30,12 +30,12 @@ class WeightViews:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.embed.W_E.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """The weights' number format."""
+        """The dtype of the weights."""
         return self.embed.W_E.dtype
 
     @property
@@ -55,7 +55,7 @@ class WeightViews:
 
     @property
     def b_U(self) -> Float[Tensor, " d_vocab"]:
-        """Unembedding bias: zero in GPT-2, not after weight processing."""
+        """Unembedding bias: zero in GPT-2, but not after weight processing."""
         return self.unembed.b_U
 
     @property
@@ -124,12 +124,12 @@ class WeightViews:
         """The sum of all biases written to the residual stream before `layer`.
 
         Args:
-            layer: a layer, from 0 to n_layers.
-            mlp_input: count the attention bias of `layer` itself too.
-            include_mlp_biases: whether b_out counts.
+            layer: the layer, from 0 to n_layers
+            mlp_input: whether to count the attention bias of `layer` itself too
+            include_mlp_biases: whether to count b_out
 
         Raises:
-            ValueError: for a layer that is not there.
+            ValueError: the layer does not exist
         """
         check_whole(layer, "layer", 0, len(self.blocks) - bool(mlp_input), note="(layers)")
         total = torch.zeros_like(self.blocks[0].attn.b_O)
@@ -145,10 +145,10 @@ class WeightViews:
         """The direction in the residual stream that raises each token's logit: columns of W_U.
 
         Args:
-            tokens: a single-token text, a token id, or ids of any shape.
+            tokens: a single-token text, a token id, or ids of any shape
 
         Raises:
-            ValueError: for a text of several tokens, or ids that the vocabulary does not have.
+            ValueError: a text is several tokens, or an id is outside the vocabulary
         """
         if isinstance(tokens, str):
             tokens = self.to_single_token(tokens)  # type: ignore[attr-defined]

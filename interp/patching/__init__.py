@@ -3,10 +3,10 @@
 from interp.patching.ablate import ablate, pairs
 from interp.patching.activation import patch
 from interp.patching.attribution import attribution_patch
-from interp.patching.comparison import Agreement, agreement
+from interp.patching.comparison import agreement
 from interp.patching.effects import effect, mean_effect, mean_over_prompts, normalized
 from interp.patching.measure import measure, run_task
-from interp.patching.node_paths import NodePaths, Sent
+from interp.patching.node_paths import NodePaths
 from interp.patching.path import path_attention, path_patch
 from interp.patching.ranking import heads_in_order, strongest_heads
 from interp.patching.screening import screen
@@ -16,11 +16,9 @@ from interp.runs.selection import Selection
 
 __all__ = [
     "Ablation",
-    "Agreement",
     "NodePaths",
     "Receivers",
     "Selection",
-    "Sent",
     "ablate",
     "agreement",
     "attribution_patch",

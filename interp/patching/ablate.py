@@ -1,10 +1,10 @@
-"""Knock-out: what the model loses without a head, an MLP, a neuron, or a set of them.
+"""Ablation: what the model loses without a head, an MLP, a neuron, or a set of them.
 
-`ablate` sweeps over single parts, as `patch` does, or takes out whole sets at once: the heads of a
-class, every pair of some heads (`pairs`), or nodes, each at a role of its own. What stands in is
-one of the values of `interp.runs.stand_ins`. With `ablation=` parts are taken out of a model in
-which something is knocked out already: parts that only then matter are backups, and under an
-ablation that leaves a circuit alone, nodes are taken out of the circuit:
+`ablate` sweeps over single parts, as `patch` does, or ablates whole sets: the heads of a class,
+every pair of some heads (`pairs`), or nodes, each at its own role. `interp.runs.stand_ins` lists
+the values that can stand in. With `ablation=`, parts are ablated in a model in which something is
+knocked out already: parts that matter only then are backups, and under an ablation that leaves only
+a circuit, nodes are knocked out of the circuit:
 
     F(M without K)   ablate(model, task, {"K": K}, value="group mean")
     F(C without K)   the same with ablation=Ablation("heads", value="group mean", keep=C)
@@ -22,7 +22,7 @@ import xarray as xr
 from interp.metrics import METRICS, Metrics
 from interp.model import HookedGPT2
 from interp.parts import Head, Node, NodeLike, as_heads, require_in_model, unit_of
-from interp.results import labelled
+from interp.results import labeled
 from interp.runs.ablation import (
     Ablation,
     as_ablated,
@@ -32,18 +32,18 @@ from interp.runs.cells import Cells
 from interp.runs.grid import grid
 from interp.runs.overlap import also_ablated
 from interp.runs.pair import Setting
-from interp.runs.places import Places, positions_mask
+from interp.runs.places import Places, Position, positions_mask
 from interp.runs.question import question
 from interp.runs.readout import Readout
 from interp.runs.selection import Selection
 from interp.runs.sides import Progress, ready_task
 from interp.runs.sites import Key, n_units, site_of
-from interp.runs.stand_ins import Value, require_value, stand_ins
+from interp.runs.stand_ins import Reference, Value, reference_task, require_value, stand_ins
 from interp.runs.sweep import Swept, sweep, with_runs
 from interp.tasks import Task
 
 Sets = Mapping[str, Sequence[NodeLike]]
-"""Name -> the parts that are taken out together."""
+"""Name -> the parts that are ablated together."""
 
 _EVERYWHERE = ""  # the slot of parts without a role
 
@@ -56,38 +56,39 @@ def ablate(
     selection: Selection = Selection(),
     *,
     value: Value = "mean",
-    reference: Task | Mapping[str, Task] | None = None,
+    reference: Reference | Mapping[str, Task] = None,
     metrics: Metrics | None = None,
     ablation: Ablation | None = None,
     progress: Progress = iter,
 ) -> xr.Dataset:
-    """Ablate parts in the clean run: an activation swept over its parts, or sets of parts.
+    """Ablate parts in the clean run: the parts of an activation, one by one, or sets of parts.
 
     Args:
-        model: the model.
-        task: the prompts, by their clean texts.
-        what: an activation ("z" for heads, "mlp_out", "mlp_post" for neurons, or any other of
-            `patch` but the patterns), swept over the selection; or sets by name, of heads, MLPs and
-            neurons: those with a role ("9.9@END") are ablated there, those without one at the
-            positions of the selection. An empty set changes nothing.
-        selection: the parts to go over; of sets, only the positions.
-        value: what stands in: "zero", "mean", "group mean" or "resample".
-        reference: prompts, by their corrupted texts, for means and resampling, or those of each set
-            by its name; by default the task's own. Where their roles stand elsewhere, parts are
-            matched by role.
-        metrics: as in `patch`.
-        ablation: what is knocked out already. Where it touches the same activation at the same
-            place, what is asked for here stands.
-        progress: wraps the steps, for a progress bar.
+        model: the model
+        task: the prompts; their clean texts are run
+        what: an activation ("z" for heads, "mlp_out", "mlp_post" for neurons, or any other site of
+            `patch` except patterns), swept over the selection; or a mapping from names to sets of
+            heads, MLPs and neurons. Parts with a role ("9.9@END") are ablated there, parts without
+            one at the positions of the selection. An empty set changes nothing.
+        selection: the parts to sweep over; for sets, only the positions
+        value: what stands in: "zero", "mean", "group mean" or "resample"
+        reference: prompts whose corrupted texts are used for means and resampling, or a mapping
+            from the name of each set to its prompts; by default as in
+            `Ablation`. If their roles
+            stand elsewhere, activations are matched by role.
+        metrics: as in `patch`
+        ablation: what is knocked out already. Where both replace the same activation at the same
+            place, what is asked for here takes precedence.
+        progress: wraps the steps, for a progress bar
 
     Returns:
-        For each metric its value in the ablated run, dims those of the sweep, or set, and prompt;
-        and `<metric>_clean`, dims prompt, without the parts' ablation. `effect` makes effects of
-        them.
+        For each metric, its value in the ablated run, with the dims of the sweep (or set) and
+        prompt, and `<metric>_clean`, dims prompt, its value without ablating the parts. `effect`
+        turns them into effects.
 
     Raises:
-        ValueError: as `patch` does, for no sets, or for a reference that does not fit.
-        TypeError: for an argument of another type.
+        ValueError: as for `patch`, or there are no sets, or a reference does not fit
+        TypeError: an argument is of another type
 
     Example:
         >>> import interp
@@ -121,7 +122,7 @@ def ablate(
         if isinstance(reference, Mapping):
             raise ValueError("references by name are for sets; give one task")
         parts = grid(model, task, what, selection)
-        cells, places, references = parts.cells, parts.places, [reference]
+        cells, places, references = parts.cells, parts.places, _references({}, reference)
         roles = [list(parts.roles) if parts.by_role else None]
     keys = list(cells.members)
     sources = [
@@ -130,11 +131,12 @@ def ablate(
     ]
     chosen = None if isinstance(what, Mapping) else parts.chosen
     swept = sweep(setting, cells, places, sources, chosen=chosen, progress=progress)
-    own = [one.fingerprint for one in references if one is not None]
+    others = [reference_task(task, value, one) for one in references]
+    own = [one.fingerprint for one in others if one is not None]
     asked = question(
         "ablate", site="" if isinstance(what, Mapping) else what, selection=selection,
-        ablation=ablation, **options,
-    ) | {"reference": " ".join(own)}  # fmt: skip
+        task=task, ablation=ablation, reference=" ".join(own), **options,
+    )  # fmt: skip
     if isinstance(what, Mapping):
         title = f"{value.capitalize()} ablation of sets"
         result = _of_sets(swept, list(what), title, model, task, asked)
@@ -149,16 +151,16 @@ def ablate(
 
 
 def pairs(heads: Sequence[Any]) -> dict[str, list[Head]]:
-    """Every two of some heads, as sets for `ablate`.
+    """Form all pairs of some heads, as sets for `ablate`.
 
     Args:
-        heads: the heads, such as "9.6" or (9, 6).
+        heads: the heads, such as "9.6" or (9, 6)
 
     Returns:
-        "9.6 9.9" -> the two.
+        Name of each pair, such as "9.6 9.9" -> the two heads.
 
     Raises:
-        ValueError: a head is given twice.
+        ValueError: a head is given twice
 
     Example:
         >>> list(pairs(["9.9", "9.6", (10, 0)]))
@@ -177,9 +179,9 @@ def _nodes(sets: Sets) -> dict[str, tuple[Node, ...]]:
 
 
 def _references(
-    sets: Mapping[str, Sequence[Node]], reference: Task | Mapping[str, Task] | None
-) -> list[Task | None]:
-    """Every reference once, however many sets have it."""
+    sets: Mapping[str, Sequence[Node]], reference: Reference | Mapping[str, Task]
+) -> list[Reference]:
+    """Each reference once, however many sets use it."""
     if not isinstance(reference, Mapping):
         return [reference]
     lost = [name for name in sets if name not in reference]
@@ -193,9 +195,9 @@ def _cells_of(
     task: Task,
     sets: Mapping[str, Sequence[Node]],
     selection: Selection,
-    reference: Task | Mapping[str, Task] | None,
+    reference: Reference | Mapping[str, Task],
 ) -> tuple[Cells, Places]:
-    """The sets as cells, and their one place with a slot for each role."""
+    """The sets as cells, and their single place, with a slot for each role."""
     given = {n: v for n, v in vars(selection).items() if n not in ("positions", "except_positions")}
     if any(value is not None for value in given.values()):
         raise ValueError("a selection for sets has positions only; the sets name their parts")
@@ -219,16 +221,16 @@ def _cells_of(
         tasks = [id(one) for one in _references(sets, reference)]
         source = [tasks.index(id(reference[name])) for name in sets]
     found = Cells.of(widths, cells, n_slots=len(slots), device=model.device, source=source)
-    return found, Places(torch.stack(at)[None])
+    return found, Places(torch.stack(at)[None])  # place slot prompt pos
 
 
 def _roles_of(
     sets: Mapping[str, Sequence[Node]],
     selection: Selection,
-    reference: Task | Mapping[str, Task] | None,
+    reference: Reference | Mapping[str, Task],
 ) -> list[list[str] | None]:
-    """The roles at which each reference stands in; None if also elsewhere."""
-    given = selection.positions or [0]
+    """The roles at which each reference stands in; None if it also stands in elsewhere."""
+    given: Sequence[Position | None] = selection.positions or [None]
     found: list[list[str] | None] = []
     for one in _references(sets, reference):
         nodes = [
@@ -251,10 +253,10 @@ def _of_sets(
     task: Task,
     asked: Mapping[str, Any],
 ) -> xr.Dataset:
-    """What was measured with each of several sets gone."""
+    """The result of ablating sets."""
     return xr.Dataset(
         {
-            name: labelled(
+            name: labeled(
                 values[:, 0],
                 ("set", "prompt"),
                 name=name,

@@ -1,7 +1,7 @@
-"""Activation patching: an activation of one run put into the other, and what that does.
+"""Activation patching: put an activation of one run into the other, and measure what changes.
 
-Denoising puts the clean activation into the corrupted run: what suffices to restore the answer?
-Noising puts the corrupted one into the clean run: what is the answer lost without?
+Denoising puts the clean activation into the corrupted run: what is sufficient to restore the
+answer? Noising puts the corrupted activation into the clean run: what is necessary for the answer?
 
     site                                    parts that can be swept over
     embed                                   position or role
@@ -12,7 +12,7 @@ Noising puts the corrupted one into the clean run: what is the answer lost witho
                                             source or source_role (the one attended to)
     mlp_post                                layer, neuron, position or role
 
-Parts that are not swept over are patched together: `Selection(over=["layer"])` at z patches all
+Parts that are not swept over are patched together: at z, `Selection(over=["layer"])` patches all
 heads of a layer at all positions at once.
 
 Source: Vig et al. 2020 (arXiv 2004.12265); Meng et al. 2022 (arXiv 2202.05262); Heimersheim and
@@ -48,34 +48,34 @@ def patch(
     ablation: Ablation | None = None,
     progress: Progress = iter,
 ) -> xr.Dataset:
-    """Patch an activation, swept over its parts.
+    """Patch an activation, part by part.
 
     Args:
-        model: the model.
-        task: clean prompts with corrupted partners.
-        site: which activation; see the module.
-        selection: the parts to go over; by default every layer, with every head or neuron where the
-            site has them, else with every position.
+        model: the model
+        task: clean prompts with corrupted partners
+        site: the activation; see the module
+        selection: the parts to sweep over; by default every layer, with every head or neuron if the
+            site has them, else with every position
         direction: "denoising" puts clean activations into the corrupted run, "noising" corrupted
-            ones into the clean run.
-        metrics: a name of `METRICS`, a function of the logits at END [run d_vocab] and the task's
+            ones into the clean run
+        metrics: a name from `METRICS`, a function of the logits at END [run d_vocab] and the
             prompts they belong to, several of these, or a mapping from names to functions; None for
-            the task's own metric.
+            the task's own metric
         ablation: what is knocked out of the model in every run. Where a patch and the ablation
-            touch the same activation at the same place, the patch stands.
-        progress: wraps the steps, for a progress bar.
+            replace the same activation at the same place, the patch takes precedence.
+        progress: wraps the steps, for a progress bar
 
     Returns:
-        For each metric, its value in the patched run, dims those of the sweep and prompt, NaN where
-        a prompt has no such position; and `<metric>_clean` and `<metric>_corrupted`, dims prompt.
-        `effect` and `normalized` make effects of them. The attrs hold the question; `also_ablated`
-        names parts that the ablation touches too.
+        For each metric, its value in the patched run, with the dims of the sweep and prompt, NaN
+        where a prompt has no such position; and `<metric>_clean` and `<metric>_corrupted`, dims
+        prompt. `effect` and `normalized` turn them into effects. The attrs hold the question;
+        `also_ablated` names parts that the ablation replaces too.
 
     Raises:
-        ValueError: for an unknown site, part, metric, layer, head, neuron, role or position; a task
-            that does not fit the model; hooks of the caller's on the model; or clean and corrupted
-            prompts that are not aligned and not patched by role.
-        TypeError: for an argument of another type.
+        ValueError: a site, part, metric, layer, head, neuron, role or position is unknown; the task
+            does not fit the model; the caller has hooks on the model; or clean and corrupted
+            prompts are neither aligned nor patched by role
+        TypeError: an argument is of another type
     """
     base = base_of(direction)
     task = ready_task(model, task, "patch")
@@ -86,7 +86,7 @@ def patch(
     pair = Pair.of(model, task, base, readout, keys, parts.roles, ablation)
     swept = sweep(pair, parts.cells, parts.places, [pair], chosen=parts.chosen, progress=progress)
     asked = question(
-        "patch", site=site, selection=selection, ablation=ablation, direction=direction
+        "patch", site=site, selection=selection, task=task, ablation=ablation, direction=direction
     )
     title = f"{direction.capitalize()} {site}"
     result = parts.dataset(swept.values, title=title, model=model, task=task, question=asked)

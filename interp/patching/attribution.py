@@ -1,26 +1,28 @@
-"""Attribution patching: what patching each node would do, all at once, by the gradient.
+"""Attribution patching: estimate from the gradient, all at once, what patching each node would do.
 
     estimate = metric(base) + sum over the patched elements of  d metric / d element . (new - base)
 
-The base run is the one that is patched, `new` what the other run has there. Two forwards and one
-backward give every head, neuron or position of an activation, with each prompt's own gradient.
+The base run is the one that is patched, and `new` is the other run's value. Two forward passes and
+one backward pass give every head, neuron or position of an activation, with each prompt's own
+gradient. The linear approximation fails in two situations, for which AtP* has fixes:
 
-The line leaves the curve at two places, which AtP* mends:
-
-    qk         A saturated softmax is flat, and its gradient says that no query and no key matters.
-               So the softmax is computed with the patched queries or keys, and only what follows is
-               taken for linear:  sum of  d metric / d pattern . (pattern(new) - pattern(base)).
-    grad_drop  A direct and an indirect effect that almost cancel leave an estimate that is all
-               error. So the gradient is taken again with the outputs of each layer l frozen, which
-               bars the ways through it:  1 / (L - 1) sum over l of |effect_l|,  L layers. A node of
-               layer l is frozen itself and has no effect_l: hence L - 1, and L for the stream.
+    qk         A saturated softmax is flat, so its gradient says that no query and no key matters.
+               With this fix, the softmax is computed with the patched queries or keys, and only
+               what follows is linearized:
+               sum of  d metric / d pattern . (pattern(new) - pattern(base)).
+    grad_drop  If a direct and an indirect effect almost cancel, the estimate is mostly error. With
+               this fix, the gradient is taken again with the outputs of each layer l frozen, which
+               blocks the paths through it:  1 / (L - 1) sum over l of |effect_l|,  with L layers.
+               A node in layer l is itself frozen and has no effect_l: hence L - 1, and L for the
+               stream.
 
 Source: Nanda 2023, "Attribution Patching: Activation Patching At Industrial Scale"; Kramar et al.
-2024 (arXiv 2403.00745), section 3. We differ in this. There the mean over prompts is of absolute
-values, also without GradDrop; here estimates keep their sign, as exact effects do, and only the
-GradDrop size is absolute. There a node is one query or one key; here those that are patched
-together share one softmax, as in the patched run. There attention and MLP of a layer are parallel;
-in GPT-2 the MLP reads the attention, and dropping the layer bars that way too.
+2024 (arXiv 2403.00745), section 3. We differ from the latter in three points. They average absolute
+values over prompts, even without GradDrop; our estimates keep their sign, as exact effects do, and
+only the GradDrop size is absolute. Their nodes are single queries or keys; ours, if patched
+together, share one softmax, as in the patched run. Their models compute attention and MLP of a
+layer in parallel; in GPT-2 the MLP reads the attention output, and dropping the layer blocks that
+path too.
 """
 
 from collections.abc import Sequence
@@ -61,33 +63,35 @@ def attribution_patch(
     """Estimate what `patch` would measure, to first order.
 
     Args:
-        model: the model.
-        task: clean prompts with corrupted partners.
-        site: as in `patch`.
-        selection: as in `patch`; "layer" is swept over unless one layer alone is patched.
-        direction: as in `patch`; the gradient is that of the run that is patched.
-        metric: one metric as in `patch` that can be differentiated, as all but "accuracy" and
-            "rank" can; None for the task's own.
-        fixes: fixes of AtP*, see the module: "qk" at site "q" or "k", "grad_drop" at any. The
-            latter takes a backward more for each layer.
-        ablation: what is knocked out of the model in every run.
-        dtype: `torch.bfloat16` for matrix products in half precision, None for the model's own.
-            Sums over the stream and the metric keep their own. It pays on devices with
-            instructions for it, most GPUs; on a CPU without, it is many times slower.
-        progress: wraps the batches of prompts, for a progress bar.
+        model: the model
+        task: clean prompts with corrupted partners
+        site: as in `patch`
+        selection: as in `patch`; "layer" must be swept over unless only one layer is patched
+        direction: as in `patch`; the gradient is taken in the run that is patched
+        metric: a differentiable metric, as in `patch` (not "accuracy" or "rank"); None for the
+            task's own
+        fixes: fixes of AtP*, see the module: "qk" at site "q" or "k", "grad_drop" at any site. The
+            latter needs one more backward pass per layer.
+        ablation: what is knocked out of the model in every run
+        dtype: `torch.bfloat16` for matrix products in half precision; None for the model's own.
+            Sums over the stream and the metric keep the model's precision. Half precision is faster
+            on devices that support it, such as most GPUs; on a CPU without support it is many times
+            slower.
+        progress: wraps the batches of prompts, for a progress bar
 
     Returns:
-        As `patch` does: the estimated metric in the patched run, so that `effect` and `normalized`
-        make effects of it, and `agreement` compares it. With "grad_drop" also
-        `<metric>_grad_drop`, same dims and unit: the size of the effect, never negative, the mean
-        of its absolute value over dropped layers.
+        As for `patch`, but with the estimated metric of the patched run: `effect` and `normalized`
+        turn it into effects, and `agreement` compares it with exact ones. With "grad_drop" also
+        `<metric>_grad_drop`, with the same dims and unit: the size of the effect, averaged in
+        absolute value over the dropped layers, so never negative.
 
     Raises:
-        ValueError: as `patch` does; for several layers patched together, a metric without gradient,
-            a fix that does not fit, another dtype, or a model made inside `torch.inference_mode`.
-        TypeError: for an argument of another type.
+        ValueError: as for `patch`; or several layers are patched together, the metric has no
+            gradient, a fix does not fit, the dtype is another, or the model was made inside
+            `torch.inference_mode`
+        TypeError: an argument is of another type
 
-    Source: see the module, which says where we differ.
+    Source: see the module, which states where we differ.
     """
     base = base_of(direction)
     task = ready_task(model, task, "attribution_patch")
@@ -116,7 +120,7 @@ def attribution_patch(
         "dtype": str(dtype or model.dtype).removeprefix("torch."),
     }
     asked = question(
-        "attribution_patch", site=site, selection=selection, ablation=ablation,
+        "attribution_patch", site=site, selection=selection, task=task, ablation=ablation,
         direction=direction, **how,
     )  # fmt: skip
     result = parts.dataset(
@@ -157,7 +161,7 @@ def _require_gradient(
     dtype: torch.dtype | None,
     own: torch.dtype,
 ) -> None:
-    """Refuse what no gradient can be taken of, or only zero."""
+    """Refuse questions whose gradient does not exist or is always zero."""
     name = next(iter(readout.built_in), "")
     if "layer" not in parts.dims and len(parts.layers) > 1:
         raise ValueError(
@@ -181,7 +185,7 @@ def _require_gradient(
 
 
 def _require_fixes(model: HookedGPT2, site: str, fixes: Sequence[Fix]) -> None:
-    """Refuse fixes that there are not, or that do nothing here."""
+    """Refuse fixes that do not exist or have no effect here."""
     if isinstance(fixes, str):
         raise TypeError(f"fixes are a list, such as ['qk']; got {fixes!r}")
     unknown = [fix for fix in fixes if fix not in get_args(Fix)]

@@ -1,13 +1,13 @@
-"""How well estimated effects agree with exact ones: the check of attribution patching.
+"""How well estimated effects agree with exact ones, to check attribution patching.
 
     rank_correlation   Spearman's: the correlation of the ranks of the mean effects
     correlation        Pearson's, of the mean effects themselves
     relative_error     mean |estimate - exact| / mean |exact|
 
-A relative error of 0 is perfect; 1 is as wrong as saying that nothing has any effect. Ranks of
-equal effects are averaged. Means are over prompts, so that the comparison is cell by cell.
+A relative error of 0 is perfect; 1 is as bad as estimating that nothing has any effect. Ranks of
+equal effects are averaged. Effects are averaged over prompts, and compared cell by cell.
 
-Source: Kramar et al. 2024 (arXiv 2403.00745), who report instead how many nodes have to be patched,
+Source: Kramar et al. 2024 (arXiv 2403.00745), who instead report how many nodes have to be patched,
 in the order of the estimates, until the largest effects are found.
 """
 
@@ -21,21 +21,21 @@ from interp.patching.effects import effect, first_metric
 from interp.results import SAME_PROMPTS, require_same
 
 Estimated = Literal["effect", "grad_drop"]
-"""What is compared: effects with their sign, or their sizes, of which "grad_drop" estimates one."""
+"""What is compared: signed effects, or sizes of effects as "grad_drop" estimates them."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Agreement of estimates with exact effects.
+    """How well estimates agree with exact effects.
 
     Args:
-        rank_correlation: from -1 to 1; NaN where all effects are equal.
-        correlation: from -1 to 1; NaN where all effects are equal.
-        relative_error: a fraction, 0 or more; NaN or infinite where no exact effect is not zero.
-        n_cells: how many cells were compared.
-        unit: unit of the effects.
-        worst: the cells of the largest absolute difference, largest first: their labels, and
-            `estimate`, `exact` and `difference` (estimate minus exact), in `unit`.
+        rank_correlation: from -1 to 1; NaN where all effects are equal
+        correlation: from -1 to 1; NaN where all effects are equal
+        relative_error: a fraction, at least 0; NaN or infinite if all exact effects are zero
+        n_cells: number of cells compared
+        unit: unit of the effects
+        worst: the cells with the largest absolute differences, largest first: their labels, and
+            `estimate`, `exact` and `difference` (estimate minus exact), in `unit`
     """
 
     rank_correlation: float
@@ -46,7 +46,7 @@ class Agreement:
     worst: pd.DataFrame = field(compare=False)
 
     def __str__(self) -> str:
-        """Two lines on the whole, and the worst misses as a table."""
+        """Summarize in two lines, with a table of the worst misses."""
         table = self.worst.to_string(index=False, float_format="{:+.3f}".format)
         return (
             f"{self.n_cells} cells: rank correlation {self.rank_correlation:.3f}, "
@@ -66,21 +66,20 @@ def agreement(
     """Compare estimated mean effects with exact ones, cell by cell.
 
     Args:
-        estimated: result of `attribution_patch`.
+        estimated: result of `attribution_patch`
         exact: result of `patch`, or of `screen`, at the same site, in the same direction, over the
             same parts of the same task. Cells without a value (NaN) are left out.
-        metric: a metric that both have; None for the first of the estimates.
-        by: "effect" compares mean effects; "grad_drop" the mean over prompts of their absolute
-            values, as GradDrop estimates it.
-        worst: how many of the worst misses to list.
+        metric: a metric that both have; None for the first metric of the estimates
+        by: "effect" compares mean effects; "grad_drop" compares the mean over prompts of their
+            absolute values, which GradDrop estimates
+        worst: number of worst misses to list
 
     Returns:
-        The agreement over all cells, whatever parts they are of.
+        The agreement over all cells.
 
     Raises:
-        ValueError: the two are of other prompts, another model or ablation, or differ in site,
-            direction or parts; one lacks the metric or, by "grad_drop", its sizes; or there are not
-            two cells to compare.
+        ValueError: the two differ in prompts, model, ablation, site, direction or parts; one lacks
+            the metric or, for "grad_drop", its sizes; or there are fewer than two cells to compare
     """
     if by not in get_args(Estimated):
         raise ValueError(f"expected by 'effect' or 'grad_drop', got {by!r}")
@@ -101,7 +100,7 @@ def agreement(
     means = {"estimate": guess.mean("prompt"), "exact": truth.mean("prompt")}
     table = xr.Dataset(means).to_dataframe(means["exact"].dims).dropna().reset_index()
     if len(table) < 2:
-        raise ValueError(f"agreement is over cells, at least two; there are {len(table)}")
+        raise ValueError(f"agreement needs at least two cells; there are {len(table)}")
     estimates, effects = table["estimate"], table["exact"]
     table["difference"] = estimates - effects
     error = table["difference"].abs()
@@ -122,7 +121,7 @@ _SHOWN = {"layers": ("layer",), "heads": ("head",), "neurons": ("neuron",),
 
 
 def _together(result: xr.DataArray) -> dict[str, str]:
-    """What a selection chose that no dim shows, since it is replaced together."""
+    """What a selection chose that no dim shows, because it is replaced together."""
     words = str(result.attrs.get("selection", "")).split("; ")
     parts = dict(word.split("=", 1) for word in words if "=" in word)
     return {
@@ -133,7 +132,7 @@ def _together(result: xr.DataArray) -> dict[str, str]:
 
 
 def _require_same_cells(guess: xr.DataArray, truth: xr.DataArray) -> None:
-    """Refuse results over other parts."""
+    """Refuse results over different parts."""
     one, other = _together(guess), _together(truth)
     for name in sorted({*one, *other}):
         if one.get(name) != other.get(name):
@@ -143,7 +142,7 @@ def _require_same_cells(guess: xr.DataArray, truth: xr.DataArray) -> None:
             )
     ours, theirs = ({str(d): x[d].values.tolist() for d in x.dims} for x in (guess, truth))
     if len(ours) < 2:
-        raise ValueError("agreement is over cells; sweep over a part, for instance 'layer'")
+        raise ValueError("agreement needs several cells; sweep over a part, for instance 'layer'")
     if ours != theirs:
         wrong = [d for d in {**ours, **theirs} if ours.get(d) != theirs.get(d)]
         raise ValueError(

@@ -1,10 +1,10 @@
-"""What an intervention did: effects and normalized effects with their intervals.
+"""What an intervention did: effects and normalized effects, with their intervals.
 
     effect       metric of the changed run - metric of the run that was changed      its own unit
     normalized   (changed - corrupted) / (clean - corrupted), of the means           fraction
 
-A normalized effect of 0 is the corrupted run, 1 the clean one. It is a ratio of means over prompts,
-not a mean of ratios, which single prompts with a small denominator would dominate.
+A normalized effect is 0 for the corrupted run and 1 for the clean run. It is a ratio of means over
+prompts, not a mean of ratios, which would be dominated by single prompts with a small denominator.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 3.1; Heimersheim and Nanda 2024 (arXiv
 2404.15255), section 3, for normalizing.
@@ -13,22 +13,22 @@ Source: Wang et al. 2022 (arXiv 2211.00593), section 3.1; Heimersheim and Nanda 
 import numpy as np
 import xarray as xr
 
-from interp.statistics import bootstrap_ratio_interval
+from interp.statistics import interval
 
 
 def effect(result: xr.Dataset, metric: str | None = None) -> xr.DataArray:
-    """What each intervention changed, prompt by prompt.
+    """The change by each intervention, on every prompt.
 
     Args:
-        result: result of `patch`, `path_patch`, `ablate` or `attribution_patch`.
-        metric: one of its metrics; None for the first.
+        result: a result of `patch`, `path_patch`, `ablate` or `attribution_patch`
+        metric: one of its metrics; None for the first
 
     Returns:
-        The changed run's metric minus that of the run it is a change of, with the dims of `result`.
-        Negative: the metric was higher without.
+        The metric of the changed run minus that of the run that was changed, with the dims of
+        `result`; negative if the intervention lowered the metric.
 
     Raises:
-        ValueError: for a metric that the result does not have.
+        ValueError: the result lacks the metric
     """
     metric = _known(result, metric)
     values = result[metric]
@@ -39,53 +39,53 @@ def effect(result: xr.Dataset, metric: str | None = None) -> xr.DataArray:
 def mean_effect(
     result: xr.Dataset, metric: str | None = None, *, level: float = 0.95
 ) -> xr.Dataset:
-    """Mean effect over the prompts with its interval.
+    """The mean effect over prompts, with its interval.
 
     Args:
-        result: as for `effect`.
-        metric: one of its metrics; None for the first.
-        level: probability that each interval should cover, a fraction.
+        result: as for `effect`
+        metric: one of its metrics; None for the first
+        level: probability that each interval should cover, a fraction
 
     Returns:
-        `mean`, `low`, `high`, in the metric's unit, without the dim prompt. NaN where no prompt has
-        the position.
+        `mean`, `low` and `high`, in the metric's unit, without the dim prompt; NaN where no prompt
+        has the position.
     """
     return mean_over_prompts(effect(result, metric), level=level)
 
 
 def mean_over_prompts(values: xr.DataArray, *, level: float = 0.95) -> xr.Dataset:
-    """Mean over the prompts with its interval.
+    """The mean over prompts, with its interval.
 
     Args:
-        values: any dims and prompt, such as `effect` or `direct_logit_attribution`.
-        level: probability that each interval should cover, a fraction.
+        values: any dims and prompt, such as the result of `effect` or `direct_logit_attribution`
+        level: probability that each interval should cover, a fraction
 
     Returns:
-        `mean`, `low`, `high`, without the dim prompt. NaN where no prompt has a value.
+        `mean`, `low` and `high`, without the dim prompt; NaN where no prompt has a value.
     """
     values = values.transpose(..., "prompt")
     return _estimate(values, xr.ones_like(values, dtype=float), level, values.attrs)
 
 
 def normalized(result: xr.Dataset, metric: str | None = None, *, level: float = 0.95) -> xr.Dataset:
-    """Effects on a scale from 0, the corrupted run, to 1, the clean run.
+    """Effects on a scale from 0 (the corrupted run) to 1 (the clean run).
 
     Args:
-        result: result of `patch`, `path_patch` or `attribution_patch`.
-        metric: one of its metrics; None for the first.
-        level: probability that each interval should cover, a fraction.
+        result: a result of `patch`, `path_patch` or `attribution_patch`
+        metric: one of its metrics; None for the first
+        level: probability that each interval should cover, a fraction
 
     Returns:
-        `mean`, `low`, `high`, without the dim prompt. NaN where no prompt has the position; an
-        interval from -inf to inf where clean and corrupted runs are not told apart.
+        `mean`, `low` and `high`, without the dim prompt; NaN where no prompt has the position. The
+        interval runs from -inf to inf if the clean and the corrupted run cannot be told apart.
 
     Raises:
-        ValueError: for a metric that the result does not have, or a result of one run only.
+        ValueError: the result lacks the metric, or has only one run
     """
     metric = _known(result, metric)
     if f"{metric}_corrupted" not in result:
         raise ValueError(
-            "normalizing compares with the clean and the corrupted run; this result has only "
+            "normalizing needs both the clean and the corrupted run; this result has only "
             f"{[str(name) for name in result.data_vars]}"
         )
     values, corrupted = result[metric], result[f"{metric}_corrupted"]
@@ -98,9 +98,9 @@ def normalized(result: xr.Dataset, metric: str | None = None, *, level: float = 
 def _estimate(
     numerator: xr.DataArray, denominator: xr.DataArray, level: float, attrs: dict
 ) -> xr.Dataset:
-    """Ratio of the means over the prompts that have a value."""
+    """The ratio of the means over the prompts that have a value."""
     exists = np.isfinite(numerator.values)
-    ratio, low, high = bootstrap_ratio_interval(numerator, denominator, where=exists, level=level)
+    ratio, low, high = interval("ratio", numerator, denominator, where=exists, level=level)
     coords = {name: c for name, c in numerator.coords.items() if "prompt" not in c.dims}
     dims = numerator.dims[:-1]
     return xr.Dataset(
@@ -117,12 +117,12 @@ def _base_of(result: xr.Dataset) -> str:
 
 
 def first_metric(result: xr.Dataset) -> str:
-    """The metric that a result was asked for first."""
+    """The first metric of a result."""
     return str(next(iter(result.data_vars)))
 
 
 def _known(result: xr.Dataset, metric: str | None) -> str:
-    """The metric, which the result must have."""
+    """The metric, checked to be in the result."""
     if metric is None:
         return first_metric(result)
     if metric not in result:

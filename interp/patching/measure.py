@@ -9,12 +9,13 @@ from torch import Tensor
 
 from interp.metrics import METRICS, Metrics
 from interp.model import HookedGPT2
-from interp.results import labelled
+from interp.results import labeled
 from interp.runs.ablation import Ablation, prepared
 from interp.runs.question import question
 from interp.runs.readout import Readout
-from interp.runs.sides import Progress, Prompts, batches, ready_task, require_side, run_to_end
-from interp.tasks import Side, Task
+from interp.runs.sides import Progress, Prompts, batches, ready_task, run_to_end
+from interp.tasks import Task
+from interp.tasks.sides import Side, require_side
 
 
 @torch.inference_mode()
@@ -26,20 +27,20 @@ def run_task(
     ablation: Ablation | None = None,
     progress: Progress = iter,
 ) -> Float[Tensor, "prompt d_vocab"]:
-    """Logits at END of every prompt.
+    """The logits at END of every prompt.
 
     Args:
-        model: the model.
-        task: the prompts.
-        side: which of each pair of prompts to run.
-        ablation: what is knocked out of the model.
-        progress: wraps the batches, for a progress bar.
+        model: the model
+        task: the prompts
+        side: which of each pair of prompts to run
+        ablation: what is knocked out of the model
+        progress: wraps the batches, for a progress bar
 
     Returns:
-        Logits [prompt d_vocab].
+        The logits [prompt d_vocab].
 
     Raises:
-        ValueError: as `measure` does.
+        ValueError: as for `measure`
     """
     require_side(side)
     task = ready_task(model, task, "run_task")
@@ -57,24 +58,25 @@ def measure(
     ablation: Ablation | None = None,
     progress: Progress = iter,
 ) -> xr.Dataset:
-    """Metrics of every prompt.
+    """The metrics of every prompt.
 
     Args:
-        model: the model.
-        task: the prompts.
-        metrics: a name of `METRICS`, a function of the logits at END [run d_vocab] and the task's
+        model: the model
+        task: the prompts
+        metrics: a name from `METRICS`, a function of the logits at END [run d_vocab] and the
             prompts they belong to, several of these, or a mapping from names to functions; None for
-            the task's own metric.
-        side: which of each pair of prompts to run.
-        ablation: what is knocked out of the model.
-        progress: wraps the batches, for a progress bar.
+            the task's own metric
+        side: which of each pair of prompts to run
+        ablation: what is knocked out of the model
+        progress: wraps the batches, for a progress bar
 
     Returns:
-        For each metric an array of dim prompt. The divergence is from the whole model's clean run.
+        One array for each metric, dim prompt. The divergence is taken from the whole model's clean
+        run.
 
     Raises:
-        ValueError: for an unknown metric, a task that does not fit the model, hooks of the caller's
-            on the model, or as `Ablation.prepare` does.
+        ValueError: a metric is unknown, the task does not fit the model, the caller has hooks on
+            the model, or as for `Ablation.prepare`
     """
     require_side(side)
     task = ready_task(model, task, "measure")
@@ -84,7 +86,7 @@ def measure(
     ]
     return xr.Dataset(
         {
-            name: labelled(
+            name: labeled(
                 torch.cat([part[name] for part in parts]),
                 ("prompt",),
                 name=name,
@@ -92,7 +94,7 @@ def measure(
                 unit=METRICS.get(name, ""),
                 model=model,
                 task=task,
-                question=question("measure", metric=name, side=side, ablation=ablation),
+                question=question("measure", metric=name, side=side, task=task, ablation=ablation),
             )
             for name in readout.chosen
         }
@@ -102,7 +104,7 @@ def measure(
 def _streams(
     model: HookedGPT2, task: Task, side: Side, ablation: Ablation | None, progress: Progress
 ) -> Iterator[tuple[Prompts, Float[Tensor, "batch d_model"]]]:
-    """The prompts of each batch, and the stream after the last block at their END."""
+    """The prompts of each batch, and the stream after the last block at END."""
     here = prepared(ablation, model, task, side)
     edits = here.edits if here else None
     every = torch.arange(len(task), device=model.device)

@@ -1,18 +1,19 @@
 """Path patching between nodes: from a part at a role into inputs of parts at roles.
 
 `path_patch` changes a receiver's keys and values for every query. A node of a circuit is a head or
-an MLP at one role, so here only what the receiver writes at its own role changes:
+an MLP at one role, so here the receiver's output changes only at its own role:
 
     sent       x_l' at the sender's position P, before each later layer l, all attention frozen
     received   q', k', v' = q_h(x_l'), k_h(x_l'), v_h(x_l')
                dz = attention(q' if P is the receiver's position R, else q,
                               K with k' at P, V with v' at P) at R  -  z at R
-               of an MLP, MLP(x_l' + attn_out_l) - MLP(x_l + attn_out_l) if P is R
-    measured   the base run with z + dz at the receiver, and all after it computed
+               for an MLP, MLP(x_l' + attn_out_l) - MLP(x_l + attn_out_l) if P is R
+    measured   the base run with z + dz at the receiver, and everything after it recomputed
 
-With several receivers, each one's output is changed by what the sender's path into it alone does;
-what comes after them is computed. The base run is the clean one, the sender says what it says in
-the corrupted run, MLPs between are recomputed. One pair of runs serves every sender and receiver.
+With several receivers, the output of each changes by what the sender's path into it alone does;
+everything after them is recomputed. The base run is the clean one, the sender's output comes from
+the corrupted run, and MLPs in between are recomputed. One pair of runs serves all senders and
+receivers.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 3.1 and appendix B.
 """
@@ -26,7 +27,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.metrics import Metrics
-from interp.model import HookedGPT2, require_no_hooks
+from interp.model import HookedGPT2
+from interp.model.user_hooks import require_no_hooks
 from interp.parts import (
     MLP,
     QKV,
@@ -52,18 +54,18 @@ from interp.tasks import Task
 
 @dataclass(frozen=True)
 class Sent:
-    """What senders make of the stream at their position, before each later layer.
+    """The changed streams at the positions of senders, before each later layer.
 
     Args:
-        senders: the senders, in the order of a forward pass.
-        streams: for each batch of prompts, layer -> stream; of the first senders, those before it.
+        senders: the senders, in the order of a forward pass
+        streams: for each batch of prompts, layer -> the streams of all senders before that layer
     """
 
     senders: list[Node]
     streams: list[Streams]
 
     def of(self, senders: Iterable[NodeLike]) -> "Sent":
-        """The same of some of the senders."""
+        """Select some of the senders."""
         index = sorted(self.senders.index(as_node(one)) for one in senders)
         streams = [
             {layer: x[[i for i in index if i < len(x)]] for layer, x in batch.items()}
@@ -73,17 +75,17 @@ class Sent:
 
 
 class NodePaths:
-    """The clean and the corrupted run of a task, kept, and paths between nodes patched in them.
+    """Paths between nodes, patched in runs of a task that are computed once and kept.
 
     Args:
-        model: the model.
-        task: clean prompts with corrupted partners.
-        metrics: as in `patch`.
-        ablation: what is knocked out in every run. A receiver that is ablated still receives: leave
-            it out of the ports where it shall not.
+        model: the model
+        task: clean prompts with corrupted partners
+        metrics: as in `patch`
+        ablation: what is knocked out in every run. An ablated receiver still receives; leave it out
+            of the ports if it should not.
 
     Raises:
-        ValueError: as `patch` does.
+        ValueError: as for `patch`
     """
 
     def __init__(
@@ -116,17 +118,17 @@ class NodePaths:
 
     @torch.inference_mode()
     def send(self, senders: Sequence[NodeLike]) -> Sent:
-        """Carry what senders say in the corrupted run along the frozen stream.
+        """Carry the senders' outputs in the corrupted run along the frozen stream.
 
         Args:
-            senders: heads, MLPs or the input, each at a role: "9.6@END", "m0@S2", "input@IO".
+            senders: heads, MLPs or the input, each at a role: "9.6@END", "m0@S2", "input@IO"
 
         Returns:
-            What they make of the stream.
+            The streams that they change.
 
         Raises:
-            ValueError: no senders, one without a role, or one that model or task do not have; or
-                hooks of the caller's on the model.
+            ValueError: there are no senders, a sender has no role or does not exist, or the caller
+                has hooks on the model
         """
         require_no_hooks(self.model, "NodePaths")
         if isinstance(senders, str):
@@ -139,19 +141,20 @@ class NodePaths:
     def receive(
         self, sent: Sent, ports: Sequence[Port]
     ) -> dict[str, Float[np.ndarray, "sender prompt"]]:
-        """The effect of each sender's paths into all of the receivers together.
+        """Measure the effect of each sender's paths into all receivers together.
 
         Args:
-            sent: what `send` returned.
-            ports: inputs of heads (some of "qkv", or "" for all three), MLPs, or the logits.
+            sent: what `send` returned
+            ports: inputs of heads (some of the letters "qkv", or "" for all three), MLPs, or the
+                logits
 
         Returns:
-            Metric -> its change on each prompt, in the metric's unit; negative: the paths speak for
-            the answer. Zero where no path leads.
+            Metric -> its change on each prompt, in the metric's unit; negative if the paths favor
+            the answer, zero where there is no path.
 
         Raises:
-            ValueError: a receiver that there is not, or has no such input; or hooks of the
-                caller's on the model.
+            ValueError: a receiver does not exist or has no such input, or the caller has hooks on
+                the model
         """
         require_no_hooks(self.model, "NodePaths")
         if not isinstance(ports, Sequence) or not all(isinstance(one, Port) for one in ports):
@@ -177,12 +180,12 @@ class NodePaths:
         )
 
     def _require(self, nodes: Sequence[Node], kinds: object, what: str) -> None:
-        """Refuse nodes that are of another kind, without a role, or not there."""
+        """Refuse nodes of another kind, without a role, or not in the model or the task."""
         if not nodes:
             raise ValueError(f"expected at least one node as {what}, such as '9.6@END'")
         for node in nodes:
             if not isinstance(node.part, kinds) or node.role is None:  # type: ignore[arg-type]
-                raise ValueError(f"{node} is no {what[2:]}; expected one such as '9.6@END'")
+                raise ValueError(f"{node} is not {what}; expected one such as '9.6@END'")
         require_in_model(self.model, [node.part for node in nodes])
         positions_mask(self.task, [node.role or "" for node in nodes])
 

@@ -1,10 +1,10 @@
-"""Path patching: what one part of the model tells another, all other ways barred.
+"""Path patching: what one part of the model tells another, with all other paths blocked.
 
-`interp.runs.paths` has the runs. Paths end in the metric (`path_patch`) or in what receiving heads
-look at (`path_attention`):
+`interp.runs.paths` does the runs. Paths end in the metric (`path_patch`) or in the attention of
+receiving heads (`path_attention`):
 
-    attention'   softmax(q' k / sqrt(d_head)) at END, with the receivers' queries q' that come of
-                 the senders' outputs at END, and the base run's keys k.
+    attention'   softmax(q' k / sqrt(d_head)) at END, with the receivers' queries q' as the senders'
+                 outputs at END change them, and the base run's keys k.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), sections 3.1, 3.2 (what S-inhibition heads do to the
 name movers' attention) and appendix B; Goldowsky-Dill et al. 2023 (arXiv 2304.05969).
@@ -22,7 +22,7 @@ from torch import Tensor
 from interp.metrics import Metrics
 from interp.model import HookedGPT2
 from interp.parts import Head, as_heads, require_in_model, require_once
-from interp.results import labelled
+from interp.results import labeled
 from interp.runs.ablation import Ablation
 from interp.runs.cells import Cells
 from interp.runs.grid import Grid, grid
@@ -63,26 +63,27 @@ def path_patch(
     """Patch the paths from senders to receivers, swept over the senders.
 
     Args:
-        model: the model.
-        task: clean prompts with corrupted partners.
-        receivers: where the paths end.
-        selection: the senders to go over; by default every head, every MLP, or the embeddings at
-            all positions together.
-        site: what sends: heads ("z"), MLPs ("mlp_out") or token embeddings ("embed").
-        mlps: whether the MLPs on the way are "recomputed" (the paper) or "frozen" like the heads.
-        direction: "noising" sends what the corrupted run says into the clean run (the paper),
-            "denoising" the other way round.
-        metrics: as in `patch`.
-        ablation: what is knocked out of the model in every run.
-        progress: wraps the batches of prompts, for a progress bar.
+        model: the model
+        task: clean prompts with corrupted partners
+        receivers: where the paths end
+        selection: the senders to sweep over; by default every head, every MLP, or the embeddings at
+            all positions together
+        site: the kind of senders: heads ("z"), MLPs ("mlp_out") or token embeddings ("embed")
+        mlps: whether MLPs on the path are "recomputed" (as in the paper) or "frozen" like the
+            heads
+        direction: "noising" sends the corrupted run's outputs into the clean run (as in the paper),
+            "denoising" the reverse
+        metrics: as in `patch`
+        ablation: what is knocked out of the model in every run
+        progress: wraps the batches of prompts, for a progress bar
 
     Returns:
-        As `patch` does; attrs tell the receivers and what was done with the MLPs. A sender that no
-        path leads from has the base run's value exactly.
+        As for `patch`; the attrs also state the receivers and the treatment of MLPs. A sender
+        without a path to the receivers has exactly the base run's value.
 
     Raises:
-        ValueError: as `patch` does, and for receivers that there are not.
-        TypeError: for an argument of another type.
+        ValueError: as for `patch`, or a receiver does not exist
+        TypeError: an argument is of another type
     """
     if receivers == "logits":
         receivers = Receivers()
@@ -109,8 +110,8 @@ def path_patch(
     ]
     swept = Swept.joined(found, by_length)
     asked = question(
-        "path_patch", site=site, selection=selection, ablation=ablation, direction=direction,
-        receivers=receivers, mlps=mlps,
+        "path_patch", site=site, selection=selection, task=task, ablation=ablation,
+        direction=direction, receivers=receivers, mlps=mlps,
     )  # fmt: skip
     title = f"Paths from {site} to {receivers.site}"
     result = senders.dataset(swept.values, title=title, model=model, task=task, question=asked)
@@ -125,7 +126,7 @@ def path_patch(
 
 
 def _measure(paths: Paths, run: BaseRun, pair: Pair) -> Swept:
-    """The effect of every sender on the prompts of a run."""
+    """Measure the effect of every sender on the prompts of a run."""
     new, other = pair.run(run.prompts, run.length)
     places = paths.senders.places.of(run.prompts, run.length)
     where = places.where[:, 0]  # place prompt pos
@@ -168,23 +169,23 @@ def path_attention(
     keys: Sequence[str] | None = None,
     progress: Progress = iter,
 ) -> xr.Dataset:
-    """Attention from END of some heads, before and after the paths from others are patched.
+    """Measure heads' attention from END before and after the paths from other heads are patched.
 
     Args:
-        model: the model.
-        task: clean prompts with corrupted partners, END at the same position in both.
-        senders: heads whose paths are patched, all at once.
-        receivers: heads whose queries they lead into.
-        keys: roles that are looked at; by default all.
-        progress: wraps the batches of prompts, for a progress bar.
+        model: the model
+        task: clean prompts with corrupted partners, END at the same position in both
+        senders: heads whose paths are patched, all together
+        receivers: heads whose queries the paths lead into
+        keys: roles attended to; by default all
+        progress: wraps the batches of prompts, for a progress bar
 
     Returns:
-        `clean` and `patched`, dims head (label), key, prompt, as a probability.
+        `clean` and `patched`, probabilities, dims head (label), key, prompt.
 
     Raises:
-        ValueError: for no senders or receivers, a head or role that there is not, or prompts whose
-            END is elsewhere in their partners.
-        TypeError: for an argument of another type.
+        ValueError: there are no senders or no receivers, a head or role does not exist, or END is
+            at another position in a prompt's partner
+        TypeError: an argument is of another type
     """
     task = ready_task(model, task, "path_attention")
     sending, receiving = as_heads(senders), as_heads(receivers)
@@ -225,14 +226,15 @@ def path_attention(
                 _pattern(source[i][:, h], run.kept["k", i][:, :, h], run.up_to_end)
                 for i, h in receiving
             ]
-            parts[name].append(torch.stack([one[prompt, where] for one in looks]))
+            at_keys = torch.stack([one[prompt, where] for one in looks])  # head key prompt
+            parts[name].append(at_keys)
     titles = {"clean": "Attention from END", "patched": "The same, paths from the senders patched"}
     asked = question(
         "path_attention", senders=" ".join(map(str, sending)), receivers=into, keys=roles
     )
     return xr.Dataset(
         {
-            name: labelled(
+            name: labeled(
                 torch.cat(found, -1)[..., back],
                 ("head", "key", "prompt"),
                 name=name,
@@ -249,21 +251,21 @@ def path_attention(
 
 
 def _together(model: HookedGPT2, task: Task, heads: Sequence[Head]) -> Grid:
-    """Some heads at END as one cell."""
+    """Heads at END as one cell."""
     layers = sorted({head.layer for head in heads})
     cell: dict[Key, dict[int, list[int]]] = {
         ("z", layer): {0: [h for i, h in heads if i == layer]} for layer in layers
     }
     widths: dict[Key, int] = dict.fromkeys(cell, model.config.n_heads)
     cells = Cells.of(widths, [cell], n_slots=1, device=model.device)
-    places = Places(positions_mask(task, ["END"])[None, None])
+    places = Places(positions_mask(task, ["END"])[None, None])  # place slot prompt pos
     return Grid((), {}, layers, cells, places, ("END",), True, None)
 
 
 def _patched_queries(
     paths: Paths, run: BaseRun, new: Mapping[Key, Tensor]
 ) -> dict[int, Float[Tensor, "prompt head k"]]:
-    """The queries at END of receiving layers, those of the receivers as the senders change them."""
+    """The queries at END of receiving layers, as the senders change those of the receivers."""
     queries = {layer: at(run.kept["q", layer], run.end).clone() for layer in paths.heads}
     if not paths.units:
         return queries
@@ -283,6 +285,6 @@ def _patched_queries(
 def _pattern(
     q: Float[Tensor, "b d_head"], k: Float[Tensor, "b pos d_head"], seen: Bool[Tensor, "b pos"]
 ) -> Float[Tensor, "b pos"]:
-    """Attention of one query at END."""
+    """The attention of a query at END."""
     scores = (k @ q[:, :, None])[..., 0] / math.sqrt(q.shape[-1])  # b pos
     return scores.masked_fill(~seen, -math.inf).softmax(-1)

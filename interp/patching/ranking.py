@@ -1,4 +1,4 @@
-"""Heads in the order of a number that each of them has."""
+"""Heads ordered by a number that each of them has."""
 
 import numpy as np
 import xarray as xr
@@ -10,9 +10,9 @@ def strongest_heads(effects: xr.Dataset | xr.DataArray, n: int) -> list[Head]:
     """The heads with the largest absolute mean effects, the largest first.
 
     Args:
-        effects: effects, dims layer and head, and others that the mean is taken over; or the
-            result of `mean_effect`.
-        n: number of heads.
+        effects: effects with dims layer and head, averaged over any other dims; or the result of
+            `mean_effect`
+        n: number of heads
 
     Returns:
         At most n heads.
@@ -27,13 +27,13 @@ def strongest_heads(effects: xr.Dataset | xr.DataArray, n: int) -> list[Head]:
 
 
 def heads_in_order(values: xr.DataArray) -> list[Head]:
-    """All heads by a value that each has, the lowest first.
+    """All heads, ordered by a value that each has, the lowest first.
 
     Args:
-        values: dims layer and head, and others that the mean is taken over.
+        values: values with dims layer and head, averaged over any other dims
 
     Returns:
-        The heads; those of the same value in the order of the model, NaN last.
+        The heads; equal values are in the order of the model, and NaN comes last.
     """
     mean = _mean(values).transpose("layer", "head")
     order = np.argsort(mean.values, axis=None, kind="stable")

@@ -1,9 +1,9 @@
-"""Screening: estimate every node cheaply, measure exactly only those that seem to matter.
+"""Screening: estimate every node cheaply, and measure exactly only those that seem to matter.
 
 Attribution patching, in half precision where that is faster, ranks all cells of a sweep by the
-absolute value of their mean effect, or by their GradDrop size; the first `top` are then patched, in
-the model's own precision. What the estimate misses is not found: see `agreement`, and the fixes of
-AtP*.
+absolute value of their mean effect, or by their GradDrop size; the first `top` cells are then
+patched in the model's own precision. Cells that the estimate misses are not found: see `agreement`
+and the fixes of AtP*.
 
 Source: Kramar et al. 2024 (arXiv 2403.00745), where estimates set the order in which nodes are
 verified by patching.
@@ -44,30 +44,30 @@ def screen(
     dtype: torch.dtype | None = None,
     progress: Progress = iter,
 ) -> xr.Dataset:
-    """Estimate the effect of every cell of a sweep and patch the largest.
+    """Estimate the effect of every cell of a sweep, and patch the cells with the largest.
 
     Args:
-        model: the model.
-        task: clean prompts with corrupted partners.
-        site: as in `patch`.
-        selection: as in `attribution_patch`.
-        top: how many cells to patch; all, if there are no more.
-        direction: as in `patch`.
-        metric: as in `attribution_patch`.
-        fixes: as in `attribution_patch`; with "grad_drop", cells are chosen by its sizes.
-        ablation: what is knocked out of the model in every run.
-        dtype: dtype of the estimates, as in `attribution_patch`; by default `torch.bfloat16`, but
-            on a CPU the model's own.
-        progress: wraps the batches of the estimates and then the steps of the patching.
+        model: the model
+        task: clean prompts with corrupted partners
+        site: as in `patch`
+        selection: as in `attribution_patch`
+        top: number of cells to patch; all, if there are fewer
+        direction: as in `patch`
+        metric: as in `attribution_patch`
+        fixes: as in `attribution_patch`; with "grad_drop", cells are chosen by their GradDrop size
+        ablation: what is knocked out of the model in every run
+        dtype: dtype of the estimates, as in `attribution_patch`; by default `torch.bfloat16`,
+            except on a CPU, where it is the model's own
+        progress: wraps the batches of the estimates and then the steps of the patching
 
     Returns:
-        As `patch` does, NaN in the cells that were not patched; and `<metric>_estimate`, same dims
-        and unit: the estimated effect of every cell, patched run minus the run that is patched.
-        With "grad_drop" also `<metric>_grad_drop`, as `attribution_patch` does.
+        As for `patch`, but NaN in cells that were not patched; and `<metric>_estimate`, with the
+        same dims and unit: the estimated effect of every cell, the patched run minus the run that
+        is patched. With "grad_drop" also `<metric>_grad_drop`, as for `attribution_patch`.
 
     Raises:
-        ValueError: as `attribution_patch` does, or for fewer than one cell.
-        TypeError: for an argument of another type.
+        ValueError: as for `attribution_patch`, or `top` is below 1
+        TypeError: an argument is of another type
 
     Source: see the module.
     """
@@ -107,14 +107,16 @@ def screen(
         result[sizes] = estimated[sizes]
     how = {"fixes": " ".join(fixes), "dtype": estimated.attrs["dtype"]}
     asked = question(
-        "screen", site=site, selection=selection, ablation=ablation, direction=direction, top=top,
-        **how,
+        "screen", site=site, selection=selection, task=task, ablation=ablation,
+        direction=direction, top=top, **how,
     )  # fmt: skip
-    return result.assign_attrs(Question.make(**asked).attrs() | {"method": "screening"} | how)
+    told = {name: told for name, told in result.attrs.items() if name not in asked}
+    result.attrs = told | Question.make(**asked).attrs() | {"method": "screening"} | how
+    return result
 
 
 def _largest(size: xr.DataArray, top: int) -> xr.DataArray:
-    """True for the cells of the largest sizes, of equal ones for the first; never for NaN."""
+    """Mark the cells with the largest sizes, the first among equals; never NaN."""
     flat = size.values.reshape(-1)
     order = np.argsort(-np.nan_to_num(flat, nan=-np.inf), kind="stable")[:top]
     chosen = np.zeros(flat.shape, dtype=bool)

@@ -1,4 +1,4 @@
-"""How far estimated effects are from exact ones."""
+"""How far estimated effects are from exact ones, as a scatter plot."""
 
 from itertools import cycle, islice
 
@@ -16,23 +16,23 @@ _SIDES = ("top left", "bottom right", "middle left", "middle right")
 def agreement_scatter(
     estimated: xr.DataArray, exact: xr.DataArray, *, annotate: int = 6
 ) -> go.Figure:
-    """Draw a point for each cell of a sweep: exact effect across, estimate up.
+    """Draw a point for each cell of a sweep: the exact effect on x, the estimate on y.
 
-    On the dashed diagonal the two are the same. A point nearer to zero than the diagonal is an
-    effect that was underestimated; one on the horizontal axis was missed. The cells farthest from
-    the diagonal are red and carry their name.
+    On the dashed diagonal the two are equal. A point nearer to the horizontal axis than the
+    diagonal is an underestimated effect; a point on the axis is a missed one. The cells farthest
+    from the diagonal are red and labeled.
 
     Args:
-        estimated: effects of `attribution_patch`, any dims, without prompts (`mean_effect`'s
-            `mean`); attrs `title` and `unit` label the figure, if present.
-        exact: effects of `patch` with the same dims, in the same unit.
-        annotate: number of cells to name.
+        estimated: effects of `attribution_patch`, with any dims except prompt (`mean_effect`'s
+            `mean`); the attrs `title` and `unit` label the figure, if present
+        exact: effects of `patch` with the same dims, in the same unit
+        annotate: number of cells to label
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: the two have other cells, or no cell has a value in both.
+        ValueError: the two have different cells, or no cell has a value in both
 
     Source: Kramar et al. 2024 (arXiv 2403.00745), for comparing the two cell by cell.
     """
@@ -47,7 +47,7 @@ def agreement_scatter(
     if not len(both):
         raise ValueError("no cell has both an estimate and an exact effect")
     missed = both[np.argsort(-np.abs(y - x)[both], kind="stable")[:annotate]]
-    missed = missed[np.argsort(x[missed], kind="stable")]  # neighbors get labels on other sides
+    missed = missed[np.argsort(x[missed], kind="stable")]  # neighbors get labels on different sides
     rest = np.setdiff1d(both, missed)
     ends = [float(min(x[both].min(), y[both].min())), float(max(x[both].max(), y[both].max()))]
     room = 0.12 * (ends[1] - ends[0])  # for the labels

@@ -10,18 +10,18 @@ from interp.plots.palette import DIVERGING, INK
 def attribution_bars(parts: xr.Dataset | xr.DataArray) -> go.Figure:
     """Draw what each component writes toward the answer, in the order of the model.
 
-    A bar above the line, blue, is toward the answer; below it, red, against. A line at its end is
-    the interval of the mean.
+    A blue bar, above the line, is toward the answer; a red bar, below it, is against the answer.
+    The line at the end of a bar is the interval of the mean.
 
     Args:
-        parts: the dim component: of `mean_over_prompts` of `direct_logit_attribution`, or one
-            prompt's or token's attribution.
+        parts: `mean_over_prompts` of `direct_logit_attribution`, with the dim component; or the
+            attribution for one prompt or token
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: the dims are others.
+        ValueError: the dims are others
     """
     mean = parts["mean"] if isinstance(parts, xr.Dataset) else parts
     if mean.dims != ("component",):

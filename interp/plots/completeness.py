@@ -1,4 +1,4 @@
-"""Model and circuit without the same nodes, one point a set."""
+"""Model and circuit without the same nodes, one point per set."""
 
 import plotly.graph_objects as go
 import xarray as xr
@@ -12,22 +12,23 @@ _FOUND = {"random": ("#A8B0B9", "circle", 6), "greedy": ("#B2182B", "x", 8)}
 def completeness_scatter(
     result: xr.Dataset, *, metric: str | None = None, title: str = "Completeness"
 ) -> go.Figure:
-    """Draw F(C without K) across and F(M without K) up, and the line on which the two are equal.
+    """Draw F(C without K) on x against F(M without K) on y, with the line on which they are equal.
 
-    A class carries its color and marker and its name; sets of `random_sets` are gray dots, those of
-    `greedy_sets` red crosses, everything else is black. Point at one for its nodes.
+    Classes have their own color, marker and label; sets from `random_sets` are gray dots, sets from
+    `greedy_sets` are red crosses, and everything else is black. Hovering over a point shows its
+    nodes.
 
     Args:
-        result: what `completeness` returns, dims run ("full", "circuit"), set, prompt; a coordinate
-            `nodes` along set is shown on hovering.
-        metric: one of its metrics; by default the first.
-        title: title of the figure.
+        result: what `completeness` returns, dims run ("full", "circuit"), set, prompt; if it has a
+            coordinate `nodes` along set, hovering shows it
+        metric: one of its metrics; by default the first
+        title: title of the figure
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: the result lacks one of the runs, or the metric.
+        ValueError: the result lacks one of the runs, or the metric
 
     Source: Wang et al. 2022 (arXiv 2211.00593), figure 7.
     """

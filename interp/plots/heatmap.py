@@ -18,22 +18,24 @@ def effect_heatmap(
 ) -> go.Figure:
     """Draw one colored cell for each combination of two parts: layer x head, layer x role, ...
 
-    Rows are the first dim (its first value at the top), columns the second. Blue is above zero, red
-    below, white at zero; the scale is symmetric. The cells with the largest absolute values carry
-    their head, layer.head, or if they are no heads their value. Gray cells have no value (NaN).
+    Rows are the first dim (with its first value at the top), columns the second. Blue is above
+    zero, red below, white at zero; the scale is symmetric. The cells with the largest absolute
+    values are labeled with their head (layer.head), or with their value if they are not heads. Gray
+    cells have no value (NaN).
 
     Args:
-        effects: two dims; or a dataset of `mean_effect` or `normalized`, whose interval is shown on
-            hovering. attrs `title` and `unit` label the figure, if present.
-        labels: dim -> what is written at each of its values in place of it, for instance
-            `{"position": position_labels(task, tokenizer)}`.
-        annotate: number of cells to label.
+        effects: an array with two dims; or a dataset from `mean_effect` or `normalized`, whose
+            intervals are shown on hovering. The attrs `title` and `unit` label the figure, if
+            present.
+        labels: dim -> labels that replace its values, for instance `{"position":
+            position_labels(task, tokenizer)}`
+        annotate: number of cells to label
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: there are not two dims, the labels do not fit, or every value is missing.
+        ValueError: there are not two dims, the labels do not fit, or every value is missing
 
     Source: Wang et al. 2022, Figure 3 (b); Meng et al. 2022, Figure 1, for layers x tokens.
     """
@@ -45,7 +47,7 @@ def effect_heatmap(
         )
     values = mean.values.astype(float)  # row column
     if not np.isfinite(values).any():
-        raise ValueError("a heat map needs at least one finite value; all of them are missing.")
+        raise ValueError("a heat map needs at least one finite value; all of them are missing")
     limit = float(np.nanmax(np.abs(values))) or 1.0
     written = [_written(mean, dim, labels or {}) for dim in mean.dims]
     names = [[cell_label(mean.dims, (row, column)) for column in written[1]] for row in written[0]]
@@ -82,7 +84,7 @@ def effect_heatmap(
                 showarrow=False,
                 font={"size": 10, "color": ink_on(diverging(value, limit))},
             )
-    tilted = len(written[1]) * max(map(len, written[1])) > 100  # labels that would not fit abreast
+    tilted = len(written[1]) * max(map(len, written[1])) > 100  # labels too wide side by side
     figure.update_layout(
         template="plotly_white",
         title={"text": str(mean.attrs.get("title", "")), "x": 0.02, "font": {"size": 15}},
@@ -102,18 +104,18 @@ def head_heatmap(
     interval: xr.DataArray | None = None,
     annotate: int = 6,
 ) -> go.Figure:
-    """Draw the heads' effects as `effect_heatmap` does, layers down and heads across.
+    """Draw the effects of heads as `effect_heatmap` does, with layers down and heads across.
 
     Args:
-        effects: dims `layer`, `head`; attrs `title` and `unit` label the figure, if present.
-        interval: dims `layer`, `head`, `bound` with bounds "low" and "high", shown on hovering.
-        annotate: number of heads to label.
+        effects: dims `layer`, `head`; the attrs `title` and `unit` label the figure, if present
+        interval: dims `layer`, `head`, `bound`, with bounds "low" and "high", shown on hovering
+        annotate: number of heads to label
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: the dims are others, or every value is missing.
+        ValueError: the dims are others, or every value is missing
 
     Source: Wang et al. 2022, Figure 3 (b).
     """
@@ -126,23 +128,23 @@ def head_heatmap(
     if interval is None:
         return effect_heatmap(effects, annotate=annotate)
     if set(interval.dims) != {"layer", "head", "bound"}:
-        raise ValueError(f"interval needs the dims (layer, head, bound), not {interval.dims}.")
+        raise ValueError(f"interval needs the dims (layer, head, bound), not {interval.dims}")
     bounds = {bound: interval.sel(bound=bound, drop=True) for bound in ("low", "high")}
     return effect_heatmap(xr.Dataset({"mean": effects, **bounds}), annotate=annotate)
 
 
 def _written(array: xr.DataArray, dim: Hashable, labels: Mapping[str, Sequence[str]]) -> list[str]:
-    """What is written at each value of a dim."""
+    """The label at each value of a dim."""
     given = labels.get(str(dim), array[dim].values)
     if len(given) != array.sizes[dim]:
         raise ValueError(
-            f"labels has {len(given)} labels for {dim!r}, which has {array.sizes[dim]} values."
+            f"labels has {len(given)} labels for {dim!r}, which has {array.sizes[dim]} values"
         )
     return [str(label) for label in given]
 
 
 def _axis(dim: Hashable, written: list[str]) -> dict[str, object]:
-    """An axis with a place for each value; two with the same label stay apart."""
+    """An axis with a tick for each value; values with the same label stay separate."""
     return {
         "title": AXES.get(str(dim), str(dim)),
         "tickvals": list(range(len(written))),
@@ -155,7 +157,7 @@ def _axis(dim: Hashable, written: list[str]) -> dict[str, object]:
 def _hover(
     names: list[list[str]], effects: xr.DataArray | xr.Dataset, values: np.ndarray, unit: str
 ) -> list[list[str]]:
-    """The hover text of every cell, with its interval if there is one."""
+    """The hover text of every cell, with its interval, if any."""
     text = [
         [f"<b>{name}</b>  {value:+.3f} {unit}".rstrip() for name, value in zip(*row, strict=True)]
         for row in zip(names, values, strict=True)

@@ -1,4 +1,4 @@
-"""What is written on the axes of figures and beside their cells."""
+"""Labels of the axes and cells of figures."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import product
@@ -7,13 +7,14 @@ import xarray as xr
 from transformers import PreTrainedTokenizerBase
 
 from interp.characters import escape
-from interp.tasks import Side, Task
+from interp.tasks import Task
+from interp.tasks.sides import Side
 
 AXES: Mapping[str, str] = {
     "source": "position attended to",
     "source_role": "role attended to",
 }
-"""Titles of axes that are not the name of their dim."""
+"""Titles of axes that differ from the name of the dim."""
 
 _NUMBERED = ("layer", "head", "neuron")
 _VARIES = "\N{HORIZONTAL ELLIPSIS}"
@@ -22,21 +23,21 @@ _VARIES = "\N{HORIZONTAL ELLIPSIS}"
 def position_labels(
     task: Task, tokenizer: PreTrainedTokenizerBase, *, side: Side = "clean"
 ) -> list[str]:
-    """The token at each position, with the roles that stand there in bold.
+    """Label each position with its token, and with its roles in bold.
 
-    A position at which the prompts differ shows its roles alone, or an ellipsis where it has none.
-    The space that a token begins with is not shown.
+    A position at which the prompts differ shows only its roles, or an ellipsis if it has none. The
+    leading space of a token is not shown.
 
     Args:
-        task: prompts whose roles stand at the same positions: one prompt, or one group.
-        tokenizer: the model's.
-        side: which text of each pair.
+        task: prompts whose roles stand at the same positions: one prompt, or one group
+        tokenizer: the model's tokenizer
+        side: which text of each pair
 
     Returns:
-        One label a position of the text, as plotly writes it.
+        One label per position of the text, in plotly's markup.
 
     Raises:
-        ValueError: the prompts differ in length or in the positions of their roles.
+        ValueError: the prompts differ in length or in the positions of their roles
 
     Example:
         One prompt's labels are like `["Then", "Mary <b>IO</b>", "and", ...]`.
@@ -59,15 +60,15 @@ def position_labels(
 
 
 def cell_label(dims: Sequence[Hashable], labels: Sequence[str]) -> str:
-    """The name of one cell of a sweep.
+    """Name one cell of a sweep.
 
     Args:
-        dims: the parts swept over.
-        labels: the value of each.
+        dims: the parts swept over
+        labels: the value of each part
 
     Returns:
-        Heads as "9.6", before everything else; a layer without head as "layer 9"; what is attended
-        to as "to IO".
+        The name: a head as "9.6", before everything else; a layer without a head as "layer 9"; what
+        is attended to as "to IO".
 
     Example:
         >>> cell_label(("role", "layer", "head"), ("S2", "9", "6"))
@@ -88,19 +89,19 @@ def cell_label(dims: Sequence[Hashable], labels: Sequence[str]) -> str:
 
 
 def cell_labels(effects: xr.DataArray) -> list[str]:
-    """The names of all cells of a sweep, the last dim fastest.
+    """Name all cells of a sweep, with the last dim varying fastest.
 
     Args:
-        effects: any dims.
+        effects: effects with any dims
 
     Returns:
-        One name a value of `effects.values.ravel()`.
+        One name per value of `effects.values.ravel()`.
     """
     values = [map(str, effects[dim].values) for dim in effects.dims]
     return [cell_label(effects.dims, labels) for labels in product(*values)]
 
 
 def _visible(token: str) -> str:
-    """A token as text that plotly does not read as markup, with white space that can be seen."""
+    """A token as text that plotly does not read as markup, with visible white space."""
     text = token.replace("\n", "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}").removeprefix(" ")
     return escape(text, quote=False) or "\N{OPEN BOX}"

@@ -1,4 +1,4 @@
-"""What a lens reads: layers by tokens, and numbers layer by layer."""
+"""What a lens reads: predictions by layer and token, and numbers layer by layer."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from interp.characters import escape
 from interp.plots.attention.style import WEIGHT, dress, token_label
 from interp.plots.palette import FONT, INK, KIND_COLORS, ink_on, mix
 
-_ACROSS = 12  # tokens side by side, so that words fit into cells at the width of a notebook
+_ACROSS = 12  # number of tokens side by side, so that words fit into cells in a notebook
 _LETTERS = 9
 _ROW, _BETWEEN = 24, 46  # pixels
 _LINES = (
@@ -24,24 +24,24 @@ _LINES = (
 
 
 def lens_heatmap(reading: xr.Dataset, *, color: str = "top_probability") -> go.Figure:
-    """Draw what each layer would say next at each token: its first choice in each cell.
+    """Draw what each layer would predict next at each token: its first choice in each cell.
 
-    Tokens run from left to right, and on below where they are more than a dozen; layers from below
-    upward, so that the model's own prediction is the top row where resid_post is read. The word in
-    a cell is the most probable next token after the one written under its column. Pointing at a
-    cell shows the first choices with their probabilities. A long token is cut in the cell, not
-    there.
+    Tokens run from left to right, continuing below if there are more than a dozen; layers run from
+    the bottom up, so the model's own prediction is the top row if resid_post is read. The word in a
+    cell is the most probable next token after the token written under its column. Hovering over a
+    cell shows the first choices with their probabilities. Long tokens are cut in the cell, but not
+    on hovering.
 
     Args:
-        reading: what `logit_lens` returns for a text; one head, if it is of heads.
-        color: what colors the cells, white at 0: "top_probability" of the word, "entropy",
-            "kl_divergence", or for an answer its "probability" or "rank".
+        reading: what `logit_lens` returns for a text; if it has heads, select one
+        color: the value that colors the cells, white at 0: "top_probability" of the word,
+            "entropy", "kl_divergence", or, with an answer, its "probability" or "rank"
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: the dims are not layer and position, or there is no such value.
+        ValueError: the dims are not layer and position, or there is no such value
 
     Source: nostalgebraist 2020, "interpreting GPT: the logit lens".
     """
@@ -106,7 +106,7 @@ def lens_heatmap(reading: xr.Dataset, *, color: str = "top_probability") -> go.F
         },
     )
     title = str(reading.attrs.get("title", ""))
-    title = f"{title}: first choices, colored by {_told(color)}"
+    title = f"{title}: first choices, colored by {_in_words(color)}"
     return dress(figure, title, height + 110)
 
 
@@ -115,20 +115,21 @@ def lens_lines(
     *,
     log: bool = False,
 ) -> go.Figure:
-    """Draw a number layer by layer, or component by component; several as lines of their own.
+    """Draw a number layer by layer, or component by component; several numbers as separate lines.
 
-    The shade about a line is the interval of its mean.
+    The shaded band around a line is the interval of its mean.
 
     Args:
-        values: one dim, layer or component: of `mean_over_prompts`, with an interval, or plain; or
-            up to four by name. attrs `title` and `unit` of the first label the figure.
-        log: whether the vertical axis is logarithmic, for values above 0 of different size.
+        values: one dim, layer or component: a result of `mean_over_prompts`, with intervals, or a
+            plain array; or a mapping from names to up to four of them. The attrs `title` and `unit`
+            of the first label the figure.
+        log: whether the vertical axis is logarithmic, for positive values of different sizes
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: there is another dim, or not one to four lines.
+        ValueError: there are other dims, or not one to four lines
     """
     lines: dict[str, Any]
     lines = {"": values} if isinstance(values, xr.Dataset | xr.DataArray) else dict(values)
@@ -198,7 +199,7 @@ def lens_lines(
 
 
 def _words(words: np.ndarray, values: np.ndarray, top: float) -> go.Scatter:
-    """The word of every cell, in the ink that can be read on the cell's color."""
+    """The word in every cell, in an ink that is readable on the cell's color."""
     rows, columns = np.indices(words.shape)
     low, middle, high = WEIGHT
     inks = []
@@ -217,11 +218,11 @@ def _words(words: np.ndarray, values: np.ndarray, top: float) -> go.Scatter:
 
 
 def _choices(reading: xr.Dataset, color: str, values: np.ndarray) -> list[list[str]]:
-    """The hover text of every cell: where it is, the first choices, and the value of its color."""
+    """The hover text of every cell: its place, the first choices, and the value of its color."""
     words = reading.top_token.transpose("layer", "position", "top").values
     chances = reading.top_probability.transpose("layer", "position", "top").values
     tokens = [_escaped(str(token)) for token in reading.token.values]
-    rest = "" if color == "top_probability" else _told(color)
+    rest = "" if color == "top_probability" else _in_words(color)
     unit = reading[color].attrs.get("unit", "")
     return [
         [
@@ -237,12 +238,12 @@ def _choices(reading: xr.Dataset, color: str, values: np.ndarray) -> list[list[s
     ]
 
 
-def _told(color: str) -> str:
+def _in_words(color: str) -> str:
     return {"top_probability": "probability", "kl_divergence": "KL divergence"}.get(color, color)
 
 
 def _escaped(token: str) -> str:
-    """A token as one line that plotly does not read as markup."""
+    """A token, in one line that plotly does not read as markup."""
     return escape(token_label(token), quote=False)
 
 

@@ -1,7 +1,8 @@
 """The colors of every figure: one for each class of heads, and one diverging scale.
 
-The class colors are from Okabe and Ito's and Paul Tol's sets, which stay distinct under the common
-forms of color blindness; the diverging scale is ColorBrewer's RdBu, red below zero, blue above.
+The class colors are from Okabe and Ito's and Paul Tol's sets, which are distinct under the common
+forms of color blindness; the diverging scale is ColorBrewer's RdBu, with red below zero and blue
+above.
 """
 
 from collections.abc import Mapping
@@ -19,9 +20,11 @@ KIND_COLORS: Mapping[str, str] = MappingProxyType(
         "name mover": "#0072B2",
         "backup name mover": "#3FA0DB",
         "negative name mover": "#D55E00",
+        "S suppressor": "#9A4A2F",
         "mover": "#117F9C",
         "backup mover": "#44739E",
         "negative mover": "#882255",
+        "foil suppressor": "#5F3A8C",
         "other": "#767676",
     }
 )
@@ -40,16 +43,18 @@ KIND_SYMBOLS: Mapping[str, str] = MappingProxyType(
                 "circle",
                 "circle-open",
                 "triangle-down",
+                "triangle-down-open",
                 "diamond",
                 "star",
                 "diamond-open",
+                "square-open",
                 "x",
             ),
             strict=True,
         )
     )
 )
-"""Plotly marker of each class, so that no figure depends on color alone."""
+"""The plotly marker of each class, so that no figure depends on color alone."""
 
 INK = "#1F2933"
 MUTED = "#5B6673"
@@ -72,39 +77,39 @@ _RDBU = (
 DIVERGING: tuple[tuple[float, str], ...] = tuple(
     (i / (len(_RDBU) - 1), color) for i, color in enumerate(_RDBU)
 )
-"""Plotly color scale: red at the lowest value, near-white at the middle, blue at the highest."""
+"""A plotly color scale: red at the lowest value, near-white in the middle, blue at the highest."""
 
 
 def diverging(value: float, limit: float) -> str:
     """The color of a value on the diverging scale.
 
     Args:
-        value: The value; beyond the limits it takes the end color.
-        limit: The scale runs from `-limit` to `limit`, above 0.
+        value: the value; beyond the limits it gets the end color
+        limit: end of the scale, which runs from `-limit` to `limit`; above 0
 
     Returns:
         A hex color.
 
     Raises:
-        ValueError: The limit is not above 0.
+        ValueError: the limit is not above 0
 
     >>> diverging(0.0, 2.0)
     '#F7F7F7'
     """
     if not limit > 0:
-        raise ValueError(f"The limit of a diverging scale must be above 0, not {limit}.")
+        raise ValueError(f"limit must be above 0; it is {limit}")
     place = (min(max(value / limit, -1.0), 1.0) + 1) / 2 * (len(_RDBU) - 1)
     low = min(int(place), len(_RDBU) - 2)
     return mix(_RDBU[low], _RDBU[low + 1], place - low)
 
 
 def mix(start: str, end: str, fraction: float) -> str:
-    """A color between two.
+    """Mix two colors.
 
     Args:
-        start: Hex color at fraction 0.
-        end: Hex color at fraction 1.
-        fraction: Where between them, 0 to 1.
+        start: hex color at fraction 0
+        end: hex color at fraction 1
+        fraction: point between the two, from 0 to 1
 
     Returns:
         A hex color.
@@ -117,7 +122,7 @@ def ink_on(background: str) -> str:
     """The text color, dark or white, that contrasts more with a background (WCAG 2).
 
     Args:
-        background: Hex color.
+        background: hex color
 
     Returns:
         `INK` or `PAPER`.
@@ -129,8 +134,8 @@ def contrast(first: str, second: str) -> float:
     """The WCAG 2 contrast ratio of two colors.
 
     Args:
-        first: Hex color.
-        second: Hex color.
+        first: hex color
+        second: hex color
 
     Returns:
         A ratio from 1 (equal) to 21 (black on white); text needs 4.5, shapes 3.

@@ -19,21 +19,21 @@ _MARKERS = (
 def effect_ranking(effects: xr.Dataset | Mapping[str, xr.Dataset], *, n: int = 12) -> go.Figure:
     """Draw a dot for each of the strongest effects, with the interval as a bar.
 
-    The strongest is at the top; right of the line at zero the metric rises, left of it it falls.
-    Several results (before and after something, say) are drawn on the same lines, each with its own
-    marker; a cell ranks by its largest absolute value in any.
+    The strongest is at the top; to the right of the zero line the metric rises, to the left it
+    falls. Several results (before and after something, say) are drawn on the same lines, each with
+    its own marker; cells are ranked by their largest absolute value in any result.
 
     Args:
-        effects: what `mean_effect` or `normalized` returns, of any dims; or up to three of them
-            by name.
-        n: number of cells to draw.
+        effects: what `mean_effect` or `normalized` returns, with any dims; or a mapping from names
+            to up to three of them
+        n: number of cells to draw
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: there are no results or more than three, they have other cells, or `n` is not
-            above 0.
+        ValueError: there are no results or more than three, their cells differ, or `n` is not above
+            0
     """
     series = {"": effects} if isinstance(effects, xr.Dataset) else dict(effects)
     if not 0 < len(series) <= len(_MARKERS) or n < 1:

@@ -1,4 +1,4 @@
-"""How much of a known circuit is found again, against noise."""
+"""How much of a known circuit is recovered, against noise."""
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -13,17 +13,18 @@ _STYLES = (
 
 
 def recovery_lines(noise: pd.DataFrame, *, part: str = "links") -> go.Figure:
-    """Draw precision (solid) and recall (dotted) against the level of noise, a color a model.
+    """Draw precision (solid) and recall (dotted) against the level of noise, one color per model.
 
     Args:
-        noise: tables of `compare` with the columns `model` and `noise`, up to three models.
-        part: which row of each table.
+        noise: tables from `compare` with the added columns `model` and `noise`, for up to three
+            models
+        part: the row of each table to draw
 
     Returns:
-        The figure; both are fractions, 1 at the top.
+        The figure; both are fractions, with 1 at the top.
 
     Raises:
-        ValueError: there are more than three models, or no such part.
+        ValueError: there are more than three models, or no such part
     """
     rows = noise[noise["part"] == part]
     names = list(dict.fromkeys(rows["model"]))
@@ -34,16 +35,16 @@ def recovery_lines(noise: pd.DataFrame, *, part: str = "links") -> go.Figure:
     figure = go.Figure()
     for name, style in zip(names, _STYLES, strict=False):
         one = rows[rows["model"] == name].sort_values("noise")
-        for measure, dash in (("precision", "solid"), ("recall", "dot")):
+        for quantity, dash in (("precision", "solid"), ("recall", "dot")):
             figure.add_trace(
                 go.Scatter(
                     x=one["noise"],
-                    y=one[measure],
-                    name=f"{name}, {measure}",
+                    y=one[quantity],
+                    name=f"{name}, {quantity}",
                     mode="lines+markers",
                     line={"color": style["color"], "dash": dash},
                     marker={"symbol": style["symbol"], "size": 9},
-                    hovertemplate=f"{name}, {measure} %{{y:.0%}} at %{{x:g}}<extra></extra>",
+                    hovertemplate=f"{name}, {quantity} %{{y:.0%}} at %{{x:g}}<extra></extra>",
                 )
             )
     figure.update_layout(

@@ -1,4 +1,4 @@
-"""How much a head attends to a token, against how much it writes for it."""
+"""How much heads attend to a token, against how much they write for it."""
 
 from collections.abc import Sequence
 from itertools import cycle, islice
@@ -19,36 +19,38 @@ def attention_scatter(
     projection: xr.DataArray,
     heads: Sequence[Member],
 ) -> go.Figure:
-    """Draw every head at its attention (x) and its output's projection (y).
+    """Draw every head at its attention (x) and the projection of its output (y).
 
-    One color and marker a class. With a `prompt` dim, faint dots are the prompts and the labelled
-    marker is their mean; without one there is only the labelled marker. A name mover lies on the
-    right and above zero, a negative name mover on the right and below.
+    Each class has its own color and marker. With a `prompt` dim, faint dots are the prompts and the
+    labeled marker is their mean; without it there is only the labeled marker. Name movers lie on
+    the right above zero, negative name movers on the right below zero.
 
     Args:
-        attention: dims `layer`, `head`, and `prompt` or not: probability, END to IO.
-        projection: the same dims: the head's output on the direction of the logit difference;
-            positive toward the answer. attrs `unit` and `title` label the figure, if present.
-        heads: the heads to show.
+        attention: dims `layer`, `head` and optionally `prompt`: probability of attention from END
+            to IO
+        projection: with the same dims: the head's output along the direction of the logit
+            difference, positive toward the answer. The attrs `unit` and `title` label the figure,
+            if present.
+        heads: the heads to show
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: the dims are others, or there are no heads.
-        KeyError: a head is outside the arrays.
+        ValueError: the dims are others, or there are no heads
+        KeyError: a head is outside the arrays
 
     Source: Wang et al. 2022, Figure 3 (c).
     """
     for name, array in (("attention", attention), ("projection", projection)):
         if set(array.dims) not in ({"layer", "head"}, {"layer", "head", "prompt"}):
             raise ValueError(
-                f"{name} needs the dims (layer, head) or (prompt, layer, head), not {array.dims}."
+                f"{name} needs the dims (layer, head) or (prompt, layer, head), not {array.dims}"
             )
     if set(attention.dims) != set(projection.dims):
-        raise ValueError(f"Dims differ: attention {attention.dims}, projection {projection.dims}.")
+        raise ValueError(f"dims differ: attention {attention.dims}, projection {projection.dims}")
     if not heads:
-        raise ValueError("attention_scatter needs at least one head.")
+        raise ValueError("attention_scatter needs at least one head")
 
     figure = go.Figure()
     for kind in CLASSES:
@@ -79,8 +81,8 @@ def _of(array: xr.DataArray, head: Member) -> np.ndarray:
         return np.asarray(array.sel(layer=head.layer, head=unit_of(head.part)).values, dtype=float)
     except (KeyError, IndexError) as error:
         raise KeyError(
-            f"Head {head.label} is outside the array of {array.sizes['layer']} layers "
-            f"x {array.sizes['head']} heads."
+            f"head {head.label} is outside the array of {array.sizes['layer']} layers "
+            f"x {array.sizes['head']} heads"
         ) from error
 
 
@@ -114,7 +116,7 @@ def _means(
             "line": {"color": "white", "width": 0 if "open" in KIND_SYMBOLS[kind] else 1},
         },
         text=[head.label for head in members],
-        textposition=list(islice(cycle(_SIDES), len(members))),  # neighbors rarely cover each other
+        textposition=list(islice(cycle(_SIDES), len(members))),  # so that neighbors rarely overlap
         hovertemplate="<b>%{text}</b><br>attention %{x:.2f}<br>output %{y:+.2f}<extra></extra>",
         legendgroup=kind,
     )

@@ -1,4 +1,4 @@
-"""What the weights alone tell: composition of heads, and the position embedding."""
+"""What the weights alone show: the composition of heads, and the position embedding."""
 
 import numpy as np
 import plotly.graph_objects as go
@@ -6,26 +6,26 @@ import xarray as xr
 
 from interp.plots.palette import DIVERGING, FONT, INK, KIND_COLORS
 
-_POSITIONS = 128  # cells along a side of the similarity's map: more would only slow the page
+_POSITIONS = 128  # cells along a side of the map, at most; more would slow down the page
 
 
 def composition_heatmap(scores: xr.DataArray) -> go.Figure:
-    """Draw the composition of every pair of heads, earlier heads down, later heads across.
+    """Draw the composition of every pair of heads, with earlier heads down and later heads across.
 
-    Blue is above zero, red below, white at zero; the scale is symmetric, so pass scores less those
-    of random matrices. White lines part the layers; gray cells are no pairs, since the head that
-    would send is not in an earlier layer. A blue row is a head that many read, a blue column a head
-    that reads many.
+    Blue is above zero, red below, white at zero; the scale is symmetric, so pass scores minus those
+    of random matrices. White lines separate layers; gray cells are not pairs, because the sender is
+    not in an earlier layer. A blue row is a head that many heads read, a blue column a head that
+    reads many.
 
     Args:
-        scores: dims sender_layer, sender_head, layer, head, of one kind of composition. attrs
+        scores: dims sender_layer, sender_head, layer, head, for one kind of composition. The attrs
             `title` and `unit` label the figure, if present.
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: the dims are others, or there is no pair.
+        ValueError: the dims are others, or there is no pair
 
     Source: Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits".
     """
@@ -38,7 +38,7 @@ def composition_heatmap(scores: xr.DataArray) -> go.Figure:
     scores = scores.transpose(*dims)
     values = scores.values.reshape(scores.sizes["sender_layer"] * scores.sizes["sender_head"], -1)
     if not np.isfinite(values).any():
-        raise ValueError("there is no pair of heads in different layers.")
+        raise ValueError("there is no pair of heads in different layers")
     limit = float(np.nanmax(np.abs(values))) or 1.0
     senders, receivers = _heads(scores, *dims[:2]), _heads(scores, *dims[2:])
     unit = str(scores.attrs.get("unit", ""))
@@ -78,21 +78,21 @@ def composition_heatmap(scores: xr.DataArray) -> go.Figure:
 
 
 def similarity_heatmap(similarity: xr.DataArray) -> go.Figure:
-    """Draw how alike every two positions are: blue alike, white unrelated, red opposite.
+    """Draw the similarity of all pairs of positions: blue alike, white unrelated, red opposite.
 
-    Of many positions evenly spaced ones are shown.
+    If there are many positions, evenly spaced ones are shown.
 
     Args:
-        similarity: dims pos, other, from -1 to 1, of `position_similarity`.
+        similarity: dims pos, other, values from -1 to 1, from `position_similarity`
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: the dims are others.
+        ValueError: the dims are others
     """
     if set(similarity.dims) != {"pos", "other"}:
-        raise ValueError(f"similarity_heatmap needs the dims (pos, other), not {similarity.dims}.")
+        raise ValueError(f"similarity_heatmap needs the dims (pos, other), not {similarity.dims}")
     step = -(-similarity.sizes["pos"] // _POSITIONS)
     shown = similarity.transpose("pos", "other")[::step, ::step]
     figure = go.Figure(
@@ -115,13 +115,13 @@ def similarity_heatmap(similarity: xr.DataArray) -> go.Figure:
 
 
 def spectrum_lines(spectrum: xr.Dataset) -> go.Figure:
-    """Draw of which waves position embeddings are made, one line each.
+    """Draw which waves position embeddings are made of, one line for each embedding.
 
-    Both axes are logarithmic: across, the period in tokens, slow waves on the left; up, the
+    Both axes are logarithmic: x is the period in tokens, with slow waves on the left; y is the
     fraction of the power at that period.
 
     Args:
-        spectrum: what `position_spectrum` returns.
+        spectrum: what `position_spectrum` returns
 
     Returns:
         The figure.

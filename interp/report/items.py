@@ -13,25 +13,26 @@ from interp.characters import printable
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
     from plotly.graph_objects import Figure as PlotlyFigure
-else:  # they take a second to import, and who asks for help needs neither
+else:  # they take a second to import, and --help needs neither
     DataFrame = Series = PlotlyFigure = Any
 
 Format = str | Callable[[Any], str]
-"""How the numbers of a column are written: a format spec such as ".3f", or a function."""
+"""The format of a column's numbers: a format spec such as ".3f", or a function."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table, with one line a row and the column names above.
+    """A table, with one line per row and the column names above.
 
     Args:
         data: a DataFrame (its index is not shown), or rows that map column names to values
-        caption: one or two sentences: what it shows, the units
-        formats: column name to format; others are written with three decimals if they are not
-            whole, with a real minus sign; missing values are a dash, truth values yes or no
+        caption: one or two sentences: what it shows, and the units
+        formats: column name -> format; other numbers are written with three decimals unless they
+            are integers, and with a real minus sign; missing values are a dash, booleans are yes or
+            no
 
     Raises:
-        KeyError: `formats` names a column that the data lacks.
+        KeyError: `formats` names a column that the data lacks
     """
 
     data: DataFrame | Sequence[Mapping[str, Any]]
@@ -43,7 +44,7 @@ class Table:
         if unknown:
             raise KeyError(
                 f"formats names {', '.join(map(repr, unknown))}; the columns of the table are "
-                f"{', '.join(map(repr, self.frame.columns))}."
+                f"{', '.join(map(repr, self.frame.columns))}"
             )
 
     @property
@@ -88,11 +89,11 @@ class Drawing:
     """An SVG drawing, such as a circuit diagram.
 
     Args:
-        svg: one `<svg>` element; it enters the page as it is, so pass only what you trust
+        svg: one `<svg>` element, which enters the page unchanged, so pass only what you trust
         caption: what is shown, and what colors and lines mean
 
     Raises:
-        ValueError: the text is not one `<svg>` element.
+        ValueError: the text is not one `<svg>` element
     """
 
     svg: str
@@ -102,12 +103,13 @@ class Drawing:
         text = self.svg.strip()
         if not (text.startswith("<svg") and text.endswith("</svg>")):
             raise ValueError(
-                f"A drawing is one <svg> element, and this text starts with {text[:30]!r}; "
-                "plots.circuit_svg makes one."
+                f"a drawing is one <svg> element, and this text starts with {text[:30]!r}; "
+                "plots.circuit_svg makes one"
             )
 
 
 Item = str | Table | Figure | Drawing
+"""What a section may hold after its text."""
 
 
 def _is_missing(value: Any) -> bool:

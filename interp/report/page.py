@@ -1,7 +1,8 @@
 """A report as one HTML page that opens anywhere without a network.
 
 Styles, drawings and, if there are figures, plotly's own script (about 5 MB, once) are inside the
-page. All text is escaped. Follows the reader's light or dark scheme; figures stay on white.
+page. All text is escaped. The page follows the reader's light or dark scheme; figures stay on
+white.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,21 +31,21 @@ class Section:
 
     @property
     def anchor(self) -> str:
-        """The name that links to the section use."""
+        """The anchor that links to the section use."""
         words = "".join(c.lower() if c.isalnum() else " " for c in self.heading).split()
         return "-".join(words) or "section"
 
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A file that lies beside the report.
+    """A file in the report's folder.
 
     Args:
         path: where it is, relative to the report
-        about: what it holds
+        about: what it contains
 
     Raises:
-        ValueError: the path is absolute or an address; the report would not survive a move.
+        ValueError: the path is absolute or an address; the report would not survive a move
     """
 
     path: str
@@ -53,21 +54,21 @@ class Download:
     def __post_init__(self) -> None:
         if ":" in self.path or self.path.startswith(("/", "\\")):
             raise ValueError(
-                f"A download is a file beside the report, and {self.path!r} is not relative; "
-                "write the file into the report's folder and pass its name."
+                f"a download is a file in the report's folder, and {self.path!r} is not relative; "
+                "write the file there and pass its name"
             )
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A page with a title, a lead, sections, downloads and where it all comes from.
+    """A page with a title, a lead, sections, downloads and provenance.
 
     Args:
         title: the title
         lead: the main result in a few sentences
         sections: the parts
-        downloads: the files that belong to it
-        provenance: model, number of prompts, seed, versions, command: names to values
+        downloads: the files that belong to the report
+        provenance: name -> value: model, number of prompts, seed, versions, command
 
     >>> page = Report("A title", "What was found.", [Section("Behavior", "All is < 1.")])
     >>> "All is &lt; 1." in page.html()
@@ -81,7 +82,7 @@ class Report:
     provenance: Mapping[str, object] = field(default_factory=dict)
 
     def html(self) -> str:
-        """The page.
+        """Write the page as HTML.
 
         Returns:
             A complete HTML document; the same report gives the same text.
@@ -97,7 +98,7 @@ class Report:
         """Write the page to a file.
 
         Args:
-            path: the file; folders that are missing are made
+            path: the file; missing folders are created
 
         Returns:
             The path.
@@ -108,7 +109,7 @@ class Report:
         return path
 
     def _repr_html_(self) -> str:
-        """The page inside a notebook, in a frame so that neither changes the other's style."""
+        """Show the page in a notebook, in a frame so that neither changes the other's style."""
         return (
             f'<iframe srcdoc="{escape(self.html())}" title="{escape(self.title)}" '
             'style="width:100%;height:85vh;border:1px solid #ccc;border-radius:6px"></iframe>'
@@ -116,7 +117,7 @@ class Report:
 
 
 def _distinct(names: Iterable[str]) -> list[str]:
-    """The names, with a number behind those that were there before."""
+    """Make names distinct by adding a number to repeated ones."""
     found: list[str] = []
     for name in names:
         number, candidate = 2, name
@@ -130,7 +131,7 @@ def _paragraphs(text: str) -> list[str]:
     return [block.strip() for block in text.split("\n\n") if block.strip()]
 
 
-# jinja and plotly are imported when a page is written: whoever asks for help needs neither.
+# jinja and plotly are imported only when a page is written: --help needs neither.
 
 
 def _plotly() -> str:
@@ -142,7 +143,7 @@ def _plotly() -> str:
 
 
 def _figure_html(item: Figure, name: str) -> str:
-    """The figure's own part of the page; a fixed name keeps the page the same from run to run."""
+    """A figure's part of the page; a fixed name keeps the page the same from run to run."""
     from markupsafe import Markup
 
     config = {"responsive": True, "displaylogo": False}
@@ -152,7 +153,7 @@ def _figure_html(item: Figure, name: str) -> str:
 
 
 def _finished(value: Any) -> Any:
-    """What is written for a value: text without the characters that no page can hold."""
+    """A value as text, without the characters that no page can hold."""
     return printable(value) if type(value) is str else value
 
 

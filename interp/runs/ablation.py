@@ -1,9 +1,11 @@
-"""Ablation: a part of the model says what stands in for it, in every run of a technique.
+"""Ablation: parts of the model are replaced by stand-ins, in every run of a technique.
 
 Heads are ablated at z, neurons after their activation function, MLPs at their output;
-`interp.runs.stand_ins` has what stands in for them.
+`interp.runs.stand_ins` computes the stand-ins.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 2.2 (mean ablation).
+
+The file is longer than most: an ablation and what it becomes in a run belong together.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,6 +17,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from interp.model import HookedGPT2
+from interp.model.hooking import Hooks
 from interp.parts import (
     MLP,
     Head,
@@ -29,29 +32,39 @@ from interp.parts import (
 from interp.runs.edits import Edits
 from interp.runs.places import Position, positions_mask, require_positions
 from interp.runs.rows import Rows
-from interp.runs.sides import Hooks, Progress, Prompts
+from interp.runs.sides import Progress, Prompts
 from interp.runs.sites import Key, hook_name, n_units, site_of
-from interp.runs.stand_ins import StandIns, Value, require_reference, require_value, stand_ins
-from interp.tasks import Side, Task
+from interp.runs.stand_ins import (
+    Reference,
+    StandIns,
+    Value,
+    reference_task,
+    require_reference,
+    require_value,
+    stand_ins,
+)
+from interp.tasks import Task
+from interp.tasks.sides import Side
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """What is knocked out of a model, for any technique to work on what is left.
+    """What is knocked out of a model, so that a technique can be applied to what is left.
 
     Args:
-        parts: heads, MLPs and neurons, or "heads" for every head of the model; a part with a role
-            ("9.9@END") is ablated there alone, one without at `positions`.
+        parts: heads, MLPs and neurons, or "heads" for all heads of the model. A part with a role
+            ("9.9@END") is ablated only there, a part without one at `positions`.
         value: what stands in for them: "zero", "mean", "group mean" or "resample"; see
-            `interp.runs.stand_ins`.
-        positions: roles, or indices from 0, at which they are ablated; None for everywhere.
-        keep: heads that are left alone all the same, those with a role there: a circuit.
-        reference: prompts, by their corrupted texts, that means are taken over or resampled from;
-            None for the task's own.
+            `interp.runs.stand_ins`
+        positions: roles or indices from 0 at which parts are ablated; None for everywhere
+        keep: heads that are not ablated (those with a role, only there), such as a circuit
+        reference: prompts whose corrupted texts are used for means and resampling. None takes means
+            over a sample of 500 prompts like the task's, if it can draw one (`Task.reference`), and
+            over the task's own otherwise; "own" always takes the task's own, as the paper does.
 
     Raises:
-        ValueError: for an unknown value, no parts, or a part given twice.
-        TypeError: for what is no part.
+        ValueError: the value is unknown, there are no parts, or a part is given twice
+        TypeError: an argument is of another type
 
     Example:
         >>> Ablation(["9.9", "9.6"], value="resample").parts
@@ -62,7 +75,7 @@ class Ablation:
     value: Value = "mean"
     positions: Sequence[Position] | None = None
     keep: Sequence[NodeLike] = ()
-    reference: Task | None = None
+    reference: Reference = None
 
     def __post_init__(self) -> None:
         require_value(self.value)
@@ -81,11 +94,11 @@ class Ablation:
 
     @property
     def nodes_kept(self) -> tuple[Node, ...]:
-        """What is left alone."""
+        """The nodes that are not ablated."""
         return self.keep  # type: ignore[return-value]
 
     def nodes(self, model: HookedGPT2) -> tuple[Node, ...]:
-        """What is ablated in a model, before what is kept."""
+        """The nodes that are ablated in a model, before `keep` is taken into account."""
         if self.parts != "heads":
             return self.parts  # type: ignore[return-value]
         c = model.config
@@ -94,20 +107,20 @@ class Ablation:
     def prepare(
         self, model: HookedGPT2, task: Task, side: Side = "clean", *, progress: Progress = iter
     ) -> "PreparedAblation":
-        """Work out what is replaced by what, on the prompts of a task.
+        """Compute what is replaced by what, on the prompts of a task.
 
         Args:
-            model: the model.
-            task: the prompts that will be run.
-            side: which text of each pair.
-            progress: wraps the batches of reference prompts, for a progress bar.
+            model: the model
+            task: the prompts that will be run
+            side: which text of each pair
+            progress: wraps the batches of reference prompts, for a progress bar
 
         Returns:
-            The ablation as hooks and as edits of the resumed forward.
+            The ablation, as hooks and as edits of the resumed forward pass.
 
         Raises:
-            ValueError: for a part, role or position that model or task do not have, or reference
-                prompts that do not fit.
+            ValueError: the model or the task lacks a part, role or position, or the reference
+                prompts do not fit
         """
         task = task.right_padded().to(model.device)
         masks = self._masks(model, task, side)
@@ -124,25 +137,35 @@ class Ablation:
         return PreparedAblation(masks, new, task.clean_tokens.shape[1])
 
     def require(self, model: HookedGPT2, task: Task) -> None:
-        """Raise the errors of `prepare` for what model or task do not have, before any run."""
+        """Raise the errors of `prepare` for missing parts, roles and positions, before any run."""
         require_in_model(model, [node.part for node in (*self.nodes(model), *self.nodes_kept)])
         roles = [node.role for node in (*self.nodes(model), *self.nodes_kept) if node.role]
         positions_mask(task, [*roles, *(self.positions or ())])
 
-    def describe(self) -> str:
-        """The ablation in one line, for the attrs of results."""
+    def describe(self, task: Task | None = None) -> str:
+        """Describe the ablation in one line, for the attrs of results.
+
+        Args:
+            task: the prompts that are run, which decide where means come from by default
+
+        Returns:
+            The line
+        """
         parts = self.parts if self.parts == "heads" else " ".join(map(str, self.parts))
         found = [f"{self.value} of {parts}"]
         if self.positions is not None:
             found.append(f"at {' '.join(map(str, self.positions))}")
         if self.keep:
             found.append(f"but {' '.join(map(str, self.keep))}")
-        if self.reference is not None:
-            found.append(f"reference {self.reference.name} {self.reference.fingerprint}")
+        other = self.reference if isinstance(self.reference, Task) else None
+        if task is not None:
+            other = reference_task(task, self.value, self.reference)
+        if other is not None:
+            found.append(f"reference {len(other)} prompts of {other.name} {other.fingerprint}")
         return "; ".join(found)
 
     def _roles(self, model: HookedGPT2) -> list[str] | None:
-        """The roles that all of it is ablated at; None if also elsewhere."""
+        """The roles at which everything is ablated; None if anything is ablated elsewhere."""
         given = [None] if self.positions is None else list(self.positions)
         found: list[str] = []
         for node in self.nodes(model):
@@ -165,17 +188,17 @@ class Ablation:
 
 
 def as_ablated(parts: Iterable[NodeLike]) -> tuple[Node, ...]:
-    """Nodes that can be ablated, from any of the ways to name them.
+    """Turn any of the ways to name nodes into nodes that can be ablated.
 
     Args:
-        parts: see `interp.parts.NodeLike`.
+        parts: see `interp.parts.NodeLike`
 
     Returns:
         The nodes.
 
     Raises:
-        ValueError: one is given twice, or is the input or the logits.
-        TypeError: not a list of nodes.
+        ValueError: a node is given twice, or is the input or the logits
+        TypeError: the argument is not a list of nodes
     """
     if isinstance(parts, str) or not isinstance(parts, Iterable):
         raise TypeError(f"expected a list of parts, such as ['9.9', 'm0']; got {parts!r}")
@@ -194,14 +217,14 @@ def node_masks(
     positions: Sequence[Position] | None,
     side: Side = "clean",
 ) -> dict[Key, Bool[Tensor, "prompt pos unit"]]:
-    """True where nodes are: at their roles, or at some positions of those without one.
+    """Masks of nodes: True at their roles, or at some positions for nodes without a role.
 
     Args:
-        model: the model, which has the parts.
-        task: the prompts, of `Task.right_padded`, on the model's device.
-        nodes: the nodes.
-        positions: roles or indices for nodes without a role; None for all.
-        side: which text of each pair.
+        model: the model, which must have the parts
+        task: the prompts, from `Task.right_padded`, on the model's device
+        nodes: the nodes
+        positions: roles or indices for nodes without a role; None for all
+        side: which text of each pair
 
     Returns:
         Site and layer -> mask.
@@ -220,12 +243,12 @@ def node_masks(
 
 @dataclass(frozen=True)
 class PreparedAblation:
-    """An ablation of one model on one task.
+    """An ablation prepared for one model and one task.
 
     Args:
-        masks: (site, layer) -> where the activation is replaced.
-        new: what stands in.
-        width: positions of the task.
+        masks: (site, layer) -> where the activation is replaced
+        new: the stand-ins
+        width: number of positions of the task
     """
 
     masks: dict[Key, Bool[Tensor, "prompt pos unit"]]
@@ -236,8 +259,8 @@ class PreparedAblation:
         """Forward hooks for a run of some prompts.
 
         Args:
-            rows: which prompts of the task.
-            length: positions of the run; by default all that the task has.
+            rows: which prompts of the task
+            length: number of positions of the run; by default all positions of the task
 
         Returns:
             The hooks, for `HookedGPT2.hooks` and `run_task`.
@@ -245,7 +268,7 @@ class PreparedAblation:
 
         def replace(mask: Tensor, new: Tensor) -> Callable[..., Tensor]:
             def hook(value: Tensor, hook: object) -> Tensor:
-                length = value.shape[1]  # of the longest prompt of the run
+                length = value.shape[1]  # number of positions of the longest prompt in the run
                 return torch.where(_like(mask[:, :length], value), new[:, :length], value)
 
             return hook
@@ -256,7 +279,7 @@ class PreparedAblation:
         ]
 
     def edits(self, rows: Prompts, length: int) -> Edits:
-        """The same for the resumed forward."""
+        """The same as edits of the resumed forward pass."""
 
         def replace(mask: Tensor, new: Tensor) -> Callable[[Rows, Tensor], Tensor]:
             full = new.expand(mask.shape[0], length, *new.shape[2:])
@@ -267,27 +290,27 @@ class PreparedAblation:
 
 
 def _like(mask: Bool[Tensor, "... unit"], value: Tensor) -> Bool[Tensor, "..."]:
-    """The mask with as many dimensions as the activation."""
+    """The mask, with as many dimensions as the activation."""
     return mask[..., None] if value.ndim > mask.ndim else mask
 
 
 def prepared(
     ablation: Ablation | None, model: HookedGPT2, task: Task, side: Side = "clean"
 ) -> PreparedAblation | None:
-    """What `Ablation.prepare` makes of an ablation, if there is one.
+    """Prepare an ablation, if there is one.
 
     Args:
-        ablation: what is knocked out; None for nothing.
-        model: the model.
-        task: the prompts that will be run.
-        side: which text of each pair.
+        ablation: what is knocked out; None for nothing
+        model: the model
+        task: the prompts that will be run
+        side: which text of each pair
 
     Returns:
         The prepared ablation, or None.
 
     Raises:
-        TypeError: it is no Ablation.
-        ValueError: as `Ablation.prepare` does.
+        TypeError: the argument is not an Ablation
+        ValueError: as for `Ablation.prepare`
     """
     if ablation is None:
         return None

@@ -1,7 +1,7 @@
-"""Arguments of lenses and head scores: tokens, positions, layers, lists and counts, each checked.
+"""Check the arguments of lenses and head scores: tokens, positions, layers, lists and counts.
 
-One rule for all: a list is given as a list and holds something, an index counts from 0 and is
-there, and whatever is wrong is said before any work is done.
+The same rules hold everywhere: a list must be a list and must not be empty, an index counts from 0
+and must exist, and errors are raised before any work is done.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ Token = str | int | np.integer
 
 
 def token_texts(model: HookedGPT2, ids: Sequence[int]) -> list[str]:
-    """Each token's own text; its id in brackets where the model has no tokenizer."""
+    """The text of each token; its id in brackets if the model has no tokenizer."""
     if model.tokenizer is None:
         return [f"[{i}]" for i in ids]
     known = {i: model.to_string(i) for i in set(ids)}
@@ -31,18 +31,18 @@ def token_texts(model: HookedGPT2, ids: Sequence[int]) -> list[str]:
 
 
 def token_id(model: HookedGPT2, token: Token) -> int:
-    """The id of a token.
+    """Turn a token into its id.
 
     Args:
-        model: the model.
-        token: its text or its id.
+        model: the model
+        token: its text or its id
 
     Returns:
         The id.
 
     Raises:
-        ValueError: the text is several tokens, or the id is outside the vocabulary.
-        TypeError: it is neither a text nor an integer.
+        ValueError: the text is several tokens, or the id is outside the vocabulary
+        TypeError: the token is neither a text nor an integer
     """
     if isinstance(token, str):
         return model.to_single_token(token)
@@ -57,52 +57,52 @@ def token_id(model: HookedGPT2, token: Token) -> int:
 def token_ids(
     model: HookedGPT2, tokens: Sequence[Token] | Int[Tensor, "..."], what: str
 ) -> Int[Tensor, " token"]:
-    """The ids of several tokens.
+    """Turn several tokens into their ids.
 
     Args:
-        model: the model.
-        tokens: their texts or ids.
-        what: the argument's name, for the errors.
+        model: the model
+        tokens: their texts or ids
+        what: the argument's name, for the errors
 
     Returns:
         The ids, on the model's device.
 
     Raises:
-        ValueError: there is none, or as `token_id` does.
-        TypeError: this is no list of tokens.
+        ValueError: there are no tokens, or as for `token_id`
+        TypeError: the argument is not a list of tokens
     """
     given = items(tokens, what, "[' Mary', ' John']")
     return torch.tensor([token_id(model, token) for token in given], device=model.device)
 
 
 def one_or_more(model: HookedGPT2, tokens: Any, what: str) -> tuple[Int[Tensor, " token"], bool]:
-    """The ids of one token or of several.
+    """Turn one token or several into ids.
 
     Args:
-        model: the model.
-        tokens: a token, or a list of tokens.
-        what: the argument's name, for the errors.
+        model: the model
+        tokens: a token, or a list of tokens
+        what: the argument's name, for the errors
 
     Returns:
         The ids, and whether they were given as a list.
 
     Raises:
-        ValueError: as `token_ids` does.
-        TypeError: this is neither.
+        ValueError: as for `token_ids`
+        TypeError: the argument is neither
     """
     several = hasattr(tokens, "__iter__") and not isinstance(tokens, str)
     return token_ids(model, tokens if several else [tokens], what), several
 
 
 def require_vocabulary(model: HookedGPT2, tokens: Int[Tensor, "..."]) -> None:
-    """Refuse token ids that the model does not have.
+    """Refuse token ids outside the model's vocabulary.
 
     Args:
-        model: the model.
-        tokens: the ids, at least one.
+        model: the model
+        tokens: the ids, at least one
 
     Raises:
-        ValueError: one is outside the vocabulary.
+        ValueError: an id is outside the vocabulary
     """
     low, high = (int(end) for end in tokens.aminmax())
     if low < 0 or high >= model.config.d_vocab:
@@ -113,18 +113,18 @@ def require_vocabulary(model: HookedGPT2, tokens: Int[Tensor, "..."]) -> None:
 
 
 def position_in(task: Task, position: Position) -> Int[Tensor, " prompt"]:
-    """Where a role or an index stands in each prompt.
+    """The position of a role or an index in each prompt.
 
     Args:
-        task: the prompts, padded on the right.
-        position: a role, or an index from 0.
+        task: the prompts, padded on the right
+        position: a role, or an index from 0
 
     Returns:
-        One position a prompt.
+        One position per prompt.
 
     Raises:
-        ValueError: the task does not have the role, or a prompt is too short for the index.
-        TypeError: it is neither a role nor an integer.
+        ValueError: the task lacks the role, or a prompt is too short for the index
+        TypeError: it is neither a role nor an integer
     """
     if isinstance(position, str):
         if position not in task.positions:
@@ -141,18 +141,18 @@ def position_in(task: Task, position: Position) -> Int[Tensor, " prompt"]:
 
 
 def chosen_layers(model: HookedGPT2, layers: Sequence[int] | None) -> list[int]:
-    """The layers asked for, or all.
+    """The layers asked for, or all layers.
 
     Args:
-        model: the model.
-        layers: indices from 0; None for all.
+        model: the model
+        layers: indices from 0; None for all
 
     Returns:
         The layers.
 
     Raises:
-        ValueError: there is none, one is not in the model, or one is given twice.
-        TypeError: this is no list of integers.
+        ValueError: the list is empty, or a layer is not in the model or is given twice
+        TypeError: the argument is not a list of integers
     """
     n_layers = model.config.n_layers
     if layers is None:
@@ -165,19 +165,19 @@ def chosen_layers(model: HookedGPT2, layers: Sequence[int] | None) -> list[int]:
 
 
 def items(given: Any, what: str, example: str) -> list[Any]:
-    """The items of a list, of which there must be at least one.
+    """The items of a list that must not be empty.
 
     Args:
-        given: the list.
-        what: the argument's name, for the errors.
-        example: what it should look like, for the errors.
+        given: the list
+        what: the argument's name, for the errors
+        example: an example of the list, for errors
 
     Returns:
         The items.
 
     Raises:
-        ValueError: the list is empty.
-        TypeError: it is a string, or nothing that has items.
+        ValueError: the list is empty
+        TypeError: the argument is a string, or has no items
     """
     if isinstance(given, str) or not hasattr(given, "__iter__"):
         raise TypeError(f"{what} must be a list, such as {example}; got {given!r}")
@@ -188,17 +188,17 @@ def items(given: Any, what: str, example: str) -> list[Any]:
 
 
 def whole(value: Any, what: str) -> int:
-    """An integer of any kind, but for truth values.
+    """Turn any kind of integer, except a boolean, into an `int`.
 
     Args:
-        value: the number.
-        what: what it should be, for the error.
+        value: the number
+        what: what was expected, for the error
 
     Returns:
         The integer.
 
     Raises:
-        TypeError: it is no integer.
+        TypeError: the value is not an integer
     """
     try:
         if isinstance(value, bool | np.bool_):
@@ -209,21 +209,21 @@ def whole(value: Any, what: str) -> int:
 
 
 def count(value: Any, what: str, low: int, high: int | None = None, note: str = "") -> int:
-    """A number of things within bounds.
+    """Check that a number of things is within bounds.
 
     Args:
-        value: the number.
-        what: the argument's name, for the errors.
-        low: the least it may be.
-        high: the most it may be; None for no bound.
-        note: what bounds it, for the error, such as " (d_vocab)".
+        value: the number
+        what: the argument's name, for the errors
+        low: the smallest value allowed
+        high: the largest value allowed; None for no bound
+        note: the origin of the bound, for the error, such as " (d_vocab)"
 
     Returns:
         The number.
 
     Raises:
-        ValueError: it is out of bounds.
-        TypeError: it is no integer.
+        ValueError: the number is out of bounds
+        TypeError: the value is not an integer
     """
     found = whole(value, f"an integer for {what}")
     if found < low or (high is not None and found > high):
@@ -233,23 +233,23 @@ def count(value: Any, what: str, low: int, high: int | None = None, note: str = 
 
 
 def require_finite(model: HookedGPT2 | AttentionWeights, values: Tensor) -> None:
-    """Refuse a model whose numbers mean nothing.
+    """Refuse values that are not finite.
 
     Args:
-        model: the model, for its name.
-        values: activations of a run, or weights.
+        model: the model, for its name
+        values: activations of a run, or weights
 
     Raises:
-        ValueError: one is infinite or not a number.
+        ValueError: a value is infinite or NaN
     """
     if not bool(values.isfinite().all()):
         raise ValueError(
             f"{model.name} gives values that are not finite: its weights hold NaN or infinity, or "
-            f"its activations leave the range of {values.dtype}; mend the weights, or use "
+            f"its activations exceed the range of {values.dtype}; correct the weights, or use "
             "model.float()"
         )
 
 
 def wide(values: Tensor) -> Tensor:
-    """The values in float32, or in float64 if that is what they are."""
+    """The values in float32, or in float64 if they are float64."""
     return values.to(torch.promote_types(values.dtype, torch.float32))

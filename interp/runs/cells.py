@@ -1,8 +1,8 @@
-"""Cells: what is replaced together in one run, unit by unit.
+"""Cells: the units that are replaced together in one run.
 
-A cell says, for each activation that it touches, which units (heads or neurons) it replaces at
-which slots of a place (see `interp.runs.places`). A cell of a sweep has one slot, the place itself;
-a set of nodes has a slot for each role.
+A cell states, for each activation that it replaces, which units (heads or neurons) it replaces at
+which slots of a place (see `interp.runs.places`). Cells of a sweep have one slot, the place itself;
+sets of nodes have a slot for each role.
 """
 
 from collections import defaultdict
@@ -18,13 +18,13 @@ from interp.runs.sites import Key, in_computed_order
 
 @dataclass(frozen=True)
 class Cells:
-    """Cells of one sweep.
+    """The cells of one sweep.
 
     Args:
-        members: for each activation, which units each cell replaces at which slots; the one unit of
-            a site without units.
-        source: index of the run, or of the stand-ins, that each cell takes its values from.
-        n: number of cells.
+        members: for each activation, which units each cell replaces at which slots; sites without
+            units have one unit
+        source: index of the run or the stand-ins from which each cell takes its values
+        n: number of cells
     """
 
     members: dict[Key, Bool[Tensor, "cell unit slot"]]
@@ -43,11 +43,11 @@ class Cells:
         """Build cells from lists of units.
 
         Args:
-            widths: units of each activation that any cell touches.
-            cells: for each cell, activation -> slot -> its units.
-            n_slots: slots of every place.
-            device: where the masks are needed.
-            source: index of what each cell takes its values from; by default 0.
+            widths: number of units of each activation that any cell replaces
+            cells: for each cell, activation -> slot -> units
+            n_slots: number of slots of every place
+            device: device for the masks
+            source: index of the source of each cell's values; by default 0
 
         Returns:
             The cells.
@@ -65,18 +65,18 @@ class Cells:
         return Cells(found, sources.long().to(device), len(cells))
 
     def by_entry(self) -> dict[Key, list[int]]:
-        """The first activation that cells touch -> these cells; cells without any are left out."""
+        """The first activation that cells replace -> those cells; empty cells are left out."""
         if not self.members:
             return {}
         groups: dict[Key, list[int]] = defaultdict(list)
         keys = sorted(self.members, key=in_computed_order)
-        touched = torch.stack([self.members[key].flatten(1).any(1) for key in keys], 1).cpu()
-        for index, row in enumerate(touched):  # key
+        touched = torch.stack([self.members[key].flatten(1).any(1) for key in keys], 1)  # cell key
+        for index, row in enumerate(touched.cpu()):
             if bool(row.any()):
                 groups[keys[int(row.int().argmax())]].append(index)
         return dict(sorted(groups.items(), key=lambda one: in_computed_order(one[0])))
 
     def keys_of(self, cells: Sequence[int]) -> list[Key]:
-        """The activations that some cells touch, in the order in which they are computed."""
+        """The activations that some cells replace, in the order of computation."""
         keys = [key for key, mask in self.members.items() if bool(mask[list(cells)].any())]
         return sorted(keys, key=in_computed_order)

@@ -1,10 +1,10 @@
-"""Edits: what replaces activations while a run goes on, and which one wins.
+"""Edits: replacements of activations during a run, and their precedence.
 
-The rule of precedence, for every technique, site and layer: what the caller asks for wins over the
-ablation in which it runs. Both act on activations; where both replace the same activation of the
-same unit at the same place, the caller's value stands. An intervention upstream of an ablated
-activation goes as far as the ablation lets it: new queries of a head whose output is ablated change
-nothing. In both cases the result names the parts (attr `also_ablated`).
+The rule of precedence, for every technique, site and layer: what the caller asks for takes
+precedence over the ablation in which it runs. Both act on activations; where both replace the same
+activation of the same unit at the same place, the caller's value is used. An intervention upstream
+of an ablated activation has no effect beyond it: new queries of a head whose output is ablated
+change nothing. In both cases the result names the parts (attr `also_ablated`).
 """
 
 from collections.abc import Callable, Mapping
@@ -15,21 +15,21 @@ from interp.runs.rows import Rows
 from interp.runs.sites import Key
 
 Edit = Callable[[Rows, Tensor], Tensor]
-"""(rows, value [row ...]) -> the value to go on with."""
+"""(rows, value [row ...]) -> the value to continue with."""
 
 Edits = Mapping[Key, Edit]
 """(site, layer) -> the edit there."""
 
 
 def over(ablation: Edits, asked: Edits) -> Edits:
-    """The edits of an ablation with the caller's on top of them.
+    """Combine the edits of an ablation with the caller's, which take precedence.
 
     Args:
-        ablation: what is knocked out in every run.
-        asked: what the caller asks for, which wins where both touch the same.
+        ablation: what is knocked out in every run
+        asked: what the caller asks for
 
     Returns:
-        Both.
+        The combined edits.
     """
 
     def one_after_the_other(key: Key) -> Edit:
@@ -40,6 +40,6 @@ def over(ablation: Edits, asked: Edits) -> Edits:
 
 
 def edited(edits: Edits, key: Key, rows: Rows, value: Tensor) -> Tensor:
-    """The value at a site, with the edit there if there is one."""
+    """The value at a site, after the edit there, if any."""
     edit = edits.get(key)
     return value if edit is None else edit(rows, value)

@@ -19,22 +19,22 @@ from interp.runs.sides import Prompts
 from interp.runs.sweep import Swept
 
 Fix = Literal["qk", "grad_drop"]
-"""What AtP* mends; see `interp.patching.attribution`."""
+"""The fixes of AtP*; see `interp.patching.attribution`."""
 
 _STREAM = ("embed", "resid_pre", "resid_mid", "resid_post")
 """The sites that no dropped layer freezes."""
 
 
 class Estimates:
-    """Some prompts: their base run with its graph, and what would replace its activations.
+    """Some prompts: their base run with its graph, and the replacements of its activations.
 
     Args:
-        pair: how the runs are made.
-        runs: how those are made that gradients are taken of.
-        site: the activation.
-        parts: which of its parts are patched.
-        fixes: fixes of AtP*.
-        prompts: which prompts.
+        pair: how the runs are made
+        runs: how runs with gradients are made
+        site: the activation
+        parts: the parts that are patched
+        fixes: fixes of AtP*
+        prompts: which prompts
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Estimates:
         exact = torch.promote_types(pair.model.dtype, torch.float32)
         places = parts.places.of(prompts, length)
         self.places = places.where[:, 0]  # place prompt pos
-        # the places run through every position and, for each, every source
+        # places enumerate the positions and, for each, the sources
         n_sources = 1 if places.sources is None else _n_sources(parts)
         self.where = self.places[::n_sources].to(exact)  # where prompt pos
         self.sources = torch.ones(1, len(prompts), length, dtype=exact, device=prompts.device)
@@ -69,7 +69,7 @@ class Estimates:
         (self.metric,) = pair.readout.chosen
 
     def estimate(self) -> Swept:
-        """The estimates of every cell at every place."""
+        """Estimate every cell at every place."""
         value = self.graph.metric.detach()
         base, change = {self.metric: value}, {self.metric: self._effect()}
         if self.drops:
@@ -85,14 +85,14 @@ class Estimates:
         return swept
 
     def _effect(self, *, dropped: int | None = None) -> Float[Tensor, "cell place prompt"]:
-        """What each cell changes at each place, along a gradient."""
+        """The change by each cell at each place, along a gradient."""
         site = "pattern" if self.exact_softmax else self.site
         gradients = self.graph.gradients([(site, layer) for layer in self.new], dropped=dropped)
         found: Tensor | None = None
         for layer, gradient in zip(self.new, gradients, strict=True):
             change = self._change(layer, gradient).flatten(1, 2)  # unit place prompt
             units = self.parts.cells.members[self.site, layer][..., 0]  # cell unit
-            by_cell = einsum(units.to(change.dtype), change, "c u, u w b -> c w b")
+            by_cell = einsum(units.to(change.dtype), change, "c u, u w b -> c w b")  # c w b
             found = by_cell if found is None else found + by_cell
         assert found is not None
         return found
@@ -100,32 +100,32 @@ class Estimates:
     def _change(
         self, layer: int, gradient: Float[Tensor, "prompt ..."]
     ) -> Float[Tensor, "unit where source prompt"]:
-        """What each unit of a layer changes at each place."""
+        """The change by each unit of a layer at each place."""
         if self.exact_softmax:
-            return self._through_softmax(layer, gradient)[:, :, None]
+            return self._through_softmax(layer, gradient)[:, :, None]  # u w 1 b
         products = gradient * (self.new[layer] - self.graph.activation((self.site, layer)))
         if self.site == "pattern":
             return einsum(self.where, products, self.sources, "w b p, b u p f, s b f -> u w s b")
         if self.site != "mlp_post":
             products = products.sum(-1)
         products = products.view(*products.shape[:2], -1)  # b p u
-        return einsum(self.where, products, "w b p, b p u -> u w b")[:, :, None]
+        return einsum(self.where, products, "w b p, b p u -> u w b")[:, :, None]  # u w 1 b
 
     def _through_softmax(
         self, layer: int, gradient: Float[Tensor, "prompt head pos source"]
     ) -> Float[Tensor, "head where prompt"]:
-        """What new queries or keys change by way of the pattern, which is computed with them."""
+        """The change through the pattern, which is computed with new queries or keys."""
         q, k = (self.graph.activation((site, layer)) for site in ("q", "k"))
         scores = _scores(q, k)
         pattern = scores.softmax(-1)
-        if self.site == "q":  # each query has a softmax of its own
+        if self.site == "q":  # each query has its own softmax
             effect = (gradient * (_scores(self.new[layer], k).softmax(-1) - pattern)).sum(-1)
-            return einsum(self.where, effect, "w b p, b h p -> h w b")
+            return einsum(self.where, effect, "w b p, b h p -> h w b")  # h w b
         new, found = _scores(q, self.new[layer]), []
         for at in self.where.bool():  # keys patched together share each query's softmax
             mixed = torch.where(at[:, None, None], new, scores).softmax(-1)
             found.append((gradient * (mixed - pattern)).sum((2, 3)))  # b h
-        return torch.stack(found).permute(2, 0, 1)
+        return torch.stack(found).permute(2, 0, 1)  # h w b
 
 
 def _scores(
@@ -138,10 +138,10 @@ def _scores(
 
 
 def _as_hooked(site: str, value: Tensor) -> Tensor:
-    """Patterns with the head first, as at their hook point."""
-    return value.transpose(1, 2) if site == "pattern" else value
+    """Patterns with the head first, as at the hook point."""
+    return value.transpose(1, 2) if site == "pattern" else value  # b h p s
 
 
 def _n_sources(parts: Grid) -> int:
-    """How many sources the places run through."""
+    """The number of sources that places enumerate."""
     return next((len(parts.coords[d]) for d in ("source", "source_role") if d in parts.dims), 1)

@@ -1,9 +1,9 @@
-"""Gradients of a metric by activations: one forward, and one backward for all layers.
+"""Gradients of a metric with respect to activations: one forward, and one backward for all layers.
 
-Each prompt gets its own gradient from one backward of the sum over prompts, since no prompt sees
-another. The graph starts at the embedding; the weights are no part of it. A layer can be dropped:
-no gradient then passes its outputs, attention's and MLP's, as if they were frozen. Each dropped
-layer takes a backward of its own through the same graph.
+One backward pass from the sum over prompts gives each prompt's own gradient, since no prompt sees
+another. The graph starts at the embedding and does not include the weights. A layer can be dropped:
+then no gradient passes through its attention and MLP outputs, as if they were frozen. Each dropped
+layer takes one more backward pass through the same graph.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,21 +17,22 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from interp.model import HookedGPT2
+from interp.model.hooking import Hooks
 from interp.runs.pair import Setting
 from interp.runs.readout import Readout
-from interp.runs.sides import Hooks, Prompts, run_side
+from interp.runs.sides import Prompts, run_side
 from interp.runs.sites import Key, hook_name
 
 GRAPH = ("resid_pre", "q", "k", "v", "z", "attn_out", "resid_mid", "mlp_post", "mlp_out")
-"""About what a run keeps of each layer for its backward."""
+"""Roughly what a run keeps of each layer for its backward pass."""
 
 
 @contextmanager
 def differentiable(model: HookedGPT2) -> Iterator[None]:
-    """Gradients of activations but not of weights, whatever modes the caller is in.
+    """Enable gradients of activations but not of weights, whatever modes the caller is in.
 
     Raises:
-        ValueError: the model was made inside `torch.inference_mode`.
+        ValueError: the model was made inside `torch.inference_mode`
     """
     if any(parameter.is_inference() for parameter in model.parameters()):
         raise ValueError(
@@ -50,24 +51,24 @@ def differentiable(model: HookedGPT2) -> Iterator[None]:
 
 
 class ExactReadout(Readout):
-    """Metrics in the model's own precision, also of a run in half precision."""
+    """Metrics in the model's own precision, even for a run in half precision."""
 
     def __call__(
         self, stream: Float[Tensor, "run d_model"], prompt: Int[Tensor, " run"]
     ) -> dict[str, Float[Tensor, " run"]]:
-        """Read the metrics off, as `Readout` does."""
+        """Compute the metrics, as `Readout` does."""
         with torch.autocast(stream.device.type, enabled=False):
             return super().__call__(stream, prompt)
 
 
 @dataclass(frozen=True)
 class Graph:
-    """A run that gradients can be taken of.
+    """A run in which gradients can be taken.
 
     Args:
-        metric: the metric of each prompt.
-        kept: the activations that were kept, in the layout of their hook points.
-        dropped: the layers whose outputs pass no gradient, which the run's hooks look up.
+        metric: the metric of each prompt
+        kept: the activations that were kept, in the layout of their hook points
+        dropped: the layers whose outputs pass no gradient; the run's hooks look them up
     """
 
     metric: Float[Tensor, " prompt"]
@@ -75,52 +76,50 @@ class Graph:
     dropped: set[int]
 
     def activation(self, key: Key) -> Float[Tensor, "prompt ..."]:
-        """An activation that was kept."""
+        """A kept activation."""
         return wide(self.kept[key].detach())
 
     def gradients(
         self, keys: Sequence[Key], *, dropped: int | None = None
     ) -> list[Float[Tensor, "prompt ..."]]:
-        """The gradient of each prompt's metric by activations that were kept.
+        """The gradient of each prompt's metric with respect to kept activations.
 
         Args:
-            keys: the activations.
-            dropped: the layer whose outputs pass no gradient, if any.
+            keys: the activations
+            dropped: the layer whose outputs pass no gradient, if any
 
         Returns:
-            One gradient an activation, of its shape.
+            One gradient per activation, with its shape.
         """
         self.dropped.clear()
         if dropped is not None:
             self.dropped.add(dropped)
         kept = [self.kept[key] for key in keys]
-        found = torch.autograd.grad(
-            self.metric.sum(), kept, retain_graph=True, materialize_grads=True
-        )
+        found = torch.autograd.grad(self.metric.sum(), kept, retain_graph=True)
         return [wide(gradient) for gradient in found]
 
 
 @dataclass(frozen=True)
 class GradientRuns:
-    """How runs are made that gradients can be taken of.
+    """How runs in which gradients can be taken are made.
 
     Args:
-        setting: the run that is changed, whose readout has one metric.
-        dtype: dtype of matrix products; None for the model's own.
+        setting: how the run that is changed is made; its readout has one metric
+        dtype: dtype of matrix products; None for the model's own
     """
 
     setting: Setting
     dtype: torch.dtype | None
 
     def precision(self) -> torch.autocast:
-        """The precision of matrix products; weights and sums over the stream stay as they are."""
+        """The precision of matrix products; weights and sums over the stream keep theirs."""
         device = self.setting.model.device.type
         return torch.autocast(device, dtype=self.dtype, enabled=self.dtype is not None)
 
     def stream(
         self, prompts: Prompts, length: int, hooks: Hooks = ()
     ) -> Float[Tensor, "prompt d_model"]:
-        """The stream after the last block at END; hooks see what the ablation leaves."""
+        """The stream after the last block at END; hooks see activations after the ablation."""
         run = self.setting
         hooks = [*(run.ablation.hooks(prompts, length) if run.ablation else ()), *hooks]
         with self.precision():
@@ -130,16 +129,16 @@ class GradientRuns:
         """Run some prompts.
 
         Args:
-            prompts: which.
-            length: positions to run.
-            keys: the activations to keep.
-            drops: whether layers will be dropped.
+            prompts: the prompts
+            length: number of positions to run
+            keys: the activations to keep
+            drops: whether layers will be dropped
 
         Returns:
             The run.
 
         Raises:
-            ValueError: the metric has no gradient.
+            ValueError: the metric has no gradient
         """
         kept: dict[Key, Tensor] = {}
         dropped: set[int] = set()
@@ -173,5 +172,5 @@ class GradientRuns:
 
 
 def wide(value: Tensor) -> Tensor:
-    """At least single precision, for sums."""
+    """Convert to at least single precision, for sums."""
     return value.to(torch.promote_types(value.dtype, torch.float32))

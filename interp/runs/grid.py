@@ -1,4 +1,4 @@
-"""Grids: what a selection comes to on one model and task, and the labels of its result."""
+"""Grids: a selection applied to one model and task, and the labels of its result."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -12,12 +12,13 @@ from torch import Tensor
 
 from interp.metrics import METRICS
 from interp.model import HookedGPT2
-from interp.results import labelled
+from interp.results import labeled
 from interp.runs.cells import Cells
 from interp.runs.places import Places, Position, positions_mask
 from interp.runs.selection import Selection
 from interp.runs.sites import SITES
-from interp.tasks import Side, Task
+from interp.tasks import Task
+from interp.tasks.sides import Side
 
 _ORDER = ("layer", "head", "neuron", "position", "role", "source", "source_role")
 _ROLES = {"role": "position", "source_role": "source"}  # the same by name
@@ -26,17 +27,17 @@ _UNITS = {"heads": "head", "neurons": "neuron"}
 
 @dataclass(frozen=True)
 class Grid:
-    """What a selection comes to on one model and task.
+    """A selection applied to one model and task.
 
     Args:
-        dims: the parts swept over, in the order of the result.
-        coords: the values of each.
-        layers: the layers that are replaced.
-        cells: what each combination of layer and unit replaces.
-        places: where, for each combination of positions and sources.
-        roles: the roles at which it is replaced.
-        by_role: whether it is replaced at single roles only.
-        chosen: which cells at which places are measured; None for all.
+        dims: the parts swept over, in the order of the result
+        coords: the coordinates of each dim
+        layers: the layers that are replaced
+        cells: what each combination of layer and unit replaces
+        places: where each combination of positions and sources replaces it
+        roles: the roles at which activations are replaced
+        by_role: whether activations are replaced only at single roles
+        chosen: which cells to measure at which places; None for all
     """
 
     dims: tuple[str, ...]
@@ -50,7 +51,7 @@ class Grid:
 
     @property
     def in_order(self) -> list[str]:
-        """The dims as cells, and then places, run through them."""
+        """The dims in the order of cells and then places."""
         return [dim for dim in _ORDER if dim in self.dims]
 
     def dataset(
@@ -62,14 +63,14 @@ class Grid:
         task: Task,
         question: Mapping[str, Any],
     ) -> xr.Dataset:
-        """The values of a sweep with their labels.
+        """Label the values of a sweep.
 
         Args:
-            values: metric -> its value with each replacement.
-            title: what was measured.
-            model: the model.
-            task: the prompts.
-            question: what the result is the answer to; see `interp.results.labelled`.
+            values: metric -> its value with each replacement
+            title: what was measured, in words
+            model: the model
+            task: the prompts
+            question: fields of the question that the result answers; see `interp.results.labeled`
 
         Returns:
             For each metric, an array with the grid's dims and prompt.
@@ -78,7 +79,7 @@ class Grid:
         shape = [len(self.coords[dim]) for dim in own]
         return xr.Dataset(
             {
-                name: labelled(
+                name: labeled(
                     value.reshape(*shape, value.shape[-1]),
                     (*own, "prompt"),
                     name=name,
@@ -103,22 +104,21 @@ def grid(
     *,
     default: Sequence[str] | None = None,
 ) -> Grid:
-    """Check what a sweep is asked to go over, before any work.
+    """Check, before any work, what to sweep over.
 
     Args:
-        model: the model.
-        task: the prompts, padded on the right.
-        site: an activation, or "embed".
-        selection: the parts.
-        side: which text of each pair is changed.
-        default: the parts to sweep over where the selection does not say; None for the site's usual
-            ones.
+        model: the model
+        task: the prompts, padded on the right
+        site: an activation, or "embed"
+        selection: the parts
+        side: which text of each pair is changed
+        default: the parts to sweep over if the selection does not say; None for the site's own
 
     Returns:
         The grid.
 
     Raises:
-        ValueError: for a site, part, layer, head, neuron, role or position that there is not.
+        ValueError: a site, part, layer, head, neuron, role or position does not exist
     """
     if not isinstance(selection, Selection):
         raise TypeError(
@@ -168,17 +168,18 @@ def grid(
     )
     both = list(product(where, of_source))
     left_out = positions_mask(task, selection.except_positions or [], side)
-    at = torch.stack([positions_mask(task, one, side) & ~left_out for one, _ in both])
+    at = [positions_mask(task, one, side) & ~left_out for one, _ in both]
     sources = None
     if "source" in parts:
-        sources = torch.stack([positions_mask(task, one, side) for _, one in both])
+        masks = [positions_mask(task, one, side) for _, one in both]
+        sources = torch.stack(masks)  # place prompt source
     named = [one for some in where for one in some or ()]
     found = Grid(
         dims,
         {dim: coords[dim] for dim in dims},
         layers,
         cells,
-        Places(at[:, None], sources),
+        Places(torch.stack(at)[:, None], sources),  # place slot prompt pos
         tuple(dict.fromkeys(str(one) for one in named)),
         all(some is not None and all(isinstance(one, str) for one in some) for some in where),
         None,
@@ -187,7 +188,7 @@ def grid(
 
 
 def _parts_of(site: str) -> tuple[tuple[str, ...], str]:
-    """What a site can be swept over, and its unit."""
+    """The parts that a site can be swept over, and its unit."""
     if site == "embed":
         return ("position",), ""
     if not isinstance(site, str) or site not in SITES:
@@ -198,7 +199,7 @@ def _parts_of(site: str) -> tuple[tuple[str, ...], str]:
 
 
 def _restricted(grid: Grid, only: xr.DataArray) -> Grid:
-    """The grid with some of its cells measured."""
+    """Restrict the grid to the cells to measure."""
     wrong = set(map(str, only.dims)) ^ set(grid.dims)
     sizes = {dim: len(grid.coords[dim]) for dim in grid.dims}
     if wrong or any(only.sizes[dim] != n for dim, n in sizes.items()):
@@ -228,7 +229,7 @@ def _sets(
     coords: dict[str, list[Position]],
     side: Side,
 ) -> list[Sequence[Position] | None]:
-    """The positions that are replaced together, for each place; labels them in `coords`."""
+    """The positions that are replaced together at each place; adds their labels to `coords`."""
     (role,) = [name for name, of in _ROLES.items() if of == part]
     if part not in dims and role not in dims:
         return [chosen]

@@ -1,4 +1,4 @@
-"""Whether a position means the same in two texts, and what is matched by role where it does not."""
+"""Whether a position means the same in two texts, and matching by role if it does not."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from interp.tasks import Side, Task
+from interp.tasks import Task
+from interp.tasks.sides import Side
 
 
 def moved(
@@ -16,16 +17,16 @@ def moved(
     here: dict[str, Int[Tensor, " prompt"]],
     length: int,
 ) -> Float[Tensor, "prompt pos ..."]:
-    """What stands at each role of one text, put where that role stands in another.
+    """Move the activation at each role of one text to where that role stands in another text.
 
     Args:
-        value: the activation of the one text.
-        there: position of each role in it.
-        here: position of each role in the other.
-        length: positions of the other.
+        value: the activation of the first text
+        there: position of each role in the first text
+        here: position of each role in the other text
+        length: number of positions of the other text
 
     Returns:
-        The activation at the roles; zeros elsewhere.
+        The activation at the roles, and zeros elsewhere.
     """
     found = value.new_zeros(len(value), length, *value.shape[2:])
     prompt = torch.arange(len(value), device=value.device)
@@ -39,15 +40,15 @@ def require_one_token_each(
     one: dict[str, Int[Tensor, " prompt"]],
     other: dict[str, Int[Tensor, " prompt"]],
 ) -> None:
-    """Refuse roles that are one token in one text of a pair and two in the other.
+    """Refuse roles that are one token in one text of a pair and two tokens in the other.
 
     Args:
-        roles: the roles that are matched.
-        one: their positions in one text.
-        other: their positions in the other.
+        roles: the roles that are matched
+        one: their positions in one text
+        other: their positions in the other
 
     Raises:
-        ValueError: two roles stand together in only one of the texts.
+        ValueError: two roles coincide in only one of the texts
     """
     for a, b in combinations(sorted(roles), 2):
         if bool(((one[a] == one[b]) != (other[a] == other[b])).any()):
@@ -76,8 +77,8 @@ def alike(
 ) -> bool:
     """Whether a position means the same in the prompts of a group and in its reference texts.
 
-    END must stand at the same places, so that the lengths are the same too. Another role that
-    stands at several places in the reference says nothing, unless what is ablated stands there.
+    END must stand at the same positions, so the lengths are the same too. Another role may stand at
+    several positions in the reference, unless the ablation is at that role.
     """
     if len(source) == len(task) and same_positions(task, source, side):
         return True
@@ -95,10 +96,11 @@ def alike(
 
 
 def roles_to_match(source: Task, roles: Sequence[str] | None, what: str) -> tuple[str, ...]:
-    """The roles to match by, where positions do not mean the same.
+    """The roles to match by, if positions do not mean the same.
 
     Raises:
-        ValueError: activations are ablated away from roles too, or at roles that are not there.
+        ValueError: activations are also ablated at positions without a role, or at roles that the
+            reference lacks
     """
     there = source.roles("corrupted")
     if roles is None or any(role not in there for role in roles):
@@ -117,7 +119,7 @@ def require_one_mean_each(
     group: Int[Tensor, " prompt"],
     own: Int[Tensor, " reference_prompt"],
 ) -> None:
-    """Refuse tokens at which two roles stand whose means in the reference are two."""
+    """Refuse tokens with two roles that have different means in the reference."""
     for a, b in combinations(sorted(roles), 2):
         joint, two = here[a] == here[b], there[a] != there[b]
         if bool(torch.isin(group[joint], own[two]).any()):

@@ -1,7 +1,7 @@
-"""What nodes make of what senders tell them, each alone, and all that comes of it.
+"""How nodes respond to what senders tell them, and how the run continues from there.
 
-`interp.runs.node_runs` has the streams that senders leave; `interp.patching.node_paths` has the
-equations.
+`interp.runs.node_runs` computes the streams that senders change; `interp.patching.node_paths` has
+the equations.
 """
 
 import math
@@ -26,19 +26,19 @@ from interp.runs.sweep import ROWS_PER_RUN
 def receive(
     runs: NodeRuns, senders: Sequence[Node], streams: Streams, ports: Sequence[Port]
 ) -> dict[str, Float[Tensor, "sender prompt"]]:
-    """The effect of each sender's paths into all ports together.
+    """Measure the effect of each sender's paths into all ports together.
 
     Args:
-        runs: the runs of some prompts.
-        senders: as given to `send`.
-        streams: what `send` returned.
-        ports: inputs of nodes, and the logits.
+        runs: the runs of some prompts
+        senders: the senders, as given to `send`
+        streams: the result of `send`
+        ports: inputs of nodes, and the logits
 
     Returns:
         Metric -> its change.
     """
     run = runs.run
-    sent_from = torch.stack([runs.where(sender) for sender in senders])
+    sent_from = torch.stack([runs.where(sender) for sender in senders])  # sender prompt
     start = torch.full_like(sent_from, run.length)  # the first position that changes
     changes: dict[Key, list[tuple[int, Tensor, Tensor]]] = defaultdict(list)
     taken: dict[object, list[Tensor]] = defaultdict(list)
@@ -48,7 +48,7 @@ def receive(
         n = len(change)
         if not n:
             continue
-        for other in taken[node.part]:  # two roles of one part at one token are one node
+        for other in taken[node.part]:  # two roles of a part at the same token are one node
             change = change * (where != other)[:, None]
         taken[node.part].append(where)
         some = (change != 0).any(-1)  # sender prompt
@@ -81,7 +81,7 @@ def receive(
 
 
 def _inputs(ports: Sequence[Port]) -> dict[Node, str]:
-    """The inputs of each node that receive, in the order of a forward pass."""
+    """Node -> its inputs that receive, in the order of a forward pass."""
     found: dict[Node, str] = defaultdict(str)
     for port in ports:
         if not isinstance(port.node.part, Logits):
@@ -96,7 +96,7 @@ def _run(
     sender: Int[Tensor, " job"],
     changes: Mapping[Key, list[tuple[int, Tensor, Tensor]]],
 ) -> Float[Tensor, "job d_model"]:
-    """The base run with the changes of each job's sender, to the end."""
+    """Run the base run, with the changes from each job's sender, to the end."""
     last: Key = ("resid_post", runs.n_layers - 1)
     if not changes:
         return at(runs.kept[last], runs.end)[jobs.prompt]
@@ -131,7 +131,7 @@ def _received(
     streams: Streams,
     sent_from: Int[Tensor, "sender prompt"],
 ) -> Float[Tensor, "_ prompt width"]:
-    """The change of a node's output; exactly zero where it does not read the position."""
+    """The change of a node's output; exactly zero if it does not read the position."""
     stream = streams[node.layer]
     if isinstance(node.part, MLP):
         return _received_by_mlp(runs, node, senders, stream, sent_from)
@@ -156,12 +156,12 @@ def _received(
     scale = 1 / math.sqrt(q.shape[-1])
 
     def mixed(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        scores = torch.einsum("sbk,bpk->sbp", query, kept["k"]) * scale
+        scores = torch.einsum("sbk,bpk->sbp", query, kept["k"]) * scale  # sender prompt pos
         scores = scores.masked_fill(~seen, -math.inf)
         changed = (query * key).sum(-1, keepdim=True) * scale
         scores = scores.scatter(-1, sent_from[..., None], changed)
         pattern = scores.softmax(-1)
-        z = torch.einsum("sbp,bpk->sbk", pattern, kept["v"])
+        z = torch.einsum("sbp,bpk->sbk", pattern, kept["v"])  # sender prompt k
         return z + pattern.gather(-1, sent_from[..., None]) * (value - old_v)
 
     change = mixed(new_q, new.get("k", old_k), new.get("v", old_v)) - mixed(q, old_k, old_v)
@@ -176,7 +176,7 @@ def _received_by_mlp(
     stream: Float[Tensor, "_ prompt d_model"],
     sent_from: Int[Tensor, "sender prompt"],
 ) -> Float[Tensor, "_ prompt d_model"]:
-    """The change of an MLP's output, from earlier layers and from heads of its own."""
+    """The change of an MLP's output, due to earlier layers and to heads of its own layer."""
     layer, where = node.layer, runs.where(node)
     row = torch.arange(len(runs.end), device=runs.end.device)
     base = (runs.kept["resid_pre", layer] + runs.kept["attn_out", layer])[row, where]

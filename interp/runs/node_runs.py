@@ -1,7 +1,7 @@
-"""The runs under path patching between nodes: what senders add to the stream, what receivers write.
+"""The runs behind path patching between nodes: how senders change the stream.
 
-One object holds the clean run of a batch of prompts and what heads and MLPs say in the corrupted
-one; `interp.patching.node_paths` has the equations.
+One object holds the clean run of a batch of prompts, and the outputs of heads and MLPs in the
+corrupted run; `interp.patching.node_paths` has the equations.
 """
 
 from collections.abc import Sequence
@@ -24,12 +24,12 @@ Streams = dict[int, Float[Tensor, "_ _ d_model"]]
 
 
 class NodeRuns:
-    """Some prompts: their clean run, and what senders say in the corrupted one.
+    """Some prompts: their clean run, and the outputs of senders in the corrupted run.
 
     Args:
-        pair: how the runs are made.
-        prompts: which prompts.
-        keys: the activations of the clean run to keep.
+        pair: how the runs are made
+        prompts: which prompts
+        keys: the activations of the clean run to keep
     """
 
     def __init__(self, pair: Pair, prompts: Prompts, keys: Sequence[Key]) -> None:
@@ -40,7 +40,7 @@ class NodeRuns:
         self.other = self._said("corrupted", z)
 
     def _said(self, side: str, keys: Sequence[Key]) -> dict[Key, Tensor]:
-        """Activations of one side, with what is ablated there."""
+        """Activations of one side, with the ablation applied."""
         pair, prompts = self.pair, self.run.prompts
         length = int(self.task.mask(side).sum(-1).max())  # type: ignore[arg-type]
         ablation = pair.ablation if side == pair.side else pair.there
@@ -49,7 +49,7 @@ class NodeRuns:
 
     @cached_property
     def mlps(self) -> tuple[dict[Key, Tensor], dict[Key, Tensor]]:
-        """What all MLPs say in the clean and in the corrupted run, for those that send."""
+        """The outputs of all MLPs in the clean and the corrupted run, for those that send."""
         keys: list[Key] = [("mlp_out", layer) for layer in range(self.n_layers)]
         return self._said("clean", keys), self._said("corrupted", keys)
 
@@ -59,7 +59,7 @@ class NodeRuns:
         return self.task.positions[node.role]
 
     def change(self, sender: Node) -> Float[Tensor, "prompt d_model"]:
-        """What a sender adds to the stream in the corrupted run, less what in the clean one."""
+        """A sender's output in the corrupted run minus its output in the clean run."""
         part, here = sender.part, self.where(sender)
         there = self.task.roles("corrupted")[sender.role or ""]
         if isinstance(part, Input):
@@ -78,13 +78,14 @@ class NodeRuns:
         return self.kept[after]
 
     def send(self, senders: Sequence[Node]) -> Streams:
-        """The stream at each sender's position before each layer after it.
+        """Compute the stream at each sender's position before each layer after it.
 
         Args:
-            senders: in the order of a forward pass.
+            senders: the senders, in the order of a forward pass
 
         Returns:
-            The streams, and under the number of layers those after the last one.
+            The streams before each layer, and, with the number of layers as key, those after the
+            last one.
         """
         pos = torch.stack([self.where(sender) for sender in senders])  # sender prompt
         row = torch.arange(len(self.end), device=pos.device).expand_as(pos)
@@ -99,7 +100,7 @@ class NodeRuns:
         n = 0
 
         def enter(kind: type, layer: int, stream: Tensor) -> int:
-            """The senders that begin here join the others, with the base run's stream."""
+            """Add the senders that begin here, with the base run's stream."""
             last = n
             while (
                 last < len(senders)
@@ -133,17 +134,18 @@ class NodeRuns:
         resid_mid: Float[Tensor, "sender prompt d_model"],
         pos: Int[Tensor, "sender prompt"],
     ) -> Float[Tensor, "sender prompt d_mlp"]:
-        """The neurons of a layer at some positions, those that are ablated as they are."""
+        """The neurons of a layer at some positions, with the ablation applied."""
         post = mlp_post(self.model.blocks[layer], resid_mid)
         return self._as_ablated(("mlp_post", layer), post, pos)
 
     def _as_ablated(
         self, key: Key, value: Float[Tensor, "sender prompt d"], pos: Int[Tensor, "sender prompt"]
     ) -> Float[Tensor, "sender prompt d"]:
-        """An activation at some positions, with the stand-in where it is ablated."""
+        """An activation at some positions, with the ablation applied."""
         if key not in self.run.edits:
             return value
         prompt = torch.arange(pos.shape[1], device=pos.device).expand_as(pos)
         job = torch.arange(len(pos), device=pos.device)[:, None].expand_as(pos)
         rows = Rows(job.flatten(), prompt.flatten(), pos.flatten())
-        return edited(self.run.edits, key, rows, value.flatten(0, 1)).view_as(value)
+        by_row = value.flatten(0, 1)  # (sender prompt) d
+        return edited(self.run.edits, key, rows, by_row).view_as(value)  # sender prompt d

@@ -1,4 +1,4 @@
-"""What an ablation and the caller both touch, so that the result can say so.
+"""Find what an ablation and the caller both replace, so that the result can state it.
 
 `interp.runs.edits` has the rule of precedence.
 """
@@ -12,15 +12,15 @@ from interp.runs.places import Places
 
 
 def also_ablated(ablation: PreparedAblation | None, cells: Cells, places: Places) -> str:
-    """The parts that an ablation and a sweep both touch at the same place.
+    """The parts that an ablation and a sweep both replace at the same place.
 
     Args:
-        ablation: what is knocked out, if anything.
-        cells: what the sweep replaces.
-        places: where.
+        ablation: what is knocked out, if anything
+        cells: what the sweep replaces
+        places: where
 
     Returns:
-        Heads, MLPs and neurons, such as "9.6 m3"; "" for none.
+        The heads, MLPs and neurons, such as "9.6 m3"; "" for none.
     """
     if ablation is None:
         return ""
@@ -28,13 +28,12 @@ def also_ablated(ablation: PreparedAblation | None, cells: Cells, places: Places
     where = places.where.any(0)  # slot prompt pos
     for (site, layer), members in cells.members.items():
         units = members.any(0)  # unit slot
-        asked = torch.einsum("us,sbp->bpu", units.float(), where.float()) > 0
+        asked = torch.einsum("us,sbp->bpu", units.float(), where.float()) > 0  # prompt pos unit
         for key, mask in ablation.masks.items():
             if key[1] != layer or _PART_OF.get(site) != _PART_OF[key[0]]:
                 continue
             whole = asked if asked.shape[-1] == mask.shape[-1] else asked.any(-1, keepdim=True)
-            own = mask if whole.shape[-1] in (1, mask.shape[-1]) else mask.any(-1, keepdim=True)
-            for unit in (whole & own).flatten(0, 1).any(0).nonzero()[:, 0].tolist():
+            for unit in (whole & mask).flatten(0, 1).any(0).nonzero()[:, 0].tolist():
                 found.add(_part(key[0], layer, unit))
     return " ".join(map(str, sorted(found, key=part_order)))
 
@@ -43,7 +42,7 @@ _PART_OF = {
     **dict.fromkeys(("q", "k", "v", "pattern", "z", "attn_out"), "head"),
     **dict.fromkeys(("mlp_in", "mlp_post", "mlp_out"), "MLP"),
 }
-"""Which sites are activations of the same part."""
+"""Sites that are activations of the same part."""
 
 
 def _part(site: str, layer: int, unit: int) -> Part:

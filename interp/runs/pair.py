@@ -1,8 +1,8 @@
-"""The pair of runs of a task: the base run, which is changed, and the other run, which is put in.
+"""The pair of runs of a task: the base run, which is changed, and the other run, the source.
 
-Denoising changes the corrupted run by the clean one, noising the clean by the corrupted. Positions
-must mean the same in both texts of a pair; where they do not, activations are put at the roles that
-both have, and nowhere else.
+Denoising changes the corrupted run by the clean one, noising the clean run by the corrupted one.
+Positions must mean the same in both texts of a pair; if they do not, activations are put at the
+roles that both texts have, and nowhere else.
 """
 
 from collections.abc import Collection, Sequence
@@ -20,22 +20,23 @@ from interp.runs.matching import moved, require_one_token_each
 from interp.runs.readout import Readout
 from interp.runs.sides import Prompts, run_side
 from interp.runs.sites import Key
-from interp.tasks import Side, Task
+from interp.tasks import Task
+from interp.tasks.sides import Side
 
 Direction = Literal["denoising", "noising"]
 
 
 def base_of(direction: str) -> Side:
-    """The side that is changed.
+    """The side that a direction changes.
 
     Args:
-        direction: "denoising" or "noising".
+        direction: "denoising" or "noising"
 
     Returns:
         "corrupted" for denoising, "clean" for noising.
 
     Raises:
-        ValueError: for another direction.
+        ValueError: the direction is unknown
     """
     if direction not in get_args(Direction):
         raise ValueError(f"expected direction 'denoising' or 'noising', got {direction!r}")
@@ -43,16 +44,16 @@ def base_of(direction: str) -> Side:
 
 
 class BaseRun:
-    """The run of some prompts that is changed, and what is kept of it.
+    """The run of some prompts that is changed, and the activations kept from it.
 
     Args:
-        model: the model.
-        task: the prompts, padded on the right.
-        prompts: which of them.
-        side: which text of each pair.
-        keys: the activations to keep.
-        readout: what to measure.
-        ablation: what is knocked out, prepared for this side.
+        model: the model
+        task: the prompts, padded on the right
+        prompts: which of them
+        side: which text of each pair
+        keys: the activations to keep
+        readout: what to measure
+        ablation: what is knocked out, prepared for this side
     """
 
     def __init__(
@@ -71,9 +72,7 @@ class BaseRun:
         self.length = int(self.end.max()) + 1
         self.pos = torch.arange(self.length, device=self.end.device)
         hooks = ablation.hooks(prompts, self.length) if ablation else ()
-        stream, self.kept = run_side(
-            model, task, prompts, side, keys, length=self.length, hooks=hooks
-        )
+        stream, self.kept = run_side(model, task, prompts, side, keys, hooks=hooks)
         self.values = readout(stream, prompts)
         self.edits: Edits = ablation.edits(prompts, self.length) if ablation else {}
 
@@ -93,11 +92,11 @@ class Setting:
     """How the base runs of a technique are made.
 
     Args:
-        model: the model.
-        task: the prompts, padded on the right and on the model's device.
-        side: the side that is changed.
-        readout: what to measure.
-        ablation: what is knocked out, prepared for this side.
+        model: the model
+        task: the prompts, padded on the right and on the model's device
+        side: the side that is changed
+        readout: what to measure
+        ablation: what is knocked out, prepared for this side
     """
 
     model: HookedGPT2
@@ -113,12 +112,12 @@ class Setting:
 
 @dataclass(frozen=True)
 class Pair(Setting):
-    """The base run, and the run whose activations are put into it.
+    """How the base run, and the run whose activations are put into it, are made.
 
     Args:
-        keys: the activations that are put in; ("embed", 0) comes as ("resid_pre", 0).
-        roles: the roles at which they are, where the texts are not aligned.
-        there: what is knocked out, prepared for the other side.
+        keys: the activations to put in; ("embed", 0) is given as ("resid_pre", 0)
+        roles: the roles at which they are, where the texts are not aligned
+        there: what is knocked out, prepared for the other side
     """
 
     keys: Sequence[Key]
@@ -135,16 +134,16 @@ class Pair(Setting):
         roles: Collection[str],
         ablation: Ablation | None,
     ) -> "Pair":
-        """Prepare both runs; nothing is run yet but what the ablation needs.
+        """Prepare both runs; nothing is run yet except what the ablation needs.
 
         Args:
-            model: the model.
-            task: the prompts, padded on the right and on the model's device.
-            side: the side that is changed.
-            readout: what to measure.
-            keys: the activations that are put in.
-            roles: the roles at which they are, where the texts are not aligned.
-            ablation: what is knocked out of both.
+            model: the model
+            task: the prompts, padded on the right and on the model's device
+            side: the side that is changed
+            readout: what to measure
+            keys: the activations to put in
+            roles: the roles at which they are, where the texts are not aligned
+            ablation: what is knocked out of both runs
 
         Returns:
             The pair.
@@ -160,8 +159,8 @@ class Pair(Setting):
         """Run the other side of some prompts.
 
         Args:
-            prompts: which.
-            length: positions of the base run.
+            prompts: which
+            length: number of positions of the base run
 
         Returns:
             The activations, at the positions of the base run, and the metrics.
@@ -169,16 +168,14 @@ class Pair(Setting):
         side = other_side(self.side)
         own = int(self.task.mask(side)[prompts].sum(-1).max())
         hooks = self.there.hooks(prompts, own) if self.there else ()
-        stream, kept = run_side(
-            self.model, self.task, prompts, side, self.keys, length=own, hooks=hooks
-        )
+        stream, kept = run_side(self.model, self.task, prompts, side, self.keys, hooks=hooks)
         if not self.task.aligned:
             here, there = (
                 {role: self.task.roles(one)[role][prompts] for role in self.roles}
                 for one in (self.side, side)
             )
             kept = {key: moved(value, there, here, length) for key, value in kept.items()}
-        if ("embed", 0) in kept:  # enters as the stream that it and the position embedding make
+        if ("embed", 0) in kept:  # enters as the stream, together with the position embedding
             pos_embed = self.model.pos_embed.W_pos[:length]
             kept["resid_pre", 0] = kept.pop(("embed", 0)) + pos_embed
         return kept, self.readout(stream, prompts)
@@ -190,16 +187,17 @@ def other_side(side: Side) -> Side:
 
 
 def require_alignment(task: Task, site: str, roles: Collection[str], by_role: bool) -> None:
-    """Refuse to compare positions that do not mean the same.
+    """Refuse to replace activations at positions that do not mean the same in both texts.
 
     Args:
-        task: the prompts.
-        site: the activation.
-        roles: the roles at which it is replaced.
-        by_role: whether it is replaced at roles only.
+        task: the prompts
+        site: the activation
+        roles: the roles at which it is replaced
+        by_role: whether it is replaced only at roles
 
     Raises:
-        ValueError: the texts of a pair are not aligned, and more than single roles is replaced.
+        ValueError: the texts of a pair are not aligned, and the activation is not replaced at
+            single roles
     """
     if task.aligned:
         return

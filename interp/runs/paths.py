@@ -1,13 +1,13 @@
-"""Paths: what senders make of the stream on its way to receivers, past frozen attention.
+"""Paths: how senders change the stream on its way to receivers, past frozen attention.
 
-Three runs in one (Wang et al.): the sender's output is replaced by that of the other run while all
-heads write what they write in the base run, so that only the direct path from sender to receivers
-is open; what the receivers then get is put into the base run, where everything after them is
-computed. The MLPs between are recomputed, as in the paper, or frozen like the heads.
+This combines the three runs of Wang et al.: the sender's output is replaced by that of the other
+run while all heads write what they write in the base run, so only the direct path from sender to
+receivers is open; what the receivers then get is put into the base run, and everything after them
+is recomputed. MLPs in between are recomputed, as in the paper, or frozen like the heads.
 
-Frozen attention has a consequence that makes this cheap: no position affects another on the way to
-the receivers. So only positions are computed that the sender changes and the receiver reads, and of
-the blocks between only the MLPs:
+Frozen attention makes this cheap: no position affects another on the way to the receivers. So only
+positions that the sender changes and the receiver reads are computed, and in the blocks in between
+only the MLPs:
 
     resid_mid_l' = resid_pre_l' + attn_out_l(base) + sum_h in senders (z_h(other) - z_h(base)) W_O_h
     resid_post_l' = resid_mid_l' + MLP_l(resid_mid_l')
@@ -38,11 +38,11 @@ class Paths:
     """The paths from a grid of senders to receivers.
 
     Args:
-        model: the model.
-        site: what sends: "z", "mlp_out" or "embed".
-        senders: the sending parts.
-        receivers: where the paths end.
-        frozen: whether the MLPs on the way are frozen like the heads.
+        model: the model
+        site: what sends: "z", "mlp_out" or "embed"
+        senders: the sending parts
+        receivers: where the paths end
+        frozen: whether MLPs on the path are frozen like the heads
     """
 
     def __init__(
@@ -67,14 +67,14 @@ class Paths:
         self.keys = self._keys()
 
     def _reaches(self, layer: int) -> bool:
-        """Whether a path leads from senders of a layer to a receiver."""
+        """Whether there is a path from senders of a layer to a receiver."""
         if self.site == "embed" or self.receivers.site == "logits":
             return True
         in_same = self.site == "z" and self.receivers.site in ("mlp_in", "resid_mid")
         return layer < self.last or (in_same and layer == self.last)
 
     def _keys(self) -> list[Key]:
-        """What a base run has to leave."""
+        """The activations that a base run has to keep."""
         keys = [("resid_pre", layer) for layer in self.between]
         keys += [("attn_out", layer) for layer in self.between]
         keys += [("mlp_out", layer) for layer in self.between if self.frozen]
@@ -88,7 +88,7 @@ class Paths:
     def changes(
         self, run: BaseRun, new: Mapping[Key, Tensor]
     ) -> dict[int, Float[Tensor, "prompt pos unit width"]]:
-        """What every sender says in the other run, less what it says in the base run."""
+        """Every sender's output in the other run minus its output in the base run."""
         found = {}
         for layer in self.units:
             key = ("resid_pre", 0) if self.site == "embed" else (self.site, layer)
@@ -99,24 +99,24 @@ class Paths:
     def active(
         self, changes: Mapping[int, Tensor], where: Bool[Tensor, "place prompt pos"]
     ) -> Bool[Tensor, "cell place prompt pos"]:
-        """Where senders say something else, at places that receivers listen to.
+        """Where senders' outputs differ, at places that receivers read.
 
         Args:
-            changes: what `changes` returned.
-            where: positions at which senders send and receivers listen.
+            changes: what `changes` returned
+            where: positions at which senders send and receivers read
 
         Returns:
-            One truth value a position.
+            One boolean per position.
         """
         found = torch.zeros(len(self.entry), *where.shape, dtype=torch.bool, device=where.device)
         for layer, change in changes.items():
             units = self.units[layer].float()  # cell unit
             by_cell = change.any(-1).float() @ units.T > 0  # prompt pos cell
-            found |= by_cell.movedim(-1, 0)[:, None] & where
+            found |= by_cell.movedim(-1, 0)[:, None] & where  # cell place prompt pos
         return found
 
     def received(self, run: BaseRun) -> Bool[Tensor, "prompt pos"]:
-        """The positions at which receivers listen to what matters."""
+        """The positions at which receivers read and what they read matters."""
         site = self.receivers.site
         everywhere = site != "logits" and SITES[site].everywhere
         only_end = self.first >= self.n_layers - 1 and not everywhere
@@ -136,14 +136,14 @@ class Paths:
         """Carry the senders' changes to the receivers, past frozen heads.
 
         Args:
-            run: the base run.
-            new: the other run's activations.
-            changes: what `changes` returned.
-            rows: the changed positions, sorted by the layer they are entered in.
-            cell: which cell each belongs to.
+            run: the base run
+            new: the other run's activations
+            changes: what `changes` returned
+            rows: the changed positions, sorted by the layer in which they enter
+            cell: the cell of each row
 
         Returns:
-            Layer -> what its receivers get, or "logits" -> the stream after the last block.
+            Layer -> what its receivers get; or "logits" -> the stream after the last block.
         """
         entry, site = self.entry[cell], self.receivers.site
         x = torch.empty(
@@ -169,8 +169,9 @@ class Paths:
             stream = stream + live.of(run.kept["attn_out", layer])
             if self.site == "z" and senders is not None:
                 sending = senders.any(-1).nonzero()[:, 0]
-                z = live.take(sending).of(changes[layer]) * senders[sending][..., None]
-                stream[sending] += z.flatten(1) @ self.model.blocks[layer].attn.W_O.flatten(0, 1)
+                z = live.take(sending).of(changes[layer]) * senders[sending][..., None]  # row h k
+                W_O = self.model.blocks[layer].attn.W_O.flatten(0, 1)  # (h k) d
+                stream[sending] += z.flatten(1) @ W_O  # row d
             if layer in self.heads and site not in BEFORE_ATTENTION:
                 got[layer] = stream
                 if layer == self.last:
@@ -184,20 +185,20 @@ class Paths:
         return got
 
     def _read(self, layer: int, stream: Float[Tensor, "row d"]) -> Float[Tensor, "row ..."]:
-        """What receivers before a layer's attention make of the stream."""
+        """What receivers before a layer's attention read from the stream."""
         site = self.receivers.site
         if site == "resid_pre":
             return stream.clone()
         attn, heads = self.model.blocks[layer].attn, self.heads[layer]
         weight = getattr(attn, f"W_{site.upper()}")[heads]  # h d k
         normalized = self.model.blocks[layer].ln1.unhooked(stream)
-        value = einsum(normalized, weight, "row d, h d k -> row h k")
+        value = einsum(normalized, weight, "row d, h d k -> row h k")  # row h k
         return value + getattr(attn, f"b_{site.upper()}")[heads]
 
     def _mlp(
         self, run: BaseRun, layer: int, rows: Rows, resid_mid: Float[Tensor, "row d"]
     ) -> Float[Tensor, "row d"]:
-        """Output of a layer's MLP on the way."""
+        """The output of a layer's MLP on the path."""
         if self.frozen:
             return rows.of(run.kept["mlp_out", layer])
         block = self.model.blocks[layer]
@@ -212,7 +213,7 @@ class Paths:
         sent_rows: Rows,
         sent: Mapping[str | int, Tensor],
     ) -> Float[Tensor, "job d"]:
-        """The base run with what the receivers got, to the end."""
+        """Run the base run, with what the receivers got, to the end."""
         site = self.receivers.site
         row_of = torch.full((len(jobs.prompt), run.length), -1, device=run.end.device)
         row_of[sent_rows.job, sent_rows.pos] = torch.arange(
@@ -220,7 +221,7 @@ class Paths:
         )
 
         def put(layer: int, rows: Rows, value: Tensor) -> Tensor:
-            """Give the receivers what they got; where nothing was sent, the base run's."""
+            """Give receivers what was sent, or the base run's value if nothing was."""
             base = rows.of(run.kept[site, layer])
             heads = self.heads[layer] or slice(None)
             new = base[:, heads].clone()
@@ -229,7 +230,8 @@ class Paths:
                 at = ((index >= 0) & (index < len(sent[layer]))).nonzero()[:, 0]
                 new[at] = sent[layer][index[at]]
             value = value.clone()
-            here = received[rows.prompt, rows.pos].view(-1, *(1,) * (value.ndim - 1))
+            here = received[rows.prompt, rows.pos]  # row
+            here = here.view(-1, *(1,) * (value.ndim - 1))  # row 1 ...
             value[:, heads] = torch.where(here, new, value[:, heads])
             return value
 

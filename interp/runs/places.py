@@ -1,4 +1,4 @@
-"""Places: at which positions of each prompt something is replaced, as masks."""
+"""Places: the positions of each prompt at which something is replaced, as masks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ from torch import Tensor
 
 from interp.parts import require_once
 from interp.runs.sides import Prompts
-from interp.tasks import Side, Task
+from interp.tasks import Task
+from interp.tasks.sides import Side
 
 Position = str | int
 """A role, or an index from 0 into each prompt's own tokens."""
@@ -18,35 +19,35 @@ Position = str | int
 
 @dataclass(frozen=True)
 class Places:
-    """Positions of every prompt of a task, place by place.
+    """The positions of every place, in every prompt of a task.
 
-    Each place has one or more *slots*, sets of positions of their own: a cell says at which slots
-    it replaces which units. Most cells have one slot.
+    Each place has one or more *slots*, each a set of positions: a cell states at which slots it
+    replaces which units. Most places have one slot.
 
     Args:
-        where: True where a place is.
-        sources: for patterns, the positions attended to; None for other sites.
+        where: True at the positions of each place
+        sources: for patterns, the positions attended to; None for other sites
     """
 
     where: Bool[Tensor, "place slot prompt pos"]
     sources: Bool[Tensor, "place prompt pos"] | None = None
 
     def of(self, prompts: Prompts, length: int) -> "Places":
-        """The places in some prompts, up to a length."""
+        """Select some prompts, up to a length."""
         sources = None if self.sources is None else self.sources[:, prompts, :length]
         return Places(self.where[:, :, prompts, :length], sources)
 
 
 def require_positions(positions: Sequence[Position] | None, what: str = "positions") -> None:
-    """Refuse what is no list of roles and indices.
+    """Refuse anything but a list of roles and indices.
 
     Args:
-        positions: what was given; None for all.
-        what: its name for the error.
+        positions: the list; None for all
+        what: what an error calls the list
 
     Raises:
-        TypeError: not a list, or not of roles and indices.
-        ValueError: an empty list, or one that has a position twice.
+        TypeError: it is not a list of roles and indices
+        ValueError: the list is empty or has a position twice
     """
     if positions is None:
         return
@@ -67,18 +68,18 @@ def require_positions(positions: Sequence[Position] | None, what: str = "positio
 def positions_mask(
     task: Task, positions: Sequence[str | int] | None, side: Side = "clean"
 ) -> Bool[Tensor, "prompt pos"]:
-    """True at some positions of each prompt, False elsewhere and at padding.
+    """A mask of some positions of each prompt, False at padding.
 
     Args:
-        task: the prompts, of `Task.right_padded`.
-        positions: roles and indices; None for all.
-        side: which text of each pair.
+        task: the prompts, of `Task.right_padded`
+        positions: roles and indices; None for all
+        side: which text of each pair
 
     Returns:
         The mask.
 
     Raises:
-        ValueError: for a role that the task does not have, or an index outside every prompt.
+        ValueError: the task lacks a role, or an index is outside every prompt
     """
     real = task.mask(side)
     if positions is None:

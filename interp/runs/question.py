@@ -1,7 +1,7 @@
-"""The question that a result answers: what was replaced where and by what, and how it was read.
+"""The question that a result answers: what was replaced where by what, and how it was measured.
 
-`interp.results.labelled` adds the model with its weights' fingerprint, the task with that of its
-prompts, and the versions.
+`interp.results.labeled` adds the model with the fingerprint of its weights, the task with the
+fingerprint of its prompts, and the versions.
 """
 
 from typing import Any
@@ -14,21 +14,23 @@ from interp.tasks import Task
 def question(
     technique: str,
     *,
+    task: Task | None = None,
     site: str = "",
     selection: Selection | None = None,
     ablation: Ablation | None = None,
-    reference: Task | None = None,
+    reference: str = "",
     **options: object,
 ) -> dict[str, Any]:
-    """The fields of an `interp.results.Question` that a technique knows.
+    """The fields of an `interp.results.Question` that a technique supplies.
 
     Args:
-        technique: its name.
-        site: the activation.
-        selection: the parts that it goes over.
-        ablation: what is knocked out in every run.
-        reference: prompts that means are taken over or resampled from, if not the task's own.
-        options: everything else that changes a number, such as the direction; None is left out.
+        technique: name of the technique
+        task: the prompts, which decide where the means of an ablation come from by default
+        site: the activation
+        selection: the parts that it sweeps over
+        ablation: what is knocked out in every run
+        reference: fingerprints of the prompts for means or resampling, if not the task's own
+        options: everything else that affects a number, such as the direction; None is left out
 
     Returns:
         Field -> its value.
@@ -37,7 +39,7 @@ def question(
         "technique": technique,
         "site": site,
         "selection": "" if selection is None else selection.describe(),
-        "ablation": "" if ablation is None else ablation.describe(),
-        "reference": "" if reference is None else reference.fingerprint,
+        "ablation": "" if ablation is None else ablation.describe(task),
+        "reference": reference,
         "options": {name: str(value) for name, value in options.items() if value is not None},
     }

@@ -1,8 +1,10 @@
-"""What is read off a run at its end: metrics, one value a run.
+"""What is read off a run at its end: metrics, one value per run.
 
-A metric is a name of `METRICS` or a function of the logits at END and the task's prompts they
-belong to. The logit difference needs one direction a prompt, the answer's column of the unembedding
-less the foil's (the mean of the columns of a set); it alone is computed without all logits.
+A metric is a name from `METRICS` or a function of the logits at END and the prompts they belong to.
+The linear ones need one direction per prompt: for the logit difference the answer's column of the
+unembedding minus the foil's (for a set, the mean of its columns), for the logits of answer and foil
+their own minus the mean column of the task's other candidates. Only these are computed without all
+logits.
 """
 
 from collections.abc import Mapping
@@ -16,7 +18,12 @@ from interp import metrics
 from interp.metrics import MetricFunction, Metrics, named_metrics
 from interp.model import HookedGPT2
 from interp.runs.sides import batches, run_to_end
-from interp.tasks import Choice, Task
+from interp.tasks import Task
+from interp.tasks.candidates import other_candidates
+from interp.tasks.sides import Choice
+
+LINEAR = ("logit_diff", "answer_logit", "foil_logit")
+"""The metrics that are linear in the stream after the last layer norm."""
 
 _LOGITS = 1 << 24  # values of logits held at once
 
@@ -25,12 +32,13 @@ class Readout:
     """Metrics of runs of one task.
 
     Args:
-        model: the model.
-        task: its prompts, of `Task.right_padded`, on the model's device.
-        chosen: the metrics; None for the task's own.
+        model: the model
+        task: its prompts, of `Task.right_padded`, on the model's device
+        chosen: the metrics; None for the task's own
 
     Raises:
-        ValueError: for what is no metric, or a cutoff sharpness of answers that are no sets.
+        ValueError: a metric is unknown, or the cutoff sharpness is asked of answers that are not
+            sets
     """
 
     def __init__(self, model: HookedGPT2, task: Task, chosen: Metrics | None = None) -> None:
@@ -38,13 +46,13 @@ class Readout:
         self.chosen = named_metrics(task.metric if chosen is None else chosen)
         if "cutoff_sharpness" in self.built_in:
             metrics.require_cutoff(task.answer, task.foil)
-        self.direction = None
-        if "logit_diff" in self.built_in:
-            self.direction = answer_direction(model, task.answer, task.foil)
+        self.directions = {
+            name: linear_direction(model, task, name) for name in self.built_in if name in LINEAR
+        }
 
     @cached_property
     def clean(self) -> Float[Tensor, "prompt d_model"]:
-        """The whole model's last stream at END of the clean texts.
+        """The last stream of the whole model at END of the clean texts.
 
         The divergence is measured from it, also in a model in which something is ablated.
         """
@@ -64,23 +72,23 @@ class Readout:
     def __call__(
         self, stream: Float[Tensor, "run d_model"], prompt: Int[Tensor, " run"]
     ) -> dict[str, Float[Tensor, " run"]]:
-        """Read the metrics off the stream after the last block.
+        """Compute the metrics from the stream after the last block.
 
         Args:
-            stream: at END of each run.
-            prompt: index in the task of each run's prompt.
+            stream: the stream at END of each run
+            prompt: index of each run's prompt in the task
 
         Returns:
-            Metric -> one value a run.
+            Metric -> one value per run.
 
         Raises:
-            ValueError: a user's function did not return one number a run.
+            ValueError: a user's function did not return one number per run
         """
         found = {}
-        if self.direction is not None:
-            direction, bias = (part[prompt] for part in self.direction)
+        if self.directions:
             final = self.model.ln_final.unhooked(stream)
-            found["logit_diff"] = (final * direction).sum(-1) + bias
+            for name, (direction, bias) in self.directions.items():
+                found[name] = (final * direction[prompt]).sum(-1) + bias[prompt]
         rest = {name: f for name, f in self.chosen.items() if name not in found}
         if rest:
             step = max(1, _LOGITS // self.model.config.d_vocab)
@@ -105,7 +113,7 @@ class Readout:
             if not isinstance(value, Tensor) or value.shape != prompt.shape:
                 shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
                 raise ValueError(
-                    f"metric {name!r} must return one number a run, a tensor of shape "
+                    f"metric {name!r} must return one number per run, a tensor of shape "
                     f"{tuple(prompt.shape)}; it returned {shape}"
                 )
             found[name] = value.to(stream.dtype)
@@ -118,8 +126,9 @@ class Readout:
             return metrics.probability(logits, task.answer)
         if name == "rank":
             return metrics.rank(logits, task.answer)
+        if name == "top1":
+            return metrics.top1(logits, task.answer)
         function = {
-            "logit_diff": metrics.logit_diff,
             "probability_diff": metrics.probability_diff,
             "cutoff_sharpness": metrics.cutoff_sharpness,
             "accuracy": metrics.accuracy,
@@ -130,19 +139,47 @@ class Readout:
         return self.model.unembed(self.model.ln_final.unhooked(stream))
 
 
+def linear_direction(
+    model: HookedGPT2, task: Task, metric: str
+) -> tuple[Float[Tensor, "prompt d_model"], Float[Tensor, " prompt"]]:
+    """The direction in the stream, after the last layer norm, that a linear metric reads.
+
+    Args:
+        model: the model
+        task: the prompts, on the model's device
+        metric: one of `LINEAR`
+
+    Returns:
+        The direction, and what the biases of the unembedding add.
+    """
+    if metric == "logit_diff":
+        return answer_direction(model, task.answer, task.foil)
+    tokens = task.answer if metric == "answer_logit" else task.foil
+    direction, bias = answer_direction(model, tokens, None)
+    weight, b_U = model.unembed.weight, model.unembed.b_U
+    columns, biases = [], []
+    for rows in torch.arange(len(task)).split(max(1, _LOGITS // model.config.d_vocab)):
+        others = other_candidates(task.subset(rows.tolist()), model.config.d_vocab)
+        share = others.to(weight.dtype)
+        share = share / share.sum(-1, keepdim=True)  # prompt d_vocab
+        columns.append(share @ weight)
+        biases.append(share @ b_U)
+    return direction - torch.cat(columns), bias - torch.cat(biases)
+
+
 def answer_direction(
     model: HookedGPT2, answer: Choice, foil: Choice | None
 ) -> tuple[Float[Tensor, "prompt d_model"], Float[Tensor, " prompt"]]:
     """The direction in the stream, after the last layer norm, that the logit difference reads.
 
     Args:
-        model: the model.
-        answer: token ids of the answers, one or a set a prompt.
-        foil: token ids of the foils; None for the logit of the answer alone.
+        model: the model
+        answer: token ids of the answers, one per prompt or a set
+        foil: token ids of the foils; None for the answer's logit alone
 
     Returns:
-        The answer's column of the unembedding less the foil's, and the same of its bias; of a set,
-        the means over its tokens.
+        The answer's column of the unembedding minus the foil's, and the same for its bias; for a
+        set, the means over its tokens.
     """
     weight, bias = model.unembed.weight, model.unembed.b_U
 
@@ -170,12 +207,12 @@ def logit_diff_of(
     answer: Choice,
     foil: Choice,
 ) -> Float[Tensor, "batch ..."]:
-    """Logit of the answer minus the foil's, read off the residual stream after the last block.
+    """The answer's logit minus the foil's, from the residual stream after the last block.
 
     Only these tokens are unembedded.
     """
     direction, bias = answer_direction(model, answer, foil)
     extra = (1,) * (resid.ndim - 2)
-    direction = direction.view(len(direction), *extra, -1)
-    bias = bias.view(len(bias), *extra)
+    direction = direction.view(len(direction), *extra, -1)  # batch 1 ... d_model
+    bias = bias.view(len(bias), *extra)  # batch 1 ...
     return (model.ln_final.unhooked(resid) * direction).sum(-1) + bias

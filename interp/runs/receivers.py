@@ -19,19 +19,21 @@ class Receivers:
     """Where the changed paths end.
 
     Args:
-        site: "q", "k" or "v" of heads, "mlp_in", "resid_pre" or "resid_mid" of layers, or "logits".
-        heads: heads, such as "9.6" or (9, 6), for q, k and v.
-        layers: for mlp_in, resid_pre and resid_mid.
-        positions: roles or indices at which they receive; None for all.
+        site: "q", "k" or "v" of heads, "mlp_in", "resid_pre" or "resid_mid" of layers, or "logits"
+        heads: heads, such as "9.6" or (9, 6), for q, k and v
+        layers: layers, for mlp_in, resid_pre and resid_mid
+        positions: roles or indices at which they receive; None for all
 
     Raises:
-        ValueError: for an unknown site, receivers that do not go with it, or one given twice.
-        TypeError: for an argument of another type.
+        ValueError: the site is unknown, the receivers do not fit it, or one is given twice
+        TypeError: an argument is of another type
 
     Example:
         >>> name_movers = Receivers("q", heads=["9.9", "9.6", "10.0"], positions=["END"])
         >>> name_movers.by_layer
         {9: [9, 6], 10: [0]}
+        >>> print(name_movers, Receivers("mlp_in", layers=[3, 1]), Receivers(), sep="; ")
+        q of 9.9 9.6 10.0 at END; mlp_in of 3 1; logits
     """
 
     site: str = "logits"
@@ -56,27 +58,27 @@ class Receivers:
 
     @property
     def by_layer(self) -> dict[int, list[int]]:
-        """The receiving heads of each layer, in order; none for sites without heads."""
+        """Layer -> its receiving heads, in order; empty for sites without heads."""
         found: dict[int, list[int]] = {layer: [] for layer in sorted(self.layers)}
         for layer, head in sorted(self.heads, key=lambda pair: pair[0]):
             found.setdefault(layer, []).append(head)
         return found
 
     def require(self, model: HookedGPT2, task: Task) -> None:
-        """Refuse receivers that model or task do not have.
+        """Refuse receivers that the model or the task lacks.
 
         Args:
-            model: the model.
-            task: the prompts, padded on the right.
+            model: the model
+            task: the prompts, padded on the right
 
         Raises:
-            ValueError: a layer, head, role or position is not there.
+            ValueError: a layer, head, role or position does not exist
         """
         require_in_model(model, [*self.heads, *(MLP(layer) for layer in self.layers)])
         positions_mask(task, self.positions)
 
     def __str__(self) -> str:
-        """The receivers in one line, such as "q of 9.9 9.6 at END"."""
+        """Describe the receivers in one line, such as "q of 9.9 9.6 at END"."""
         parts = " ".join(map(str, self.heads or self.layers))
         where = "" if self.positions is None else f" at {' '.join(map(str, self.positions))}"
         return self.site + (f" of {parts}" if parts else "") + where

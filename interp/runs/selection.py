@@ -1,7 +1,7 @@
-"""Selections: which parts of the model a technique goes over.
+"""Selections: the parts of the model that a technique sweeps over.
 
 A part that is swept over is a dimension of the result; the others are taken together.
-`interp.runs.grid` has what a selection comes to on a model and a task.
+`interp.runs.grid` applies a selection to a model and a task.
 """
 
 import hashlib
@@ -17,24 +17,24 @@ from interp.runs.places import Position, require_positions
 
 @dataclass(frozen=True)
 class Selection:
-    """The parts of an activation that a technique goes over.
+    """The parts of an activation that a technique sweeps over.
 
     Args:
         over: the parts to sweep over, in the order of the result: "layer", "head", "neuron",
-            "position" or "role", "source" or "source_role". By default layer, head and neuron, and
-            position where there is neither head nor neuron.
-        layers: the layers; by default all.
-        heads: the heads, in every layer; by default all.
-        neurons: the neurons, in every layer; by default all.
-        positions: roles or indices (from 0, into each prompt's own tokens); by default all.
-        sources: for "pattern", roles or indices of the tokens attended to; by default all.
-        except_positions: roles or indices that are left out, whatever `positions` says.
-        only: True for the cells to measure, over the dims of `over`; the others are NaN. By default
-            all are measured.
+            "position" or "role", "source" or "source_role". By default layer, head and neuron; and
+            position for activations with neither heads nor neurons.
+        layers: the layers; by default all
+        heads: the heads, in every layer; by default all
+        neurons: the neurons, in every layer; by default all
+        positions: roles, or indices from 0 into each prompt's own tokens; by default all
+        sources: for "pattern", roles or indices of the tokens attended to; by default all
+        except_positions: roles or indices to leave out, whatever `positions` says
+        only: True for the cells to measure, with the dims of `over`; the other cells are NaN. By
+            default all cells are measured.
 
     Raises:
-        ValueError: an empty list, or one that has something twice.
-        TypeError: a value of another type.
+        ValueError: a list is empty or has an item twice
+        TypeError: a value is of another type
 
     Example:
         >>> Selection(over=["layer", "role"], positions=["S2", "END"]).layers is None
@@ -78,22 +78,22 @@ class Selection:
 
 
 def _cells_in_words(only: xr.DataArray) -> str:
-    """How many cells are measured, and digits that change with which."""
+    """The number of cells to measure, and a digest that identifies them."""
     cells = only.transpose(*sorted(map(str, only.dims)))
     digest = hashlib.sha256(f"{cells.dims} {cells.shape}".encode() + cells.values.tobytes())
     return f"only {int(only.sum())} cells ({digest.hexdigest()[:8]})"
 
 
 def require_indices(name: str, chosen: Sequence[int] | None) -> None:
-    """Refuse what is no list of layers, heads or neurons.
+    """Refuse anything but a list of layers, heads or neurons.
 
     Args:
-        name: what they are, for the error.
-        chosen: what was given; None for all.
+        name: what an error calls them
+        chosen: the list; None for all
 
     Raises:
-        TypeError: not a list, or not of whole numbers.
-        ValueError: an empty list, or one that has something twice.
+        TypeError: it is not a list of integers
+        ValueError: a list is empty or has an item twice
     """
     if chosen is None:
         return

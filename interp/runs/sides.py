@@ -1,6 +1,6 @@
-"""Whole runs of one side of a task, in batches of prompts, read at END.
+"""Full runs of one side of a task, in batches of prompts, read at END.
 
-Only what the question needs leaves a run: the stream at END is unembedded, no other position.
+Only what a question needs is computed: the stream is unembedded at END and at no other position.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,41 +10,43 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from interp.model import HookedGPT2, require_no_hooks
+from interp.model import HookedGPT2
+from interp.model.hooking import Hooks
+from interp.model.user_hooks import require_no_hooks
 from interp.runs.edits import Edits
 from interp.runs.forward import resume
 from interp.runs.rows import Jobs, in_order
 from interp.runs.sites import Key, hook_name
-from interp.tasks import SIDES, Side, Task
+from interp.tasks import Task
+from interp.tasks.sides import Side
 
 PROMPTS = 64
-"""Prompts in one run: enough to fill the cores, little enough for the memory of a laptop."""
+"""Number of prompts in one run: enough to use all cores, few enough for a laptop's memory."""
 
 Progress = Callable[[list[Any]], Iterable[Any]]
-"""Wraps the steps of a run to show how far it is, such as `tqdm.tqdm` or `rich.progress.track`."""
+"""Wraps the steps of a run to show progress, such as `tqdm.tqdm` or `rich.progress.track`."""
 
-Hooks = Sequence[tuple[str | Callable[[str], bool], Callable[..., Any]]]
 MEMORY = 1 << 29
-"""Bytes of activations kept of the runs of one batch of prompts; sets how many prompts that is."""
+"""Bytes of activations kept from the runs of one batch, which limits the size of the batch."""
 
 Prompts = Int[Tensor, " batch"]
 """Indices of some prompts of a task."""
 
 
 def ready_task(model: HookedGPT2, task: Task, technique: str) -> Task:
-    """Check that a technique can run, before any work.
+    """Check, before any work, that a technique can run.
 
     Args:
-        model: the model.
-        task: the prompts.
-        technique: its name, for the error.
+        model: the model
+        task: the prompts
+        technique: name of the technique, for errors
 
     Returns:
         The task, padded on the right and on the model's device.
 
     Raises:
-        TypeError: the model or the task is something else.
-        ValueError: the task does not fit the model, or the model has hooks of the caller's.
+        TypeError: the model or the task is of another type
+        ValueError: the task does not fit the model, or the caller has hooks on the model
     """
     if not isinstance(model, HookedGPT2):
         raise TypeError(
@@ -60,36 +62,23 @@ def ready_task(model: HookedGPT2, task: Task, technique: str) -> Task:
     return task.right_padded().to(model.device)
 
 
-def require_side(side: str) -> None:
-    """Refuse a side that there is not.
-
-    Args:
-        side: its name.
-
-    Raises:
-        ValueError: it is neither "clean" nor "corrupted".
-    """
-    if side not in SIDES:
-        raise ValueError(f"expected side 'clean' or 'corrupted', got {side!r}")
-
-
 def batches(task: Task, progress: Progress = iter) -> Iterable[slice]:
-    """Slices over the prompts of a task, `PROMPTS` at a time, counted by `progress`."""
+    """Slices over the prompts of a task, `PROMPTS` at a time, wrapped by `progress`."""
     starts = range(0, len(task), PROMPTS)
     return progress([slice(start, min(start + PROMPTS, len(task))) for start in starts])
 
 
 def batches_within(model: HookedGPT2, task: Task, side: Side, keys: Sequence[Key]) -> list[Prompts]:
-    """Prompts by length, as many in a batch as leave no more activations than `MEMORY`.
+    """Batches of prompts sorted by length, whose activations fit into `MEMORY`.
 
     Args:
-        model: the model.
-        task: the prompts.
-        side: which text of each pair.
-        keys: the activations to keep, counted twice, since another run leaves as many.
+        model: the model
+        task: the prompts
+        side: which text of each pair
+        keys: the activations to keep, counted twice, since another run keeps as many
 
     Returns:
-        Indices of the prompts of each batch, one prompt at least.
+        Indices of the prompts of each batch, at least one prompt each.
     """
     lengths = task.mask(side).sum(-1)
     order = lengths.argsort(stable=True)
@@ -115,16 +104,16 @@ def run_side(
     length: int | None = None,
     hooks: Hooks = (),
 ) -> tuple[Float[Tensor, "batch d_model"], dict[Key, Float[Tensor, "batch pos ..."]]]:
-    """One run of some prompts, which need no mask since their padding is on the right.
+    """Run some prompts; they need no mask, because their padding is on the right.
 
     Args:
-        model: the model.
-        task: the prompts, padded on the right.
-        rows: which of them.
-        side: which text of each pair.
-        keys: the activations to keep.
-        length: positions to run; by default those of the longest of the texts.
-        hooks: forward hooks.
+        model: the model
+        task: the prompts, padded on the right
+        rows: which of them
+        side: which text of each pair
+        keys: the activations to keep
+        length: number of positions to run; by default that of the longest of the texts
+        hooks: forward hooks
 
     Returns:
         The stream after the last block at END, and the activations by key. Patterns are
@@ -145,7 +134,7 @@ def run_side(
     kept = {key: cache[name] for name, key in names.items()}
     for key in kept:
         if key[0] == "pattern":
-            kept[key] = kept[key].transpose(1, 2)
+            kept[key] = kept[key].transpose(1, 2)  # batch query head source
     return at(resid, task.roles(side)["END"][rows]), kept
 
 
@@ -156,14 +145,14 @@ def run_to_end(
     side: Side,
     edits: Callable[[Prompts, int], Edits] | None = None,
 ) -> Float[Tensor, "batch d_model"]:
-    """One run of some prompts without hooks, of which END alone is carried through the last layer.
+    """Run some prompts without hooks, with only END carried through the last layer.
 
     Args:
-        model: the model.
-        task: the prompts, padded on the right, on the model's device.
-        rows: which of them.
-        side: which text of each pair.
-        edits: (prompts, positions) -> what is changed on the way, as `PreparedAblation.edits`.
+        model: the model
+        task: the prompts, padded on the right, on the model's device
+        rows: which of them
+        side: which text of each pair
+        edits: (prompts, positions) -> the edits during the run, such as `PreparedAblation.edits`
 
     Returns:
         The stream after the last block at END.

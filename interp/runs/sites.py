@@ -1,7 +1,7 @@
-"""The sites: every activation of a layer that can be read, replaced, or entered at.
+"""The sites: every activation of a layer that can be read, replaced, or used as an entry point.
 
-A site's hook point, what its units are, what a run that enters there needs of the base run, and
-whether it matters at other positions than END in the last layer: all of it stands in this table.
+This table has, for each site, its hook point, its units, what a run that enters there needs from
+the base run, and whether it matters at positions other than END in the last layer.
 """
 
 from collections.abc import Mapping
@@ -20,12 +20,12 @@ class Site:
     """An activation of every layer.
 
     Args:
-        hook: name of its hook point within the layer.
-        unit: "head" or "neuron" where it is made of them, else "".
-        needs: what a run that enters here needs of the base run in this layer, besides the keys and
-            values of all later layers.
-        everywhere: whether it matters at every position of the last layer; the others matter only
-            at END there, since nothing else is read.
+        hook: name of its hook point within the layer
+        unit: "head" or "neuron" if the activation is made of them, else ""
+        needs: what a run that enters here needs from the base run in this layer, besides the keys
+            and values of all later layers
+        everywhere: whether it matters at every position of the last layer; otherwise it matters
+            there only at END, since nothing else is read
     """
 
     hook: str
@@ -35,7 +35,7 @@ class Site:
 
     @property
     def dims(self) -> tuple[str, ...]:
-        """The parts it can be swept over, but for the sources of patterns."""
+        """The parts that it can be swept over, except the sources of patterns."""
         return ("layer", self.unit, "position") if self.unit else ("layer", "position")
 
 
@@ -57,24 +57,24 @@ SITES: Mapping[str, Site] = MappingProxyType(
         "resid_post": Site("hook_resid_post"),
     }
 )
-"""The sites in the order in which a layer computes them."""
+"""The sites, in the order in which a layer computes them."""
 
 ORDER: Mapping[str, int] = MappingProxyType({site: i for i, site in enumerate(SITES)})
-"""The place of each site within its layer."""
+"""The order of each site within its layer."""
 
 
 def hook_name(site: str, layer: int) -> str:
-    """The full name of a site's hook point; that of "embed" is in no layer."""
+    """The full name of a site's hook point; "embed" is in no layer."""
     return "hook_embed" if site == "embed" else f"blocks.{layer}.{SITES[site].hook}"
 
 
 def in_computed_order(key: Key) -> tuple[int, int]:
-    """What sorts keys as a forward pass computes them."""
+    """A sort key for the order in which a forward pass computes activations."""
     return key[1], ORDER[key[0]]
 
 
 def site_of(node: Node) -> Key:
-    """Where a part is ablated: z of heads, mlp_post of neurons, mlp_out of MLPs."""
+    """The site at which a part is ablated: z for heads, mlp_post for neurons, mlp_out for MLPs."""
     part = node.part
     if isinstance(part, Head):
         return "z", part.layer
@@ -82,6 +82,5 @@ def site_of(node: Node) -> Key:
 
 
 def n_units(model: HookedGPT2, site: str) -> int:
-    """How many heads or neurons a layer has at a site; 1 where it has neither."""
-    unit = SITES[site].unit if site in SITES else ""
-    return {"head": model.config.n_heads, "neuron": model.config.d_mlp, "": 1}[unit]
+    """Number of heads or neurons of a layer at a site; 1 if it has neither."""
+    return {"head": model.config.n_heads, "neuron": model.config.d_mlp, "": 1}[SITES[site].unit]

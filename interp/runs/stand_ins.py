@@ -2,19 +2,25 @@
 
     zero         0
     mean         its mean over the real positions of all reference prompts
-    group mean   its mean over the reference prompts of the same group, at each position apart (the
+    group mean   its mean over the reference prompts of the same group, at each position (the
                  IOI paper's: what the template tells is kept, who the names are is lost)
     resample     what it is in the prompt's own reference partner, at the same position
 
-The reference prompts are the task's corrupted texts, or those of another task. A position must mean
-the same on both sides: to each prompt and its own partner, or, for the mean of a group, to all of
-its texts. Where the roles stand elsewhere in the reference, what stands at each role there stands
-in at that role here, and anything ablated away from roles is refused.
+Means are taken over a reference sample of the task's own, of one size whatever the task's, if it
+can draw one (`Task.reference`); "own" takes them over the task's own prompts, as the paper does,
+and so does a task that cannot draw more. Over few prompts they are noise that no interval over the
+prompts includes, so a mean over fewer than `FEW` prompts of a group warns. Reference texts are
+always the corrupted ones. A position must mean the same on both sides: for each prompt and its own
+partner, or, for a group mean, for all texts of the group. If roles stand elsewhere in the
+reference, the activation at each role there stands in at that role here, and ablations at positions
+without a role are refused.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 2.2 (mean ablation); Chan et al. 2022, "Causal
 Scrubbing", for resampling.
 """
 
+import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -33,59 +39,88 @@ from interp.runs.matching import (
     roles_to_match,
     same_positions,
 )
-from interp.runs.sides import Progress, Prompts, batches, run_side
+from interp.runs.means import Sums, group_sums, means, overall_sums
+from interp.runs.sides import Progress, Prompts, run_side
 from interp.runs.sites import Key
-from interp.tasks import Side, Task
+from interp.tasks import Task
+from interp.tasks.sides import Side
 
 Value = Literal["zero", "mean", "group mean", "resample"]
 VALUES: tuple[str, ...] = get_args(Value)
 
 
 def require_value(value: str) -> None:
-    """Refuse a stand-in that there is not.
+    """Refuse an unknown stand-in.
 
     Args:
-        value: its name.
+        value: its name
 
     Raises:
-        ValueError: it is none of `VALUES`.
+        ValueError: it is not in `VALUES`
     """
     if value not in VALUES:
         raise ValueError(f"expected a value among {list(VALUES)}, got {value!r}")
 
 
-def require_reference(reference: Task | None) -> None:
-    """Refuse what is no task.
+Reference = Task | Literal["own"] | None
+"""Prompts whose corrupted texts stand in; "own" for the task's own; None for its sample, if any."""
+
+FEW = 10
+"""Number of prompts in a group below which their mean is mostly noise."""
+
+
+class FewPromptsWarning(UserWarning):
+    """A mean that stands in for an ablated part is taken over few prompts."""
+
+
+def require_reference(reference: Reference) -> None:
+    """Refuse a reference that is not a task.
 
     Args:
-        reference: what was given.
+        reference: the reference
 
     Raises:
-        TypeError: it is neither a task nor None.
+        TypeError: it is neither a task, nor "own", nor None
     """
-    if reference is not None and not isinstance(reference, Task):
+    if not (reference is None or reference == "own" or isinstance(reference, Task)):
         raise TypeError(
-            "a reference is a task, whose corrupted texts stand in, or None for the task's own; "
-            f"got {reference!r:.80}"
+            "a reference is a task, whose corrupted texts stand in, 'own' for the task's own, or "
+            f"None for a sample of the same kind; got {reference!r:.80}"
         )
+
+
+def reference_task(task: Task, value: Value, reference: Reference) -> Task | None:
+    """The prompts that stand in, if they are not the task's own.
+
+    Args:
+        task: the prompts that are run
+        value: the kind of stand-in
+        reference: the reference, as in `Ablation`
+
+    Returns:
+        The prompts, or None for the task's own.
+    """
+    if isinstance(reference, Task):
+        return reference
+    return task.reference if reference is None and value in ("mean", "group mean") else None
 
 
 @dataclass(frozen=True)
 class StandIns:
-    """The stand-ins of one ablation, worked out batch by batch.
+    """The stand-ins of one ablation, computed batch by batch.
 
     Args:
-        model: the model.
-        task: the prompts that are run, padded on the right.
-        keys: the ablated activations.
-        value: which stand-in; see the module.
-        source: the reference prompts, padded on the right.
-        side: which text of each pair is run.
-        roles: the roles at which activations are ablated, where source and task are matched by
-            role; None where they are matched by position.
-        means: for means, the mean of each activation: [group pos ...], [group role ...] where
-            they are matched by role, or dims of size 1.
-        group: index in `means` of each prompt's group.
+        model: the model
+        task: the prompts that are run, padded on the right
+        keys: the ablated activations
+        value: which stand-in; see the module
+        source: the reference prompts, padded on the right
+        side: which text of each pair is run
+        roles: the roles at which activations are ablated, if source and task are matched by role;
+            None if they are matched by position
+        means: for means, the mean of each activation: [group pos ...], or [group role ...] if they
+            are matched by role, or with dims of size 1
+        group: index in `means` of each prompt's group
     """
 
     model: HookedGPT2
@@ -99,14 +134,14 @@ class StandIns:
     group: Int[Tensor, " prompt"] | None = None
 
     def values(self, prompts: slice | Prompts, length: int) -> dict[Key, Float[Tensor, "_ _ ..."]]:
-        """What stands in on some prompts.
+        """The stand-ins for some prompts.
 
         Args:
-            prompts: which prompts of the task.
-            length: positions of the run.
+            prompts: which prompts of the task
+            length: number of positions of the run
 
         Returns:
-            For each activation its stand-in, broadcastable to [prompt pos ...].
+            The stand-in of each activation, broadcastable to [prompt pos ...].
         """
         if self.value == "zero":
             nothing = torch.zeros((), device=self.model.device, dtype=self.model.dtype)
@@ -128,7 +163,7 @@ class StandIns:
     def run(
         self, prompts: Prompts, length: int
     ) -> tuple[dict[Key, Float[Tensor, "_ _ ..."]], dict[str, Float[Tensor, " prompt"]]]:
-        """The same for a sweep, with no metrics of another run."""
+        """The same for a sweep, without metrics of another run."""
         return self.values(prompts, length), {}
 
 
@@ -139,32 +174,34 @@ def stand_ins(
     value: Value,
     side: Side = "clean",
     *,
-    reference: Task | None = None,
+    reference: Reference = None,
     roles: Sequence[str] | None = None,
     progress: Progress = iter,
 ) -> StandIns:
-    """Work out what ablated activations are replaced by.
+    """Compute what ablated activations are replaced by.
 
     Args:
-        model: the model.
-        task: the prompts that will be run, padded on the right and on the model's device.
-        keys: the activations.
-        value: which stand-in; see the module.
-        side: which text of each pair is run.
-        reference: prompts whose corrupted texts are the reference; None for the task's own.
-        roles: the roles at which activations are ablated; None if also at other positions.
-        progress: wraps the batches of reference prompts, for a progress bar.
+        model: the model
+        task: the prompts that will be run, padded on the right and on the model's device
+        keys: the activations
+        value: which stand-in; see the module
+        side: which text of each pair is run
+        reference: prompts whose corrupted texts are the reference; see the module
+        roles: the roles at which activations are ablated; None if they are ablated at other
+            positions too
+        progress: wraps the batches of reference prompts, for a progress bar
 
     Returns:
         The stand-ins.
 
     Raises:
-        ValueError: for an unknown value, or reference prompts that do not fit the task.
+        ValueError: the value is unknown, or the reference prompts do not fit the task
     """
     require_value(value)
     require_reference(reference)
-    source = (task if reference is None else reference).right_padded().to(model.device)
-    if reference is not None:
+    other = reference_task(task, value, reference)
+    source = (task if other is None else other).right_padded().to(model.device)
+    if other is not None:
         source.require_fits(model)
     nothing = not keys or (roles is not None and not roles)
     if value == "zero" or nothing:
@@ -181,10 +218,15 @@ def stand_ins(
             require_one_token_each(matched, task.roles(side), source.roles("corrupted"))
         return StandIns(model, task, keys, value, source, side, matched)
     if value == "mean":
-        means = _means(model, source, keys, progress)
-        return StandIns(model, task, keys, value, source, side, means=means)
+        _warn_of_few(len(source), "all texts")
+
+        def of_all(some: Task, new: list[Key]) -> Sums:
+            return overall_sums(model, some, new, progress)
+
+        found = means(model, other, source, keys, (), of_all)
+        return StandIns(model, task, keys, value, source, side, means=found)
     labels = sorted(set(source.group))
-    missing = sorted(set(task.group) - set(labels))
+    counts, missing = Counter(source.group), sorted(set(task.group) - set(labels))
     if missing:
         raise ValueError(
             f"the reference has no prompts of group {missing[0]!r}; a group mean needs every group "
@@ -196,66 +238,31 @@ def stand_ins(
     if not alike(task, source, side, group, own, roles):
         matched = roles_to_match(source, roles, "a group mean")
         require_one_mean_each(matched, task.roles(side), source.roles("corrupted"), group, own)
-    means = _group_means(model, source, keys, own, len(labels), matched, progress)
-    return StandIns(model, task, keys, value, source, side, matched, means, group)
+    least = min(set(task.group), key=lambda label: counts[label])
+    _warn_of_few(counts[least], f"group {least!r}")
+
+    def of_groups(some: Task, new: list[Key]) -> Sums:
+        return group_sums(model, some, new, labels, matched, progress)
+
+    found = means(model, other, source, keys, (matched, *labels), of_groups)
+    return StandIns(model, task, keys, value, source, side, matched, found, group)
 
 
-def _means(
-    model: HookedGPT2, source: Task, keys: Sequence[Key], progress: Progress
-) -> dict[Key, Float[Tensor, "1 1 ..."]]:
-    """Means over all real tokens of the corrupted texts."""
-    real = source.mask("corrupted")
-    sums: dict[Key, Tensor] = {}
-    for rows in batches(source, progress):
-        length = int(real[rows].sum(-1).max())
-        _, kept = run_side(model, source, rows, "corrupted", keys, length=length)
-        for key, value in kept.items():
-            total = value[real[rows, :length]].sum(0, keepdim=True)[None]  # 1 1 ...
-            sums[key] = sums[key] + total if key in sums else total
-    return {key: total / real.sum() for key, total in sums.items()}
-
-
-def _group_means(
-    model: HookedGPT2,
-    source: Task,
-    keys: Sequence[Key],
-    group: Int[Tensor, " prompt"],
-    n_groups: int,
-    roles: tuple[str, ...] | None,
-    progress: Progress,
-) -> dict[Key, Float[Tensor, "group _ ..."]]:
-    """Means over the corrupted texts of each group, at each position or role apart."""
-    real = source.mask("corrupted")
-    width = source.corrupted_tokens.shape[1]
-    n_places = width if roles is None else len(roles)
-    counts = torch.zeros(n_groups, n_places, device=real.device, dtype=torch.long)
-    sums: dict[Key, Tensor] = {}
-    for rows in batches(source, progress):
-        _, kept = run_side(model, source, rows, "corrupted", keys, length=width)
-        here = real[rows]
-        if roles is not None:
-            there = source.roles("corrupted")
-            at = torch.stack([there[role][rows] for role in roles], -1)  # prompt role
-            prompt = torch.arange(len(at), device=at.device)[:, None]
-            kept = {key: value[prompt, at] for key, value in kept.items()}  # prompt role ...
-            here = here[prompt, at]
-        counts.index_add_(0, group[rows], here.long())
-        for key, value in kept.items():
-            if key not in sums:
-                sums[key] = value.new_zeros(n_groups, *value.shape[1:])  # group place ...
-            extra = (1,) * (value.ndim - 2)
-            sums[key].index_add_(0, group[rows], value * here.view(*here.shape, *extra))
-    counts = counts.clamp(min=1)  # positions that no text has are never read
-    return {
-        key: total / counts.view(*counts.shape, *(1,) * (total.ndim - 2))
-        for key, total in sums.items()
-    }
+def _warn_of_few(n: int, where: str) -> None:
+    if n < FEW:
+        warnings.warn(
+            f"the mean over {where} is one of {n} prompts, and stands in for what is ablated; of "
+            f"fewer than {FEW} it is mostly noise: pass reference= a task of several hundred "
+            "prompts like these",
+            FewPromptsWarning,
+            stacklevel=2,
+        )
 
 
 def _of_length(
     value: Float[Tensor, "prompt _ ..."], length: int
 ) -> Float[Tensor, "prompt pos ..."]:
-    """The activation at the first positions, with zeros after its last."""
+    """The activation at the first positions, padded with zeros."""
     more = max(0, length - value.shape[1])
     return F.pad(value[:, :length], (0, 0) * (value.ndim - 2) + (0, more))
 

@@ -1,8 +1,8 @@
-"""Many interventions of one kind on one task: what every patch and every ablation runs on.
+"""Sweeps: many interventions of one kind on one task, which all patches and ablations run on.
 
-Each cell (what is replaced) is measured at each place (where) on each prompt, one job of the
-resumed forward for each. A job whose replacement is equal to what is there changes nothing,
-exactly, and is not run; the others start at the first position that does change.
+Each cell (what is replaced) is measured at each place (where) on each prompt, with one job of the
+resumed forward pass for each. A job whose replacement equals the present value changes nothing and
+is not run; the others start at the first position that changes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,17 +24,17 @@ from interp.runs.places import Places
 from interp.runs.rows import Jobs, Rows, chunks, jobs_of
 from interp.runs.sides import Progress, Prompts, batches_within
 from interp.runs.sites import SITES, Key
-from interp.tasks import Side
+from interp.tasks.sides import Side
 
 ROWS_PER_RUN = 1024
-"""Rows in one run: enough for the matrix products to be fast."""
+"""Number of rows in one run: enough for fast matrix products."""
 
-_CELLS = 1024  # cells whose jobs are listed at once
+_CELLS = 1024  # number of cells whose jobs are listed at once
 
 
 @runtime_checkable
 class Source(Protocol):
-    """What replaces activations: another run, or stand-ins."""
+    """The source of replacements: another run, or stand-ins."""
 
     def run(
         self, prompts: Prompts, length: int
@@ -46,12 +46,12 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Swept:
-    """What a sweep measured.
+    """The measurements of a sweep.
 
     Args:
-        values: metric -> its value with each replacement.
-        base: metric -> its value without any.
-        other: metric -> its value in the run that the replacements are from.
+        values: metric -> its value with each replacement
+        base: metric -> its value without any replacement
+        other: metric -> its value in the run that the replacements come from
     """
 
     values: dict[str, Float[Tensor, "cell place prompt"]]
@@ -65,13 +65,13 @@ class Swept:
         exists: Bool[Tensor, "_ place prompt"],
         n_cells: int,
     ) -> "Swept":
-        """The base run's values for all; NaN where a prompt has no such place.
+        """Start with the base run's values for all cells; NaN where a prompt lacks a place.
 
         Args:
-            base: metrics of the base run.
-            other: metrics of the run that the replacements are from.
-            exists: where there is something to replace, for all cells together or for each.
-            n_cells: number of cells.
+            base: metrics of the base run
+            other: metrics of the run that the replacements come from
+            exists: True where there is something to replace, for all cells or for each cell
+            n_cells: number of cells
 
         Returns:
             The values, to be overwritten by `put`.
@@ -86,14 +86,14 @@ class Swept:
     def put(
         self, cell: Tensor, place: Tensor, prompt: Tensor, measured: Mapping[str, Tensor]
     ) -> None:
-        """Write down what jobs measured."""
+        """Store the measurements of jobs."""
         at = cell.cpu(), place.cpu(), prompt.cpu()
         for name, value in measured.items():
             self.values[name][at] = value.cpu()
 
     @staticmethod
     def joined(parts: Sequence["Swept"], prompts: Sequence[Tensor]) -> "Swept":
-        """The values of several batches, in the order of the task."""
+        """Join the values of several batches, in the order of the task."""
         back = torch.cat(list(prompts)).argsort().cpu()
 
         def join(each: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -116,15 +116,15 @@ def sweep(
     chosen: Bool[Tensor, "cell place"] | None = None,
     progress: Progress = iter,
 ) -> Swept:
-    """Measure what every replacement does.
+    """Measure the result of every replacement.
 
     Args:
-        setting: the run that is changed.
-        cells: what is replaced.
-        places: where.
-        sources: what replaces it.
-        chosen: which cells at which places are measured, the others being NaN; None for all.
-        progress: wraps the steps, batches times entries, for a progress bar.
+        setting: the run that is changed
+        cells: what is replaced
+        places: where
+        sources: the sources of replacements
+        chosen: which cells to measure at which places, the others being NaN; None for all
+        progress: wraps the steps (batches times entries), for a progress bar
 
     Returns:
         The metrics with and without each replacement.
@@ -138,7 +138,7 @@ def sweep(
     found: list[Swept] = []
     for rows, entry in progress(steps):
         if batch is None or batch.run.prompts is not rows:
-            batch = None  # let go of its activations
+            batch = None  # release its activations
             batch = _Batch(setting.base(rows, keys), cells, places, sources, chosen)
             found.append(batch.unchanged())
         for first in range(0, len(groups.get(entry, ())), _CELLS):
@@ -147,7 +147,7 @@ def sweep(
 
 
 def _keys_needed(cells: Cells, entries: Sequence[Key], n_layers: int) -> list[Key]:
-    """The activations that a base run has to leave."""
+    """The activations that a base run has to keep."""
     first = min((layer for _, layer in entries), default=n_layers)
     keys: list[Key] = [(kv, layer) for layer in range(first, n_layers) for kv in ("k", "v")]
     keys += [(needed, layer) for site, layer in entries for needed in SITES[site].needs]
@@ -180,7 +180,7 @@ class _Batch:
         }  # source prompt pos ...
 
     def unchanged(self) -> Swept:
-        """What there is before anything is replaced."""
+        """The values before anything is replaced."""
         exists = self.exists[None]
         if self.chosen is not None:
             exists = exists & self.chosen[..., None]
@@ -190,13 +190,14 @@ class _Batch:
         """Run the jobs of cells that enter at an activation.
 
         Args:
-            found: where what is measured is written down.
-            entry: the first activation that each of the cells touches.
-            indices: the cells.
+            found: where to store the measurements
+            entry: the first activation that each of the cells touches
+            indices: the cells
         """
         run, keys = self.run, self.cells.keys_of(indices)
         here = torch.tensor(indices, device=run.end.device)  # cell
-        active = torch.stack([self._active(key, here) for key in keys]).any(0)
+        by_key = torch.stack([self._active(key, here) for key in keys])
+        active = by_key.any(0)  # cell place prompt pos
         if self.chosen is not None:
             active &= self.chosen[here][..., None, None]
         cell, place, prompt, start = jobs_of(active, run.end)
@@ -220,7 +221,7 @@ class _Batch:
     def _active(
         self, key: Key, cells: Int[Tensor, " cell"]
     ) -> Bool[Tensor, "cell place prompt pos"]:
-        """Where cells change a prompt's activation to another one that matters."""
+        """Where cells change an activation that matters."""
         run, (site, layer) = self.run, key
         where = self.where  # place slot prompt pos
         if layer == run.n_layers - 1 and not SITES[site].everywhere:
@@ -240,8 +241,8 @@ class _Batch:
                 units = changed.float() @ members[:, :, slot].T > 0  # [place] prompt pos cell
                 units = units.movedim(-1, 0)  # cell [place] prompt pos
                 if units.ndim == 3:
-                    units = units[:, None]
-                found = found | (units & where[:, slot])
+                    units = units[:, None]  # cell 1 prompt pos
+                found = found | (units & where[:, slot])  # cell place prompt pos
             by_source.append(found)
         if len(by_source) == 1:
             return by_source[0]
@@ -255,7 +256,7 @@ class _Batch:
         rows: Rows,
         value: Float[Tensor, "row ..."],
     ) -> Float[Tensor, "row ..."]:
-        """The new activation where the cell and the place of each row say, else the value."""
+        """The new activation where each row's cell and place say so, else the old value."""
         where = self.where[place[rows.job], :, rows.prompt, rows.pos]  # row slot
         units = self.cells.members[key][cell[rows.job]]  # row unit slot
         mask = (units & where[:, None]).any(-1)  # row unit
@@ -275,16 +276,16 @@ def _on_cpu(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def with_runs(result: xr.Dataset, swept: Swept, side: Side) -> xr.Dataset:
-    """Add the metrics of the runs that nothing was changed in.
+    """Add the metrics of the unchanged runs.
 
     Args:
-        result: the metrics with replacements.
-        swept: what was measured.
-        side: the side that was changed.
+        result: the metrics with replacements
+        swept: the measurements
+        side: the side that was changed
 
     Returns:
-        The result with `<metric>_clean` and, where replacements are from another run,
-        `<metric>_corrupted`, dims prompt; its attrs have the question that its arrays share.
+        The result with `<metric>_clean` and, if replacements come from another run,
+        `<metric>_corrupted`, dims prompt; the attrs have the question that the arrays share.
     """
     result = result.assign_attrs(Question.of(result).attrs())
     for values, of in ((swept.base, side), (swept.other, other_side(side))):

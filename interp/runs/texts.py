@@ -1,12 +1,12 @@
-"""What lenses and head scores read: a text, several texts, token ids, or a task.
+"""The inputs of lenses and head scores: a text, several texts, token ids, or a task.
 
     text    a string, or the token ids of one prompt: [pos] or [1 pos]
     texts   a list of strings, or token ids [prompt pos] without padding
     task    the clean prompts of a task, which have roles, answers and foils
 
 All three become a task, padded on the right and on the model's device, so that every technique runs
-them in the same way and never sees padding. Texts have one role, END; their partners are
-themselves, and their answers and foils mean nothing.
+them in the same way and never sees padding. Texts have one role, END; each is its own partner, and
+their answers and foils are meaningless.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,13 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from interp.model import HookedGPT2, require_no_hooks
+from interp.model import HookedGPT2
+from interp.model.user_hooks import require_no_hooks
 from interp.runs.ablation import Ablation
 from interp.runs.arguments import Token, one_or_more, require_vocabulary, token_texts
 from interp.runs.sides import ready_task
-from interp.tasks import Choice, Task
+from interp.tasks import Task
+from interp.tasks.sides import Choice
 
 Prompt = str | Task | Tensor | np.ndarray | Sequence[Any]
 """A text, several texts, token ids ([pos] or [prompt pos]), or a task; see the module."""
@@ -30,11 +32,11 @@ Prompt = str | Task | Tensor | np.ndarray | Sequence[Any]
 
 @dataclass(frozen=True, eq=False)
 class Texts:
-    """Prompts to read.
+    """Prompts, and the form in which they were given.
 
     Args:
-        task: the prompts, padded on the right, on the model's device.
-        kind: what they were given as; see the module.
+        task: the prompts, padded on the right, on the model's device
+        kind: the form in which they were given; see the module
     """
 
     task: Task
@@ -42,7 +44,7 @@ class Texts:
 
     @property
     def is_one(self) -> bool:
-        """Whether this is one text, whose results have no dim prompt."""
+        """Whether this is a single text, whose results have no dim prompt."""
         return self.kind == "text"
 
     @property
@@ -54,22 +56,23 @@ class Texts:
 def read_prompts(
     model: HookedGPT2, prompt: Prompt, technique: str, *, obeys_hooks: bool = False
 ) -> Texts:
-    """Check prompts and bring them into the form of a task.
+    """Check prompts and turn them into a task.
 
     Args:
-        model: the model that will run them.
-        prompt: the prompts; see the module.
-        technique: the function that reads them, for the errors.
-        obeys_hooks: whether it obeys the caller's hooks on the model where it reads one text.
+        model: the model that will run them
+        prompt: the prompts; see the module
+        technique: name of the function that reads them, for errors
+        obeys_hooks: whether the technique obeys the caller's hooks on the model when it reads one
+            text
 
     Returns:
         The prompts.
 
     Raises:
-        ValueError: there is no prompt or an empty one, one is longer than n_ctx, an id is outside
-            the vocabulary, token ids have other dims than [pos] or [prompt pos], the task is of
-            another tokenizer, or the model has hooks of the caller's.
-        TypeError: anything else.
+        ValueError: there is no prompt, a prompt is empty or longer than n_ctx, an id is outside the
+            vocabulary, token ids have other dims than [pos] or [prompt pos], the task belongs to
+            another tokenizer, or the caller has hooks on the model
+        TypeError: the prompts are of another type
     """
     if isinstance(prompt, Task):
         return Texts(ready_task(model, prompt, technique), "task")
@@ -80,21 +83,21 @@ def read_prompts(
 
 
 def _texts(model: HookedGPT2, prompt: Any) -> Texts:
-    """Texts or token ids, checked."""
+    """Check texts or token ids."""
     if isinstance(prompt, np.ndarray):
         prompt = prompt.tolist()
     if isinstance(prompt, str):
-        return _as_texts(model, *model.tokenize(prompt), (prompt,), "text")
+        return _as_texts(*model.tokenize(prompt), (prompt,), "text")
     if isinstance(prompt, Sequence) and any(isinstance(one, str) for one in prompt):
-        return _as_texts(model, *model.tokenize(prompt), tuple(map(str, prompt)), "texts")
+        return _as_texts(*model.tokenize(prompt), tuple(map(str, prompt)), "texts")
     tokens = _checked_ids(model, prompt)
     words = tuple("".join(token_texts(model, row.tolist())) for row in tokens)
     kind: Literal["text", "texts"] = "text" if len(tokens) == 1 else "texts"
-    return _as_texts(model, tokens, torch.ones_like(tokens, dtype=torch.bool), words, kind)
+    return _as_texts(tokens, torch.ones_like(tokens, dtype=torch.bool), words, kind)
 
 
 def _checked_ids(model: HookedGPT2, prompt: Any) -> Int[Tensor, "prompt pos"]:
-    """Token ids, checked."""
+    """Check token ids."""
     if not isinstance(prompt, Tensor | Sequence | range):
         raise TypeError(
             "expected a text, several texts, token ids or a task to read; got "
@@ -122,7 +125,6 @@ def _checked_ids(model: HookedGPT2, prompt: Any) -> Int[Tensor, "prompt pos"]:
 
 
 def _as_texts(
-    model: HookedGPT2,
     tokens: Int[Tensor, "prompt pos"],
     mask: Bool[Tensor, "prompt pos"],
     words: tuple[str, ...],
@@ -130,7 +132,7 @@ def _as_texts(
 ) -> Texts:
     n = len(words)
     one = tokens.new_ones(n)
-    # Each text is a group of its own, since nothing is known of what two of them share.
+    # Each text forms its own group, since nothing is known about what texts share.
     labels = tuple(f"text {i}" for i in range(n))
     task = Task(
         kind,
@@ -149,14 +151,14 @@ def _as_texts(
 
 
 def require_reference(texts: Texts, ablation: Ablation | None) -> None:
-    """Refuse an ablation that needs other prompts than the texts that are read.
+    """Refuse an ablation that needs prompts other than the texts that are read.
 
     Args:
-        texts: the prompts.
-        ablation: the ablation, if any.
+        texts: the prompts
+        ablation: the ablation, if any
 
     Raises:
-        ValueError: texts have no corrupted partners, and the ablation takes its values from them.
+        ValueError: the ablation takes its values from corrupted partners, which texts do not have
     """
     if ablation is None or texts.is_task:
         return
@@ -173,21 +175,21 @@ def answers_of(
     answer: Token | Sequence[Token] | None,
     foil: Token | Sequence[Token] | None,
 ) -> dict[str, Choice]:
-    """The answers and foils of prompts: their own, or those that are passed with texts.
+    """The answers and foils of prompts: the task's own, or those passed with texts.
 
     Args:
-        model: the model.
-        texts: the prompts.
-        answer: for texts one token for all, or a list with one for each; None for none.
-        foil: the same of the foils.
+        model: the model
+        texts: the prompts
+        answer: for texts, one token for all or a list with one for each; None for none
+        foil: the same for the foils
 
     Returns:
-        "answer" and "foil", as far as there are any: ids of each prompt, or one id for all.
+        "answer" and "foil", if there are any -> ids of each prompt, or one id for all.
 
     Raises:
-        ValueError: they are passed for a task, a token is unknown, or there are not as many tokens
-            as texts.
-        TypeError: a token is neither a text nor an integer.
+        ValueError: they are passed for a task, a token is unknown, or the number of tokens is not
+            that of the texts
+        TypeError: a token is neither a text nor an integer
     """
     if texts.is_task:
         if not (answer is None and foil is None):
@@ -207,5 +209,5 @@ def answers_of(
 
 
 def rows_of(ids: Tensor, rows: slice, n: int) -> Tensor:
-    """The ids of the n prompts or positions of a batch, where one id may stand for all."""
+    """The ids of the n prompts or positions of a batch; one id may stand for all."""
     return ids.expand(n) if ids.ndim == 1 and len(ids) == 1 else ids[rows]

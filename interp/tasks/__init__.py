@@ -1,4 +1,4 @@
-"""Tasks: clean and corrupted prompts in pairs, with the token positions the analyses speak of."""
+"""Tasks: pairs of clean and corrupted prompts, with the token positions that analyses refer to."""
 
 from interp.tasks.acronym import acronym
 from interp.tasks.agreement import agreement
@@ -8,14 +8,10 @@ from interp.tasks.induction import induction
 from interp.tasks.ioi import ioi
 from interp.tasks.ioi_variants import named_again, signal_variants, with_beginning
 from interp.tasks.pronoun import pronoun
-from interp.tasks.sides import SIDES, Choice, Side
 from interp.tasks.table import from_table
 from interp.tasks.task import Task
 
 __all__ = [
-    "SIDES",
-    "Choice",
-    "Side",
     "Task",
     "acronym",
     "agreement",

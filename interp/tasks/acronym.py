@@ -1,18 +1,18 @@
 """Acronyms: "The Bank Gate Oil (BG" -> "O", the initial of the third word.
 
-Each word, written with a capital after a space, is two tokens, its initial and the rest, so that
-the letter stands there as a token to be found and copied; and the acronym is one token a letter, as
-few are in GPT-2's vocabulary ("BHJ", not "CEO"). Answer is the third word's initial; in
-the corrupted partner it is another letter, the foil:
+Each word, written with a capital after a space, is two tokens, its initial and the rest, so the
+letter is a token of its own that can be found and copied. The acronym is one token per letter,
+which is rare in GPT-2's vocabulary ("BHJ", not "CEO"). The answer is the initial of the third word;
+in the corrupted partner it is another letter, the foil:
 
     all   three other words, and their initials in the acronym
-    word  another third word, all else the same
+    word  another third word, everything else the same
 
 Roles: C1, T1, C2, T2, C3, T3, the initial and the rest of each word; BRACKET; A1, the first letter
 of the acronym; END, the second.
 
 Source: García-Carrasco et al. 2024 (arXiv 2405.04156) and the authors' code, whose prompts have
-this form; there all three letters are predicted, here the last one. The words are interp's own.
+this form; they predict all three letters, we predict the last one. The words are interp's own.
 """
 
 import random
@@ -24,7 +24,9 @@ from typing import Literal, get_args
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from interp.tasks.candidates import candidate_ids
 from interp.tasks.fit import vocabulary_of
+from interp.tasks.sampler import can_draw_more
 from interp.tasks.task import Task
 from interp.tasks.tokens import encode, encode_pairs
 from interp.tasks.words import draw_evenly, require_choice, require_count, require_words
@@ -42,6 +44,7 @@ Corruption = Literal["all", "word"]
 _ROLES = ("C1", "T1", "C2", "T2", "C3", "T3")
 
 
+@can_draw_more
 def acronym(
     tokenizer: PreTrainedTokenizerBase,
     n: int = 100,
@@ -52,21 +55,22 @@ def acronym(
 ) -> Task:
     """Make acronym prompts.
 
-    No acronym comes twice until all have come. Its three letters are different.
+    No acronym occurs twice until all have occurred. The three letters of an acronym differ.
 
     Args:
-        tokenizer: the model's tokenizer; words that it does not cut into their initial and one more
-            token are left out, and acronyms that it does not cut into their letters.
-        n: number of prompts.
-        seed: seeds the words.
-        corruption: "all" or "word", see the module; with "all" no letter is one of the prompt's.
-        words: to draw from, written with a capital.
+        tokenizer: the model's tokenizer. Words that it does not cut into their initial and one more
+            token are left out, and so are acronyms that it does not cut into letters.
+        n: number of prompts
+        seed: seed of the choice of words
+        corruption: "all" or "word", see the module; with "all", the partner shares no letter with
+            the prompt
+        words: words to draw from, each with a capital initial
 
     Returns:
-        The task, named "acronym"; all prompts have one length.
+        The task, named "acronym"; all prompts have the same length.
 
     Raises:
-        ValueError: an unknown corruption, or too few words are left for prompts with partners.
+        ValueError: the corruption is unknown, or too few words are left for prompts with partners
     """
     require_count(n)
     require_choice("corruption", corruption, get_args(Corruption))
@@ -76,7 +80,7 @@ def acronym(
     letters = {letter: encode(tokenizer, [letter])[0][0] for letter in sorted(by_initial)}
     acronyms = _acronyms(tokenizer, letters)
     same = Counter(three[:2] for three in acronyms)
-    if corruption == "word":  # which needs another third letter after the same two
+    if corruption == "word":  # the partner needs another third letter after the same two
         acronyms = [three for three in acronyms if same[three[:2]] > 1]
     rng = random.Random(f"acronym {seed}")
     drawn = [ours for (ours,) in draw_evenly(rng, n, acronyms)] if acronyms else []
@@ -85,7 +89,7 @@ def acronym(
         raise ValueError(
             f"of {len(words)} words this tokenizer cuts {sum(map(len, by_initial.values()))} into "
             "their initial and one more token, with which no prompt and partner can be made whose "
-            "acronyms are one token a letter; pass more words"
+            "acronyms are one token per letter; pass more words"
         )
     clean, corrupted = [], []
     for ours, theirs in zip(drawn, partners, strict=True):
@@ -112,7 +116,10 @@ def acronym(
         group=("all",) * n,
         template=("The [WORD] [WORD] [WORD] (",) * n,
         order=("",) * n,
-        vocabulary=vocabulary_of(tokenizer, tokens, other_tokens, answers, foils),
+        candidates=candidate_ids(letters.values()),
+        vocabulary=vocabulary_of(
+            tokenizer, tokens, other_tokens, torch.tensor(list(letters.values()))
+        ),
     )
 
 
@@ -121,7 +128,7 @@ def _text(words: Sequence[str]) -> str:
 
 
 def _by_initial(tokenizer: PreTrainedTokenizerBase, words: Sequence[str]) -> dict[str, list[str]]:
-    """Initial -> the words that are that letter and one more token."""
+    """Initial -> the words that consist of that letter and one more token."""
     rows = encode(tokenizer, [f" {word}" for word in words])
     initials = encode(tokenizer, [f" {word[:1]}" for word in words])
     found: dict[str, list[str]] = {}
@@ -132,7 +139,7 @@ def _by_initial(tokenizer: PreTrainedTokenizerBase, words: Sequence[str]) -> dic
 
 
 def _acronyms(tokenizer: PreTrainedTokenizerBase, letters: dict[str, int]) -> list[str]:
-    """Three letters each that are three tokens behind a bracket."""
+    """Acronyms whose three letters are three tokens after a bracket."""
     every = ["".join(three) for three in permutations(letters, 3)]
     rows = encode(tokenizer, [f" ({three}" for three in every])
     return [

@@ -1,12 +1,12 @@
 """Subject-verb agreement past another noun: "The keys near the cabinet" -> are, were, have.
 
-The verb agrees with the subject, not with the noun between (the distractor), which is END here and
-has the other number unless asked otherwise. Answers are the verbs of the subject's number, foils
-the same verbs of the other. The corrupted partner has the subject in the other number. Roles:
+The verb agrees with the subject, not with the noun in between (the distractor), which is END here
+and has the other number by default. Answers are the verbs of the subject's number, foils the same
+verbs in the other number. The corrupted partner has the subject in the other number. The roles are
 SUBJECT, SUBJECT+1 (the preposition) and END.
 
 Source: Linzen et al. 2016 (arXiv 1611.01368); Finlayson et al. 2021 (arXiv 2106.06087) for a causal
-analysis in GPT-2. No head list is published for GPT-2 small. The sentences are interp's own.
+analysis in GPT-2. No list of heads is published for GPT-2 small. The sentences are interp's own.
 """
 
 import random
@@ -16,6 +16,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from interp.tasks.fit import vocabulary_of
+from interp.tasks.sampler import can_draw_more
 from interp.tasks.task import Task
 from interp.tasks.templates import usable_words
 from interp.tasks.tokens import encode_pairs
@@ -37,7 +38,7 @@ Distractor = Literal["other", "same", "mixed"]
 
 
 class _Prompt(NamedTuple):
-    """Which preposition; the subject's number, 1 for plural; whether the distractor's is other."""
+    """The preposition, the subject's number (1: plural), and whether the distractor's differs."""
 
     preposition: int
     number: int
@@ -46,6 +47,7 @@ class _Prompt(NamedTuple):
     distractor: tuple[str, str]
 
 
+@can_draw_more
 def agreement(
     tokenizer: PreTrainedTokenizerBase,
     n: int = 100,
@@ -55,22 +57,23 @@ def agreement(
 ) -> Task:
     """Make agreement prompts.
 
-    Prepositions and the subject's number are spread evenly.
+    Prepositions and numbers of the subject are spread evenly.
 
     Args:
-        tokenizer: the model's tokenizer.
-        n: number of prompts.
-        seed: seeds the sentences.
-        distractor: the number of the noun between: "other" than the subject's, the "same", or both
-            in turn, "mixed".
+        tokenizer: the model's tokenizer
+        n: number of prompts
+        seed: seed of the sentences
+        distractor: number of the noun in between: "other" than the subject's, the "same", or
+            "mixed", both in turn
 
     Returns:
         The task, named "agreement". `answer` and `foil` are sets of verbs; `group` and `template`
-        say which preposition, `order` the numbers of subject and distractor ("PS": plural,
+        give the preposition, `order` the numbers of subject and distractor ("PS": plural,
         singular).
 
     Raises:
-        ValueError: an argument is none of its choices, or too few nouns or verbs are single tokens.
+        ValueError: an argument is not one of its choices, or too few nouns or verbs are single
+            tokens
     """
     require_count(n)
     require_choice("distractor", distractor, get_args(Distractor))

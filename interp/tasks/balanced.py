@@ -1,4 +1,4 @@
-"""Balanced draws: some of the prompts of a task, as many of each group as can be."""
+"""Balanced draws: some prompts of a task, spread evenly over its groups."""
 
 from collections import defaultdict
 
@@ -6,17 +6,18 @@ from interp.tasks.task import Task
 
 
 def balanced(task: Task, n: int) -> Task:
-    """Pick prompts from every group in turn.
+    """Pick prompts from all groups in turn.
 
     Args:
-        task: the prompts.
-        n: how many at most.
+        task: the prompts
+        n: largest number of prompts
 
     Returns:
-        The first of every group, then the second of each, and so on up to n, in the task's order.
+        The first prompt of every group, then the second of each, and so on up to n, in the task's
+        order.
 
     Raises:
-        ValueError: n is not at least 1.
+        ValueError: n is below 1
     """
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise ValueError(f"expected at least one prompt, got n={n!r}")

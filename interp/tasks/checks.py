@@ -1,4 +1,4 @@
-"""What must hold of the fields of a task, checked when it is made."""
+"""Checks of the fields of a task, made when the task is created."""
 
 import operator
 from typing import Any
@@ -12,17 +12,17 @@ from interp.tasks.metric_names import METRICS, did_you_mean
 from interp.tasks.sides import SIDES, Side, options
 
 TEXTS = ("clean", "corrupted", "group", "template", "order")
-"""The fields of a task that hold one text a prompt."""
+"""The fields of a task that hold one text per prompt."""
 
 
 def check_task(task: Any) -> None:
     """Check that the fields of a task fit together.
 
     Args:
-        task: a `Task`.
+        task: a `Task`
 
     Raises:
-        ValueError: a field does not fit the others; the message names the field and the prompt.
+        ValueError: a field does not fit the others; the message names the field and the prompt
     """
     if task.metric not in METRICS:
         raise ValueError(
@@ -53,7 +53,7 @@ def check_task(task: Any) -> None:
 
 
 def prompt_number(i: Any) -> int:
-    """A whole number; True and False would pick prompts 1 and 0, which nobody means."""
+    """Check the index of a prompt; True and False, which would pick 1 and 0, are refused."""
     if type(i) is int:
         return i
     truth = isinstance(i, bool) or getattr(i, "dtype", None) in (torch.bool, np.dtype(bool))
@@ -63,14 +63,14 @@ def prompt_number(i: Any) -> int:
 
 
 def _check_choice(task: Any, field: str) -> None:
-    """Token ids from 0, at least one a prompt, with -1 only after them."""
+    """Check token ids: at least one per prompt, from 0, with -1 only after them."""
     choice = options(getattr(task, field))
     real = choice >= 0
     _require(task, choice[:, 0] >= 0, f"the {field}'s token id is negative")
     _require(
         task,
         (real[:, 1:] <= real[:, :-1]).all(-1) & (choice >= -1).all(-1),
-        f"the ids of the {field} set must be filled up with -1, and only at its end",
+        f"the ids of the {field} set must be padded with -1, and only at its end",
     )
 
 

@@ -1,7 +1,7 @@
-"""Whether a task was made for a model: the same token ids, the same words, a length it can read.
+"""Whether a task fits a model: the same token ids, the same words, and a length it can read.
 
-A task keeps the text of each token id that it uses, as its tokenizer has it. Two vocabularies fit
-if they agree on these; whatever else they hold does not matter.
+A task keeps the text of each token id that it uses, as in its tokenizer's vocabulary. Two
+vocabularies fit if they agree on these; their other tokens do not matter.
 """
 
 from collections.abc import Iterable
@@ -16,15 +16,15 @@ from interp.tasks.sides import SIDES, options
 def vocabulary_of(
     tokenizer: Any, *ids: Tensor, known: Iterable[tuple[int, str]] = ()
 ) -> tuple[tuple[int, str], ...]:
-    """Look up the text of token ids.
+    """Look up the texts of token ids.
 
     Args:
-        tokenizer: the tokenizer that they come from, of the kind that transformers makes.
-        ids: token ids of any shape; negative ones, which fill up sets, are left out.
-        known: ids whose text is known already.
+        tokenizer: the tokenizer of the ids, from transformers
+        ids: token ids of any shape; negative ones, which pad sets, are left out
+        known: ids whose texts are known already
 
     Returns:
-        Each id with the token's text as the vocabulary writes it, in the order of the ids.
+        Id -> the token's text as the vocabulary writes it, in the order of the ids.
     """
     used = torch.cat([each.reshape(-1) for each in ids]).unique().tolist()
     used = [token for token in used if token >= 0]
@@ -34,15 +34,15 @@ def vocabulary_of(
 
 
 def require_fits(task: Any, model: Any) -> None:
-    """Refuse a task that was not made for a model.
+    """Refuse a task that does not fit a model.
 
     Args:
-        task: a `Task`.
-        model: a `HookedGPT2`, or anything with its `config` and `tokenizer`.
+        task: a `Task`
+        model: a `HookedGPT2`, or anything with its `config` and `tokenizer`
 
     Raises:
-        ValueError: a text is longer than the model's context, a token id is outside its vocabulary,
-            or a token id that the task uses is another word there.
+        ValueError: a text is longer than the model's context, or a token id is outside the model's
+            vocabulary or is another word there
     """
     config, name = model.config, getattr(model, "name", "") or "the model"
     for side in SIDES:

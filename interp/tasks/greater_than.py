@@ -1,15 +1,16 @@
 """Greater-than: "The war lasted from 1745 to 17" -> any year above 45.
 
-The answers are all years of the century after the start YY, the foils those up to it, both with the
-nearest to YY first. The corrupted partner starts in the year 01, after which nearly every year is
-right. Roles: XX, the century; YY, the start; YY+1, the token after it; END, the century again.
+The answers are all years of the century after the start YY, the foils those up to YY, in both cases
+with the nearest to YY first. The corrupted partner starts in the year 01, after which nearly every
+year is right. The roles are XX, the century; YY, the start; YY+1, the token after it; and END, the
+century again.
 
     probability_diff   p(years > YY) - p(years <= YY)
     cutoff_sharpness   p(YY + 1) - p(YY - 1)
 
-A year is written as the tokenizer has it in two tokens: "1745" if that is a century and a year,
-"17 45" if each is a token of its own after a space. Years that are others are left out: GPT-2 has
-many centuries' years, and all of the 20th's, as single tokens.
+A year is written so that the tokenizer cuts it into two tokens: "1745" if that is a century and a
+year, "17 45" if each is one token after a space. Other years are left out: in GPT-2's vocabulary,
+many years, and all of the 20th century, are single tokens.
 
 Source: Hanna et al. 2023 (arXiv 2305.00586), section 2. The sentences are interp's own.
 """
@@ -22,6 +23,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from interp.tasks.fit import vocabulary_of
+from interp.tasks.sampler import can_draw_more
 from interp.tasks.task import Task
 from interp.tasks.templates import usable_words
 from interp.tasks.tokens import encode, encode_pairs
@@ -38,27 +40,28 @@ TEMPLATES = (
     "The {span} lasted from the year {start} to the year {century}",
 )
 CENTURIES = tuple(range(11, 20))
-_PARTNER = 1  # the year in which the corrupted partner starts
-_FIRST, _LAST = 2, 98  # one year before the start for the sharpness, one after it for an answer
+_PARTNER = 1  # year in which the corrupted partner starts
+_FIRST, _LAST = 2, 98  # with a year before the start for the sharpness, and one after to answer
 
 
+@can_draw_more
 def greater_than(tokenizer: PreTrainedTokenizerBase, n: int = 100, *, seed: int = 0) -> Task:
     """Make greater-than prompts.
 
-    The prompts go through the templates in turn; within one, no prompt comes twice until all have
-    come. The years are drawn from those that the tokenizer writes as a century and a year.
+    Prompts use the templates in turn; within a template, no prompt occurs twice until all have
+    occurred. Years are drawn from those that the tokenizer writes as a century and a year.
 
     Args:
-        tokenizer: the model's tokenizer.
-        n: number of prompts.
-        seed: seeds sentences and years.
+        tokenizer: the model's tokenizer
+        n: number of prompts
+        seed: seed of the sentences and years
 
     Returns:
-        The task, named "greater_than". `answer` and `foil` are sets, the nearest year first;
-        `group` and `template` say which sentence it is.
+        The task, named "greater_than". `answer` and `foil` are sets with the nearest year first;
+        `group` and `template` give the sentence.
 
     Raises:
-        ValueError: `n` is below 1, or the tokenizer writes no year as a century and a year.
+        ValueError: `n` is below 1, or the tokenizer writes no year as a century and a year
     """
     require_count(n)
     spans = list(usable_words(tokenizer, SPANS, kind="nouns", drop_split=True))
@@ -105,7 +108,7 @@ def greater_than(tokenizer: PreTrainedTokenizerBase, n: int = 100, *, seed: int 
 
 
 def _years(tokenizer: PreTrainedTokenizerBase) -> tuple[dict[tuple[int, int], str], list[int]]:
-    """The years that are two tokens as text, and the token of each ending 00 to 99."""
+    """The years that are two tokens as text, and the token of each ending from 00 to 99."""
     wanted = [
         (century, yy) for century in CENTURIES for yy in (_PARTNER, *range(_FIRST, _LAST + 1))
     ]
@@ -122,7 +125,7 @@ def _years(tokenizer: PreTrainedTokenizerBase) -> tuple[dict[tuple[int, int], st
         }
         years = {year: text for year, text in found.items() if (year[0], _PARTNER) in found}
         single = {row[0] for row in endings if len(row) == 1}
-        if years and len(single) == len(endings):  # words unknown to a vocabulary would be one
+        if years and len(single) == len(endings):  # unknown words would all be one token
             return years, [row[0] for row in endings]
     raise ValueError(
         "the tokenizer writes no year as a token for the century and one for the year in it, "
@@ -131,6 +134,6 @@ def _years(tokenizer: PreTrainedTokenizerBase) -> tuple[dict[tuple[int, int], st
 
 
 def _sets(rows: list[list[int]]) -> Int[Tensor, "prompt option"]:
-    """Sets of token ids, filled up with -1."""
+    """Sets of token ids, padded with -1."""
     widest = max(map(len, rows))
     return torch.tensor([row + [-1] * (widest - len(row)) for row in rows])

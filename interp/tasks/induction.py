@@ -1,16 +1,16 @@
-"""Induction: a piece of a random sequence comes again; what follows is what followed before.
+"""Induction: part of a random sequence is repeated, and the answer is what followed it before.
 
     a b c d e f g h  d e f  ->  g
 
-The words are drawn at random from the vocabulary, so nothing but the repetition tells what comes
-next; and the repeat starts at a random place, so that no fixed distance finds it. The foil is
-another word of the sequence. In the corrupted partner answer and foil have changed places in the
-sequence, so that its answer would be the foil. Roles: FIRST, where the last word stood before;
-FIRST+1, the word that followed, which is the answer; FIRST+2, the one after it, where a model may
-find the answer as the word before; END, the last word.
+Words are drawn at random from the vocabulary, so nothing but the repetition determines what comes
+next, and the repeated part starts at a random place, so no fixed distance finds it. The foil is
+another word of the sequence. In the corrupted partner, answer and foil change places in the
+sequence, so its answer would be the foil. The roles are FIRST, the earlier position of the last
+word; FIRST+1, the word that followed there, which is the answer; FIRST+2, the one after that, from
+which a model may find the answer as the previous word; and END, the last word.
 
 Source: Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits"; Olsson et al. 2022
-(arXiv 2209.11895), for random repeated tokens.
+(arXiv 2209.11895), for repeated random tokens.
 """
 
 import random
@@ -20,15 +20,17 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from interp.tasks.fit import vocabulary_of
+from interp.tasks.sampler import can_draw_more
 from interp.tasks.task import Task
 from interp.tasks.tokens import encode, encode_pairs
 from interp.tasks.words import require_count
 
-_SPACE = "\N{LATIN CAPITAL LETTER G WITH DOT ABOVE}"  # as byte-level vocabularies write it
-_MOST = 2000  # words are enough to draw from; to check all 50,000 of GPT-2 takes seconds
+_SPACE = "\N{LATIN CAPITAL LETTER G WITH DOT ABOVE}"  # as byte-level vocabularies write a space
+_MOST = 2000  # number of words to draw from; checking all 50,000 of GPT-2 takes seconds
 _WORD = re.compile(f"{_SPACE}[A-Za-z]+")
 
 
+@can_draw_more
 def induction(
     tokenizer: PreTrainedTokenizerBase,
     n: int = 100,
@@ -40,18 +42,18 @@ def induction(
     """Make induction prompts.
 
     Args:
-        tokenizer: the model's tokenizer. Words are its tokens of a space and letters.
-        n: number of prompts.
-        seed: seeds the sequences.
-        length: words of the sequence; all are different.
-        repeated: how many of them come again.
+        tokenizer: the model's tokenizer. Words are its tokens that consist of a space and letters.
+        n: number of prompts
+        seed: seed of the sequences
+        length: number of words in the sequence, all different
+        repeated: number of words that are repeated
 
     Returns:
         The task, named "induction"; all prompts have length + repeated tokens.
 
     Raises:
-        ValueError: `n`, `length` or `repeated` are too small or do not fit, or the vocabulary has
-            too few words.
+        ValueError: `n`, `length` or `repeated` is too small or does not fit, or the vocabulary has
+            too few words
     """
     require_count(n)
     require_count(length, "length")
@@ -105,7 +107,7 @@ def induction(
 
 
 def _words(tokenizer: PreTrainedTokenizerBase, rng: random.Random) -> list[str]:
-    """Tokens that are a space and letters, as text, and come back as themselves."""
+    """Tokens that consist of a space and letters, and tokenize to themselves."""
     vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda entry: entry[1])
     texts = [f" {token[1:]}" for token, _ in vocabulary if _WORD.fullmatch(token)]
     texts = rng.sample(texts, min(len(texts), _MOST))

@@ -1,10 +1,10 @@
 """Indirect object identification: "When Mary and John met, John gave a book to" -> " Mary".
 
-The indirect object IO is named once, the subject S twice; the answer is IO, the foil S. A prompt is
-in BABA order (S IO S) or ABBA order (IO S S). Its roles are the paper's IO, S1, S1+1 (the token
-after S1), S2 and END (the last token); and IO+1, S2+1 and END-1, by way of which other models than
-GPT-2 small may move the name (S2+1 is END where the prompt ends before). The corrupted
-partner of a prompt keeps everything but names:
+The indirect object IO is named once, the subject S twice; the answer is IO, the foil is S. A prompt
+is in BABA order (S IO S) or ABBA order (IO S S). Its roles are the paper's IO, S1, S1+1 (the token
+after S1), S2 and END (the last token), and also IO+1, S2+1 and END-1, through which models other
+than GPT-2 small may move the name (S2+1 is END if the prompt ends there). The corrupted partner of
+a prompt keeps everything except names:
 
     abc     IO, S1 and S2 become three different names, none of them the prompt's own
     flip    S2 becomes IO, so that the answer would be S
@@ -25,7 +25,9 @@ from jaxtyping import Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from interp.tasks.candidates import candidate_ids
 from interp.tasks.fit import vocabulary_of
+from interp.tasks.sampler import can_draw_more
 from interp.tasks.task import Task
 from interp.tasks.templates import parse_template, read_prompts, usable_words
 from interp.tasks.tokens import encode_pairs
@@ -45,6 +47,7 @@ class _Prompt(NamedTuple):
     object: str
 
 
+@can_draw_more
 def ioi(
     tokenizer: PreTrainedTokenizerBase,
     n: int = 100,
@@ -59,34 +62,34 @@ def ioi(
 ) -> Task:
     """Make IOI prompts.
 
-    Templates and orders are spread evenly: the prompts go through the templates in shuffled order,
-    ABBA and BABA in turn, then again with the orders exchanged, then in another shuffled order. So
-    whatever `n`, the numbers of prompts of any two orders, templates, or pairs of both differ by at
-    most one. Within a template and order no prompt comes twice until all have come. The clean
-    prompts depend on the seed, not on the corruption.
+    Templates and orders are spread evenly: prompts use the templates in shuffled order, with ABBA
+    and BABA in turn, then again with the orders exchanged, then in another shuffled order. Thus for
+    any `n`, the numbers of prompts of any two orders, templates, or pairs of both differ by at most
+    one. Within a template and order, no prompt occurs twice until all have occurred. The clean
+    prompts depend on the seed but not on the corruption.
 
     Args:
-        tokenizer: the model's tokenizer.
-        n: number of prompts.
-        seed: seeds templates, names and nouns.
-        corruption: "abc", "flip" or "random", see the module.
-        order: "abba", "baba", or "mixed" for both.
-        prompts: a JSON file of templates, names and nouns (see `interp.tasks.templates`); None for
-            interp's own.
-        names: names to use in place of the file's, for instance held-out ones.
-        templates: templates in BABA form to use in place of the file's. (The paper's "mixed" set
+        tokenizer: the model's tokenizer
+        n: number of prompts
+        seed: seed of the templates, names and nouns
+        corruption: "abc", "flip" or "random", see the module
+        order: "abba", "baba", or "mixed" for both
+        prompts: JSON file of templates, names and nouns (see `interp.tasks.templates`); None for
+            interp's own
+        names: names to use instead of the file's, for instance held-out ones
+        templates: templates in BABA form to use instead of the file's. (The paper's "mixed" set
             uses only 7 of its 15.)
-        drop_split_words: leave out names and nouns that are several tokens; otherwise they are an
-            error. Those of interp's own file are always left out.
+        drop_split_words: whether to leave out names and nouns that are several tokens; otherwise
+            they are an error. Those in interp's own file are always left out.
 
     Returns:
-        The task, named "ioi". `group` is "03 ABBA" for template 3 in that order, `template` is the
-        BABA form.
+        The task, named "ioi". `group` is, for instance, "03 ABBA" for template 3 in that order;
+        `template` is the BABA form.
 
     Raises:
-        FileNotFoundError: there is no file `prompts`.
-        ValueError: an argument is none of its choices, the file or a template is not well formed, a
-            word is several tokens, or too few names are left; the message shows the pieces.
+        FileNotFoundError: the file `prompts` does not exist
+        ValueError: an argument is not one of its choices, the file or a template is not well
+            formed, a word is several tokens (the message shows them), or too few names are left
     """
     require_count(n)
     require_choice("corruption", corruption, get_args(Corruption))
@@ -148,7 +151,10 @@ def ioi(
         group=tuple(f"{p.template:02d} {p.order}" for p in drawn),
         template=tuple(templates[p.template] for p in drawn),
         order=tuple(p.order for p in drawn),
-        vocabulary=vocabulary_of(tokenizer, clean_tokens, corrupted_tokens, answer, foil),
+        candidates=candidate_ids(name_ids.values()),
+        vocabulary=vocabulary_of(
+            tokenizer, clean_tokens, corrupted_tokens, torch.tensor(list(name_ids.values()))
+        ),
     )
 
 
@@ -158,7 +164,7 @@ def _positions(
     s2: Int[Tensor, " prompt"],
     end: Int[Tensor, " prompt"],
 ) -> dict[str, Int[Tensor, " prompt"]]:
-    """The roles in the order of the ABBA template; none lies after END."""
+    """The roles in the order of the ABBA template, none after END."""
     return {
         "IO": io,
         "IO+1": io + 1,
@@ -202,7 +208,7 @@ def _draw(
         places, objects = nouns[cell[0]]
         filling, pair = divmod(fillings[cell].pop(), pairs)
         io, s = divmod(pair, len(names) - 1)
-        s += s >= io  # the subject is any name but the indirect object
+        s += s >= io  # the subject is any name except the indirect object
         place, thing = divmod(filling, len(objects))
         prompts.append(_Prompt(*cell, names[io], names[s], places[place], objects[thing]))
     return prompts
@@ -231,7 +237,7 @@ def _find(
     times: int,
     texts: tuple[str, ...],
 ) -> tuple[Int[Tensor, " prompt"], Int[Tensor, " prompt"]]:
-    """First and last position of a token in each prompt, where it must be a number of times."""
+    """First and last position of a token in each prompt, in which it must occur `times` times."""
     found = (tokens == ids[:, None]).int()  # b p
     wrong = (found.sum(-1) != times).nonzero()
     if len(wrong):

@@ -1,6 +1,6 @@
-"""IOI prompts changed to tell signals apart: who S is from where S is, and names named once more.
+"""Variants of IOI prompts that separate who S is from where S is, or name a name once more.
 
-`signal_variants` pairs each prompt with six texts in which S2 says something else about S:
+`signal_variants` pairs each prompt with six texts in which S2 gives other information about S:
 
     token  position   IO  S1  S2 of the prompt A B B     what S2 tells
       1       1       A   B   B     nothing is changed
@@ -10,14 +10,15 @@
      -1      -1       A   B   A     the other name, which stands where IO stands
      -1       1       B   A   A     the other name, which stands where S1 stood
 
-`with_beginning` pairs each prompt with itself behind another sentence: S1 and S2 stand elsewhere,
-as far from each other as before.
+`with_beginning` pairs each prompt with the same text after another sentence: S1 and S2 are at other
+positions, but at the same distance from each other.
 
 `named_again` adds two sentences about IO, or about S, between the names and the second clause: a
-model that finds S as the name that comes twice should be misled by the first and not by the other.
+model that identifies S as the name that occurs twice should be misled by the former but not by the
+latter.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), appendix A for the six texts and section 4.4 for the
-adversarial prompts. The sentences are interp's own; like the authors' they follow the first comma
+adversarial prompts. The sentences are interp's own; like the authors', they follow the first comma
 or full stop after the names, whatever comes next.
 """
 
@@ -37,7 +38,7 @@ from interp.tasks.task import Task
 from interp.tasks.tokens import encode
 
 SIGNALS: tuple[tuple[int, int], ...] = ((1, 1), (1, -1), (0, 1), (0, -1), (-1, -1), (-1, 1))
-"""Token and position signal of the six texts: as in the prompt 1, reversed -1, unrelated 0."""
+"""Token and position signals of the six texts: 1 as in the prompt, -1 reversed, 0 unrelated."""
 
 SENTENCES: tuple[str, ...] = (
     " [X] looked very happy.",
@@ -45,10 +46,10 @@ SENTENCES: tuple[str, ...] = (
     " [X] liked the idea.",
     " [X] smiled at once.",
 )
-"""What is said of a name that is named again."""
+"""Sentences about a name that is named again."""
 
 BEGINNING = "It was a cold morning."
-"""What stands before a prompt that has a longer beginning."""
+"""The sentence before a prompt with a longer beginning."""
 
 _BREAKS = (",", ".")
 
@@ -59,20 +60,21 @@ def signal_variants(
     """Pair each prompt with the six texts that separate the token from the position signal.
 
     Args:
-        task: a task of `ioi`, abc or random; the names of all its prompts are those drawn from.
-        tokenizer: the model's tokenizer.
-        seed: seeds the random names.
+        task: a task made by `ioi` with "abc" or "random" corruption; names are drawn from all its
+            prompts
+        tokenizer: the model's tokenizer
+        seed: seed of the random names
 
     Returns:
-        (token, position) signal -> the same clean prompts with the text of that signal as partner.
+        (token, position) signal -> the same clean prompts, with the text of that signal as partner.
 
     Raises:
-        ValueError: the task has fewer than four names, lacks the roles IO, S1 and S2, or has sets
-            of answers.
+        ValueError: the task has fewer than four names, lacks one of the roles IO, S1 and S2, or has
+            sets of answers
     """
     if task.answer.ndim != 1 or task.foil.ndim != 1:
         raise ValueError(
-            "signals need one answer and one foil a prompt, IO and S; got sets of them"
+            "signals need one answer and one foil per prompt, IO and S; got sets of them"
         )
     rows = torch.arange(len(task))
     at = {role: _positions(task, role) for role in ("IO", "S1", "S2")}
@@ -108,18 +110,18 @@ def signal_variants(
 def with_beginning(
     task: Task, tokenizer: PreTrainedTokenizerBase, *, sentence: str = BEGINNING
 ) -> Task:
-    """Pair each prompt with the same text behind another sentence.
+    """Pair each prompt with the same text after another sentence.
 
     Args:
-        task: a task of `ioi`.
-        tokenizer: the model's tokenizer.
-        sentence: what stands before.
+        task: a task of `ioi`
+        tokenizer: the model's tokenizer
+        sentence: the sentence to put before the prompts
 
     Returns:
-        The same clean prompts with the longer texts as partners, in which the roles stand later.
+        The same clean prompts, with the longer texts as partners, in which the roles come later.
 
     Raises:
-        ValueError: the sentence is empty, or a role's token is another one behind it.
+        ValueError: the sentence is empty, or changes the token of a role
     """
     if not sentence.strip():
         raise ValueError("the sentence before the prompts is empty; give one such as 'It rained.'")
@@ -164,18 +166,18 @@ def named_again(
     """Name IO or S once more, in two sentences between the names and the second clause.
 
     Args:
-        task: a task of `ioi`.
-        tokenizer: the model's tokenizer.
-        role: "IO" or "S1": who is named.
-        sentences: what is said, with [X] for the name, after a space and before one.
-        seed: seeds the choice of sentences.
+        task: a task of `ioi`
+        tokenizer: the model's tokenizer
+        role: who is named, "IO" or "S1"
+        sentences: the sentences, with [X] for the name, which needs a space on both sides
+        seed: seed of the choice of sentences
 
     Returns:
-        The prompts that have a comma or a full stop between the names and S2, longer by the two
-        sentences; in the partners they name whoever stands at the role there.
+        The prompts that have a comma or a full stop between the names and S2, with the two
+        sentences added; in the partners, they name whoever has that role there.
 
     Raises:
-        ValueError: an unknown role, a sentence without " [X] ", or no prompt with such a mark.
+        ValueError: the role is unknown, a sentence lacks " [X] ", or no prompt has such a mark
     """
     if role not in ("IO", "S1"):
         raise ValueError(f"IO or S1 can be named again, got {role!r}")
@@ -231,14 +233,14 @@ def named_again(
 
 
 def breaks(task: Task, tokenizer: PreTrainedTokenizerBase) -> list[int | None]:
-    """The first comma or full stop between the names and S2 of each prompt.
+    """Find the first comma or full stop between the names and S2 of each prompt.
 
     Args:
-        task: a task of `ioi`, padded on the right.
-        tokenizer: the model's tokenizer.
+        task: a task made by `ioi`, padded on the right
+        tokenizer: the model's tokenizer
 
     Returns:
-        Its position, None where there is none.
+        The position in each prompt, None if there is none.
     """
     marks = set(encode(tokenizer, list(_BREAKS))[0] + encode(tokenizer, list(_BREAKS))[1])
     first = torch.maximum(_positions(task, "IO"), _positions(task, "S1")).tolist()

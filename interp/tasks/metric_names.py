@@ -1,6 +1,6 @@
 """The metrics that a task can be read with: their names and units.
 
-They stand here, below the tasks, because a task names the one it is read with; `interp.metrics`
+They are defined here, below the tasks, because a task names its own metric; `interp.metrics`
 computes them.
 """
 
@@ -12,22 +12,28 @@ METRICS: dict[str, str] = {
     "probability": "probability",
     "probability_diff": "probability",
     "cutoff_sharpness": "probability",
+    "answer_logit": "logits",
+    "foil_logit": "logits",
     "kl_divergence": "nats",
     "accuracy": "fraction",
+    "top1": "fraction",
     "rank": "tokens",
 }
 """Name of each metric -> its unit."""
 
+BEHAVIOR = ("logit_diff", "probability", "top1", "rank", "answer_logit", "foil_logit")
+"""The metrics that show whether a run does a task, which a logit difference alone does not."""
+
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Name the known word that is nearest to an unknown one, as the end of an error.
+    """Suggest the known word nearest to an unknown one, as the end of an error.
 
     Args:
-        word: what came.
-        known: what could have come.
+        word: the unknown word
+        known: the known words
 
     Returns:
-        "; did you mean 'rank'?", or "" where nothing is near.
+        For instance "; did you mean 'rank'?", or "" if nothing is near.
 
     Example:
         >>> did_you_mean("logit_dif", METRICS)

@@ -1,15 +1,15 @@
 """Gendered pronouns: "Yesterday Mary lost the key because" -> " she".
 
-A sentence about one person goes on with the pronoun of the name; the foil is the other pronoun. The
-corrupted partner names a person of the other gender in the same sentence. Roles: NAME, NAME+1 (the
-token after it) and END.
+A sentence about one person continues with the pronoun that fits the name; the foil is the other
+pronoun. The corrupted partner has a name of the other gender in the same sentence. The roles are
+NAME, NAME+1 (the token after it) and END.
 
-The names are common given names that English text mostly uses with one of the two pronouns: what is
-measured is that habit of a text, and nothing about people.
+The names are common given names that English text mostly uses with one of the two pronouns; the
+task measures this habit of text, and nothing about people.
 
 Source: the task after Mathwin et al. 2023, "Identifying a Preliminary Circuit for Predicting
-Gendered Pronouns in GPT-2 Small"; preliminary, so no head list is kept here. The sentences are
-interp's own.
+Gendered Pronouns in GPT-2 Small"; since the circuit is preliminary, no list of heads is included.
+The sentences are interp's own.
 """
 
 import random
@@ -18,6 +18,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from interp.tasks.fit import vocabulary_of
+from interp.tasks.sampler import can_draw_more
 from interp.tasks.task import Task
 from interp.tasks.templates import usable_words
 from interp.tasks.tokens import encode_pairs
@@ -44,21 +45,22 @@ TEMPLATES = (
 )
 
 
+@can_draw_more
 def pronoun(tokenizer: PreTrainedTokenizerBase, n: int = 100, *, seed: int = 0) -> Task:
     """Make pronoun prompts.
 
-    Templates and pronouns are spread evenly; a prompt and its partner differ in the name alone.
+    Templates and pronouns are spread evenly; a prompt and its partner differ only in the name.
 
     Args:
-        tokenizer: the model's tokenizer.
-        n: number of prompts.
-        seed: seeds templates and names.
+        tokenizer: the model's tokenizer
+        n: number of prompts
+        seed: seed of the templates and names
 
     Returns:
-        The task, named "pronoun". `order` is the right pronoun, `group` the template's number.
+        The task, named "pronoun". `order` is the right pronoun, `group` the number of the template.
 
     Raises:
-        ValueError: `n` is below 1, or too few names or pronouns are single tokens.
+        ValueError: `n` is below 1, or too few names or pronouns are single tokens
     """
     require_count(n)
     names = [

@@ -1,9 +1,8 @@
-"""A task from a user's own table of clean text, corrupted text, answer and foil.
+"""A task from a table of your own, with clean texts, corrupted texts, answers and foils.
 
-An answer is a text that tokenizes to a single token and is taken as it is written: " Mary" and
-"Mary" are different tokens. A table that leaves out spaces by habit would measure the wrong token
-without a sign, so a word that would follow its prompt without a space is an error unless
-`leading_space` says what is meant.
+An answer must tokenize to a single token and is taken as written: " Mary" and "Mary" are different
+tokens. A table that omits leading spaces would silently measure the wrong token, so a word that
+would follow its prompt without a space is an error unless `leading_space` is given.
 """
 
 import csv
@@ -17,6 +16,7 @@ import pandas as pd
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from interp.tasks.candidates import candidate_ids
 from interp.tasks.fit import vocabulary_of
 from interp.tasks.metric_names import did_you_mean
 from interp.tasks.task import Task
@@ -35,31 +35,31 @@ def from_table(
     roles: Sequence[str] = (),
     leading_space: bool | None = None,
 ) -> Task:
-    """Build a task from a CSV file or a DataFrame, one row a prompt.
+    """Build a task from a CSV file or a DataFrame, one row per prompt.
 
     Args:
-        tokenizer: the model's tokenizer.
+        tokenizer: the model's tokenizer
         table: a DataFrame or the path of a CSV file (UTF-8, comma separated, with a header).
-            Columns `clean` and `corrupted` hold the texts without the answer, `answer` and `foil`
-            the right and the wrong next token as text. Columns `group`, `template` and `order` are
-            used if there; without `group`, prompts of equal length form a group. Other columns are
-            left unread.
-        name: what the task is called in results.
-        roles: columns that hold the position of a role in each prompt, as an index into its tokens,
-            from 0. "END" is always there and need not be given; a role such as "S+1" must be the
+            The columns `clean` and `corrupted` hold the texts without the answer, `answer` and
+            `foil` the right and the wrong next token as text. The columns `group`, `template` and
+            `order` are used if present; without `group`, prompts of equal length form a group.
+            Other columns are ignored.
+        name: name of the task in results
+        roles: columns that hold the position of a role in each prompt, as an index from 0 into its
+            tokens. "END" always exists and need not be given; a role such as "S+1" must be the
             token after "S", if both are given.
-        leading_space: True puts a space before every answer and foil that has none; False takes
-            them as written; None takes them as written too, but refuses a word right after a letter
-            or a punctuation mark if the same word after a space is a token.
+        leading_space: True adds a space before every answer and foil that has none; False takes
+            them as written; None also takes them as written, but refuses a word right after a
+            letter or a punctuation mark if the same word after a space is a token
 
     Returns:
         The task.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        TypeError: the table is neither a path nor a DataFrame, or `roles` is a string.
-        ValueError: the file is not UTF-8 or not CSV, a column is missing or comes twice, or a row
-            does not fit; the message names the row, the first one being row 0.
+        FileNotFoundError: the file does not exist
+        TypeError: the table is neither a path nor a DataFrame, or `roles` is a string
+        ValueError: the file is not UTF-8 or not CSV, a column is missing or occurs twice, or a row
+            does not fit; the message names the row, counting from 0
     """
     if leading_space not in (True, False, None):
         raise ValueError(f"leading_space must be True, False or None; it is {leading_space!r}")
@@ -104,6 +104,7 @@ def from_table(
         group=columns.get("group") or tuple(f"{length} tokens" for length in lengths.tolist()),
         template=columns.get("template", blank),
         order=columns.get("order", blank),
+        candidates=candidate_ids([*answer, *foil]),
         vocabulary=vocabulary_of(
             tokenizer, clean_tokens, corrupted_tokens, torch.tensor(answer + foil)
         ),
@@ -157,7 +158,7 @@ def _require_roles(roles: Any) -> None:
 
 
 def _require_columns(frame: pd.DataFrame, roles: Sequence[str]) -> None:
-    """Refuse a table that lacks a column, or has one twice."""
+    """Refuse a table that lacks a column or has one twice."""
     found = [str(column) for column in frame.columns]
     needed = [*_COLUMNS, *roles]
     for column in needed:
@@ -172,7 +173,7 @@ def _require_columns(frame: pd.DataFrame, roles: Sequence[str]) -> None:
 
 
 def _require_no_contradiction(at: dict[str, list[int]], lengths: list[int]) -> None:
-    """Refuse an END that is not the last token, and an "S+1" that is not the one after "S"."""
+    """Refuse an END that is not the last token, and an "S+1" that is not right after "S"."""
     for role, rows in at.items():
         match = _NEXT.fullmatch(role)
         near = None if match is None else at.get(match[1])
@@ -193,7 +194,7 @@ def _require_no_contradiction(at: dict[str, list[int]], lengths: list[int]) -> N
 
 
 def _require_alike(row: int, answer: str, foil: str, leading_space: bool | None) -> None:
-    """Refuse a word with a space beside one without: one of them is a slip of the pen."""
+    """Refuse an answer and a foil of which only one has a leading space: one is a mistake."""
     spaces = [word[0].isspace() for word in (answer, foil)]
     words = all(word.strip()[:1].isalpha() for word in (answer, foil))
     if leading_space is None and words and spaces[0] != spaces[1]:

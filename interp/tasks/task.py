@@ -1,22 +1,24 @@
-"""A task: prompts in pairs, what the right and the wrong next token are, and where things stand.
+"""A task: prompts in pairs, with the right and the wrong next tokens and the positions of roles.
 
-A prompt is a clean text and a corrupted partner, both without the answer. They have the same number
-of tokens, so that a position means the same in both; where they have not, `corrupted_mask` and
-`corrupted_positions` say what stands where, and the two can be compared by role.
+A prompt is a clean text and a corrupted partner, both without the answer. Usually they have the
+same number of tokens, so that a position means the same in both; otherwise `corrupted_mask` and
+`corrupted_positions` describe the partner, and the two can be compared by role.
 
-The answer is the token that should follow the clean text, the foil the token that it is measured
-against; either may be a set of tokens, such as all later years.
+The answer is the token that should follow the clean text, and the foil is the token that it is
+measured against; either may be a set of tokens, such as all later years.
 
-A role ("IO", "S2", ...) names one token position in each prompt; "END" is always there:
-the last token, where the answer is predicted. Prompts of one group share template, order and
-length, the unit over which Wang et al. 2022 (arXiv 2211.00593, section 2.2) take the means of their
-mean ablation.
+A role ("IO", "S2", ...) names one token position in each prompt. "END" always exists: it is the
+last token, where the answer is predicted. Prompts of one group share template, order and length;
+over such groups, Wang et al. 2022 (arXiv 2211.00593, section 2.2) take the means of their mean
+ablation.
+
+The file is longer than most: it is one class.
 """
 
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -28,6 +30,7 @@ from transformers import PreTrainedTokenizerBase
 
 from interp.tasks.checks import TEXTS, check_task, prompt_number
 from interp.tasks.fit import require_fits
+from interp.tasks.sampler import Sampler
 from interp.tasks.sides import SIDES, Choice, Side, as_column, options, require_side, shown
 
 
@@ -36,28 +39,34 @@ class Task:
     """Prompts in pairs, padded to one length, with answers, foils and the positions of roles.
 
     Args:
-        name: what the task is called in results and figures.
-        clean: the clean texts, without the answer.
-        corrupted: their corrupted partners.
-        clean_tokens: token ids of the clean texts.
-        corrupted_tokens: token ids of the corrupted texts, as long as the clean ones.
-        attention_mask: True at real tokens, False at padding, which may be on either side.
+        name: name of the task in results and figures
+        clean: the clean texts, without the answer
+        corrupted: their corrupted partners
+        clean_tokens: token ids of the clean texts
+        corrupted_tokens: token ids of the corrupted texts, as long as the clean ones
+        attention_mask: True at real tokens, False at padding, which may be on either side
         answer: token id of the right next token; or the ids of all right ones [prompt option], in
-            an order that the task chooses, filled up with -1 where a prompt has fewer.
-        foil: token id of the wrong next token that it is compared with, or the ids of several, in
-            the same form.
-        positions: for each role, its index into the tokens of each prompt; "END" is the last token.
-        group: label of the prompts that share template, order and length.
-        template: the template of each prompt, "" where there is none.
-        order: "ABBA" or "BABA" for IOI, "" for other tasks.
-        corrupted_mask: the mask of the corrupted texts, where it is another.
-        corrupted_positions: the roles' positions in the corrupted texts, where they are others.
-        metric: name of the metric that the task is read with unless another is chosen.
-        vocabulary: the token ids that the task uses, each with its text as the task's tokenizer
-            has it; empty where that is not known. `require_fits` compares it with a model's.
+            an order that the task chooses, padded with -1
+        foil: token id of the wrong next token to compare with, or the ids of several, in the same
+            form
+        positions: role -> its index into the tokens of each prompt; "END" is the last token
+        group: label of the prompts that share template, order and length
+        template: template of each prompt; "" if there is none
+        order: "ABBA" or "BABA" for IOI; "" if the task has no orders
+        corrupted_mask: the mask of the corrupted texts, if it differs
+        corrupted_positions: the roles' positions in the corrupted texts, if they differ
+        metric: name of the metric that is used unless another is chosen
+        candidates: token ids that could be answers of the task, such as all its names, in any
+            order; None for the whole vocabulary. See `interp.tasks.candidates`.
+        vocabulary: token id -> its text in the tokenizer's vocabulary, for the ids that the task
+            uses; empty if unknown. `require_fits` compares it with a model's.
+        sampler: draws more prompts of the kind; None for a task that was not drawn, or whose fields
+            were replaced
+        pieces: tasks whose prompts are these together, so that sums over them can be shared; empty
+            for most tasks
 
     Raises:
-        ValueError: a field does not fit the others; the message names the field and the prompt.
+        ValueError: a field does not fit the others; the message names the field and the prompt
 
     Example:
         >>> one = torch.tensor([[5, 6, 7]])
@@ -85,7 +94,10 @@ class Task:
     corrupted_mask: Bool[Tensor, "prompt pos"] | None = None
     corrupted_positions: dict[str, Int[Tensor, " prompt"]] | None = None
     metric: str = "logit_diff"
+    candidates: Int[Tensor, " candidate"] | None = None
     vocabulary: tuple[tuple[int, str], ...] = ()
+    sampler: Sampler | None = field(default=None, init=False)
+    pieces: tuple["Task", ...] = field(default=(), init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Check that the fields fit together."""
@@ -129,17 +141,17 @@ class Task:
 
     @property
     def aligned(self) -> bool:
-        """Whether a position means the same in both texts: masks and roles are the same."""
+        """Whether a position means the same in both texts, that is, masks and roles are equal."""
         other = self.roles("corrupted")
         return torch.equal(self.mask("clean"), self.mask("corrupted")) and all(
             torch.equal(at, other[role]) for role, at in self.positions.items()
         )
 
     def right_padded(self) -> "Task":
-        """Put every text's first token at position 0.
+        """Move every text's first token to position 0.
 
         Returns:
-            The same prompts; a position is then the number of a token in its own text.
+            The same prompts; a position is then the index of a token in its own text.
         """
         if bool(self.attention_mask[:, 0].all() and self.mask("corrupted")[:, 0].all()):
             return self
@@ -152,14 +164,14 @@ class Task:
             roles = {role: at - first for role, at in self.roles(side).items()}
             values = (self.tokens(side).gather(1, index), mask.gather(1, index), roles)
             fields |= dict(zip(names, values, strict=True))
-        return replace(self, **fields)
+        return self._with(fields)
 
     @cached_property
     def fingerprint(self) -> str:
-        """What every number of this task depends on, as 16 hexadecimal digits.
+        """A digest, in 16 hexadecimal digits, of everything that numbers on this task depend on.
 
-        It covers token ids and roles of both texts, answers, foils and groups. It does not depend
-        on the device, on padding, or on names.
+        It covers token ids and roles of both texts, answers, foils, candidates and groups. It does
+        not depend on the device, on padding, or on names.
         """
         digest = hashlib.sha256(json.dumps(self.group).encode())
 
@@ -176,17 +188,19 @@ class Task:
                 add(roles[role] - mask.int().argmax(-1))
         for choice in map(options, (self.answer, self.foil)):
             add((choice >= 0).sum(-1), choice[choice >= 0])
+        if self.candidates is not None:
+            add(self.candidates.sort().values)
         return digest.hexdigest()[:16]
 
     def require_fits(self, model: Any) -> None:
-        """Refuse a model that the task was not made for.
+        """Refuse a model that the task does not fit.
 
         Args:
-            model: a `HookedGPT2`.
+            model: a `HookedGPT2`
 
         Raises:
             ValueError: a text is longer than the model's context, a token id is outside its
-                vocabulary, or a token id that the task uses is another word there.
+                vocabulary, or a token id that the task uses is another word there
         """
         require_fits(self, model)
 
@@ -204,15 +218,15 @@ class Task:
         """Pick prompts.
 
         Args:
-            indices: which prompts, in the order wanted; negative ones count from the end.
+            indices: indices of the prompts, in the order wanted; negative ones count from the end
 
         Returns:
-            A Task of those prompts, padded as widely as this one.
+            A Task with those prompts, padded to the same width as this one.
 
         Raises:
-            TypeError: an index is not a whole number.
-            IndexError: an index is outside the task.
-            ValueError: there is no index; a task has at least one prompt.
+            TypeError: an index is not a whole number
+            IndexError: an index is outside the task
+            ValueError: there are no indices; a task has at least one prompt
         """
         indices = [prompt_number(i) for i in indices]
         wrong = [i for i in indices if not -len(self) <= i < len(self)]
@@ -227,13 +241,13 @@ class Task:
                 for field, roles in self._role_fields().items()
             },
         }
-        return replace(self, **fields)
+        return self._with(fields)
 
     def to(self, device: str | torch.device) -> "Task":
         """Move every tensor to a device.
 
         Args:
-            device: where to, for instance "cuda" or `model.device`.
+            device: the device, for instance "cuda" or `model.device`
 
         Returns:
             The same task there.
@@ -245,20 +259,53 @@ class Task:
                 for field, roles in self._role_fields().items()
             },
         }
-        return replace(self, **fields)
+        if self.candidates is not None:
+            fields["candidates"] = self.candidates.to(device)
+        return self._with(fields)
 
-    def to_dataframe(self, tokenizer: PreTrainedTokenizerBase | None = None) -> pd.DataFrame:
-        """Write the task as a table, one row a prompt.
+    def drawn_by(self, sampler: Sampler) -> "Task":
+        """The same task, with a sampler that can draw more prompts like its own.
 
         Args:
-            tokenizer: if given, columns `answer` and `foil` hold the answer and the foil as text,
-                and `from_table` can read the table again if they are one token each; of a set, the
-                texts stand one after the other.
+            sampler: the sampler
 
         Returns:
-            Columns `clean`, `corrupted`, `answer_id`, `foil_id` (a token id, or the ids of a set
-            with spaces between them), one column a role (its position), `group`, `template`,
-            `order`; then `answer` and `foil` if asked for.
+            The task.
+        """
+        task = replace(self)
+        object.__setattr__(task, "sampler", sampler)
+        return task
+
+    def made_of(self, pieces: tuple["Task", ...]) -> "Task":
+        """The same task, which knows that its prompts are those of some others together.
+
+        Args:
+            pieces: the others, padded to the same width
+
+        Returns:
+            The task; copies of it that hold other tensors do not know it.
+        """
+        task = self._with({})
+        object.__setattr__(task, "pieces", pieces)
+        return task
+
+    @property
+    def reference(self) -> "Task | None":
+        """Other prompts of the same kind, for means; None for a task that cannot draw any."""
+        return self.sampler.reference if self.sampler else None
+
+    def to_dataframe(self, tokenizer: PreTrainedTokenizerBase | None = None) -> pd.DataFrame:
+        """Write the task as a table, one row per prompt.
+
+        Args:
+            tokenizer: if given, the columns `answer` and `foil` hold the answer and the foil as
+                text, and `from_table` can read the table again if they are single tokens; the texts
+                of a set are joined
+
+        Returns:
+            A table with the columns `clean`, `corrupted`, `answer_id`, `foil_id` (a token id, or
+            the ids of a set separated by spaces), one column per role (its position), `group`,
+            `template`, `order`; then `answer` and `foil`, if asked for.
         """
         table: dict[str, Sequence[str] | Sequence[int]] = {
             "clean": self.clean,
@@ -272,6 +319,11 @@ class Task:
                 rows = options(getattr(self, field)).tolist()
                 table[field] = [tokenizer.decode([t for t in row if t >= 0]) for row in rows]
         return pd.DataFrame(table)
+
+    def _with(self, fields: dict[str, Any]) -> "Task":
+        """The same prompts, or some of them, in other tensors."""
+        task = replace(self, **fields)
+        return task.drawn_by(self.sampler) if self.sampler else task
 
     def _tensors(self) -> dict[str, Tensor]:
         """The fields that are tensors."""

@@ -1,8 +1,8 @@
 """The prompt file of the IOI task: templates, names and nouns.
 
-A file is JSON with the keys `baba_templates`, `names`, `places` and `objects`, each a list of
-strings; other keys are left unread. A template has the slots [B] (the subject S, twice), [A] (the
-indirect object IO, once before the answer and once as the answer, last), and optionally [PLACE]
+The file is JSON with the keys `baba_templates`, `names`, `places` and `objects`, each a list of
+strings; other keys are ignored. A template has the slots [B] (the subject S, twice), [A] (the
+indirect object IO, once in the sentence and once at the end, as the answer), and optionally [PLACE]
 and [OBJECT]. It is written in BABA order; ABBA is the same with the first [B] and [A] swapped.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), appendix E, and the layout of their code release.
@@ -32,7 +32,7 @@ _SLOT = re.compile(r"\[(\w+)\]")
 
 @dataclass(frozen=True)
 class PromptFile:
-    """What a prompt file holds: templates in BABA form, names, places and objects."""
+    """The contents of a prompt file: templates in BABA form, names, places and objects."""
 
     templates: tuple[str, ...]
     names: tuple[str, ...]
@@ -44,15 +44,15 @@ def read_prompts(path: str | Path | None = None) -> PromptFile:
     """Read a prompt file.
 
     Args:
-        path: the JSON file; None for interp's own.
+        path: the JSON file; None for interp's own
 
     Returns:
-        Its templates, names, places and objects.
+        The templates, names, places and objects.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is not JSON, or a list is missing, empty, repeats itself, or does not
-            hold strings.
+        FileNotFoundError: the file does not exist
+        ValueError: the file is not JSON, or a list is missing, is empty, has repeats, or does not
+            hold strings
     """
     file = OWN_FILE if path is None else Path(path)
     if not file.is_file():
@@ -77,15 +77,15 @@ def parse_template(template: str, order: str) -> str:
     """Turn a BABA template into a format string without the answer.
 
     Args:
-        template: the template in BABA form, ending in " [A]".
-        order: "BABA", or "ABBA" to swap the first two names.
+        template: the template in BABA form, ending in " [A]"
+        order: "BABA", or "ABBA" to swap the first two names
 
     Returns:
-        A string for `str.format` with the fields S1, IO, S2, and PLACE and OBJECT if it has them.
+        A string for `str.format` with the fields S1, IO and S2, and PLACE and OBJECT if present.
 
     Raises:
         ValueError: a slot is unknown, not after a space, or joined to a letter; the names do not
-            come as B, A, B; or the template does not end in " [A]".
+            come as B, A, B; or the template does not end in " [A]"
 
     Example:
         >>> parse_template("When [B] and [A] met, [B] spoke to [A]", "ABBA")
@@ -132,18 +132,18 @@ def usable_words(
     """Keep the words that are a single token after a space.
 
     Args:
-        tokenizer: the model's tokenizer.
-        words: the words.
-        kind: how an error calls them, for instance "names".
-        drop_split: leave out words of several tokens; otherwise they are an error.
-        least: how many are needed.
-        option: whether the caller can be told to leave out words of several tokens.
+        tokenizer: the model's tokenizer
+        words: the words
+        kind: what an error calls the words, for instance "names"
+        drop_split: whether to leave out words of several tokens; otherwise they are an error
+        least: number of words needed
+        option: whether errors may suggest leaving out words of several tokens
 
     Returns:
         The words kept, each with its token id.
 
     Raises:
-        ValueError: a word is several tokens and `drop_split` is off, or too few are left.
+        ValueError: a word is several tokens and `drop_split` is off, or too few are left
     """
     ids, split = single_tokens(tokenizer, words)
     shown = ", ".join(f"{word!r} = {pieces}" for word, pieces in list(split.items())[:5])

@@ -1,7 +1,7 @@
-"""Text to token ids, the way every task needs it.
+"""Turn text into token ids in the form that tasks need.
 
-No special tokens are added (the paper uses no BOS) and rows are padded on the right, so that a
-token's position is its index in the tokens of its own text.
+No special tokens are added (the IOI paper uses no BOS), and rows are padded on the right, so a
+token's position is its index in its own text.
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[lis
     """Tokenize many texts at once, without special tokens or padding.
 
     Args:
-        tokenizer: the model's tokenizer.
-        texts: the texts.
+        tokenizer: the model's tokenizer
+        texts: the texts
 
     Returns:
-        The token ids, one list a text.
+        The token ids, one list per text.
     """
     if not texts:
         return []
@@ -32,8 +32,8 @@ def pieces(tokenizer: PreTrainedTokenizerBase, text: str) -> list[str]:
     """Cut a text into its tokens, as strings.
 
     Args:
-        tokenizer: the model's tokenizer.
-        text: any text.
+        tokenizer: the model's tokenizer
+        text: any text
 
     Returns:
         The tokens, in order, with their leading spaces.
@@ -48,20 +48,20 @@ def encode_pairs(
     *,
     unit: str = "prompt",
 ) -> tuple[Int[Tensor, "prompt pos"], Int[Tensor, "prompt pos"], Bool[Tensor, "prompt pos"]]:
-    """Tokenize clean and corrupted texts and pad both on the right to one shape.
+    """Tokenize clean and corrupted texts, and pad both on the right to the same shape.
 
     Args:
-        tokenizer: the model's tokenizer. Its pad token fills up; its end-of-text token where it has
-            no pad token; id 0 where it has neither.
-        clean: the clean texts, at least one.
-        corrupted: their corrupted partners, each of the same number of tokens.
-        unit: what an error calls an entry, "prompt" or "row".
+        tokenizer: the model's tokenizer. Padding is its pad token; its end-of-text token if it has
+            no pad token; or id 0 if it has neither.
+        clean: the clean texts, at least one
+        corrupted: their corrupted partners, each with the same number of tokens
+        unit: what an error calls an entry, "prompt" or "row"
 
     Returns:
-        Clean tokens, corrupted tokens, and the mask of real (not padding) tokens of both.
+        Clean tokens, corrupted tokens, and the mask of real tokens, which both share.
 
     Raises:
-        ValueError: a text is empty, or a pair differs in its number of tokens.
+        ValueError: a text is empty, or the texts of a pair differ in their number of tokens
     """
     clean_rows, corrupted_rows = encode(tokenizer, clean), encode(tokenizer, corrupted)
     for i, (ours, theirs) in enumerate(zip(clean_rows, corrupted_rows, strict=True)):
@@ -83,15 +83,15 @@ def encode_pairs(
 def single_tokens(
     tokenizer: PreTrainedTokenizerBase, words: Sequence[str]
 ) -> tuple[dict[str, int], dict[str, list[str]]]:
-    """Sort words into those that are one token after a space, and the others.
+    """Divide words into those that are one token after a space, and the others.
 
     Args:
-        tokenizer: the model's tokenizer.
-        words: words without the space.
+        tokenizer: the model's tokenizer
+        words: the words, without the space
 
     Returns:
-        `ids`, each one-token word with its token id, and `split`, each other word with its pieces,
-        both in the order of `words`.
+        `ids`: word -> token id, for words of one token; and `split`: word -> its tokens, for the
+            others; both in the order of `words`.
     """
     rows = encode(tokenizer, [f" {word}" for word in words])
     ids = {word: row[0] for word, row in zip(words, rows, strict=True) if len(row) == 1}

@@ -1,4 +1,4 @@
-"""Words of a task's prompts, and sentences drawn from them without repeats."""
+"""Draw words and sentences for prompts without repeats, and check lists of words."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,15 +13,15 @@ Cell = TypeVar("Cell")
 
 
 def draw_evenly(rng: Random, n: int, *parts: Sequence[Cell]) -> list[tuple[Cell, ...]]:
-    """Draw combinations of parts, all of them once before any twice.
+    """Draw combinations of parts, all once before any twice.
 
     Args:
-        rng: the random source.
-        n: how many.
-        parts: the choices for each place.
+        rng: the random source
+        n: number of combinations
+        parts: the choices for each part
 
     Returns:
-        `n` combinations, one choice of each part.
+        `n` combinations, with one choice for each part.
 
     Example:
         >>> sorted(draw_evenly(Random(0), 4, "ab", "xy"))
@@ -35,15 +35,15 @@ def draw_evenly(rng: Random, n: int, *parts: Sequence[Cell]) -> list[tuple[Cell,
 
 
 def require_count(n: Any, what: str = "n") -> None:
-    """Refuse what is not a number of prompts, or fewer than one.
+    """Refuse anything but a positive integer, such as a number of prompts.
 
     Args:
-        n: the number.
-        what: the argument's name.
+        n: the number
+        what: the argument's name
 
     Raises:
-        TypeError: `n` is not a whole number.
-        ValueError: `n` is below 1.
+        TypeError: `n` is not a whole number
+        ValueError: `n` is below 1
     """
     if isinstance(n, bool) or not isinstance(n, Integral):
         raise TypeError(f"{what} must be a whole number, for instance 100; it is {n!r}")
@@ -52,15 +52,15 @@ def require_count(n: Any, what: str = "n") -> None:
 
 
 def require_choice(what: str, value: object, choices: Sequence[str]) -> None:
-    """Refuse what is none of the choices.
+    """Refuse a value that is not one of the choices.
 
     Args:
-        what: the argument's name.
-        value: what came.
-        choices: what could have come.
+        what: the argument's name
+        value: the value
+        choices: the choices
 
     Raises:
-        ValueError: the value is none of the choices.
+        ValueError: the value is not one of the choices
     """
     if value not in choices:
         near = did_you_mean(value, choices) if isinstance(value, str) else ""
@@ -68,17 +68,17 @@ def require_choice(what: str, value: object, choices: Sequence[str]) -> None:
 
 
 def require_words(words: Any, where: str, *, bare: bool = True) -> None:
-    """Refuse what is not a list of words or templates that are all different.
+    """Refuse anything but a list of different words or templates.
 
     Args:
-        words: the list.
-        where: how an error calls it.
-        bare: also refuse empty words and spaces around them.
+        words: the list
+        where: what an error calls the list
+        bare: whether to refuse empty words and words with spaces around them
 
     Raises:
-        TypeError: it is a single string, or an entry is not a string.
-        ValueError: the list is empty, an entry comes twice, or a word is empty or has a space
-            before or after it.
+        TypeError: it is a single string, or an entry is not a string
+        ValueError: the list is empty, an entry occurs twice, or a word is empty or has a space
+            before or after it
     """
     if isinstance(words, str):
         raise TypeError(f"{where} must be a list of strings; got one string, {words!r}")

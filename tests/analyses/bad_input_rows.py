@@ -105,7 +105,7 @@ COMMAND_ROWS = [
         2,
         "no head of mini with earlier ones",
     ),
-    ("no device", lambda _: ["ioi", "--device", "gpu"], 2, "'gpu' is no device"),
+    ("no device", lambda _: ["ioi", "--device", "gpu"], 2, "'gpu' is not a device"),
     (
         "device that is not there",
         lambda given: ["ioi", "--device", "cuda:77", "--out", str(given["tmp_path"])],
@@ -214,8 +214,8 @@ ROWS = [
     ("threshold of a task", lambda given: task.run("pronoun", given["mini"], threshold=-1.0),
      ValueError, "positive fraction"),
     ("circuit of another model", lambda given: ioi.run(
-        given["mini"], n=2, circuit=interp.circuits.published("ioi", "gpt2")), ValueError,
-     "the circuit is of the model 'gpt2'"),
+        given["mini"], n=2, circuit=interp.circuits.published_circuit("ioi", "gpt2")), ValueError,
+     "the circuit belongs to the model 'gpt2'"),
     ("drawing that is no SVG", lambda _: Drawing("<p>"), ValueError, "one <svg> element"),
     ("format of no column", lambda _: Table([{"x": 1}], formats={"y": ".2f"}), KeyError,
      "formats names 'y'"),

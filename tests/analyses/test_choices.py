@@ -36,8 +36,8 @@ def test_they_are_the_librarys():
     assert set(VALUES) == set(get_args(Value))
     assert tuple(INPUTS) == parts.QKV
     assert list(PART_NAMES) == list(PARTS)
-    assert set(known_circuits.NAMES) == set(circuits.KNOWN)
-    assert known_circuits.LEVELS[2] == circuits.NOISE
+    assert set(known_circuits.NAMES) == set(circuits.known.KNOWN)
+    assert known_circuits.LEVELS[2] == circuits.known.NOISE
     streams = [site for site, kind in LENS_SITES.items() if kind == "stream"]
     assert tuple(streams) == logit_lens.STREAM_SITES
     assert all(callable(getattr(tasks, name.replace("-", "_"))) for name in task.TASKS)

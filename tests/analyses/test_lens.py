@@ -52,7 +52,7 @@ def test_logit_lens(tmp_path_factory, model, task):
     choices = expected.top_id.values[..., 0].T.tolist()  # position layer
     settled = [min(i for i in range(6) if len(set(of[i:])) == 1) for of in choices]
     layer = next(i for i in range(6) if sum(at <= i for at in settled) >= len(settled) / 2)
-    assert f"stays the same from layer {layer} on" in said
+    assert f"no longer changes from layer {layer} on" in said
     rows = pd.read_csv(out / "ioi.csv").set_index(["site", "layer", "prompt"])
     means = json.loads((out / "results.json").read_text())["ioi"]
     for site in ("resid_mid", "mlp_out"):

@@ -1,4 +1,4 @@
-"""One way to fail: the caller's errors are told from faults, and both show their traceback."""
+"""One way to fail: the caller's errors are told from bugs, and both show their traceback."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def raised(function):
     [
         lambda: interp.tasks.ioi(interp.load("mini").tokenizer, 0),
         lambda: interp.parts.parse("nine"),
-        lambda: interp.circuits.published("none", "gpt2"),
+        lambda: interp.circuits.published_circuit("none", "gpt2"),
         lambda: Path("nowhere").read_text(),
     ],
 )
@@ -52,11 +52,11 @@ def test_what_interp_refuses_is_about_the_input(function):
         lambda: interp.parts.as_head(None),  # nobody types None in a shell
     ],
 )
-def test_anything_else_is_a_fault(function):
+def test_anything_else_is_a_bug(function):
     assert not is_about_input(raised(function))
 
 
-def test_a_fault_says_that_it_is_one(monkeypatch, tmp_path):
+def test_a_bug_says_that_it_is_one(monkeypatch, tmp_path):
     def broken(*_, **__):
         raise ValueError("wrong at heart")
 
@@ -65,7 +65,7 @@ def test_a_fault_says_that_it_is_one(monkeypatch, tmp_path):
     code, output = run(*arguments)
     assert code == 1 and "Traceback" not in output
     assert "ValueError: wrong at heart" in output
-    assert "fault of interp, not of your input. Run it with --debug" in output
+    assert "bug in interp, not an error in your input. Run it with --debug" in output
     for argued in ((*arguments, "--debug"), ("--debug", *arguments)):
         code, output = run(*argued)
         assert code == 1 and "Traceback" in output and "in broken" in output

@@ -34,7 +34,7 @@ def ran(tmp_path_factory):
     arguments[arguments.index("--out") + 1] = str(folder)
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
-    assert "prompts of greater-than mini reaches a mean probability_diff of" in result.output
+    assert "prompts of greater-than, mini reaches a mean probability_diff of" in result.output
     return folder
 
 
@@ -95,10 +95,13 @@ def test_prompts(ran, measured):
     assert table["YY"].tolist() == measured[1].positions["YY"].tolist()
 
 
-@pytest.mark.parametrize("name", ["induction", "pronoun", "agreement", "acronym"])
-def test_the_other_tasks(name):
+@pytest.mark.parametrize(
+    ("name", "threshold"),
+    [("induction", 0.3), ("pronoun", 0.1), ("agreement", 0.1), ("acronym", 0.1)],
+)
+def test_the_other_tasks(name, threshold):
     model = interp.load("mini")
-    report = analysis.run(name, model, n=14, threshold=0.1)
+    report = analysis.run(name, model, n=8, threshold=threshold)
     assert report.title == f"{name.capitalize()} in mini"
     headings = [section.heading for section in report.sections]
     assert headings == [
@@ -109,7 +112,7 @@ def test_the_other_tasks(name):
     roles_alone = "ablated at the task's roles alone"
     assert (roles_alone if name == "induction" else "ablated at all positions") in source
     about = report.sections[0].text
-    assert ("No list of heads" in about) == (name in ("pronoun", "agreement"))
+    assert ("no established list" in " ".join(about.split())) == (name in ("pronoun", "agreement"))
 
 
 def test_the_published_circuit_stands_beside_for_its_model(monkeypatch):

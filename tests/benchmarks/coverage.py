@@ -22,7 +22,7 @@ import xarray as xr
 import interp
 from interp.model import HookedGPT2
 from interp.patching import measure
-from interp.statistics import bootstrap_mean, interval
+from interp.statistics import estimate_mean, interval
 from interp.tasks import ioi
 
 SIZES = (2, 3, 5, 10, 20, 100)
@@ -120,10 +120,10 @@ def coverage(
         whole: prompts that the true mean is taken of.
 
     Returns:
-        `seeds`: of intervals over the prompts of a seed; `without groups`: the same, as if their
-        templates were not known; `draws`: of intervals over prompts drawn from the many; `mean`:
-        the true one, in logits; `width`: of an interval of a seed, on average; `draws of 5` and so
-        on: of intervals over fewer of the many.
+        `seeds`: the fraction for intervals over the prompts of a seed; `without groups`: the same,
+        as if their templates were unknown; `draws`: the fraction for intervals over prompts drawn
+        from the many; `draws of 5` and so on: the same for fewer prompts; `mean`: the true mean,
+        in logits; `width`: the mean width of an interval over the prompts of a seed.
     """
     every = values(model, whole, seed=1_000_000)
     true, rng = float(every.mean()), np.random.default_rng(0)
@@ -137,7 +137,7 @@ def coverage(
             "draws": rng.choice(every.values, n),
         }
         for name, some in drawn.items():
-            found = bootstrap_mean(some)
+            found = estimate_mean(some)
             hits[name].append(found.low <= true <= found.high)
             if name == "seeds":
                 widths.append(found.high - found.low)

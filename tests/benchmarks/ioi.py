@@ -19,7 +19,7 @@ from rich.table import Table
 import interp
 from analyses import ioi as story
 from analyses.ioi.parts import PARTS, Setting, Size
-from interp.circuits import published
+from interp.circuits import published_circuit
 from interp.model import HookedGPT2
 from interp.patching import measure
 from interp.tasks import ioi
@@ -53,7 +53,7 @@ def main(
         )
     model = HookedGPT2(config, tokenizer, name="gpt2").eval()
     task = ioi(tokenizer, prompts)
-    circuit = published("ioi", "gpt2")
+    circuit = published_circuit("ioi", "gpt2")
     size = Size() if greedy else Size(runs=0)
     table = Table("part", "seconds", "processor seconds", "forwards")
     seconds, processor, forwards = [], [], []

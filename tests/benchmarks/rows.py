@@ -169,7 +169,7 @@ class _SenderByHooks:
 
     Args:
         model: ours or TransformerLens's bridge.
-        n_layers: of it.
+        n_layers: number of layers.
         task: clean prompts with corrupted partners.
         places: hook point -> receiving heads; none for the logits.
     """

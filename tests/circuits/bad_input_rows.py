@@ -17,7 +17,7 @@ from interp.circuits import (
     minimality_sets,
     only,
     prune_heads,
-    published,
+    published_circuit,
     random_sets,
 )
 
@@ -43,7 +43,7 @@ def _run(function, *arguments, **options):
 ROWS = [
     (
         "faithfulness of another model's circuit",
-        _run(faithfulness, published("ioi", "gpt2")),
+        _run(faithfulness, published_circuit("ioi", "gpt2")),
         ValueError,
         ("'gpt2'", "'mini'", "for_model"),
     ),
@@ -55,13 +55,13 @@ ROWS = [
     ),
     (
         "only of another model's circuit",
-        lambda given: only(given["mini"], published("ioi", "gpt2")),
+        lambda given: only(given["mini"], published_circuit("ioi", "gpt2")),
         ValueError,
         "for_model",
     ),
     (
         "carrying over heads that are not there",
-        lambda given: published("ioi", "gpt2").for_model(given["mini"]),
+        lambda given: published_circuit("ioi", "gpt2").for_model(given["mini"]),
         ValueError,
         "mini has no Head",
     ),
@@ -172,13 +172,15 @@ ROWS = [
     ),
     (
         "comparing circuits of two models",
-        lambda given: compare(MINI, published("ioi", "gpt2")),
+        lambda given: compare(MINI, published_circuit("ioi", "gpt2")),
         ValueError,
         "one model and one task",
     ),
     (
         "comparing circuits of two tasks",
-        lambda given: compare(published("acronym", "gpt2"), published("ioi", "gpt2")),
+        lambda given: compare(
+            published_circuit("acronym", "gpt2"), published_circuit("ioi", "gpt2")
+        ),
         ValueError,
         "one model and one task",
     ),
@@ -225,7 +227,7 @@ ROWS = [
     ),
     (
         "a published circuit that there is not",
-        lambda given: published("ioi", "mini"),
+        lambda given: published_circuit("ioi", "mini"),
         KeyError,
         "'gpt2'",
     ),

@@ -6,17 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interp.circuits import (
-    CLASSES,
-    Circuit,
-    Connection,
-    Group,
-    Link,
-    Member,
-    published,
-    published_connections,
-)
-from interp.circuits.published import IOI_ROLES, connections_of
+from interp.circuits import CLASSES, Circuit, Link, Member, published_circuit, route
+from interp.circuits.members import Connection, Group
+from interp.circuits.published import published_connections
+from interp.circuits.published.connections import connections_of
+from interp.circuits.published.ioi import IOI_ROLES
 from interp.parts import MLP, Edge, Head, Input, Logits, Node
 from interp.plots import circuit_dot, circuit_mermaid, circuit_svg
 from tests.helpers import random_model
@@ -114,7 +108,7 @@ def test_nor_does_that_of_links_and_in_drawings():
     assert other == one and other.to_json() == one.to_json()
     for draw in (circuit_svg, circuit_dot, circuit_mermaid):
         assert draw(other) == draw(one)
-    paper = published("ioi", "gpt2")
+    paper = published_circuit("ioi", "gpt2")
     again = Circuit("gpt2", paper.members[::-1], paper.source, task="ioi")
     assert again == paper and circuit_svg(again) == circuit_svg(paper)
 
@@ -241,7 +235,7 @@ def test_a_circuit_is_of_its_model():
     members = (Member("0.1@S2", "other"), Member("2.3@END", "other"))
     Circuit(model.name, members).require_model(model)
     Circuit(model.name, members, weights=model.fingerprint()).require_model(model)
-    with pytest.raises(ValueError, match=r"of the model 'gpt2', and this is.*for_model"):
+    with pytest.raises(ValueError, match=r"belongs to the model 'gpt2', and this is.*for_model"):
         Circuit("gpt2", members).require_model(model)
     other = Circuit(model.name, members, weights=random_model(seed=1).fingerprint())
     with pytest.raises(ValueError, match=r"weights \w+, and this model of the same name"):
@@ -262,3 +256,18 @@ def test_a_circuit_is_carried_over_on_purpose():
     there.require_model(model)
     with pytest.raises(ValueError, match="no Head 7.3"):
         CHAIN.for_model(model)
+
+
+def test_the_route_from_a_token_follows_the_links():
+    links = [
+        Link("input@IO -> 0.1.v@IO+1"),
+        Link("0.1@IO+1 -> 3.2.v@END"),
+        Link("input@S2 -> 2.0.k@END"),
+        Link("2.0@END -> 3.2.q@END"),
+        Link("3.2@END -> logits@END"),
+    ]
+    assert [str(node) for node in route(links, "IO")] == [
+        "input@IO", "0.1@IO+1", "3.2@END", "logits@END",
+    ]  # fmt: skip
+    assert route(links[1:], "IO") == () and route(links[:-1], "IO") == ()
+    assert route([], "IO") == () and route(links, "S2") == ()  # S2 says where to look

@@ -48,5 +48,5 @@ def test_false_discoveries_stay_within_the_bound():
 
 @pytest.mark.parametrize(("n", "smallest"), [(1, 0.0), (5, -0.1), (5, float("nan"))])
 def test_what_cannot_be_tested(n, smallest):
-    with pytest.raises(ValueError, match="at least 2 prompts and a smallest effect from 0"):
+    with pytest.raises(ValueError, match="at least 2 prompts and a smallest effect of at least 0"):
         effect_p_values(np.zeros((3, n)), smallest=smallest)

@@ -8,7 +8,15 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interp.circuits import Circuit, Derivation, Link, Member, derive, known_circuit, published
+from interp.circuits import (
+    Circuit,
+    Derivation,
+    Link,
+    Member,
+    derive,
+    known_circuit,
+    published_circuit,
+)
 from interp.circuits.files import dataset_of, dataset_record
 from tests.circuits.test_circuit import CHAIN, HEADS, LINKS, circuit_of
 
@@ -45,8 +53,8 @@ def test_save_and_load(tmp_path):
     assert data["mlps"][1] == {"layer": 10, "position": "END"}
     assert data["links"][3]["effect"] == 0.5
     for task in ("ioi", "ioi naive", "greater_than", "induction", "acronym"):
-        published(task, "gpt2").save(path)
-        assert Circuit.load(path) == published(task, "gpt2")
+        published_circuit(task, "gpt2").save(path)
+        assert Circuit.load(path) == published_circuit(task, "gpt2")
 
 
 def changed(**fields):
@@ -103,7 +111,7 @@ def test_a_file_that_is_none(tmp_path):
     with pytest.raises(FileNotFoundError):
         Circuit.load(path)
     path.write_bytes("\u00e9".encode("latin-1"))
-    with pytest.raises(ValueError, match="no text file"):
+    with pytest.raises(ValueError, match="not a text file"):
         Circuit.load(path)
 
 
@@ -150,8 +158,8 @@ def test_an_empty_derivation_too(derivation):
         (lambda d: d.update(circuit=None), "circuit of the derivation cannot be None"),
         (lambda d: d["circuit"].pop("format"), "names no format"),
         (lambda d: d.update(tested="many"), "tested of the derivation cannot be 'many'"),
-        (lambda d: d.update(nodes=[]), "nodes of the derivation is no dataset"),
-        (lambda d: d["nodes"]["values"]["logit_diff"].pop("shape"), "no dataset.*shape"),
+        (lambda d: d.update(nodes=[]), "nodes of the derivation is not a dataset"),
+        (lambda d: d["nodes"]["values"]["logit_diff"].pop("shape"), "not a dataset.*shape"),
         (lambda d: d["nodes"]["coords"].pop("q_value"), "lack q_value or found_by"),
         (lambda d: d["circuit"]["links"].pop(), "effects of the derivation are not those"),
         (lambda d: d["behavior"]["coords"]["node"]["values"].reverse(), "behavior of .* not those"),

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from interp.circuits import KNOWN, faithfulness, known_circuit
+from interp.circuits import faithfulness, known_circuit
+from interp.circuits.known import KNOWN
 from interp.circuits.known.byhand import BALLAST, Workbench, blur
 from interp.circuits.known.words import word_tokenizer
 from interp.parts import Input, Logits
@@ -126,7 +127,7 @@ def test_its_tokenizer_makes_more_prompts():
     [
         ({"name": "bigram"}, "expected one of induction, duplicate, ioi"),
         ({"name": "ioi", "n": 0}, "at least 1 prompt"),
-        ({"name": "ioi", "noise": -0.1}, "a level from 0"),
+        ({"name": "ioi", "noise": -0.1}, "at least 0 and finite"),
     ],
 )
 def test_what_is_not_known(arguments, message):
@@ -185,5 +186,5 @@ def test_what_does_not_fit_is_refused():
         bench().head(0).match("letter", "letter", 1.0).match("position", "position", 1.0)
     with pytest.raises(ValueError, match="each word once"):
         word_tokenizer(["a", "a"])
-    with pytest.raises(ValueError, match="a level from 0"):
+    with pytest.raises(ValueError, match="at least 0 and finite"):
         blur(bench().model, float("inf"), 0)

@@ -81,7 +81,7 @@ def test_faithfulness_by_means_of_each_template(case):
     model, task = case
     heads = [(0, 0, "S2"), (1, 1, "S2"), (1, 3, "END"), (model.config.n_layers - 1, 2, "END")]
     circuit = Circuit(model.name, [Member(head, "other") for head in heads])
-    ours = faithfulness(model, task, circuit).logit_diff
+    ours = faithfulness(model, task, circuit, reference="own", blocks=0).logit_diff
     close(ours.sel(run="circuit"), naive.kept(model, task, heads))
     close(ours.sel(run="full"), naive.removed(model, task, []))
 

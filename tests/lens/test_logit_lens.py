@@ -5,7 +5,8 @@ import pytest
 import torch
 
 import interp
-from interp.lens import LENS_SITES, TunedLens, direct_logit_attribution, logit_lens, reading
+from interp.lens import TunedLens, direct_logit_attribution, logit_lens, reading
+from interp.lens.logit_lens import LENS_SITES
 from interp.patching import Ablation, measure
 from tests.helpers import random_model, random_task
 
@@ -103,6 +104,9 @@ def test_prompts_of_a_task_are_read_at_a_role():
     for name in ("logit_diff", "probability", "rank"):
         assert found[name].dims == ("layer", "prompt")
         np.testing.assert_allclose(found[name].sel(layer=2), expected[name], **CLOSE)
+    some = logit_lens(model, task, layers=[2, 0])
+    assert some.layer.values.tolist() == [2, 0]
+    np.testing.assert_allclose(some.logit_diff, found.logit_diff.sel(layer=[2, 0]), **CLOSE)
     early = logit_lens(model, task, position="S2", layers=[1])
     assert early.layer.values.tolist() == [1]
     for i in range(len(task)):

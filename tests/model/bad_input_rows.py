@@ -3,6 +3,8 @@
 A row is its id, a call that takes the fixtures ("mini", "task", "tmp_path") as a dictionary, the
 class of the error, and words of its message. The shape checker of the tests, which would speak
 before them, is silent while they run.
+
+The file is longer than most, because it is a table.
 """
 
 import json
@@ -174,7 +176,12 @@ _ROWS: list[Row] = [
     ("run-bos-ids", _forward(IDS, prepend_bos=True), ValueError, ("prepend_bos goes with text",)),
     ("run-mask-list", _forward(IDS, [[1, 1, 1]]), TypeError, ("must be a tensor",)),
     ("run-mask-float", _forward(IDS, torch.ones(1, 3)), TypeError, ("float32",)),
-    ("run-mask-shape", _forward(IDS, torch.ones(1, 2).long()), ValueError, ("one entry a token",)),
+    (
+        "run-mask-shape",
+        _forward(IDS, torch.ones(1, 2).long()),
+        ValueError,
+        ("one entry per token",),
+    ),
     (
         "run-all-padding",
         _forward(IDS.expand(2, 3), torch.tensor([[1, 1, 1], [0, 0, 0]])),

@@ -1,4 +1,7 @@
-"""HookedGPT2 against transformers' GPT-2 and against its own laws."""
+"""HookedGPT2 against transformers' GPT-2 and against its own laws.
+
+The file is longer than most: one model, with a law for each thing that a run can do.
+"""
 
 import pytest
 import torch
@@ -326,7 +329,7 @@ def test_same_seed_same_weights():
         (lambda m: m(torch.zeros(1, 2, 3, dtype=torch.long)), "integer tensor"),
         (
             lambda m: m(torch.ones(1, 3, dtype=torch.long), torch.ones(1, 2).long()),
-            "one entry a token",
+            "one entry per token",
         ),
         (lambda m: m(torch.ones(1, 3, dtype=torch.long), stop_at_layer=4), "<= 3"),
         (lambda m: m(torch.ones(1, 3, dtype=torch.long), start_at_layer=1), "residual stream"),

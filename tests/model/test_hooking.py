@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize, prune
 
-from interp.model import require_no_hooks
+from interp.model.user_hooks import require_no_hooks
 from tests.helpers import random_model
 
 Z = "blocks.1.attn.hook_z"

@@ -19,7 +19,8 @@ def run(code: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_what_takes_long_is_not_imported():
+def test_what_takes_long_waits_and_transformer_lens_is_whole_for_who_imports_it_later():
+    """Both in one process, since each costs seconds to start."""
     run(
         "import sys, interp.model\n"
         f"loaded = set({HEAVY}) & set(sys.modules)\n"
@@ -27,12 +28,7 @@ def test_what_takes_long_is_not_imported():
         "model = interp.model.load('mini')\n"
         "logits, cache = model.run_with_cache('Mary and John')\n"
         "cache['pattern', 0], model.cfg\n"
-        "assert not {'datasets', 'transformer_lens'} & set(sys.modules)"
-    )
-
-
-def test_transformer_lens_is_whole_for_who_imports_it_later():
-    run(
+        "assert not {'datasets', 'transformer_lens'} & set(sys.modules)\n"
         "import copy, pickle, interp, torch\n"
         "model = interp.load('mini')\n"
         "twin = pickle.loads(pickle.dumps(copy.deepcopy(model)))\n"

@@ -77,7 +77,7 @@ def test_a_block_of_the_users_refuses_other_threads_even_those_it_waits_for():
         lambda: model.run_with_hooks(tokens(1)),
         lambda: model.hooks().__enter__(),
         lambda: model.add_hook("hook_embed", print),
-        lambda: interp.model.require_no_hooks(model, "patch"),
+        lambda: interp.model.user_hooks.require_no_hooks(model, "patch"),
         lambda: list(interp.sample(model, tokens(1))),
     ]
     with model.hooks([("hook_embed", lambda x, hook: 0 * x)]):

@@ -58,7 +58,10 @@ def hooks(
     model, task, i, nodes, value, *, positions=None, reference=None, side="clean", keep=(),
     by_position=False,
 ):  # fmt: skip
-    """Hooks that ablate nodes in one text of prompt i, those without a role at some positions."""
+    """Hooks, one a point, that ablate nodes in one text of prompt i.
+
+    Nodes without a role are ablated at some positions.
+    """
     reference, roles = reference or task, task.roles(side)
     length = text_of(task, i, side).shape[1]
 
@@ -67,7 +70,7 @@ def hooks(
 
     left = {(node.part, p) for node in keep
             for p in ([here(node.role)] if node.role else range(length))}  # fmt: skip
-    found = []
+    found = {}
     for node in nodes:
         name, unit = hook_of(node.part)
         places = [node.role] if node.role else range(length) if positions is None else positions
@@ -77,14 +80,18 @@ def hooks(
                 continue
             there = pos if by_position else place
             new = stand_in(model, reference, i, task.group[i], name, value, there)
+            found.setdefault(name, []).append((pos, unit, new[unit]))
 
-            def put(activation, hook, pos=pos, unit=unit, new=new):
-                activation = activation.clone()
-                activation[0, pos, unit] = new[unit]
-                return activation
+    def put_all(puts):
+        def put(activation, hook):
+            activation = activation.clone()
+            for pos, unit, new in puts:
+                activation[0, pos, unit] = new
+            return activation
 
-            found.append((name, put))
-    return found
+        return put
+
+    return [(name, put_all(puts)) for name, puts in found.items()]
 
 
 def difference(model, task, i, hooks, side="clean"):

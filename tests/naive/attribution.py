@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import torch
 
-from tests.naive.patching import hook_name, index_of, one_prompt
+from tests.naive.patching import activations, hook_name, index_of, one_prompt
 
 
 def metric_of(model, tokens, task, i, hooks):
@@ -40,7 +40,7 @@ def both_runs(model, task, i, site, layer, direction, frozen):
     tokens, other = one_prompt(task, i, direction)
     name = hook_name(site, layer)
     with torch.no_grad():
-        new = model.run_with_cache(other)[1][name]
+        new = activations(model, other)[name]
     return *with_gradient(model, tokens, task, i, name, frozen=frozen), new
 
 

@@ -6,18 +6,7 @@ Prompts are run in one batch, padded on the right.
 
 import torch
 
-from tests.naive.patching import logit_diff
-
-
-def run(model, tokens, hooks=()):
-    """Logits and every activation of one run."""
-    cache = {}
-
-    def keep(value, hook):
-        cache[hook.name] = value.clone()
-
-    logits = model.run_with_hooks(tokens, fwd_hooks=[(lambda name: True, keep), *hooks])
-    return logits, cache
+from tests.naive.patching import activations, logit_diff
 
 
 def path_patching(model, task, sender, receivers, position):
@@ -27,8 +16,8 @@ def path_patching(model, task, sender, receivers, position):
     None for a whole activation; `position`: the role at which both are patched.
     """
     rows, at = torch.arange(len(task)), task.positions[position]
-    _, new = run(model, task.corrupted_tokens)  # pass A
-    _, clean = run(model, task.clean_tokens)  # pass B
+    new = activations(model, task.corrupted_tokens)  # pass A
+    clean = activations(model, task.clean_tokens)  # pass B
     layer, head = sender
     name = f"blocks.{layer}.hook_mlp_out" if head is None else f"blocks.{layer}.attn.hook_z"
     got = {}
@@ -71,8 +60,8 @@ def path_patching(model, task, sender, receivers, position):
 def path_attention(model, task, senders, receiver, key):
     """Attention of one head from END to a role, its query taken from the paths of some senders."""
     rows, at = torch.arange(len(task)), task.positions["END"]
-    _, new = run(model, task.corrupted_tokens)
-    _, clean = run(model, task.clean_tokens)
+    new = activations(model, task.corrupted_tokens)
+    clean = activations(model, task.clean_tokens)
     layer, head = receiver
     query = f"blocks.{layer}.attn.hook_q"
     got = {}
@@ -95,14 +84,15 @@ def path_attention(model, task, senders, receiver, key):
         q[rows, at, head] = got[query][rows, at, head]
         return q
 
-    _, cache = run(model, task.clean_tokens, [(query, receive)])
-    pattern = cache[f"blocks.{layer}.attn.hook_pattern"]
+    name = f"blocks.{layer}.attn.hook_pattern"
+    with model.hooks(fwd_hooks=[(query, receive)]):
+        pattern = model.run_with_cache(task.clean_tokens, names_filter=name)[1][name]
     return pattern[rows, head, at, task.positions[key]]
 
 
 def group_means(model, task):
     """Hook name -> z [prompt pos head d], the mean over the ABC prompts of each prompt's group."""
-    _, cache = run(model, task.corrupted_tokens)
+    cache = activations(model, task.corrupted_tokens)
     means = {}
     for name in (f"blocks.{i}.attn.hook_z" for i in range(model.config.n_layers)):
         means[name] = cache[name].clone()
@@ -149,7 +139,7 @@ def copies(model, task, layer, head, role, *, norm, k=5, sign=1):
 
     `norm`: the block whose first layer norm is applied; 1 in the paper's code, for every head.
     """
-    _, cache = run(model, task.clean_tokens)
+    cache = activations(model, task.clean_tokens)
     rows, at = torch.arange(len(task)), task.positions[role]
     attn = model.blocks[layer].attn
     x = model.blocks[norm].ln1(cache["blocks.0.hook_resid_post"])

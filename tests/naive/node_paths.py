@@ -5,17 +5,20 @@ it reads were what the sender tells it past frozen attention, computed alone, th
 which everything after it is alive.
 """
 
+from functools import lru_cache
+
 from interp.parts import MLP, Head, Input, Logits
 from tests.naive import patching as naive
 from tests.naive.ablation import text_of
 
 
-def _told(model, task, i, sender, gone):
+@lru_cache(maxsize=64)
+def _told(model, weights, task, i, sender, gone):
     """The clean run, the run in which the sender speaks past frozen heads, and where it does."""
     caches = []
     for side, hooks in zip(("clean", "corrupted"), gone, strict=True):
         with model.hooks(fwd_hooks=hooks):
-            caches.append(model.run_with_cache(text_of(task, i, side))[1])
+            caches.append(naive.activations(model, text_of(task, i, side)))
     tokens, (base, new) = text_of(task, i), caches
     part, pos = sender.part, int(task.positions[sender.role][i])
     there = int(task.roles("corrupted")[sender.role][i])
@@ -57,7 +60,7 @@ def _alone(model, tokens, base, got, pos, node, inputs, at, gone):
         out, unit = naive.hook_name("z", part.layer), part.head
     hooks = [naive.replace(name, got[name], naive.index_of("", unit, pos)) for name in names]
     with model.hooks(fwd_hooks=[*gone, *hooks]):
-        _, alone = model.run_with_cache(tokens)
+        _, alone = model.run_with_cache(tokens, names_filter=out)
     index = naive.index_of("", unit, at)
     return out, index, alone[out][index] - base[out][index]
 
@@ -67,7 +70,9 @@ def node_effect(model, task, i, sender, ports, *, gone=((), ())):
 
     `gone`: hooks that ablate parts in the clean and in the corrupted text.
     """
-    tokens, base, got, pos = _told(model, task, i, sender, gone)
+    gone = tuple(map(tuple, gone))
+    weights = naive.sum_of_weights(model)
+    tokens, base, got, pos = _told(model, weights, task, i, sender, gone)
     clean = naive.difference(model, tokens, task, i, list(gone[0]))
     hooks, nodes, to_logits = [], {}, False
     for node, inputs in ports:

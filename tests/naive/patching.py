@@ -3,6 +3,8 @@
 Written from the papers' words alone, sharing nothing with the routines they check.
 """
 
+from functools import lru_cache
+
 import torch
 
 ATTENTION = ("q", "k", "v", "pattern", "z")
@@ -27,6 +29,26 @@ def one_prompt(task, i, direction):
     real = task.attention_mask[i]
     clean, corrupted = task.clean_tokens[i][real][None], task.corrupted_tokens[i][real][None]
     return (clean, corrupted) if direction == "noising" else (corrupted, clean)
+
+
+def activations(model, tokens):
+    """Every activation of a run of some texts, kept for the same weights and hooks."""
+    hooks = tuple(
+        (name, handle.user_hook)
+        for name, point in model.hook_dict.items()
+        for handle in point.fwd_hooks
+    )
+    return _activations(model, tuple(map(tuple, tokens.tolist())), sum_of_weights(model), hooks)
+
+
+@lru_cache(maxsize=128)
+def _activations(model, ids, weights, hooks):
+    return model.run_with_cache(torch.tensor(ids))[1]
+
+
+def sum_of_weights(model):
+    """It tells whether a model was changed."""
+    return float(sum(weight.sum() for weight in model.parameters()))
 
 
 def difference(model, tokens, task, i, hooks):
@@ -60,7 +82,7 @@ def patched(model, task, i, site, layer, *, unit=None, pos=None, source=None, di
     if pos is not None and pos >= tokens.shape[1]:
         return float("nan")
     name = hook_name(site, layer)
-    _, cache = model.run_with_cache(other)
+    cache = activations(model, other)
     hook = replace(name, cache[name], index_of(site, unit, pos, source))
     return difference(model, tokens, task, i, [hook])
 
@@ -73,8 +95,7 @@ def path_patched(
     `receivers`: site, {layer: heads}, positions or None.
     """
     tokens, other = one_prompt(task, i, direction)
-    _, base = model.run_with_cache(tokens)
-    _, new = model.run_with_cache(other)
+    base, new = activations(model, tokens), activations(model, other)
     sender = hook_name(site, layer)
     index = index_of(site, head, pos)
 
@@ -118,7 +139,7 @@ def stand_in(model, task, i, name, value):
     length = int(task.attention_mask[i].sum())
 
     def of(j):
-        return model.run_with_cache(task.corrupted_tokens[j][task.attention_mask[j]][None])[1][name]
+        return activations(model, task.corrupted_tokens[j][task.attention_mask[j]][None])[name]
 
     if value == "zero":
         return torch.zeros_like(of(i))
@@ -152,7 +173,7 @@ def circuit_logit_diff(model, task, keep, everywhere=True):
     for i in range(len(task)):
         same = [j for j in range(len(task)) if task.group[j] == task.group[i]]
         length = int(task.attention_mask[i].sum())
-        caches = [model.run_with_cache(task.corrupted_tokens[j : j + 1, :length])[1] for j in same]
+        caches = [activations(model, task.corrupted_tokens[j : j + 1, :length]) for j in same]
 
         def ablate(z, hook, i=i, caches=caches):
             mean = torch.stack([cache[hook.name] for cache in caches]).mean(0)

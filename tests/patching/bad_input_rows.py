@@ -202,7 +202,7 @@ ROWS = [
     ("attention of no receivers", _on(path_attention, ["4.0"], []), ValueError, "empty list"),
     ("attention to text", _on(path_attention, ["4.0"], ["5.0"], keys="IO"), TypeError, "keys"),
     ("no senders", _nodes([], [Q]), ValueError, "at least one node as a sender"),
-    ("a sender without a role", _nodes(["4.0"], [Q]), ValueError, "4.0 is no sender"),
+    ("a sender without a role", _nodes(["4.0"], [Q]), ValueError, "4.0 is not a sender"),
     ("senders as text", _nodes("4.0@END", [Q]), TypeError, "senders"),
     ("ports as text", _nodes(["4.0@END"], ["5.0.q@END"]), TypeError, "Port"),
     ("an input of an MLP", _nodes(["4.0@END"], [Port(as_node("m5@END"), "q")]), ValueError,

@@ -18,7 +18,7 @@ from interp.patching import (
     patch,
     run_task,
 )
-from tests.helpers import random_model, random_task
+from tests.helpers import on_sample, random_model, random_task
 from tests.naive import patching as naive
 
 VALUES = ["zero", "mean", "group mean", "resample"]
@@ -35,24 +35,18 @@ def close(found, expected):
 def test_heads_mlps_and_neurons_one_by_one(value):
     model, task = random_model(), random_task(5, (6, 4))
     heads = ablate(model, task, value=value)
-    close(
-        heads.logit_diff.values,
-        [
-            [[naive.ablated(model, task, i, [("z", n, h)], value) for i in range(5)]
-             for h in range(4)]
-            for n in range(3)
-        ],
-    )  # fmt: skip
+
+    def twin(i, *part, positions=None):
+        return naive.ablated(model, task, i, [part], value, positions)
+
+    close(*on_sample(heads.logit_diff.values, (3, 4, 5), lambda n, h, i: twin(i, "z", n, h), 15))
     mlps = ablate(model, task, "mlp_out", Selection(over=("layer", "role")), value=value)
-    close(
-        mlps.logit_diff.values,
-        [
-            [[naive.ablated(model, task, i, [("mlp_out", n, None)], value,
-                            [int(task.positions[role][i])]) for i in range(5)]
-             for role in ("S2", "END")]
-            for n in range(3)
-        ],
-    )  # fmt: skip
+
+    def at_role(n, role, i):
+        at = int(task.positions[("S2", "END")[role]][i])
+        return twin(i, "mlp_out", n, None, positions=[at])
+
+    close(*on_sample(mlps.logit_diff.values, (3, 2, 5), at_role))
     neurons = ablate(model, task, "mlp_post", Selection(neurons=[2, 40], layers=[1]), value=value)
     close(
         neurons.logit_diff.values,
@@ -155,6 +149,17 @@ def test_backups_are_what_matters_once_others_are_gone():
     assert float(alone["mean"][0, 0]) != pytest.approx(total, abs=1e-3)
 
 
+def test_an_ablation_in_words_tells_all_of_it():
+    other = random_task(2, seed=5)
+    some = Ablation(["0.1", "m1@END", "m0.3"], value="zero", positions=["S2", 0])
+    assert some.describe() == "zero of 0.1 m1@END m0.3; at S2 0"
+    circuit = Ablation("heads", keep=["0.1@S2", "2.3"], reference=other)
+    assert circuit.describe() == (
+        f"mean of heads; but 0.1@S2 2.3; reference 2 prompts of random {other.fingerprint}"
+    )
+    assert Ablation("heads", value="resample").describe() == "resample of heads"
+
+
 def test_pairs_are_every_two():
     assert list(pairs([(0, 1), (2, 3), (4, 5)])) == ["0.1 2.3", "0.1 4.5", "2.3 4.5"]
     assert pairs(["0.1"]) == {}
@@ -204,6 +209,23 @@ def test_effects_and_normalized_effects_by_hand():
 def test_what_cannot_be_ablated_is_refused(ablation, message):
     with pytest.raises(ValueError, match=message):
         run_task(random_model(), random_task(), ablation=ablation)
+
+
+@pytest.mark.parametrize(
+    ("ablation", "message"),
+    [
+        (Ablation([(3, 0)]), "no Head 3.0"),
+        (Ablation([(0, 0)], positions=["S7"]), "no role 'S7'"),
+        (Ablation([(0, 0)], positions=[30]), "position 30 is in no prompt"),
+        (Ablation(["m0@S7"]), "no role 'S7'"),
+        (Ablation("heads", keep=[(9, 0, "END")]), "no Head 9.0"),
+        (Ablation("heads", keep=[(0, 0, "S7")]), "no role 'S7'"),
+    ],
+)
+def test_what_there_is_not_is_told_without_a_run(ablation, message):
+    with pytest.raises(ValueError, match=message):
+        ablation.require(random_model(), random_task())
+    Ablation(["0.0", "m1@S2"], positions=["END", 0]).require(random_model(), random_task())
 
 
 def test_sets_and_sites_that_are_not_are_refused():

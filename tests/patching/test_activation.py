@@ -1,4 +1,7 @@
-"""Activation patching against its naive twin, TransformerLens, and laws."""
+"""Activation patching against its naive twin, TransformerLens, and laws.
+
+The file is longer than most: one function with many options, each with a twin or a law.
+"""
 
 from dataclasses import replace
 
@@ -9,7 +12,7 @@ from transformer_lens import patching as theirs
 
 from interp import metrics
 from interp.patching import Ablation, Selection, ablate, effect, patch
-from tests.helpers import random_model, random_task
+from tests.helpers import on_sample, random_model, random_task
 from tests.naive import patching as naive
 
 STREAMS = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
@@ -33,19 +36,11 @@ def test_streams_by_layer_and_position(site, direction, sizes):
     model, task = random_model(**sizes), random_task(3, (6, 1, 4))
     found = patch(model, task, site, direction=direction).logit_diff
     assert found.dims == ("layer", "position", "prompt")
-    close(
-        found.values,
-        [
-            [
-                [
-                    naive.patched(model, task, i, site, n, pos=p, direction=direction)
-                    for i in range(3)
-                ]
-                for p in range(6)
-            ]
-            for n in range(model.config.n_layers)
-        ],
-    )
+
+    def twin(n, p, i):
+        return naive.patched(model, task, i, site, n, pos=p, direction=direction)
+
+    close(*on_sample(found.values, (model.config.n_layers, 6, 3), twin, 18))
 
 
 @pytest.mark.parametrize("direction", ["denoising", "noising"])
@@ -72,14 +67,11 @@ def test_heads_with_and_without_positions(site, direction):
         pos = None if role is None else int(task.positions[role][i])
         return naive.patched(model, task, i, site, n, unit=h, pos=pos, direction=direction)
 
-    close(whole.values, [[[twin(n, h, i) for i in range(3)] for h in range(4)] for n in range(3)])
-    close(
-        by_role.values,
-        [
-            [[[twin(n, h, i, r) for i in range(3)] for n in range(3)] for h in (3, 1)]
-            for r in ("S2", "END")
-        ],
-    )
+    def at_role(r, h, n, i):
+        return twin(n, (3, 1)[h], i, ("S2", "END")[r])
+
+    close(*on_sample(whole.values, (3, 4, 3), twin))
+    close(*on_sample(by_role.values, (2, 2, 3, 3), at_role))
 
 
 @torch.inference_mode()
@@ -94,14 +86,10 @@ def test_single_entries_of_patterns():
         index = {"unit": h, "pos": p, "source": s, "direction": "denoising"}
         return naive.patched(model, task, i, "pattern", n, **index)
 
-    close(
-        found.values,
-        [
-            [[[[twin(s, n, h, p, i) for i in range(3)] for p in (3, 1)] for h in range(4)]
-             for n in range(2)]
-            for s in (0, 1)
-        ],
-    )  # fmt: skip
+    def at(s, n, h, p, i):
+        return twin(s, n, h, (3, 1)[p], i)
+
+    close(*on_sample(found.values, (2, 2, 4, 2, 3), at, 24))
 
 
 @torch.inference_mode()
@@ -319,9 +307,17 @@ def test_in_a_knocked_out_model():
         ("z", {"positions": ["S7"]}, "no role 'S7'"),
         ("z", {"positions": [9]}, "position 9 is in no prompt"),
         ("z", {"sources": [1]}, "only pattern has sources"),
-        ("z", {"over": ("position",), "positions": ["END"]}, "takes indices"),
+        ("z", {"over": ("position",), "positions": ["END"]}, "takes indices.*sweep over 'role'"),
+        ("z", {"over": ("role",), "positions": [1]}, "takes roles.*sweep over 'position'"),
+        ("pattern", {"over": ("source",), "sources": ["S2"]}, "'source' takes indices"),
+        ("pattern", {"over": ("source_role",), "sources": [1]}, "'source_role' takes roles"),
         ("z", {"metrics": "logits"}, "expected a metric among"),
-        ("z", {"metrics": lambda logits, task: logits}, "one number a run"),
+        (
+            "z",
+            {"metrics": lambda logits, task: logits},
+            r"one number per run.*it returned \(\d, 50\)",
+        ),
+        ("z", {"metrics": lambda logits, task: 1.0}, "one number per run.*it returned float"),
     ],
 )
 def test_what_cannot_be_patched_is_refused(site, options, message):

@@ -1,4 +1,7 @@
-"""Attribution patching against its naive twin, exact patching where that is linear, and laws."""
+"""Attribution patching against its naive twin, exact patching where that is linear, and laws.
+
+The file is longer than most: one function with many options, each with a twin or a law.
+"""
 
 from dataclasses import replace
 

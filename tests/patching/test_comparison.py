@@ -54,12 +54,26 @@ def test_sizes_are_compared_with_the_mean_absolute_effect():
     assert found.correlation == pytest.approx(stats.pearsonr(x, y).statistic)
 
 
+def test_of_several_metrics_the_same_one_is_compared():
+    model, task, names = random_model(), random_task(6, (6, 4)), ["probability", "logit_diff"]
+    exact = patch(model, task, "z", metrics=names)
+    for name in names:
+        estimated = attribution_patch(model, task, "z", metric=name)
+        alone = agreement(estimated, patch(model, task, "z", metrics=name))
+        for found in (agreement(estimated, exact, name), agreement(estimated, exact)):
+            assert found == alone and found.worst.equals(alone.worst)
+
+
 def test_it_reads_as_a_report():
     text = str(agreement(*both(), worst=2))
     first, second, *table = text.splitlines()
     assert first.startswith("12 cells: rank correlation 0.") and "relative error" in first
     assert second == "worst misses (logits):" and len(table) == 3
     assert table[0].split() == ["layer", "head", "estimate", "exact", "difference"]
+    for row in table[1:]:
+        layer, head, estimate, exact, difference = row.split()
+        assert int(layer) < 3 and int(head) < 4
+        assert float(estimate) - float(exact) == pytest.approx(float(difference), abs=2e-3)
 
 
 def test_cells_without_a_value_are_left_out():
@@ -83,7 +97,10 @@ def test_answers_to_other_questions_are_refused():
     model, task = random_model(), random_task(6, (6, 4))
     zero = Ablation(["0.1"], value="zero")
     for other, message in (
-        (patch(model, task, "z", direction="noising"), "of direction 'denoising'.*'noising'"),
+        (
+            patch(model, task, "z", direction="noising"),
+            "the estimates are of direction 'denoising'.*the exact effects of.*'noising'",
+        ),
         (patch(model, task, "v"), "of site 'z'.*'v'"),
         (patch(model, task, "z", Selection(heads=[0, 1])), "other values of head"),
         (patch(model, task, "z", Selection(over=("layer",))), "over .*, with other values of head"),
@@ -109,5 +126,7 @@ def test_answers_to_other_questions_are_refused():
     with pytest.raises(ValueError, match="sweep over a part"):
         agreement(attribution_patch(model, task, "z", whole), patch(model, task, "z", whole))
     one = Selection(layers=[0], over=("layer",))
-    with pytest.raises(ValueError, match="at least two; there are 1"):
+    two = Selection(layers=[0, 1], over=("layer",))
+    assert agreement(*(f(model, task, "z", two) for f in (attribution_patch, patch))).n_cells == 2
+    with pytest.raises(ValueError, match="at least two cells; there are 1"):
         agreement(attribution_patch(model, task, "z", one), patch(model, task, "z", one))

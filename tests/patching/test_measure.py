@@ -60,5 +60,8 @@ def test_progress_counts_the_batches():
 
 @pytest.mark.parametrize("call", [measure, run_task])
 def test_a_side_that_there_is_not(call):
-    with unchecked(), pytest.raises(ValueError, match="side 'clean' or 'corrupted', got 'left'"):
+    with (
+        unchecked(),
+        pytest.raises(ValueError, match="side must be 'clean' or 'corrupted'; it is 'left'"),
+    ):
         call(random_model(), random_task(2), side="left")

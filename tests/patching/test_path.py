@@ -6,7 +6,7 @@ import torch
 
 import interp.patching.path as module
 from interp.patching import Ablation, Receivers, Selection, ablate, effect, patch, path_patch
-from tests.helpers import random_model, random_task
+from tests.helpers import on_sample, random_model, random_task
 from tests.naive import patching as naive
 
 RECEIVERS = [
@@ -49,10 +49,8 @@ def test_senders_of_every_kind_to_receivers_of_every_kind(receivers, mlps):
     direction = "noising"
     heads = path_patch(model, task, receivers, mlps=mlps)
     assert heads.attrs["mlps"] == mlps and heads.logit_diff.dims == ("layer", "head", "prompt")
-    close(
-        heads.logit_diff.values,
-        [[[twin(i, "z", n, head=h) for i in range(2)] for h in range(4)] for n in range(3)],
-    )
+    of_head = on_sample(heads.logit_diff.values, (3, 4, 2), lambda n, h, i: twin(i, "z", n, head=h))
+    close(*of_head)
     of_mlps = path_patch(model, task, receivers, site="mlp_out", mlps=mlps)
     close(of_mlps.logit_diff.values, [[twin(i, "mlp_out", n) for i in range(2)] for n in range(3)])
     direction = "denoising"
@@ -62,14 +60,12 @@ def test_senders_of_every_kind_to_receivers_of_every_kind(receivers, mlps):
         model, task, receivers, Selection(over=("layer", "head", "role"), heads=[1, 2]),
         mlps=mlps, direction=direction,
     )  # fmt: skip
-    close(
-        by_role.logit_diff.values,
-        [
-            [[[twin(i, "z", n, head=h, pos=int(task.positions[r][i])) for i in range(2)]
-              for r in ("S2", "END")] for h in (1, 2)]
-            for n in range(3)
-        ],
-    )  # fmt: skip
+
+    def at_role(n, h, r, i):
+        at = int(task.positions[("S2", "END")[r]][i])
+        return twin(i, "z", n, head=(1, 2)[h], pos=at)
+
+    close(*on_sample(by_role.logit_diff.values, (3, 2, 2, 2), at_role))
 
 
 @pytest.mark.parametrize("sizes", [{"n_layers": 1}, {"n_heads": 1}, {"n_layers": 1, "n_heads": 1}])
@@ -202,15 +198,13 @@ def test_in_a_knocked_out_model():
         return value
 
     with model.hooks(fwd_hooks=[(name, erase) for name in names]):
-        for i in range(3):
-            for layer in range(3):
-                for head in range(4):
-                    expected = naive.path_patched(
-                        model, task, i, "z", layer, ("logits", {}, None), head=head,
-                        mlps="recomputed",
-                    )  # fmt: skip
-                    value = float(found.logit_diff.sel(layer=layer, head=head)[i])
-                    assert value == pytest.approx(expected, abs=3e-5)
+
+        def twin(layer, head, i):
+            to = ("logits", {}, None)
+            return naive.path_patched(model, task, i, "z", layer, to, head=head, mlps="recomputed")
+
+        values, expected = on_sample(found.logit_diff.values, (3, 4, 3), twin)
+        assert values == pytest.approx(expected, abs=3e-5)
     assert (effect(found).sel(layer=1, head=2) == 0).all()
     assert ablate(model, task, ablation=gone).logit_diff_clean.values == pytest.approx(
         found.logit_diff_clean.values, abs=1e-6

@@ -23,7 +23,7 @@ from interp.patching import (
     screen,
 )
 from interp.results import Question
-from tests.helpers import random_model, random_task
+from tests.helpers import make_runs_small, random_model, random_task
 
 TECHNIQUES = {
     "ablate": lambda model, task: ablate(model, task),
@@ -37,7 +37,7 @@ TECHNIQUES = {
     "screen": lambda model, task: screen(model, task, "z"),
 }
 NO_TECHNIQUES = {
-    "Ablation", "Agreement", "Receivers", "Selection", "Sent", "agreement", "effect",
+    "Ablation", "Receivers", "Selection", "agreement", "effect",
     "heads_in_order", "mean_effect", "mean_over_prompts", "normalized", "pairs", "strongest_heads",
 }  # fmt: skip
 
@@ -197,6 +197,8 @@ ASKED = {
 def test_results_carry_their_whole_question(name):
     """Whatever changes a number changes the question; and the question is all there."""
     model, task = random_model(), random_task(2)
+    plain = Question.of(TECHNIQUES[name](model, task))
+    assert plain.ablation == plain.reference == plain.selection == ""
     questions = []
     for call in ASKED[name]:
         result = call(model, task)
@@ -210,3 +212,84 @@ def test_results_carry_their_whole_question(name):
         questions.append(whole.fingerprint)
         assert Question.of(call(model, task)).fingerprint == whole.fingerprint
     assert len(set(questions)) == len(questions)
+
+
+@pytest.mark.parametrize("name", sorted(TECHNIQUES.keys() - {"NodePaths"}))
+def test_progress_sees_every_step_of_a_run(name, monkeypatch):
+    """It is given the steps as a list, and the work goes through what it gives back."""
+    make_runs_small(monkeypatch, memory=1 << 14)
+    model, task = random_model(), random_task(5)
+    seen = []
+
+    def count(steps):
+        for step in steps:
+            seen.append(step)
+            yield step
+
+    def stop(steps):
+        raise InterruptedError(f"{len(steps)} steps")
+
+    call = PROGRESSING[name]
+    call(model, task, count)
+    assert len(seen) > 1  # batches of the five prompts
+    with pytest.raises(InterruptedError, match="[1-9] steps"):
+        call(model, task, stop)
+
+
+PROGRESSING = {
+    "ablate": lambda m, t, p: ablate(m, t, progress=p),
+    "attribution_patch": lambda m, t, p: attribution_patch(m, t, "z", progress=p),
+    "measure": lambda m, t, p: measure(m, t, progress=p),
+    "patch": lambda m, t, p: patch(m, t, "z", progress=p),
+    "path_attention": lambda m, t, p: path_attention(m, t, ["0.0"], ["1.0"], progress=p),
+    "path_patch": lambda m, t, p: path_patch(m, t, progress=p),
+    "run_task": lambda m, t, p: run_task(m, t, progress=p),
+    "screen": lambda m, t, p: screen(m, t, "z", progress=p),
+}
+
+
+def test_titles_say_what_was_done():
+    """In the words of the question: the site, the direction or the side, what stands in."""
+    model, task = random_model(), random_task(2)
+    titles = {
+        "Noising q": patch(model, task, "q", direction="noising"),
+        "Denoising mlp_post, estimated": attribution_patch(model, task, "mlp_post"),
+        "Paths from mlp_out to v": path_patch(
+            model, task, Receivers("v", heads=["2.0"]), site="mlp_out"
+        ),
+        "Group mean ablation of mlp_out": ablate(model, task, "mlp_out", value="group mean"),
+        "Zero ablation of sets": ablate(model, task, {"a": ["0.0"]}, value="zero"),
+        "Corrupted run": measure(model, task, side="corrupted"),
+        "Denoising k": screen(model, task, "k"),
+    }
+    for title, result in titles.items():
+        assert result.logit_diff.attrs["title"] == title
+    sizes = attribution_patch(model, task, "z", fixes=["grad_drop"]).logit_diff_grad_drop
+    assert sizes.attrs["title"] == "Size of the effect of z, GradDrop"
+    assert sizes.attrs["unit"] == "logits"
+    of_sets = titles["Zero ablation of sets"]
+    assert Question.of(of_sets).site == "" and Question.of(of_sets.logit_diff).site == ""
+    looks = path_attention(model, task, ["0.0"], ["1.0"])
+    assert looks.clean.attrs["title"] == "Attention from END"
+    assert looks.patched.attrs["title"] == "The same, paths from the senders patched"
+
+
+def test_units_are_those_of_the_metrics_and_none_of_a_function_of_ones_own():
+    def first(logits, some):
+        return logits[:, 0]
+
+    model, task, some = random_model(), random_task(2), Selection(layers=[0], heads=[1])
+    metrics = ["probability", "logit_diff", first]
+    results = [
+        patch(model, task, "z", some, metrics=metrics),
+        path_patch(model, task, selection=some, metrics=metrics),
+        ablate(model, task, "z", some, metrics=metrics),
+        ablate(model, task, {"a": ["0.1"]}, metrics=metrics),
+        measure(model, task, metrics),
+    ]
+    for result in results:
+        units = {
+            name: result[name].attrs["unit"] for name in ("probability", "logit_diff", "first")
+        }
+        assert units == {"probability": "probability", "logit_diff": "logits", "first": ""}
+    assert attribution_patch(model, task, "z", some, metric=first)["first"].attrs["unit"] == ""

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 import interp.runs.sweep as module
 from interp.patching import (
@@ -86,6 +87,17 @@ def test_only_the_chosen_cells_are_run(monkeypatch):
     run.clear()
     screen(model, task, "resid_pre", top=5)
     assert len(set(run)) == 5
+
+
+def test_of_some_cells_only_the_largest_of_those_are_measured():
+    model, task = random_model(), random_task(5, (6, 4))
+    some = xr.DataArray(np.eye(3, 4) + np.eye(3, 4, 1) > 0, dims=("layer", "head"))
+    every = abs(screen(model, task, "z").logit_diff_estimate.mean("prompt")).where(some)
+    for top in (1, 9):
+        found = screen(model, task, "z", Selection(only=some), top=top)
+        chosen = found.logit_diff.notnull().any("prompt")
+        assert int(chosen.sum()) == min(top, 6) and not bool((chosen & ~some.values).any())
+        assert float(every.where(chosen).min()) >= float(every.where(~chosen).fillna(0).max())
 
 
 def test_more_than_there_are_is_all_and_none_is_refused():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from interp.plots import KIND_COLORS, completeness_scatter
+from interp.plots import completeness_scatter
+from interp.plots.palette import KIND_COLORS
 
 
 def result():

@@ -5,7 +5,8 @@ import pytest
 import xarray as xr
 
 from interp.circuits import Member
-from interp.plots import KIND_COLORS, attention_scatter
+from interp.plots import attention_scatter
+from interp.plots.palette import KIND_COLORS
 
 HEADS = (
     Member("1.0@END", "negative name mover"),
@@ -22,7 +23,7 @@ def arrays(prompts=5):
     return attention, projection
 
 
-def test_one_trace_of_labelled_means_a_class():
+def test_one_trace_of_labeled_means_a_class():
     attention, projection = arrays()
     figure = attention_scatter(attention.mean("prompt"), projection.mean("prompt"), HEADS)
     assert [trace.name for trace in figure.data] == ["name mover", "negative name mover"]
@@ -44,7 +45,7 @@ def test_prompts_are_dots_behind_the_same_means():
 
 def test_wrong_input():
     attention, projection = arrays()
-    with pytest.raises(ValueError, match="Dims differ"):
+    with pytest.raises(ValueError, match="dims differ"):
         attention_scatter(attention, projection.mean("prompt"), HEADS)
     with pytest.raises(ValueError, match="attention needs the dims"):
         attention_scatter(attention.rename(layer="block"), projection, HEADS)

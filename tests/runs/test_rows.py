@@ -1,6 +1,8 @@
 """Rows and jobs: which rows there are, and how they are cut into runs."""
 
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from interp.runs.rows import Jobs, chunks, in_order, jobs_of
 
@@ -31,6 +33,16 @@ def test_chunks_hold_every_job_once_and_no_more_rows_than_asked():
     assert list(chunks(starts, ends, 18)) == [slice(0, 1), slice(1, 3), slice(3, 5)]
     assert list(chunks(starts, ends, 1)) == [slice(i, i + 1) for i in range(5)]
     assert list(chunks(starts[:0], ends[:0], 20)) == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=9), st.integers(1, 30))
+def test_no_chunk_has_more_rows_than_asked_nor_room_for_the_next_job(jobs, n_rows):
+    starts, more = (torch.tensor([job[i] for job in jobs], dtype=torch.long) for i in (0, 1))
+    found = list(chunks(starts, starts + more, n_rows))
+    assert [i for one in found for i in range(len(jobs))[one]] == list(range(len(jobs)))
+    for one in found:
+        assert one.stop == one.start + 1 or int((more[one] + 1).sum()) <= n_rows
+        assert one.stop == len(jobs) or int((more[one.start : one.stop + 1] + 1).sum()) > n_rows
 
 
 def test_jobs_start_where_their_cell_first_changes_something():

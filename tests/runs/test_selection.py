@@ -128,7 +128,8 @@ def test_a_selection_in_words_tells_all_of_it():
     ]  # fmt: skip
     words = [selection.describe() for selection in different]
     assert len(set(words)) == len(words)
-    assert words[0] == "" and words[4] == "heads=0"
+    assert words[0] == "" and words[4] == "heads=0" and words[8] == "positions=END 0"
+    assert Selection(layers=[2, 0], heads=[1]).describe() == "layers=2 0; heads=1"
     assert Selection(only=one.T).describe() == Selection(only=one).describe()
     assert Selection(layers=(0,), except_positions=[]).describe() == "layers=0"
 
@@ -142,6 +143,9 @@ def test_a_selection_in_words_tells_all_of_it():
         ({"layers": "3"}, TypeError, "layers are a list"),
         ({"layers": [0, 0]}, ValueError, "layer 0 is given twice"),
         ({"layers": [True]}, TypeError, "layers are whole numbers"),
+        ({"layers": [1.5]}, TypeError, "layers are whole numbers; got 1.5 among them$"),
+        ({"heads": [1.5]}, TypeError, "heads are whole numbers; got 1.5 among them$"),
+        ({"layers": [(4, 0)]}, TypeError, r"layers are whole numbers; got \(4, 0\) among them$"),
         ({"heads": []}, ValueError, "heads are an empty list"),
         ({"heads": [(4, 0)]}, TypeError, r"heads are whole numbers; got \(4, 0\).*receivers"),
         ({"heads": ["4.0"]}, TypeError, "such as \\['9.6'\\]"),

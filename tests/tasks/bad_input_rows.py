@@ -3,6 +3,8 @@
 A row is its id, a call that takes the fixtures ("mini", "task", "tmp_path") as a dictionary, the
 class of the error, and words of its message. Functions are unwrapped where the shape checker of the
 tests would speak before them.
+
+The file is longer than most, because it is a table.
 """
 
 import functools
@@ -18,7 +20,7 @@ import torch
 import xarray as xr
 
 from interp import metrics, statistics
-from interp.results import Question, labelled, require_same
+from interp.results import Question, labeled, require_same
 from interp.tasks import (
     acronym,
     agreement,
@@ -80,7 +82,7 @@ def _result(**question: object) -> xr.DataArray:
     class Model:
         name = "m"
 
-    return labelled(
+    return labeled(
         torch.ones(2), ("x",), name="n", title="t", unit="u", model=Model(), question=question
     )
 
@@ -371,37 +373,37 @@ ROWS: list[Row] = [
     ),
     (
         "interval-level",
-        lambda f: statistics.bootstrap_mean(np.ones(3), level=95.0),
+        lambda f: statistics.estimate_mean(np.ones(3), level=95.0),
         ValueError,
         ("level must be between 0 and 1",),
     ),
     (
         "interval-of-nothing",
-        lambda f: statistics.bootstrap_mean(np.ones(0)),
+        lambda f: statistics.estimate_mean(np.ones(0)),
         ValueError,
         ("at least 1 prompt",),
     ),
     (
         "interval-of-nan",
-        lambda f: statistics.bootstrap_mean(np.array([1.0, math.nan])),
+        lambda f: statistics.estimate_mean(np.array([1.0, math.nan])),
         ValueError,
         ("value of prompt 1 is not finite",),
     ),
     (
         "interval-groups",
-        lambda f: statistics.bootstrap_mean(np.ones(3), groups=["a", "b"]),
+        lambda f: statistics.estimate_mean(np.ones(3), groups=["a", "b"]),
         ValueError,
         ("3 prompts and 2 groups",),
     ),
     (
         "ratio-of-other-prompts",
-        lambda f: _bare(statistics.bootstrap_ratio)(np.ones(3), np.ones(4)),
+        lambda f: _bare(statistics.estimate_ratio)(np.ones(3), np.ones(4)),
         ValueError,
         ("for the same prompts",),
     ),
     (
         "ratio-over-zero",
-        lambda f: statistics.bootstrap_ratio(np.ones(2), np.zeros(2)),
+        lambda f: statistics.estimate_ratio(np.ones(2), np.zeros(2)),
         ValueError,
         ("denominator's mean is zero",),
     ),

@@ -1,4 +1,7 @@
-"""Task: its checks, slicing, and table."""
+"""Task: its checks, slicing, and table.
+
+The file is longer than most: one class, each method with its cases.
+"""
 
 import inspect
 from dataclasses import fields, replace
@@ -94,7 +97,7 @@ def test_length() -> None:
             "prompt 2.*foil's token id is negative",
         ),
         ({"foil": torch.tensor([[9, 8, 7], [9, -1, 8], [1, 2, 3]])}, "prompt 1.*only at its end"),
-        ({"foil": torch.tensor([[9, 8], [9, -2], [1, 2]])}, "prompt 1.*filled up with -1"),
+        ({"foil": torch.tensor([[9, 8], [9, -2], [1, 2]])}, "prompt 1.*padded with -1"),
         ({"foil": torch.tensor([[9, 8]])}, r"foil must be torch.int64 of shape \(3, 2\)"),
         ({"positions": {}}, "no 'END'"),
         ({"positions": {"END": torch.tensor([2, 2])}}, r"positions\['END'\] must be"),
@@ -182,6 +185,9 @@ def test_dataframe_is_read_back(tokenizer: PreTrainedTokenizerBase) -> None:
     task = ioi(tokenizer, 20)
     roles = [role for role in task.positions if role != "END"]
     again = from_table(tokenizer, task.to_dataframe(tokenizer), roles=roles, name="ioi")
+    assert set(again.candidates.tolist()) <= set(task.candidates.tolist())
+    # a table knows only the names that are in it
+    task = replace(task, candidates=again.candidates, vocabulary=again.vocabulary)
     assert same(again, task)
     assert not same(again, replace(task, name="other"))
 

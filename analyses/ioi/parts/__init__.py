@@ -1,7 +1,7 @@
-"""The sections of Wang et al. 2022 after the first: each a part of `interp ioi`, callable alone.
+"""The later sections of Wang et al. 2022: each is a part of `interp ioi` that can be run alone.
 
-A part collects what it is about (`collect(setting)`, per prompt) and writes its chapter of the page
-(`write(setting, found)`: a section, figures with intervals, claims about heads). In a notebook:
+A part measures something on every prompt (`collect(setting)`) and writes its chapter of the page
+(`write(setting, found)`: a section, figures with intervals, and claims about heads). In a notebook:
 
     setting = Setting.of(model, task, circuit)
     found = signals.PART.collect(setting)
@@ -21,10 +21,10 @@ from analyses.ioi.parts import (
     s_inhibition,
     signals,
 )
-from analyses.ioi.parts.setting import Chapter, Claim, Measured, Part, Setting
+from analyses.ioi.parts.setting import Chapter, Claim, Measured, PaperPart, Setting
 from analyses.ioi.size import Size
 
-PARTS: dict[str, Part] = {
+PARTS: dict[str, PaperPart] = {
     module.PART.name: module.PART
     for module in (
         name_movers,
@@ -40,6 +40,6 @@ PARTS: dict[str, Part] = {
         adversarial,
     )
 }
-"""Every part by name, in the order of the page."""
+"""Name -> part, in the order of the page."""
 
-__all__ = ["PARTS", "Chapter", "Claim", "Measured", "Part", "Setting", "Size"]
+__all__ = ["PARTS", "Chapter", "Claim", "Measured", "PaperPart", "Setting", "Size"]

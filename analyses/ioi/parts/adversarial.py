@@ -1,17 +1,18 @@
-"""Adversarial prompts (section 4.4): IO named twice should mislead what looks for duplicates.
+"""Adversarial prompts (section 4.4): naming IO twice should mislead heads that find duplicates.
 
-Two more sentences about IO, and as a control about S, between the names and the second clause
-(`interp.tasks.named_again`). All three sets are of the same prompts: those with a mark to put the
-sentences behind. The sentences are ours, so figures are compared with wide tolerances.
+Two sentences about IO, and as a control about S, are added between the names and the second clause
+(`interp.tasks.named_again`). All three sets come from the same prompts: those with a punctuation
+mark after which the sentences can go. The sentences are ours, so figures are compared with wide
+tolerances.
 """
 
 import xarray as xr
 
 from analyses.common.wording import text
-from analyses.ioi.parts.setting import Chapter, Measured, Part, Results, Setting, verdicts
+from analyses.ioi.parts.setting import Chapter, Measured, PaperPart, Results, Setting, verdicts
 from interp.patching import measure
 from interp.report import Section, Table
-from interp.statistics import bootstrap_mean
+from interp.statistics import estimate_mean
 from interp.tasks import named_again
 from interp.tasks.ioi_variants import breaks
 
@@ -20,14 +21,14 @@ _SETS = {"plain": "as they are", "IO": "IO named again", "S1": "S named again"}
 
 
 def collect(setting: Setting) -> Results:
-    """Behavior on the prompts as they are, with IO and with S named again.
+    """Measure behavior on the prompts as they are, with IO named again, and with S named again.
 
     Args:
-        setting: what to work on.
+        setting: what the part works on
 
     Returns:
-        `plain`, `IO`, `S1`: `logit_diff`, `accuracy` and `probability`, dims prompt; nothing if no
-        prompt has a place for the sentences.
+        `plain`, `IO`, `S1`: `logit_diff`, `accuracy` and `probability`, dims prompt; empty if no
+            prompt has a place for the sentences.
     """
     task, tokenizer = setting.task.right_padded(), setting.model.tokenizer
     chosen = [i for i, mark in enumerate(breaks(task, tokenizer)) if mark is not None]
@@ -44,14 +45,14 @@ def collect(setting: Setting) -> Results:
 
 
 def write(setting: Setting, found: Results) -> Chapter:
-    """What they say.
+    """Write the chapter.
 
     Args:
-        setting: what they were measured on.
-        found: what `collect` returned.
+        setting: what the part worked on
+        found: the result of `collect`
 
     Returns:
-        Section and figures.
+        The section and the figures.
     """
     if not found:
         return Chapter(Section(HEADING, "Not measured: no prompt has a place for more sentences."))
@@ -62,9 +63,9 @@ def write(setting: Setting, found: Results) -> Chapter:
         rows.append(
             {
                 "prompts": about,
-                "logit difference": text(bootstrap_mean(one.logit_diff), 2),
-                "probability of IO": text(bootstrap_mean(one.probability)),
-                "S above IO": text(bootstrap_mean(wrong)),
+                "logit difference": text(estimate_mean(one.logit_diff), 2),
+                "probability of IO": text(estimate_mean(one.probability)),
+                "S above IO": text(estimate_mean(wrong)),
             }
         )
         for key, label, values, unit in (
@@ -77,8 +78,8 @@ def write(setting: Setting, found: Results) -> Chapter:
     n = found["plain"].sizes["prompt"]
     section = Section(
         HEADING,
-        f"The {n} of {len(setting.task)} prompts that have a comma or full stop between the names "
-        f"and the second clause. For example: “{found['IO'].attrs['example']} …”",
+        f"These are the {n} of {len(setting.task)} prompts that have a comma or full stop between "
+        f"the names and the second clause. For example: “{found['IO'].attrs['example']} …”",
         [
             Table(rows, "Means with 95 % intervals over prompts."),
             *verdicts(setting, figures, ()),
@@ -87,4 +88,4 @@ def write(setting: Setting, found: Results) -> Chapter:
     return Chapter(section, figures)
 
 
-PART = Part("adversarial", 1, collect, write)
+PART = PaperPart("adversarial", 1, collect, write)

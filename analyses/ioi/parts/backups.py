@@ -1,8 +1,8 @@
-"""Backup name movers (section 3.4): who writes the answer when the name movers are gone?
+"""Backup name movers (section 3.4): which heads write the answer without the name movers?
 
-The name movers' outputs at END are set to their group means, and direct effects are measured again
-in what is left. Where the backups look is measured in the whole model, as in appendix F, which
-tells four kinds of them apart.
+The name movers' outputs at END are set to their group means, and direct effects are measured again.
+Where the backups look is measured in the whole model, as in appendix F, which distinguishes four
+kinds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from analyses.ioi.parts.setting import (
     Chapter,
     Claim,
     Measured,
-    Part,
+    PaperPart,
     Results,
     Setting,
     labels,
@@ -35,7 +35,7 @@ from interp.patching import (
 )
 from interp.plots import effect_heatmap, effect_ranking
 from interp.report import Figure, Section, Table
-from interp.statistics import bootstrap_mean, bootstrap_ratio
+from interp.statistics import estimate_mean, estimate_ratio
 
 HEADING = "Backup name movers step in (3.4)"
 _PAPERS = ((9, 0), (9, 7), (10, 1), (10, 2), (10, 6), (10, 10), (11, 2), (11, 9))
@@ -47,14 +47,15 @@ _LOOKS = {  # the name that they look at most -> the paper's backups
 
 
 def collect(setting: Setting) -> Results:
-    """The model without its name movers.
+    """Measure the model without its name movers.
 
     Args:
-        setting: what to work on.
+        setting: what the part works on
 
     Returns:
-        `without`: `logit_diff` of the model as it is (`clean`) and without name movers (`gone`);
-        `direct`: what `path_patch` returns to the logits without them; nothing if there are none.
+        `without`: `logit_diff` of the whole model (`clean`) and without name movers (`gone`);
+            `direct`: the result of `path_patch` to the logits without them. Empty if there are no
+            name movers.
     """
     movers = setting.heads("name mover", position="END")
     if not movers:
@@ -70,14 +71,14 @@ def collect(setting: Setting) -> Results:
 
 
 def write(setting: Setting, found: Results) -> Chapter:
-    """What they say.
+    """Write the chapter.
 
     Args:
-        setting: what they were measured on.
-        found: what `collect` returned.
+        setting: what the part worked on
+        found: the result of `collect`
 
     Returns:
-        Section, figures and claims.
+        The section, the figures and the claims.
     """
     if "direct" not in found:
         return missing(HEADING, "name movers at END")
@@ -85,7 +86,7 @@ def write(setting: Setting, found: Results) -> Chapter:
     after = effect(found["direct"])
     change = (after - setting.direct).transpose(*after.dims)
     others = [head for head in heads_in_order(change) if head not in movers][:10]
-    kept = bootstrap_ratio(found["without"].gone, found["without"].clean)
+    kept = estimate_ratio(found["without"].gone, found["without"].clean)
     figures = [
         Measured(
             "without_name_movers",
@@ -156,10 +157,10 @@ def _table(looks: Mapping[str, xr.DataArray], heads: Sequence[tuple[int, int]]) 
     """Where each head looks from END."""
     rows = [
         {"head": labels([head])}
-        | {name: text(bootstrap_mean(pick(values, [head])[0])) for name, values in looks.items()}
+        | {name: text(estimate_mean(pick(values, [head])[0])) for name, values in looks.items()}
         for head in heads
     ]
     return Table(rows, "Mean attention of each backup from END to the names, a probability.")
 
 
-PART = Part("backups", 1, collect, write)
+PART = PaperPart("backups", 1, collect, write)

@@ -1,50 +1,53 @@
-"""Completeness (section 4.1): does the circuit break as the model does, and how does a naive one?
+"""Completeness (section 4.1): does the circuit break as the model does, and does a naive one?
 
-Nodes K are knocked out of circuit and model: class by class, at random, and as a greedy search
-chooses them to tell the two apart most; for the paper's circuit also the sets that the paper's own
-search found (appendix M). The search is done on some of the prompts (`Size`), what its sets are
-worth is measured on all; the paper does both on the same 100.
+Nodes K are knocked out of circuit and model: class by class, at random, and as chosen by a greedy
+search that maximizes the difference between the two; for the paper's circuit also the sets that the
+paper's own search found (appendix M). The search uses some of the prompts (`Size`), and the sets
+that it finds are measured on all; the paper does both on the same 100.
 """
 
 import xarray as xr
 
 from analyses.common.shell import bar
 from analyses.common.wording import text
-from analyses.ioi.parts.setting import Chapter, Measured, Part, Results, Setting, verdicts
+from analyses.ioi.labels import LABELS
+from analyses.ioi.parts.setting import Chapter, Measured, PaperPart, Results, Setting, verdicts
 from interp.circuits import (
-    IOI_GREEDY,
     Circuit,
     Member,
     class_sets,
     completeness,
     gap,
     greedy_sets,
-    published,
+    published_circuit,
     random_sets,
 )
+from interp.circuits.published import IOI_GREEDY
+from interp.metrics import BEHAVIOR
 from interp.plots import completeness_scatter
 from interp.report import Figure, Item, Section, Table
-from interp.statistics import bootstrap_mean
+from interp.statistics import estimate_mean
 
 HEADING = "Completeness: the circuit without some of its nodes (4.1)"
 BOTH = "name movers of both positive kinds"
 _SEARCHED = ("random", "greedy", "paper")
-"""How the names of sets begin that are no classes."""
+"""Prefixes of the names of sets that are not classes."""
 
 
 def collect(setting: Setting) -> Results:
-    """F(C without K) and F(M without K) for the circuit, and for the naive circuit of the paper.
+    """Measure F(C without K) and F(M without K) for the circuit and for the paper's naive circuit.
 
     Args:
-        setting: what to work on.
+        setting: what the part works on
 
     Returns:
-        `circuit` and, if there is one, `naive`: what `completeness` measures, with the coordinate
-        `nodes` along set; nothing for an empty circuit.
+        `circuit` and, if there is one, `naive`: results of `completeness` by the metrics of
+        `interp.metrics.BEHAVIOR`, with the coordinate `nodes` along set. Empty for an empty
+        circuit.
     """
     circuits = {"circuit": setting.circuit}
     if setting.papers:
-        circuits["naive"] = published("ioi naive", "gpt2")
+        circuits["naive"] = published_circuit("ioi naive", "gpt2")
     return {
         name: _measure(setting, circuit, name)
         for name, circuit in circuits.items()
@@ -68,7 +71,6 @@ def _measure(setting: Setting, circuit: Circuit, name: str) -> xr.Dataset:
             task[: size.search_prompts],
             circuit,
             metrics="logit_diff",
-            reference=task,
             runs=size.runs,
             iterations=size.iterations,
             candidates=min(size.candidates, 5) if name == "naive" else size.candidates,
@@ -76,20 +78,20 @@ def _measure(setting: Setting, circuit: Circuit, name: str) -> xr.Dataset:
             progress=bar(f"greedy search, {name}"),
         )
     found = completeness(
-        model, task, circuit, sets, metrics="logit_diff", progress=bar(f"completeness, {name}")
+        model, task, circuit, sets, metrics=BEHAVIOR, progress=bar(f"completeness, {name}")
     )
     return found.assign_coords(nodes=("set", [_names(heads) for heads in sets.values()]))
 
 
 def write(setting: Setting, found: Results) -> Chapter:
-    """What they say.
+    """Write the chapter.
 
     Args:
-        setting: what they were measured on.
-        found: what `collect` returned.
+        setting: what the part worked on
+        found: the result of `collect`
 
     Returns:
-        Section and figures.
+        The section and the figures.
     """
     if not found:
         return Chapter(Section(HEADING, "Not measured: the circuit is empty."))
@@ -100,8 +102,8 @@ def write(setting: Setting, found: Results) -> Chapter:
         items.append(
             Figure(
                 completeness_scatter(values, title=title),
-                "Each point is a set K: across, the circuit without it, up, the model without it, "
-                "in logits. On the line the two break alike.",
+                "Each point is a set K: the circuit without it on x, the model without it on y, "
+                "in logits. On the line, both break in the same way.",
             )
         )
         worst = abs(gap(values).mean("prompt"))
@@ -111,7 +113,15 @@ def write(setting: Setting, found: Results) -> Chapter:
         items.append(
             Table(
                 [_row(values, s) for s in shown],
-                f"{title}: sets by class and by greedy search, each once.",
+                f"{title}: sets by class and by greedy search, each once, in logits.",
+            )
+        )
+        items.append(
+            Table(
+                [_behavior(values, s) for s in shown],
+                f"{title}: does it still name IO without K? The mean of every measure in the "
+                "circuit, and in the model after the slash; the logits of IO and S are above the "
+                "mean of the other names.",
             )
         )
         figures += _figures(values, "" if name == "circuit" else "naive_", title)
@@ -164,14 +174,25 @@ def _row(values: xr.Dataset, name: str) -> dict[str, object]:
     return {
         "K": name,
         "nodes": str(one["nodes"].item()) or "\N{EN DASH}",
-        "F(C without K)": text(bootstrap_mean(one.logit_diff.sel(run="circuit")), 2),
-        "F(M without K)": text(bootstrap_mean(one.logit_diff.sel(run="full")), 2),
-        "gap": text(bootstrap_mean(gap(one)), 2),
+        "F(C without K)": text(estimate_mean(one.logit_diff.sel(run="circuit")), 2),
+        "F(M without K)": text(estimate_mean(one.logit_diff.sel(run="full")), 2),
+        "gap": text(estimate_mean(gap(one)), 2),
     }
+
+
+def _behavior(values: xr.Dataset, name: str) -> dict[str, object]:
+    means = values.sel(set=name).mean("prompt")
+    figures = {
+        LABELS[metric]: " / ".join(
+            f"{float(means[metric].sel(run=run)):.2f}" for run in ("circuit", "full")
+        )
+        for metric in BEHAVIOR
+    }
+    return {"K": name, **figures}
 
 
 def _names(heads: tuple[Member, ...]) -> str:
     return " ".join(head.label for head in heads)
 
 
-PART = Part("completeness", 3, collect, write)
+PART = PaperPart("completeness", 4, collect, write)

@@ -1,7 +1,7 @@
-"""The circuit derived from the model (section 3): path patching from the logits backwards.
+"""The circuit derived from the model (section 3), by path patching from the logits backward.
 
-See `interp.circuits.derive`. It is done on at most `PROMPTS` of the prompts, of all templates and
-orders alike; how much of the logit difference the derived circuit keeps is measured on all of them.
+See `interp.circuits.derive`. The derivation uses `PROMPTS` prompts of its own, spread evenly over
+templates and orders; what the derived circuit keeps is measured on the prompts of the run.
 """
 
 from collections.abc import Sequence
@@ -11,17 +11,36 @@ import xarray as xr
 import interp
 from analyses.common.shell import bar
 from analyses.common.tables import derivation_tables
-from analyses.ioi.parts.setting import Chapter, Measured, Part, Results, Setting, verdicts
-from interp.circuits import Derivation, compare, derive, faithfulness
+from analyses.ioi.parts.setting import Chapter, Measured, PaperPart, Results, Setting, verdicts
+from interp.circuits import Derivation, compare, derive, faithfulness, fraction_kept
+from interp.metrics import BEHAVIOR
 from interp.parts import NodeLike
 from interp.patching import Ablation
 from interp.plots import circuit_svg, example_of
 from interp.report import Drawing, Item, Section, Table
-from interp.statistics import bootstrap_ratio
 from interp.tasks import Task, balanced
 
 PROMPTS = 50
+_APART = 1009  # between the seeds of the two sets of prompts
+METRICS = ("logit_diff", "answer_logit")
+"""The metrics that find heads; a head that only writes against S changes only the first."""
+
 HEADING = "The circuit derived from this model, path by path (3)"
+
+
+def selection_prompts(task: Task) -> Task:
+    """Draw the prompts on which a circuit is chosen, which differ from those it is measured on.
+
+    Args:
+        task: the prompts that it will be measured on
+
+    Returns:
+        As many as `PROMPTS`, drawn with another seed; of a task that cannot draw more, some of its
+        own.
+    """
+    if task.sampler is None:
+        return balanced(task, PROMPTS)
+    return task.sampler.draw(PROMPTS, seed=task.sampler.seed + _APART)
 
 
 def derived(
@@ -32,66 +51,66 @@ def derived(
     nodes: Sequence[NodeLike] | None = None,
     ablation: Ablation | None = None,
 ) -> Results:
-    """Derive the circuit, or the links of heads that are known.
+    """Derive the circuit, or the links of known heads.
 
     Args:
-        model: the model.
-        task: IOI prompts with ABC partners.
-        smallest: as in `derive`, a fraction.
-        nodes: as in `derive`.
-        ablation: as in `derive`.
+        model: the model
+        task: IOI prompts with ABC partners
+        smallest: as in `derive`, a fraction
+        nodes: as in `derive`
+        ablation: as in `derive`
 
     Returns:
-        What `results_of` makes of the derivation.
+        The derivation, as `results_of` returns it.
     """
-    some = balanced(task, PROMPTS)
+    some = selection_prompts(task)
     found = derive(
-        model, some, smallest=smallest, nodes=nodes, ablation=ablation,
+        model, some, metrics=METRICS, smallest=smallest, nodes=nodes, ablation=ablation,
         progress=bar("derivation"),
     )  # fmt: skip
     return results_of(model, task, found, len(some))
 
 
 def results_of(model: interp.HookedGPT2, task: Task, found: Derivation, n_prompts: int) -> Results:
-    """A derivation as what a part keeps, with how much of the task its circuit does alone.
+    """Turn a derivation into results to keep, with how much of the task its circuit does alone.
 
     Args:
-        model: the model.
-        task: all prompts.
-        found: the derivation.
-        n_prompts: on how many of them it was done.
+        model: the model
+        task: all prompts
+        found: the derivation
+        n_prompts: number of prompts used for the derivation
 
     Returns:
-        `derivation`: its text, and the number of prompts; `alone`: what `faithfulness` measures of
-        its circuit, on all prompts.
+        `derivation`: its text, and the number of prompts; `alone`: the result of `faithfulness` for
+            its circuit, on all prompts.
     """
     about = {"json": found.to_json(), "prompts": n_prompts}
     return {
         "derivation": xr.Dataset(attrs=about),
-        "alone": faithfulness(model, task, found.circuit, metrics="logit_diff"),
+        "alone": faithfulness(model, task, found.circuit, metrics=BEHAVIOR),
     }
 
 
 def derivation_of(found: Results) -> Derivation:
-    """The derivation that a part kept.
+    """Read the derivation from kept results.
 
     Args:
-        found: what `results_of` returned.
+        found: the result of `results_of`
 
     Returns:
-        Circuit and evidence.
+        The circuit with its evidence.
     """
     return Derivation.from_json(found["derivation"].attrs["json"])
 
 
 def collect(setting: Setting) -> Results:
-    """The derivation that the run was given, or a new one.
+    """Use the derivation that the run has already, or make one.
 
     Args:
-        setting: what to work on.
+        setting: what the part works on
 
     Returns:
-        What `derived` returns.
+        The derivation, as `derived` returns it.
     """
     if setting.derivation is not None:
         return setting.derivation
@@ -99,18 +118,18 @@ def collect(setting: Setting) -> Results:
 
 
 def write(setting: Setting, found: Results) -> Chapter:
-    """What they say.
+    """Write the chapter.
 
     Args:
-        setting: what they were measured on.
-        found: what `collect` returned.
+        setting: what the part worked on
+        found: the result of `collect`
 
     Returns:
-        Section and figures.
+        The section and the figures.
     """
     evidence, n_prompts = derivation_of(found), found["derivation"].attrs["prompts"]
-    circuit, alone = evidence.circuit, found["alone"].logit_diff
-    ratio = bootstrap_ratio(alone.sel(run="circuit"), alone.sel(run="full"))
+    circuit = evidence.circuit
+    ratio = fraction_kept(found["alone"])
     figures = [Measured("derived_kept", "F(C) / F(M) of the derived circuit", ratio, "fraction")]
     same = circuit.members == setting.circuit.members
     items: list[Item] = []
@@ -118,7 +137,7 @@ def write(setting: Setting, found: Results) -> Chapter:
         items += [
             Drawing(
                 circuit_svg(circuit, example=example_of(setting.model, setting.task)),
-                "The derived circuit; its arrows are the links that were measured.",
+                "The derived circuit; arrows are the measured links.",
             ),
             *derivation_tables(evidence),
         ]
@@ -136,8 +155,8 @@ def write(setting: Setting, found: Results) -> Chapter:
     return Chapter(
         Section(
             HEADING,
-            f"{setting.about()} {n_prompts} of them were used here.\n\nFrom the last layer "
-            "to the first, every head's output at every role is sent into all that was found "
+            f"{setting.about()} The derivation used {n_prompts} other prompts.\n\nFrom the last "
+            "layer to the first, every head's output at every role is sent into all that was found "
             f"before, together: {evidence.tested} paths. A head counts if its mean effect is "
             f"beyond {evidence.smallest:.3f} logits, a link if it is beyond the same fraction of "
             f"its receiver's effect; false discoveries below {evidence.fdr:.0%}. "
@@ -148,4 +167,4 @@ def write(setting: Setting, found: Results) -> Chapter:
     )
 
 
-PART = Part("derivation", 2, collect, write)
+PART = PaperPart("derivation", 3, collect, write)

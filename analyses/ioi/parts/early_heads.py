@@ -1,7 +1,8 @@
-"""Duplicate-token, induction and previous-token heads (section 3.3): how S2 knows that it is one.
+"""Duplicate-token, induction and previous-token heads (section 3.3): how the repeat is noticed.
 
-Path patching from every head into the S-inhibition heads' values and keys at S2 (appendix C), and
-into the induction heads' keys at S1+1 (appendix D); and where the heads of these classes look.
+Path patching from every head into the values and keys of the S-inhibition heads at S2 (appendix C),
+and into the keys of the induction heads at S1+1 (appendix D); and where heads of these classes
+look.
 """
 
 from analyses.common.shell import bar
@@ -9,7 +10,7 @@ from analyses.ioi.parts.setting import (
     Chapter,
     Claim,
     Measured,
-    Part,
+    PaperPart,
     Results,
     Setting,
     labels,
@@ -36,14 +37,14 @@ _PATHS = (  # result, receivers, role, the paper's heads, how many of ours, how 
 
 
 def collect(setting: Setting) -> Results:
-    """Paths from all heads into S-inhibition values and keys, and into induction keys.
+    """Patch the paths from all heads into S-inhibition values and keys, and into induction keys.
 
     Args:
-        setting: what to work on.
+        setting: what the part works on
 
     Returns:
-        `values`, `inhibition_keys`, `keys`: what `path_patch` returns; each only if the
-        circuit has its receivers.
+        `values`, `inhibition_keys`, `keys`: results of `path_patch`, each only if the circuit has
+            the receivers.
     """
     model, task = setting.model, setting.task
     found = {}
@@ -60,14 +61,14 @@ def collect(setting: Setting) -> Results:
 
 
 def write(setting: Setting, found: Results) -> Chapter:
-    """What they say.
+    """Write the chapter.
 
     Args:
-        setting: what they were measured on.
-        found: what `collect` returned.
+        setting: what the part worked on
+        found: the result of `collect`
 
     Returns:
-        Section, figures and claims.
+        The section, the figures and the claims.
     """
     if not found:
         return missing(HEADING, "S-inhibition heads, and no induction heads at S2")
@@ -108,4 +109,4 @@ def write(setting: Setting, found: Results) -> Chapter:
     return Chapter(section, figures, claims)
 
 
-PART = Part("early-heads", 2, collect, write)
+PART = PaperPart("early-heads", 2, collect, write)

@@ -1,47 +1,50 @@
-"""Minimality (section 4.2): what every node adds, others being gone.
+"""Minimality (section 4.2): what every node adds when others are knocked out.
 
-For the paper's circuit its own sets K; for another one the same rule, name movers in the order of
-their direct effects.
+For the paper's circuit, the sets K are the paper's; for any other, the same rule applies, with name
+movers in the order of their direct effects.
 """
 
 import numpy as np
 
 from analyses.common.shell import bar
 from analyses.common.wording import text
-from analyses.ioi.parts.setting import Chapter, Measured, Part, Results, Setting, titled, verdicts
-from interp.circuits import (
-    IOI_EXCEPTIONS,
-    IOI_IMPORTANCE,
-    Member,
-    faithfulness,
-    gap,
-    minimality,
-    minimality_sets,
+from analyses.ioi.labels import LABELS
+from analyses.ioi.parts.setting import (
+    Chapter,
+    Measured,
+    PaperPart,
+    Results,
+    Setting,
+    titled,
+    verdicts,
 )
+from interp.circuits import Member, faithfulness, gap, minimality, minimality_sets
+from interp.circuits.published import IOI_EXCEPTIONS, IOI_IMPORTANCE
+from interp.metrics import BEHAVIOR
 from interp.patching import mean_over_prompts
 from interp.plots import effect_ranking
 from interp.report import Figure, Section, Table
-from interp.statistics import bootstrap_mean, bootstrap_ratio
+from interp.statistics import estimate_mean, estimate_ratio
 
 HEADING = "Minimality: what every node adds (4.2)"
 
 
 def collect(setting: Setting) -> Results:
-    """Every node with and without, its K being gone.
+    """Measure every node's contribution with its K knocked out.
 
     Args:
-        setting: what to work on.
+        setting: what the part works on
 
     Returns:
-        `nodes`: what `minimality` returns; `whole`: what `faithfulness` returns; nothing
-        for an empty circuit.
+        `nodes`: the result of `minimality` by the metrics of `interp.metrics.BEHAVIOR`; `whole`:
+            the result of `faithfulness`. Empty for an empty circuit.
     """
     model, task, circuit = setting.model, setting.task, setting.circuit
     if not circuit.heads:
         return {}
     return {
         "nodes": minimality(
-            model, task, circuit, sets_of(setting), metrics="logit_diff", progress=bar("minimality")
+            model, task, circuit, sets_of(setting), metrics=BEHAVIOR, progress=bar("minimality")
         ),
         "whole": faithfulness(model, task, circuit, metrics="logit_diff"),
     }
@@ -51,10 +54,10 @@ def sets_of(setting: Setting) -> dict[str, tuple[Member, ...]]:
     """The set K of every node.
 
     Args:
-        setting: with the circuit.
+        setting: what the part works on
 
     Returns:
-        "9.6@END", ... -> K.
+        Name of each node, such as "9.6@END" -> K.
     """
     circuit = setting.circuit
     if setting.papers:
@@ -66,32 +69,37 @@ def sets_of(setting: Setting) -> dict[str, tuple[Member, ...]]:
 
 
 def write(setting: Setting, found: Results) -> Chapter:
-    """What they say.
+    """Write the chapter.
 
     Args:
-        setting: what they were measured on.
-        found: what `collect` returned.
+        setting: what the part worked on
+        found: the result of `collect`
 
     Returns:
-        Section and figures.
+        The section and the figures.
     """
     if not found:
         return Chapter(Section(HEADING, "Not measured: the circuit is empty."))
     changes, full = gap(found["nodes"]), found["whole"].logit_diff.sel(run="full")
+    others = {name: gap(found["nodes"], name) for name in BEHAVIOR[1:]}
     sets = sets_of(setting)
     kinds = {str(head): head.kind for head in setting.circuit.heads}
     rows, shares = [], {}
     for name in map(str, changes["node"].values):
         change = changes.sel(node=name, drop=True)
         sign = 1 if float(change.mean()) >= 0 else -1
-        shares[name] = bootstrap_ratio(sign * change, full)
+        shares[name] = estimate_ratio(sign * change, full)
         rows.append(
             {
                 "node": name,
                 "class": kinds[name],
                 "K": " ".join(h.label for h in sets[name]) or "\N{EN DASH}",
-                "change": text(bootstrap_mean(change)),
+                "change": text(estimate_mean(change)),
                 "of F(M)": shares[name].mean,
+                **{
+                    LABELS[metric]: float(one.sel(node=name).mean())
+                    for metric, one in others.items()
+                },
             }
         )
     least = min(shares, key=lambda name: shares[name].mean)
@@ -119,11 +127,16 @@ def write(setting: Setting, found: Results) -> Chapter:
                 effect_ranking(ranked, n=40),
                 "Change of F, in logits, with intervals.",
             ),
-            Table(rows, "Every node, with 95 % intervals.", {"of F(M)": ".1%"}),
+            Table(
+                rows,
+                "Every node: the change of F with its 95 % interval, and the change of every other "
+                "measure, that of the logits of IO and S apart.",
+                {"of F(M)": ".1%"},
+            ),
             *verdicts(setting, figures, ()),
         ],
     )
     return Chapter(section, figures)
 
 
-PART = Part("minimality", 2, collect, write)
+PART = PaperPart("minimality", 3, collect, write)

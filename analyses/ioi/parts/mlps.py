@@ -12,7 +12,7 @@ from analyses.ioi.parts.setting import (
     Chapter,
     Claim,
     Measured,
-    Part,
+    PaperPart,
     Results,
     Setting,
     titled,
@@ -27,14 +27,14 @@ HEADING = "MLPs (appendix)"
 
 
 def collect(setting: Setting) -> Results:
-    """Every MLP alone, its direct path, and all after the first.
+    """Ablate every MLP alone, patch its direct path, and ablate all MLPs after the first.
 
     Args:
-        setting: what to work on.
+        setting: what the part works on
 
     Returns:
-        `ablated`: what `ablate` returns; `direct`: what `path_patch` returns; `rest`: `logit_diff`
-        with all MLPs after layer 0 ablated.
+        `ablated`: the result of `ablate`; `direct`: the result of `path_patch`; `rest`:
+            `logit_diff` with all MLPs after layer 0 ablated.
     """
     model, task = setting.model, setting.task
     rest = Ablation([MLP(i) for i in range(1, model.config.n_layers)], value="group mean")
@@ -47,14 +47,14 @@ def collect(setting: Setting) -> Results:
 
 
 def write(setting: Setting, found: Results) -> Chapter:
-    """What they say.
+    """Write the chapter.
 
     Args:
-        setting: what they were measured on.
-        found: what `collect` returned.
+        setting: what the part worked on
+        found: the result of `collect`
 
     Returns:
-        Section, figures and claims.
+        The section, the figures and the claims.
     """
     change = effect(found["ablated"])
     figures = [
@@ -86,9 +86,9 @@ def write(setting: Setting, found: Results) -> Chapter:
     ]
     section = Section(
         HEADING,
-        f"{setting.about()}\n\nThe output of one MLP is set to its mean at every position, or only "
-        "its direct path to the logits is patched with the ABC partner's. Left of zero: the answer "
-        "loses without it.",
+        f"{setting.about()}\n\nThe output of one MLP is set to its mean at every position, or "
+        "only its direct path to the logits is patched from the ABC partner. Left of zero: the "
+        "logit difference falls without it.",
         [
             Figure(
                 effect_ranking(titled(mean_effect(found["ablated"]), "Each MLP at its mean")),
@@ -106,4 +106,4 @@ def write(setting: Setting, found: Results) -> Chapter:
     return Chapter(section, figures, claims)
 
 
-PART = Part("mlps", 1, collect, write)
+PART = PaperPart("mlps", 1, collect, write)

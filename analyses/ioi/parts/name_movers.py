@@ -1,9 +1,9 @@
 """Name movers (section 3.1): heads that copy the name they look at, or write against it.
 
-Direct effects and attention are in the setting; here are what each head at END writes for the name
-it looks at (attention against projection, over IO and S), and whether its OV circuit copies names.
-Ours differs in the copy score: each head's own layer norm is applied, the authors' code applies
-that of block 1 to all.
+Direct effects and attention are in the setting; this part adds what each head at END writes for the
+name it looks at (attention against projection, over IO and S), and whether its OV circuit copies
+names. Our copy score differs in that each head's own layer norm is applied; the authors' code
+applies that of block 1 to all heads.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from analyses.common.shell import bar
 from analyses.ioi.parts.setting import (
     Chapter,
     Measured,
-    Part,
+    PaperPart,
     Results,
     Setting,
     labels,
@@ -32,10 +32,10 @@ HEADING = "Name movers copy the name they look at (3.1)"
 
 
 def collect(setting: Setting) -> Results:
-    """Attention, projection and copying of all heads.
+    """Measure attention, projection and copying of all heads.
 
     Args:
-        setting: what to work on.
+        setting: what the part works on
 
     Returns:
         `projection`: `attention` and `projection` at IO and S2; `copy`: `copy` and `anti_copy`.
@@ -49,14 +49,14 @@ def collect(setting: Setting) -> Results:
 
 
 def write(setting: Setting, found: Results) -> Chapter:
-    """What they say.
+    """Write the chapter.
 
     Args:
-        setting: what they were measured on.
-        found: what `collect` returned.
+        setting: what the part worked on
+        found: the result of `collect`
 
     Returns:
-        Section and figures.
+        The section and the figures.
     """
     movers = setting.heads("name mover", position="END")
     negatives = setting.heads("negative name mover", position="END")
@@ -99,10 +99,10 @@ def write(setting: Setting, found: Results) -> Chapter:
     ]
     section = Section(
         HEADING,
-        f"{setting.about()}\n\nAttention from END to a name against what the head writes for that "
-        "name (logits above the mean token's), correlated over prompts and the names IO and S1. "
-        "Copy score: if the head attended to one name alone, is the name among the five highest "
-        "of its own logits? Over prompts and IO, S1, S2.",
+        f"{setting.about()}\n\nAttention from END to a name is correlated with what the head "
+        "writes for that name (in logits above the mean token's), over prompts and the names IO "
+        "and S1. Copy score: if the head attended to one name alone, would the name be among its "
+        "five highest logits? Over prompts and IO, S1 and S2.",
         [
             Figure(
                 head_heatmap(r),
@@ -119,14 +119,14 @@ def write(setting: Setting, found: Results) -> Chapter:
 
 
 def _correlation(looks: xr.Dataset, movers: Sequence[tuple[int, int]]) -> Measured:
-    """The lowest correlation of a name mover, with the interval of that head's (Fisher's z)."""
+    """The lowest correlation among name movers, with that head's interval (Fisher's z)."""
     r = correlation(looks)
     values = [float(r.sel(layer=i, head=h)) for i, h in movers]
     i, h = movers[int(np.argmin(values))]
     one = looks.sel(layer=i, head=h)
     samples = [one[name].sel(role=role) for name in looks for role in looks["role"].values]
 
-    def statistic(*each: np.ndarray) -> np.ndarray:  # a prompt gives one point for each role
+    def statistic(*each: np.ndarray) -> np.ndarray:  # each prompt contributes one point per role
         x, y = (np.concatenate(half, -1).ravel() for half in (each[:n_roles], each[n_roles:]))
         return np.array([np.arctanh(np.clip(np.corrcoef(x, y)[0, 1], -0.9999999, 0.9999999))])
 
@@ -136,4 +136,4 @@ def _correlation(looks: xr.Dataset, movers: Sequence[tuple[int, int]]) -> Measur
     return Measured("correlation", label, Estimate(*ends), "r")
 
 
-PART = Part("name-movers", 1, collect, write)
+PART = PaperPart("name-movers", 1, collect, write)

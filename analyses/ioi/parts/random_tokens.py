@@ -1,8 +1,8 @@
 """Heads on repeated random tokens (section 3.3, appendix): do the classes hold outside the task?
 
-Sequences of random tokens, repeated once; nothing but the repetition tells a head where to look,
-or what to write (appendix H: induction heads write the next token). The paper's have 100 tokens;
-where the context is shorter, as many as fit.
+Sequences of random tokens are repeated once, so nothing but the repetition tells a head where to
+look or what to write (appendix H: induction heads write the next token). The paper's sequences have
+100 tokens; ours have as many as fit, if the context is shorter.
 """
 
 from analyses.common.shell import bar
@@ -10,7 +10,7 @@ from analyses.ioi.parts.setting import (
     Chapter,
     Claim,
     Measured,
-    Part,
+    PaperPart,
     Results,
     Setting,
     labels,
@@ -31,13 +31,13 @@ _SCORES = (
 
 
 def collect(setting: Setting) -> Results:
-    """Attention scores of all heads on random tokens, and what they write for the next one.
+    """Measure attention scores on random tokens, and what heads write for the next token.
 
     Args:
-        setting: what to work on.
+        setting: what the part works on
 
     Returns:
-        `scores`: what `attention_scores` returns; `writes`: what `next_token_projection` returns.
+        `scores`: the result of `attention_scores`; `writes`: the result of `next_token_projection`.
     """
     tokens = repeated_random_tokens(setting.model, n=setting.size.sequences, seed=setting.seed)
     writes = next_token_projection(setting.model, tokens)
@@ -48,14 +48,14 @@ def collect(setting: Setting) -> Results:
 
 
 def write(setting: Setting, found: Results) -> Chapter:
-    """What they say.
+    """Write the chapter.
 
     Args:
-        setting: what they were measured on.
-        found: what `collect` returned.
+        setting: what the part worked on
+        found: the result of `collect`
 
     Returns:
-        Section, figures and claims.
+        The section, the figures and the claims.
     """
     items: list[Item] = []
     figures, claims = [], []
@@ -126,4 +126,4 @@ def write(setting: Setting, found: Results) -> Chapter:
     return Chapter(section, figures, claims)
 
 
-PART = Part("random-tokens", 2, collect, write)
+PART = PaperPart("random-tokens", 2, collect, write)

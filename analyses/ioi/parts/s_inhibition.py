@@ -1,7 +1,7 @@
 """S-inhibition heads (section 3.2): heads that keep the name movers from looking at S.
 
-Path patching from every head into the name movers' queries at END, then what the paths from the
-S-inhibition heads do to the name movers' attention.
+Path patching from every head into the name movers' queries at END, and then the effect of the
+S-inhibition heads' paths on the name movers' attention.
 """
 
 from analyses.common.shell import bar
@@ -10,7 +10,7 @@ from analyses.ioi.parts.setting import (
     Chapter,
     Claim,
     Measured,
-    Part,
+    PaperPart,
     Results,
     Setting,
     labels,
@@ -29,21 +29,21 @@ from interp.patching import (
 )
 from interp.plots import effect_heatmap
 from interp.report import Figure, Section, Table
-from interp.statistics import bootstrap_mean
+from interp.statistics import estimate_mean
 
 HEADING = "S-inhibition heads steer the name movers' queries (3.2)"
 _NAMES = ("IO", "S1", "S2")
 
 
 def collect(setting: Setting) -> Results:
-    """Paths from all heads into the name movers' queries, and the attention that follows.
+    """Patch the paths from all heads into the name movers' queries, and measure the attention.
 
     Args:
-        setting: what to work on.
+        setting: what the part works on
 
     Returns:
-        `queries`: what `path_patch` returns; `attention`: what `path_attention` returns,
-        if there are S-inhibition heads; nothing without name movers.
+        `queries`: the result of `path_patch`; `attention`: the result of `path_attention`, if there
+            are S-inhibition heads. Empty without name movers.
     """
     model, task = setting.model, setting.task
     movers = setting.heads("name mover", position="END")
@@ -58,14 +58,14 @@ def collect(setting: Setting) -> Results:
 
 
 def write(setting: Setting, found: Results) -> Chapter:
-    """What they say.
+    """Write the chapter.
 
     Args:
-        setting: what they were measured on.
-        found: what `collect` returned.
+        setting: what the part worked on
+        found: the result of `collect`
 
     Returns:
-        Section, figures and claims.
+        The section, the figures and the claims.
     """
     if "queries" not in found:
         return missing(HEADING, "name movers at END")
@@ -85,8 +85,8 @@ def write(setting: Setting, found: Results) -> Chapter:
             rows.append(
                 {
                     "from END to": role,
-                    "clean": text(bootstrap_mean(before)),
-                    "S-inhibition paths patched": text(bootstrap_mean(after)),
+                    "clean": text(estimate_mean(before)),
+                    "S-inhibition paths patched": text(estimate_mean(after)),
                 }
             )
             label = f"Change of the name movers' attention to {role} without S-inhibition"
@@ -110,7 +110,7 @@ def write(setting: Setting, found: Results) -> Chapter:
         f"{setting.about()}\n\nThe output of one head at END is taken from the ABC partner on its "
         "direct way (residual stream and MLPs) into the queries of the name movers "
         f"({labels(setting.heads('name mover', position='END'))}) at END. Red: the logit "
-        "difference falls, the head tells the name movers where to look.",
+        "difference falls, so the head tells the name movers where to look.",
         [
             Figure(
                 effect_heatmap(
@@ -125,4 +125,4 @@ def write(setting: Setting, found: Results) -> Chapter:
     return Chapter(section, figures, claims)
 
 
-PART = Part("s-inhibition", 1, collect, write)
+PART = PaperPart("s-inhibition", 1, collect, write)

@@ -1,4 +1,4 @@
-"""What every part of the IOI paper gets and gives."""
+"""The inputs and outputs of the parts of the IOI paper."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -10,12 +10,13 @@ import xarray as xr
 import interp
 from analyses.common.wording import minus, text
 from analyses.ioi.size import USUAL_SIZE, Size
-from interp.circuits import IOI_FIGURES, Circuit, published
+from interp.circuits import Circuit, published_circuit
+from interp.circuits.published import IOI_FIGURES
 from interp.execution import Results
 from interp.parts import Head, as_head
 from interp.patching import effect, path_patch
 from interp.report import Item, Section, Table
-from interp.statistics import Estimate, bootstrap_mean
+from interp.statistics import Estimate, estimate_mean
 from interp.tasks import Task
 
 
@@ -24,14 +25,14 @@ class Setting:
     """What the parts work on.
 
     Args:
-        model: the model.
-        task: IOI prompts with ABC partners.
-        circuit: heads with class and position.
-        direct: direct effects of heads, dims layer, head, prompt, in logits.
-        attention: attention between roles, dims layer, head, query, key, prompt.
-        seed: seed of whatever is drawn.
-        size: how much the sampling parts do.
-        derivation: what `analyses.ioi.parts.derivation.derived` returned, if it is done already.
+        model: the model
+        task: IOI prompts with ABC partners
+        circuit: heads with class and position
+        direct: direct effects of heads, dims layer, head, prompt, in logits
+        attention: attention between roles, dims layer, head, query, key, prompt
+        seed: seed of whatever is drawn
+        size: how much the sampling parts do
+        derivation: the result of `analyses.ioi.parts.derivation.derived`, if there is one already
     """
 
     model: interp.HookedGPT2
@@ -53,14 +54,14 @@ class Setting:
         seed: int = 0,
         size: Size = USUAL_SIZE,
     ) -> "Setting":
-        """Measure what all parts share: direct effects and attention.
+        """Measure what all parts need: direct effects and attention.
 
         Args:
-            model: the model.
-            task: IOI prompts with ABC partners.
-            circuit: heads with class and position.
-            seed: seed of whatever is drawn.
-            size: how much the sampling parts do.
+            model: the model
+            task: IOI prompts with ABC partners
+            circuit: heads with class and position
+            seed: seed of whatever is drawn
+            size: how much the sampling parts do
 
         Returns:
             The setting.
@@ -71,25 +72,25 @@ class Setting:
 
     @property
     def papers(self) -> bool:
-        """Whether the model is the paper's and the circuit too, so that figures can be compared."""
+        """Whether model and circuit are the paper's, so that figures can be compared."""
         if self.model.name != "gpt2":
             return False
-        return self.circuit.members == published("ioi", "gpt2").members
+        return self.circuit.members == published_circuit("ioi", "gpt2").members
 
     @property
     def depends(self) -> dict[str, object]:
-        """What a part's results follow from besides model and prompts.
+        """What a part's results depend on besides model and prompts.
 
-        The circuit says in its links and its source how it was found, which the derivation shows.
+        The circuit's links and source record how it was found, which the derivation shows.
         """
         return {"circuit": self.circuit, "seed": self.seed, "size": self.size}
 
     def heads(self, *kinds: str, position: str | None = None) -> list[Head]:
-        """Heads of the circuit's classes, once each.
+        """The heads of some classes of the circuit, each once.
 
         Args:
-            kinds: the classes.
-            position: only those that stand at this role; None for any.
+            kinds: the classes
+            position: role of the heads; None for any
 
         Returns:
             The heads, in the order of a forward pass.
@@ -99,14 +100,16 @@ class Setting:
         return list(dict.fromkeys(as_head(h.part) for h in there))
 
     def about(self) -> str:
-        """Prompts, templates, orders and the reference set, in a sentence."""
-        sizes = sorted(Counter(self.task.group).values())
+        """Describe the prompts, templates, orders and reference set in a sentence."""
+        reference = self.task.reference or self.task
+        sizes = sorted(Counter(reference.group).values())
         n_templates = len(set(self.task.template))
         each = f"{sizes[0]}" if sizes[0] == sizes[-1] else f"{sizes[0]} to {sizes[-1]}"
         return (
             f"{len(self.task)} prompts: {n_templates} templates in the orders "
-            f"{' and '.join(sorted(set(self.task.order)))}. Reference: the ABC partners, three "
-            f"fresh names in the same text; {each} of each template and order."
+            f"{' and '.join(sorted(set(self.task.order)))}. Partners: three fresh names in the "
+            f"same text (ABC). Means that stand in are over the partners of {len(reference)} "
+            f"prompts, {each} of each template and order."
         )
 
 
@@ -115,10 +118,10 @@ class Measured:
     """A figure with its interval.
 
     Args:
-        key: short name; if one of `IOI_FIGURES`, it has a published value.
-        label: what is measured.
-        estimate: mean, low, high.
-        unit: unit of the three.
+        key: short name; if it is a key of `IOI_FIGURES`, there is a published value
+        label: what is measured
+        estimate: mean, low, high
+        unit: unit of the three
     """
 
     key: str
@@ -128,20 +131,20 @@ class Measured:
 
     @classmethod
     def mean(cls, key: str, label: str, values: xr.DataArray | np.ndarray, unit: str) -> "Measured":
-        """The mean over prompts of one value each."""
-        return cls(key, label, bootstrap_mean(values), unit)
+        """The mean over prompts, with one value per prompt."""
+        return cls(key, label, estimate_mean(values), unit)
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What the paper says of heads of GPT-2 small, and what is found.
+    """A claim of the paper about heads of GPT-2 small, and what we find.
 
     Args:
-        label: the statement.
-        paper: the paper's heads.
-        ours: ours.
-        rule: when the two agree.
-        agrees: whether they do.
+        label: the claim
+        paper: the paper's heads
+        ours: our heads
+        rule: when the two agree
+        agrees: whether they do
     """
 
     label: str
@@ -153,12 +156,12 @@ class Claim:
 
 @dataclass(frozen=True)
 class Chapter:
-    """What a part has to say.
+    """The results of a part, as written for the page.
 
     Args:
-        section: section of the page.
-        figures: figures with intervals.
-        claims: claims about the paper's heads; none for another model.
+        section: the section of the page
+        figures: the figures, with intervals
+        claims: claims about the paper's heads; none for another model
     """
 
     section: Section
@@ -167,14 +170,14 @@ class Chapter:
 
 
 @dataclass(frozen=True)
-class Part:
+class PaperPart:
     """One section of the paper.
 
     Args:
-        name: what `--parts` calls it.
-        version: raise it when `collect` changes, so that what was kept is measured again.
-        collect: setting -> results by name.
-        write: setting and results -> what they say.
+        name: what `--parts` calls it
+        version: increase it when `collect` changes, so that kept results are measured again
+        collect: setting -> results, by name
+        write: setting and results -> the chapter
     """
 
     name: str
@@ -184,15 +187,15 @@ class Part:
 
 
 def verdicts(setting: Setting, figures: Sequence[Measured], claims: Sequence[Claim]) -> list[Item]:
-    """Figures and claims as a table, beside the paper's where the model is the paper's.
+    """Put figures and claims in a table, next to the paper's if the model is the paper's.
 
     Args:
-        setting: what they were measured on.
-        figures: figures with their intervals.
-        claims: claims about heads.
+        setting: what the part worked on
+        figures: the figures, with intervals
+        claims: claims about heads
 
     Returns:
-        The table, one row each; none if there is nothing to put in.
+        A table with one row each; no table if there are no rows.
     """
     if not setting.papers:
         rows = [{"figure": m.label, "value": text(m.estimate), "unit": m.unit} for m in figures]
@@ -219,17 +222,19 @@ def verdicts(setting: Setting, figures: Sequence[Measured], claims: Sequence[Cla
                 "verdict": "agrees" if c.agrees else "does not agree",
             }
         )
-    about = "Ours with 95 % intervals over prompts, beside the paper's. Tolerances are ours."
+    about = (
+        "Our figures with 95 % intervals over prompts, next to the paper's. Tolerances are ours."
+    )
     return [Table(compared, about)] if compared else []
 
 
 def titled(effects: xr.Dataset, title: str) -> xr.Dataset:
-    """Mean effects under the title that a figure shall have."""
+    """Mean effects with a title for their figure."""
     return effects.assign(mean=effects["mean"].assign_attrs(title=title))
 
 
 def labels(heads: Sequence[tuple[int, int]]) -> str:
-    """Heads as the paper lists them.
+    """Write heads as the paper lists them.
 
     >>> labels([(9, 9), (9, 6)])
     '9.9 9.6'
@@ -238,11 +243,11 @@ def labels(heads: Sequence[tuple[int, int]]) -> str:
 
 
 def pick(values: xr.DataArray, heads: Sequence[tuple[int, int]]) -> xr.DataArray:
-    """Values of some heads in place of dims layer and head, dim `node` with their labels first."""
+    """Select heads: the dim `node`, with their labels, replaces layer and head and comes first."""
     picked = [values.sel(layer=i, head=h, drop=True) for i, h in heads]
     return xr.concat(picked, "node").assign_coords(node=[str(Head(i, h)) for i, h in heads])
 
 
 def missing(heading: str, what: str) -> Chapter:
-    """What a part says of a circuit that lacks the heads it is about."""
+    """The text of a part for a circuit that lacks the heads it is about."""
     return Chapter(Section(heading, f"Not measured: the circuit has no {what}."))

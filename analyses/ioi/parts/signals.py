@@ -1,20 +1,20 @@
-"""Token and position signal of S-inhibition (section 3.2, appendix A): who S is, and where.
+"""Token and position signals of S-inhibition (section 3.2, appendix A): who S is, and where.
 
 The outputs of all S-inhibition heads (at END in the paper) are taken from each of the six texts of
 `interp.tasks.signal_variants`, and the logit difference is fitted by
 
     position effect * S_pos + token effect * S_tok,   S_pos in {-1, 1}, S_tok in {-1, 0, 1}.
 
-Here the fit goes through the origin as the paper's formula does, and has an interval over
-prompts. What the name movers look at then is measured with the signals on
-their way into the name movers' queries alone (`interp.patching.path_attention`); the paper patches
-the outputs.
+The fit goes through the origin, as in the paper's formula, and has an interval over prompts. The
+resulting attention of the name movers is measured with the signals only on their way into the name
+movers' queries (`interp.patching.path_attention`), whereas the paper patches the outputs.
 
-Whether the position signal is relative (appendix A): the same outputs from the prompt itself behind
-another sentence should change nothing.
+If the position signal is relative (appendix A), taking the same outputs from the prompt itself
+after another sentence should change nothing.
 
-Where the position signal is from (section 3.3): the same texts for the outputs of duplicate-token
-and induction heads at S2. What is lost by them, over what is lost by S-inhibition heads.
+To find the origin of the position signal (section 3.3), the outputs of duplicate-token and
+induction heads at S2 are taken from the same texts: the loss through them, over the loss through
+S-inhibition heads.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ from analyses.ioi.parts.setting import (
     Chapter,
     Claim,
     Measured,
-    Part,
+    PaperPart,
     Results,
     Setting,
     labels,
@@ -35,7 +35,7 @@ from analyses.ioi.parts.setting import (
 from interp.patching import ablate, path_attention
 from interp.plots import effect_heatmap
 from interp.report import Figure, Item, Section, Table
-from interp.statistics import Estimate, bootstrap_mean, bootstrap_ratio, interval
+from interp.statistics import Estimate, estimate_mean, estimate_ratio, interval
 from interp.tasks import signal_variants, with_beginning
 
 HEADING = "Two signals: which name is S, and where it stood (appendix A)"
@@ -46,17 +46,17 @@ _NAMES = ("IO", "S1", "S2")
 
 
 def collect(setting: Setting) -> Results:
-    """The logit difference with S-inhibition outputs, and with early heads', of the six texts.
+    """Measure the logit difference with outputs of S-inhibition or early heads from the six texts.
 
     Args:
-        setting: what to work on.
+        setting: what the part works on
 
     Returns:
         `signals`: `logit_diff`, dims token, position, prompt; `early`: the same for duplicate-token
-        and induction heads at S2, if there are any; `longer`: `logit_diff` with S-inhibition
-        outputs of the prompt behind a sentence; `attention`: what `path_attention` returns
-        from END to the names, dims text, head, key, prompt, if there are name movers; nothing
-        without S-inhibition heads.
+            and induction heads at S2, if there are any; `longer`: `logit_diff` with S-inhibition
+            outputs from the prompt after another sentence; `attention`: attention from END to the
+            names as `path_attention` returns it, dims text, head, key, prompt, if there are name
+            movers. Empty without S-inhibition heads.
     """
     model, task, circuit = setting.model, setting.task, setting.circuit
     heads = circuit.heads_of("S-inhibition")
@@ -102,14 +102,14 @@ def collect(setting: Setting) -> Results:
 
 
 def fit(values: np.ndarray) -> tuple[float, float, float]:
-    """Least squares through the origin.
+    """Fit the two effects by least squares through the origin.
 
     Args:
-        values: mean logit differences [token position] at signals (1, 0, -1) and (1, -1).
+        values: mean logit differences [token position] at signals (1, 0, -1) and (1, -1)
 
     Returns:
-        Effect of the position, of the token, and the mean absolute error as a fraction of the
-        value at (1, 1).
+        The effect of the position, that of the token, and the mean absolute error as a fraction of
+        the value at (1, 1).
     """
     token, position = np.meshgrid([1, 0, -1], [1, -1], indexing="ij")
     design = np.stack([position.ravel(), token.ravel()], -1)
@@ -119,7 +119,7 @@ def fit(values: np.ndarray) -> tuple[float, float, float]:
 
 
 def _fitted(grid: xr.DataArray, which: int) -> Estimate:
-    """One figure of the fit, with its interval over prompts."""
+    """One number of the fit, with its interval over prompts."""
 
     def statistic(*means: np.ndarray) -> np.ndarray:
         return np.array([fit(np.array([each.mean() for each in means]).reshape(3, 2))[which]])
@@ -129,14 +129,14 @@ def _fitted(grid: xr.DataArray, which: int) -> Estimate:
 
 
 def write(setting: Setting, found: Results) -> Chapter:
-    """What they say.
+    """Write the chapter.
 
     Args:
-        setting: what they were measured on.
-        found: what `collect` returned.
+        setting: what the part worked on
+        found: the result of `collect`
 
     Returns:
-        Section and figures.
+        The section and the figures.
     """
     if "signals" not in found:
         return missing(HEADING, "S-inhibition heads")
@@ -162,7 +162,7 @@ def write(setting: Setting, found: Results) -> Chapter:
         for p in _POSITIONS
     ]
     longer = found["longer"].logit_diff.sel(set="longer")
-    label = "Logit difference, from the prompt behind another sentence"
+    label = "Logit difference, outputs from the prompt after another sentence"
     figures.append(Measured.mean("signal_longer", label, longer, "logits"))
     mean = grid.mean("prompt", keep_attrs=True).assign_attrs(
         title="Logit difference", unit="logits"
@@ -186,7 +186,7 @@ def write(setting: Setting, found: Results) -> Chapter:
         after = looks.patched.sel(text=_LOOKS[-1, -1]).mean("prompt")
         claims.append(
             Claim(
-                "Where the name movers look with both signals turned round",
+                "Where the name movers look with both signals reversed",
                 "S1",
                 str(after["key"].values[int(after.values.argmax())]),
                 "S1, at least twice as much as IO",
@@ -209,25 +209,25 @@ def write(setting: Setting, found: Results) -> Chapter:
 
 
 def _attention_table(looks: xr.Dataset) -> Table:
-    """What the name movers look at, before and with the signals of some texts."""
+    """What the name movers look at, in the prompt and with the signals of some texts."""
     clean = looks.clean.isel(text=0)
     sources = {"their own": clean} | {
         str(text): looks.patched.sel(text=text) for text in looks["text"].values
     }
     rows = [
-        {"signals of": name} | {role: text(bootstrap_mean(values.sel(key=role))) for role in _NAMES}
+        {"signals of": name} | {role: text(estimate_mean(values.sel(key=role))) for role in _NAMES}
         for name, values in sources.items()
     ]
     return Table(rows, "Mean attention of the name movers from END, a probability.")
 
 
 def _located(grid: xr.DataArray, early: xr.DataArray) -> list[Measured]:
-    """What early heads' outputs lose, over what S-inhibition's do: by place, and by name."""
+    """The loss through early heads over that through S-inhibition heads, by place and by name."""
     own = grid.sel(token=1, position=1)
 
     def share(token: int, position: int) -> Estimate:
         lost = [own - values.sel(token=token, position=position) for values in (early, grid)]
-        return bootstrap_ratio(*lost)
+        return estimate_ratio(*lost)
 
     least = min((share(token, -1) for token in _TOKENS), key=lambda one: one.mean)
     about = "what early heads' outputs lose, over S-inhibition's"
@@ -237,4 +237,4 @@ def _located(grid: xr.DataArray, early: xr.DataArray) -> list[Measured]:
     ]
 
 
-PART = Part("signals", 2, collect, write)
+PART = PaperPart("signals", 2, collect, write)

@@ -1,21 +1,22 @@
-"""Setting the weights of a GPT-2 by hand, a subspace of the residual stream for each meaning.
+"""Set the weights of a GPT-2 by hand, with a subspace of the residual stream for each meaning.
 
 Every meaning ("this token is the name Mary", "position 7", "the name that came before") is one of a
 set of orthonormal directions. A head is made of clauses:
 
     match(a, b, s)    score  +s  where the query's coordinate in a is the key's coordinate in b
-    look(b, s)        score  +s  for every key that has something in b, whatever the query
+    look(b, s)        score  +s  for every key that has anything in b, whatever the query
     move(a, b, s)     what is attended to adds s times its coordinates in a to those in b
     raise_all(b, s)   whatever is attended to, s is added to every coordinate in b
 
-Layer norm stands in the way of exact weights, so it is made harmless. Every position carries a
-ballast of length BALLAST sqrt(d_model) in the first two coordinates, +b and -b, to which all layer
-norms give the gain 0 and to all others the gain BALLAST; and all directions sum to zero over the
-others. So the mean is zero, and what heads write hardly changes the length: with signals of length
-s layer norm multiplies them by 1 - s^2 / (2 BALLAST^2 d_model), one to about a part in a thousand.
+Layer norm would make exact weights impossible, so its effect is removed. Every position carries a
+ballast of length BALLAST sqrt(d_model) in the first two coordinates, +b and -b. All layer norms
+have gain 0 there and gain BALLAST elsewhere, and all directions sum to zero over the other
+coordinates. Thus the mean is zero, and what heads write hardly changes the length: layer norm
+multiplies signals of length s by 1 - s^2 / (2 BALLAST^2 d_model), which is 1 to within about one
+part in a thousand.
 
-The MLPs are zero. The directions are a random rotation of the coordinates, so that no weight
-matrix shows its plan to the eye, as in a model that was trained.
+The MLPs are zero. The directions are a random rotation of the coordinates, so that, as in a trained
+model, no weight matrix shows its plan to the eye.
 """
 
 import math
@@ -39,18 +40,18 @@ class Workbench:
     """A GPT-2 whose weights are zero until they are set.
 
     Args:
-        name: name of the model.
+        name: name of the model
         tokenizer: the model's tokenizer, a `PreTrainedTokenizerBase`; each of its tokens gets an
-            embedding.
-        spaces: name of each subspace to its number of directions; "position" is added.
-        n_layers: number of blocks.
-        n_heads: number of heads in each block.
-        d_head: width of a head; what its clauses match and move must fit.
-        n_ctx: length of the longest prompt, in tokens.
-        seed: seed of the rotation, and of the places of heads in their layers.
+            embedding
+        spaces: name of each subspace -> its number of directions; "position" is added
+        n_layers: number of blocks
+        n_heads: number of heads in each block
+        d_head: width of a head, which must hold what its clauses match and move
+        n_ctx: length of the longest prompt, in tokens
+        seed: seed of the rotation and of the places of heads in their layers
 
     Raises:
-        ValueError: there are more directions than the model is wide.
+        ValueError: there are more directions than the model has dimensions
     """
 
     def __init__(
@@ -98,11 +99,11 @@ class Workbench:
                 module.w[:2], module.w[2:] = 0.0, BALLAST
 
     def embed(self, token: int, space: str, index: int) -> None:
-        """Let a token's embedding be one direction of a subspace."""
+        """Set a token's embedding to one direction of a subspace."""
         self.model.embed.W_E[token] = self._spaces[space][index]
 
     def unembed(self, token: int, space: str, index: int, strength: float) -> None:
-        """Let a token's logit be `strength` times one coordinate of a subspace."""
+        """Set a token's logit to `strength` times one coordinate of a subspace."""
         self.model.unembed.weight[token] = strength * self._spaces[space][index]
 
     def head(self, layer: int) -> "HandSetHead":
@@ -111,13 +112,13 @@ class Workbench:
 
 
 class HandSetHead:
-    """A head whose clauses are added one after the other.
+    """A head whose clauses are added one by one.
 
     Args:
-        model: the model that it is in.
-        spaces: the directions of each subspace.
-        layer: index of its block, from 0.
-        head: index within the block, from 0.
+        model: the head's model
+        spaces: the directions of each subspace
+        layer: index of its block, from 0
+        head: index within the block, from 0
     """
 
     def __init__(
@@ -133,7 +134,7 @@ class HandSetHead:
         return Head(self.layer, self.head)
 
     def match(self, query: str, key: str, strength: float, *, back: int = 0) -> "HandSetHead":
-        """Score `strength` where the query's coordinate less `back` is the key's coordinate."""
+        """Score `strength` where the query's coordinate minus `back` is the key's coordinate."""
         q, k = self._spaces[query][back:], self._spaces[key]
         n = min(len(q), len(k))
         dims = self._take(n)
@@ -143,7 +144,7 @@ class HandSetHead:
         return self
 
     def look(self, key: str, strength: float, *, at: int | None = None) -> "HandSetHead":
-        """Score `strength` for keys that have any coordinate of a subspace, or the one `at`."""
+        """Score `strength` for keys with any coordinate of a subspace, or with the one `at`."""
         k = self._spaces[key]
         direction = k.sum(0) if at is None else k[at]
         dim = self._take(1)
@@ -153,7 +154,7 @@ class HandSetHead:
         return self
 
     def move(self, source: str, target: str, strength: float = 1.0) -> "HandSetHead":
-        """Add `strength` times what is attended to in one subspace to another of the same size."""
+        """Add `strength` times what is attended to in a subspace to another of its size."""
         value, out = self._spaces[source], self._spaces[target]
         dims = self._checked(slice(self._moved, self._moved + len(value)))
         self._moved = dims.stop
@@ -162,7 +163,7 @@ class HandSetHead:
         return self
 
     def raise_all(self, target: str, strength: float) -> "HandSetHead":
-        """Add `strength` to all coordinates of a subspace alike, wherever the head looks."""
+        """Add `strength` to all coordinates of a subspace, wherever the head looks."""
         dim = self._moved
         self._moved = self._checked(slice(dim, dim + 1)).stop
         self._attn.b_V[self.head, dim] = strength
@@ -184,16 +185,16 @@ def blur(model: HookedGPT2, noise: float, seed: int) -> None:
     """Add Gaussian noise to every weight matrix of a model, MLPs and embeddings too, in place.
 
     Args:
-        model: the model.
-        noise: about the length of what is added to the image of a vector of length 1; a weight gets
-            the standard deviation noise / sqrt(d_model).
-        seed: seed of the noise.
+        model: the model
+        noise: level of the noise: about the length of what it adds to the image of a vector of
+            length 1. The standard deviation of a weight's noise is noise / sqrt(d_model).
+        seed: seed of the noise
 
     Raises:
-        ValueError: the level is negative or not finite.
+        ValueError: the noise is negative or not finite
     """
     if not 0 <= noise < math.inf:
-        raise ValueError(f"noise must be a level from 0, got {noise}")
+        raise ValueError(f"noise must be at least 0 and finite, got {noise}")
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -205,7 +206,7 @@ def blur(model: HookedGPT2, noise: float, seed: int) -> None:
 def _directions(
     sizes: Mapping[str, int], d_model: int, generator: torch.Generator
 ) -> dict[str, Float[Tensor, "direction d_model"]]:
-    """Orthonormal directions for each subspace, each 0 in the first two places and of sum 0."""
+    """Orthonormal directions for each subspace, 0 in the first two coordinates and with sum 0."""
     random = torch.randn(d_model - 2, d_model - 2, generator=generator, dtype=torch.float64)
     random[:, 0] = 1.0
     directions = F.pad(torch.linalg.qr(random).Q.T[1:].float(), (2, 0))

@@ -14,13 +14,13 @@ from interp.tasks import Task
 
 @dataclass(frozen=True)
 class KnownCircuit:
-    """A model, the task it was made for, and how it does it.
+    """A model, the task it was made for, and the circuit that does it.
 
     Args:
-        model: the model.
-        task: prompts that it gets right.
-        circuit: every head that takes part, and every link that carries what differs between the
-            clean and the corrupted prompts; all other heads do nothing for the answer.
+        model: the model
+        task: prompts that the model gets right
+        circuit: every head that takes part, and every link that carries a difference between the
+            clean and the corrupted prompts; all other heads do nothing for the answer
     """
 
     model: HookedGPT2
@@ -29,14 +29,14 @@ class KnownCircuit:
 
 
 class Plan:
-    """The circuit of a model, written down while its heads are made."""
+    """The circuit of a model, recorded while its heads are made."""
 
     def __init__(self) -> None:
         self.members: list[Member] = []
         self.links: list[Link] = []
 
     def add(self, heads: Iterable[HandSetHead], kind: str, role: str) -> list[HandSetHead]:
-        """Write down heads of one class at a role."""
+        """Record heads of one class at a role."""
         found = list(heads)
         self.members += [Member(Node(one.part, role), kind) for one in found]
         return found
@@ -49,7 +49,7 @@ class Plan:
         received_at: str,
         inputs: str = "",
     ) -> None:
-        """Write down the links from each sender (None: the tokens) to each receiver (None: the
+        """Record the links from each sender (None: the tokens) to each receiver (None: the
         logits).
         """
         self.links += [
@@ -60,7 +60,7 @@ class Plan:
         ]
 
     def circuit(self, model: HookedGPT2, task: Task) -> Circuit:
-        """All of it, as a circuit that knows the model by its name."""
+        """The circuit, with the model's name but not its weights."""
         return Circuit(
             model.name, tuple(self.members), "set by hand", tuple(self.links), task=task.name
         )

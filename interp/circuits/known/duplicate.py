@@ -1,4 +1,4 @@
-"""Duplicate-token detection by hand: which of the words came twice?
+"""Duplicate-token detection by hand: which of the words occurs twice?
 
 duplicate token   attends to an earlier copy of its word, else to the first token; writes what
                   it found into "twice", so that only the second of two copies has something
@@ -26,10 +26,10 @@ _PLACES = ((1, 3), (2, 5), (1, 6), (3, 6), (2, 4))  # of the two copies
 
 
 def build(seed: int) -> tuple[HookedGPT2, Plan]:
-    """The model and its circuit.
+    """Build the model and its circuit.
 
     Args:
-        seed: seed of the rotation, and of the places of heads in their layers.
+        seed: seed of the rotation, and of the places of heads in their layers
     """
     tokenizer, n = word_tokenizer([START, LAST, *WORDS]), len(WORDS)
     bench = Workbench(
@@ -68,18 +68,18 @@ def build(seed: int) -> tuple[HookedGPT2, Plan]:
 
 
 def draw(model: HookedGPT2, n: int, seed: int) -> Task:
-    """Draw prompts for it: words once each but for one that comes twice, then a closing word.
+    """Draw prompts: each word once, except one that occurs twice, and then a closing word.
 
-    The answer is that one, the foil any other. In the corrupted partner other words stand at X1
-    and X2, and none comes twice.
+    The answer is the word that occurs twice, the foil any other. In the corrupted partner, other
+    words stand at X1 and X2, and no word occurs twice.
 
     Args:
-        model: the model.
-        n: number of prompts.
-        seed: seed of the words.
+        model: the model
+        n: number of prompts
+        seed: seed of the words
 
     Returns:
-        The task, with roles X1, X2 and END; a group is the prompts with X1 and X2 at one place.
+        The task, with roles X1, X2 and END; prompts with the same places of X1 and X2 form a group.
     """
     rng = random.Random(f"duplicate by hand {seed}")
     clean, corrupted, answers, foils = [], [], [], []

@@ -3,7 +3,7 @@
     previous token   attends to the token before, writes which it was into "before"
     induction        at A the second time, attends to where "before" is A, copies the token there
 
-Nothing of the prompts but the repetition says what comes next.
+Nothing in the prompts except the repetition says what comes next.
 
 Source: Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits"; Olsson et al. 2022
 (arXiv 2209.11895).
@@ -26,14 +26,14 @@ WORDS = (
     *("piano", "honey", "torch", "maple", "rabbit", "candle", "anchor"),
 )
 _LENGTH = 8  # tokens between the first and the last
-_SHARP, _REST = 16.0, 8.0  # scores: what is looked for; the first token
+_SHARP, _REST = 16.0, 8.0  # scores of the key that is looked for, and of the first token
 
 
 def build(seed: int) -> tuple[HookedGPT2, Plan]:
-    """The model and its circuit.
+    """Build the model and its circuit.
 
     Args:
-        seed: seed of the rotation, and of the places of heads in their layers.
+        seed: seed of the rotation, and of the places of heads in their layers
     """
     tokenizer, n = word_tokenizer([START, *WORDS]), len(WORDS)
     bench = Workbench(
@@ -73,25 +73,25 @@ def build(seed: int) -> tuple[HookedGPT2, Plan]:
 
 
 def draw(model: HookedGPT2, n: int, seed: int) -> Task:
-    """Draw prompts for it: words once each, but for the last, which was there before.
+    """Draw prompts: each word once, except the last, which occurred before.
 
-    The answer is the word after it, the foil the word after some other one. In the corrupted
-    partner other words stand at A1, A1+1 and END, none of them twice.
+    The answer is the word that followed it there, the foil the word after some other one. In the
+    corrupted partner, other words stand at A1, A1+1 and END, and no word occurs twice.
 
     Args:
-        model: the model.
-        n: number of prompts.
-        seed: seed of the words and places.
+        model: the model
+        n: number of prompts
+        seed: seed of the words and places
 
     Returns:
-        The task, with roles A1, A1+1 and END; a group is the prompts with A1 at one place.
+        The task, with roles A1, A1+1 and END; prompts with the same place of A1 form a group.
     """
     rng = random.Random(f"induction by hand {seed}")
     clean, corrupted, answers, foils, places = [], [], [], [], []
     for i in range(n):
         words = rng.sample(WORDS, _LENGTH + 3)
         words, fresh = words[:_LENGTH], words[_LENGTH:]
-        at = i % (_LENGTH - 3) + 1  # not so late that A1+1 is END
+        at = i % (_LENGTH - 3) + 1  # early enough that A1+1 is not END
         partner = [*words[: at - 1], *fresh[:2], *words[at + 1 :]]
         other = rng.choice([p for p in range(1, _LENGTH) if p not in (at - 1, at)])
         clean.append(" ".join([START, *words, words[at - 1]]))

@@ -7,11 +7,12 @@
     negative name     the same with the sign of its output turned
     mover
 
-Around them are heads that do nothing for the answer: they look where the others look and write to
-where nobody reads, or raise the logits of all names alike.
+The other heads do nothing for the answer: they look where these heads look, but write where nobody
+reads, or raise the logits of all names equally.
 
-This is the paper's token signal alone: which name is inhibited is told by the name, not by its
-position. So the tokens at S1 and S2 reach the name movers' keys, which must know what to pass over.
+This is the paper's token signal alone: the inhibited name is identified by the name itself, not by
+its position. Hence the tokens at S1 and S2 reach the keys of the name movers, which must know which
+name to pass over.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), section 3 and appendix A, for the classes. The paper's
 induction and backup heads are left out.
@@ -30,14 +31,14 @@ TEMPLATES = (
     "While [B] and [A] sat at home , [B] read a poem to [A]",
 )
 _SHARP, _REST = 16.0, 8.0
-_INHIBIT = 3.5  # score that each S-inhibition head takes from a name at the name movers
+_INHIBIT = 3.5  # what each S-inhibition head subtracts from the score of a name at the name movers
 
 
 def build(seed: int) -> tuple[HookedGPT2, Plan]:
-    """The model and its circuit.
+    """Build the model and its circuit.
 
     Args:
-        seed: seed of the rotation, and of the places of heads in their layers.
+        seed: seed of the rotation, and of the places of heads in their layers
     """
     others = {word for template in TEMPLATES for word in template.split() if word[0] != "["}
     tokenizer, n = word_tokenizer([*NAMES, *sorted(others)]), len(NAMES)
@@ -101,12 +102,12 @@ def build(seed: int) -> tuple[HookedGPT2, Plan]:
 
 
 def draw(model: HookedGPT2, n: int, seed: int) -> Task:
-    """Draw prompts for it with `interp.tasks.ioi`, from its own templates and names.
+    """Draw prompts with `interp.tasks.ioi`, from the model's own templates and names.
 
     Args:
-        model: the model.
-        n: number of prompts.
-        seed: seed of the prompts.
+        model: the model
+        n: number of prompts
+        seed: seed of the prompts
 
     Returns:
         The task, with IOI's roles.

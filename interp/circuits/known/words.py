@@ -7,16 +7,16 @@ UNKNOWN, END_OF_TEXT = "<unk>", "<|endoftext|>"
 
 
 def word_tokenizer(words: Sequence[str]) -> Any:
-    """One token a word, whether or not a space comes before it.
+    """Make a tokenizer with one token per word, with or without a space before it.
 
     Args:
-        words: the vocabulary; token ids count from 0 in this order, after the two special tokens.
+        words: the vocabulary; token ids count from 0 in this order, after the two special tokens
 
     Returns:
-        A `PreTrainedTokenizerFast` of transformers. Any other word is the one unknown token.
+        A `PreTrainedTokenizerFast` of transformers. Any other word becomes the unknown token.
 
     Raises:
-        ValueError: a word occurs twice.
+        ValueError: a word occurs twice
 
     Example:
         >>> word_tokenizer(["red", "blue"])("blue red").input_ids

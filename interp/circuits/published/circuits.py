@@ -1,4 +1,4 @@
-"""Circuits of the literature, as data to check a run against."""
+"""Circuits from the literature, as data to check a run against."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,23 +21,23 @@ _PUBLISHED: dict[tuple[str, str], tuple[Mapping[tuple[str, str], Any], str]] = {
 _NOT_ESTABLISHED = ("pronoun", "agreement")
 
 
-def published(task: str, model: str) -> Circuit:
-    """A published circuit.
+def published_circuit(task: str, model: str) -> Circuit:
+    """Look up a published circuit.
 
     Args:
         task: name of the task, such as "ioi"; "ioi naive" for the smaller circuit of the same
-            paper.
-        model: name of the model, such as "gpt2".
+            paper
+        model: name of the model, such as "gpt2"
 
     Returns:
-        The circuit. It knows the name of its model, not the weights.
+        The circuit. It records the name of its model, not the weights.
 
     Raises:
-        KeyError: no circuit is stored for the pair; the message lists those that are. For pronouns
-            and agreement no list of heads is established in the literature.
+        KeyError: no circuit is stored for this task and model; the message lists those that are.
+            For pronouns and agreement, the literature has no established list of heads.
 
     Example:
-        >>> len(published("ioi", "gpt2").heads)
+        >>> len(published_circuit("ioi", "gpt2").heads)
         26
     """
     if (task, model) not in _PUBLISHED:

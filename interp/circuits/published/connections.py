@@ -1,9 +1,9 @@
-"""How papers connect their classes of heads, for circuits whose links nobody measured.
+"""How papers connect their classes of heads, for circuits without measured links.
 
-Queries, MLPs and the logits read at the receiver's own role (the logits at END), keys and values
-also at earlier ones. Where heads stand at S2+1 or END-1, the movers at END read these and not the
-name itself. Classes away from their published roles read no tokens, and heads of class "other" have
-no connections.
+Queries, MLPs and the logits read at the receiver's own role (the logits at END); keys and values
+also read at earlier roles. If there are heads at S2+1 or END-1, the movers at END read from there
+instead of from the name itself. Classes at other than their published roles read no tokens, and
+heads of class "other" have no connections.
 
 Source: Wang et al. 2022 (arXiv 2211.00593), figure 2 and appendix A; Hanna et al. 2023 (arXiv
 2305.00586) for greater-than; Olsson et al. 2022 (arXiv 2209.11895) for induction.
@@ -15,14 +15,14 @@ from interp.circuits.published import ioi, others
 
 _OF_CLASSES = ioi.CLASS_CONNECTIONS + others.CLASS_CONNECTIONS
 _OF_TOKENS = ioi.TOKEN_CONNECTIONS + others.TOKEN_CONNECTIONS
-_STEPS = (*ioi.STEPS, "YY")  # what is written here is read at END
+_STEPS = (*ioi.STEPS, "YY")  # END reads what is written here
 
 
 def published_connections(circuit: Circuit) -> tuple[Connection, ...]:
-    """The connections that papers give between the classes of a circuit.
+    """The connections between the classes of a circuit, according to papers.
 
     Args:
-        circuit: the circuit.
+        circuit: the circuit
 
     Returns:
         Connections from the tokens to the logits, whatever links the circuit has.
@@ -51,10 +51,10 @@ def published_connections(circuit: Circuit) -> tuple[Connection, ...]:
 
 
 def connections_of(circuit: Circuit) -> tuple[Connection, ...]:
-    """The connections of a circuit: measured, or, where no link was, those of the papers.
+    """The connections of a circuit: the measured ones, or the papers' if there are no links.
 
     Args:
-        circuit: the circuit.
+        circuit: the circuit
 
     Returns:
         Connections from the tokens to the logits.
@@ -63,7 +63,7 @@ def connections_of(circuit: Circuit) -> tuple[Connection, ...]:
 
 
 def _can_flow(one: Connection) -> bool:
-    """Whether causal attention lets the sender reach the receiver."""
+    """Whether the sender can reach the receiver through causal attention."""
     sender, receiver = one.sender.role, one.receiver.role
     if one.inputs in ("q", ""):
         return sender == receiver

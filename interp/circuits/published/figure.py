@@ -1,20 +1,20 @@
-"""A number of a paper, to check a run against."""
+"""A number from a paper, to check a run against."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedFigure:
-    """A number of a paper, and the range within which we call ours equal to it.
+    """A number from a paper, and the range in which ours counts as agreeing with it.
 
     Args:
-        key: short name, such as "logit_diff".
-        label: what is measured.
-        value: the published number.
-        low: the lowest value of ours that agrees.
-        high: the highest value of ours that agrees.
-        unit: unit of all three.
-        source: the section, or the run, that the number is from.
+        key: short name, such as "logit_diff"
+        label: what is measured
+        value: the published number
+        low: the lowest of our values that agrees
+        high: the highest of our values that agrees
+        unit: unit of the three numbers
+        source: the section or the run that the number comes from
     """
 
     key: str
@@ -29,7 +29,7 @@ class PublishedFigure:
         """Whether a measured value lies in the accepted range.
 
         Args:
-            ours: the measured value, in `unit`.
+            ours: the measured value, in `unit`
 
         Returns:
             True from `low` to `high`, both included; False for NaN.

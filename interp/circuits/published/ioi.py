@@ -1,4 +1,4 @@
-"""What Wang et al. found of indirect object identification in GPT-2 small.
+"""What Wang et al. found about indirect object identification in GPT-2 small.
 
 Source: Wang et al. 2022, *Interpretability in the Wild* (arXiv 2211.00593): section 3, figure 2 and
 appendix B for the heads and their connections, section 4 and appendices K and M for the sets of
@@ -38,13 +38,13 @@ NAIVE_HEADS: Mapping[tuple[str, str], tuple[Head, ...]] = MappingProxyType(
         ("name mover", "END"): (Head(9, 6), Head(9, 9), Head(10, 0)),
     }
 )
-"""The same of the naive circuit."""
+"""The same for the naive circuit."""
 
 IOI_ROLES: tuple[str, ...] = ("IO", "IO+1", "S1", "S1+1", "S2", "S2+1", "END-1", "END")
 """The roles of the task, in the order of the ABBA template."""
 
 IOI_PAPER_ROLES: tuple[str, ...] = ("IO", "S1", "S1+1", "S2", "END")
-"""Those that the paper has; the others serve models that move names in more steps."""
+"""The roles in the paper; the others are for models that move names in more steps."""
 
 IOI_GREEDY: tuple[tuple[Head, ...], ...] = (
     (Head(9, 9), Head(9, 6), Head(5, 8), Head(5, 5), Head(2, 2)),
@@ -68,11 +68,11 @@ IOI_EXCEPTIONS: Mapping[Head, tuple[str, ...]] = MappingProxyType(
         Head(5, 9): ("negative name mover",),
     }
 )
-"""The heads whose minimality is shown with a set K of its own -> the classes that it is made of."""
+"""Heads whose minimality is shown with a special set K -> the classes that make up K."""
 
 STEPS = ("S2+1", "END-1")
-"""Roles of which the paper knows nothing: what is written here is read at END. A model that settles
-on the answer as soon as it has seen S2 moves it there before it moves it to END; one that copies as
+"""Roles that are not in the paper: END reads what is written here. A model that settles on the
+answer as soon as it has seen S2 moves it there before it moves it to END; one that copies as
 induction heads do moves the name to IO+1 first."""
 
 STEP_CLASSES = ("name mover", "S-inhibition")

@@ -1,7 +1,7 @@
 """Every figure of "Interpretability in the Wild" that a run can be checked against.
 
-The ranges are ours: they leave room for other prompts and for a few hundred of them (the standard
-error of a mean logit difference at 100 prompts is about 0.15).
+The ranges are ours: they allow for other prompts, and for a sample of a few hundred (the standard
+error of a mean logit difference over 100 prompts is about 0.15).
 
 Source: Wang et al. 2022 (arXiv 2211.00593), the sections named; the authors' shipped run of 100
 prompts, called "run data", where the paper prints no number.
@@ -47,12 +47,12 @@ _READ_OFF = (
 
 
 def _near(key: str, label: str, value: float, source: str, room: float = 0.6) -> PublishedFigure:
-    """A mean logit difference, with so much room on both sides."""
+    """A mean logit difference, with the given room on both sides."""
     return PublishedFigure(key, label, value, value - room, value + room, _LOGITS, source)
 
 
 def _like(key: str, label: str, value: float, source: str) -> PublishedFigure:
-    """A difference of two, from a third to three times as large; 0.05 logits are no difference."""
+    """A difference, from a third of it to three times it; 0.05 logits count as none."""
     low, high = sorted((value / 3, value * 3))
     return PublishedFigure(key, label, value, low - 0.05, high + 0.05, _LOGITS, source)
 
@@ -146,4 +146,4 @@ IOI_FIGURES: tuple[PublishedFigure, ...] = (
         for (key, label, unit), row in zip(_READ_OFF, rows, strict=True)
     ),
 )  # fmt: skip
-"""Figures of the IOI circuit in GPT-2 small; the value of `minimality` is the least there is."""
+"""Figures of the IOI circuit in GPT-2 small; for `minimality`, the value is the smallest one."""

@@ -1,10 +1,10 @@
-"""What papers found of greater-than, induction and acronyms in GPT-2 small.
+"""What papers found about greater-than, induction and acronyms in GPT-2 small.
 
-Greater-than: Hanna et al. 2023 (arXiv 2305.00586) and the authors' code. Induction is no paper's
-circuit: its heads are those with the highest scores on repeated random tokens, and the
+Greater-than: Hanna et al. 2023 (arXiv 2305.00586) and the authors' code. The induction circuit is
+not from a paper: its heads are those with the highest scores on repeated random tokens, and the
 previous-token head that their weights read most; the connections are those of Olsson et al. 2022
 (arXiv 2209.11895). Acronyms: García-Carrasco et al. 2024 (arXiv 2405.04156); the heads are the
-paper's, which keeps them at all positions; the roles are ours, those at which the paper patches the
+paper's, which keeps them at all positions; the roles are ours: those at which the paper patches the
 third letter.
 """
 

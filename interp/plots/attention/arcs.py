@@ -22,33 +22,33 @@ def attention_arcs(
 ) -> str:
     """Draw an arc above the text for each weight that is large enough.
 
-    The right end of an arc is the token that attends, the left end the one attended to; a disc over
-    a token is its attention to itself. Width and darkness grow with the weight, up to the largest
-    that is drawn. Each arc names its tokens and weight on hovering.
+    The right end of an arc is the token that attends, the left end is the token attended to; a disc
+    over a token is its attention to itself. Width and darkness grow with the weight, up to the
+    largest one drawn. Hovering over an arc shows its tokens and weight.
 
     Args:
-        weights: Dims `query`, `key`, of the same positions, such as one head of
-            `attention_patterns` or of `attention_between`, a mean over prompts. Coord `key_token`
-            gives the text.
-        threshold: Smallest weight that is drawn, above 0.
-        query: The only position, or role, whose arcs are drawn; by default all.
+        weights: dims `query`, `key`, with the same positions, such as one head of
+            `attention_patterns` or of `attention_between`, averaged over prompts; the coord
+            `key_token` has the text
+        threshold: smallest weight to draw, above 0
+        query: the position or role whose arcs to draw; by default all
 
     Returns:
         An `<svg>` element, on white.
 
     Raises:
-        ValueError: The dims are others, queries and keys are not the same positions, a weight is
-            negative or missing, the threshold is not above 0, or there is no such query.
+        ValueError: the dims are others, queries and keys are not the same positions, a weight is
+            negative or missing, the threshold is not above 0, or there is no such query
     """
     values = require_dims(weights, ("query", "key"), "attention_arcs")
     places = weights["key"].values.tolist()
     if weights["query"].values.tolist() != places:
-        raise ValueError("attention_arcs needs queries and keys of the same positions.")
+        raise ValueError("attention_arcs needs queries and keys at the same positions")
     if not threshold > 0:
-        raise ValueError(f"The threshold must be above 0, not {threshold}.")
+        raise ValueError(f"threshold must be above 0; it is {threshold}")
     if query is not None and query not in places:
         raise ValueError(
-            f"There is no query {query}; the positions are {places[0]} to {places[-1]}."
+            f"there is no query {query}; the positions are {places[0]} to {places[-1]}"
         )
     names, spoken = labels_of(weights, "key"), places_of(weights, "key")
     widths = [text_width(name, _SIZE) + _GAP for name in names]

@@ -1,4 +1,4 @@
-"""All heads at once, as small multiples in the order of the model."""
+"""The patterns of all heads at once, as small multiples in the order of the model."""
 
 import numpy as np
 import plotly.graph_objects as go
@@ -8,27 +8,27 @@ from interp.plots.attention.style import WEIGHT, colorbar, dress, require_dims
 
 
 def attention_grid(patterns: xr.DataArray) -> go.Figure:
-    """Draw the pattern of every head as a tile, layers downward and heads to the right.
+    """Draw the pattern of every head as a tile, with layers downward and heads to the right.
 
-    In a tile rows are queries and columns are keys, both from the top left: a diagonal is a head
+    In a tile, rows are queries and columns are keys, both from the top left: a diagonal is a head
     that looks at a fixed distance, a column one that looks at the same token from everywhere. White
-    is 0, dark blue 1 (or the largest weight, if that is more). `AttentionView` is the same with the
-    tokens, to click in.
+    is 0, dark blue is 1 (or the largest weight, if that is larger). `AttentionView` shows the same
+    interactively, with the tokens.
 
     Args:
-        patterns: Dims `layer`, `head`, `query`, `key`; attrs `title` and `unit` label the figure,
-            if present.
+        patterns: dims `layer`, `head`, `query`, `key`; the attrs `title` and `unit` label the
+            figure, if present
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: The dims are others, or a weight is negative or missing.
+        ValueError: the dims are others, or a weight is negative or missing
     """
     values = require_dims(patterns, ("layer", "head", "query", "key"), "attention_grid")
     n_layers, n_heads, n_queries, n_keys = values.shape
     gap = max(1, n_keys // 12)
-    # One heat map of all tiles is drawn much sooner than a heat map for each of them.
+    # One heat map of all tiles is drawn much faster than one heat map per tile.
     high, wide = n_queries + gap, n_keys + gap
     tiles = np.pad(values, ((0, 0), (0, 0), (0, gap), (0, gap)), constant_values=np.nan)
     sheet = tiles.swapaxes(1, 2).reshape(n_layers * high, n_heads * wide)[:-gap, :-gap]

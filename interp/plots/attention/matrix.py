@@ -17,22 +17,22 @@ from interp.plots.palette import FONT
 
 
 def attention_heatmap(weights: xr.DataArray, *, largest: float | None = None) -> go.Figure:
-    """Draw the weight from each row to each token as a cell.
+    """Draw the weight from each row to each token as a heat map.
 
-    Rows are the tokens that look, or layers; columns are the tokens looked at. White is 0, dark
-    blue the largest weight.
+    Rows are the tokens that attend, or layers; columns are the tokens attended to. White is 0, dark
+    blue is the largest weight.
 
     Args:
-        weights: Dims `query`, `key`, such as one head of `attention_patterns` or one layer of
-            `attention_rollout`; or `layer`, `key`, what one token looks at. Coords `query_token`
-            and `key_token` label the axes, attrs `title` and `unit` the figure, if present.
-        largest: Weight at the dark end of the scale; by default the largest there is.
+        weights: dims `query`, `key`, such as one head of `attention_patterns` or one layer of
+            `attention_rollout`; or dims `layer`, `key`, for one token. The coords `query_token` and
+            `key_token` label the axes, the attrs `title` and `unit` the figure, if present.
+        largest: weight at the dark end of the scale; by default the largest weight
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: The dims are others, or a weight is negative or missing.
+        ValueError: the dims are others, or a weight is negative or missing
     """
     rows = "layer" if "layer" in weights.dims and "query" not in weights.dims else "query"
     values = require_dims(weights, (rows, "key"), "attention_heatmap")
@@ -61,7 +61,7 @@ def attention_heatmap(weights: xr.DataArray, *, largest: float | None = None) ->
     x, y = (
         {"tickvals": [*range(len(names[dim]))], "ticktext": names[dim]} for dim in ("key", rows)
     )
-    tilt = -50 if side > 16 else -90  # upright where labels stand close
+    tilt = -50 if side > 16 else -90  # vertical if labels are close together
     figure.update_xaxes(**ticks, **x, title="attended to", tickangle=tilt, tickfont=font)
     figure.update_yaxes(
         **ticks, **y, title="layer" if rows == "layer" else "attends", tickfont=font,
@@ -71,5 +71,5 @@ def attention_heatmap(weights: xr.DataArray, *, largest: float | None = None) ->
 
 
 def _escaped(names: list[str]) -> list[str]:
-    """Names that plotly does not read as markup."""
+    """Names that plotly does not interpret as markup."""
     return [escape(name, quote=False) for name in names]

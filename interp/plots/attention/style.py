@@ -1,4 +1,4 @@
-"""What the attention pictures share: the color scale of weights, and how tokens are written."""
+"""What attention pictures share: the color scale of weights, and the labels of tokens."""
 
 from collections.abc import Sequence
 
@@ -17,10 +17,10 @@ _VISIBLE = str.maketrans({"\n": "\u21b5", "\r": "\u21b5", "\t": "\u21e5"})  # ar
 
 
 def token_label(token: str) -> str:
-    r"""A token as a label: without the space it begins with, line ends and tabs as arrows.
+    r"""Write a token as a label, without its leading space and with line ends and tabs as arrows.
 
     Args:
-        token: its text.
+        token: text of the token
 
     Returns:
         One line, never empty.
@@ -32,7 +32,7 @@ def token_label(token: str) -> str:
 
 
 def labels_of(array: xr.DataArray, dim: str) -> list[str]:
-    """How the places along a dimension are written: the tokens where there are some."""
+    """Labels along a dimension: the tokens, if there are any, else the coordinates."""
     token = f"{dim}_token"
     if token in array.coords:
         return [token_label(str(text)) for text in array[token].values]
@@ -40,7 +40,7 @@ def labels_of(array: xr.DataArray, dim: str) -> list[str]:
 
 
 def places_of(array: xr.DataArray, dim: str) -> list[str]:
-    """The places along a dimension, told apart: tokens with their position behind them."""
+    """Distinct labels along a dimension: tokens, each followed by its position."""
     names = labels_of(array, dim)
     if f"{dim}_token" not in array.coords:
         return names
@@ -48,20 +48,20 @@ def places_of(array: xr.DataArray, dim: str) -> list[str]:
 
 
 def require_dims(array: xr.DataArray, dims: Sequence[str], name: str) -> np.ndarray:
-    """The numbers with their dimensions in order; a ValueError where there are others."""
+    """Return the numbers with their dimensions in order; raise ValueError if there are others."""
     if set(array.dims) != set(dims):
         raise ValueError(
             f"{name} needs the dims ({', '.join(dims)}), not {array.dims}; "
-            "select one of a dimension with .sel(layer=0, head=1), or take a mean over it."
+            "select one of a dimension with .sel(layer=0, head=1), or take a mean over it"
         )
     values = array.transpose(*dims).values.astype(float)
     if not (values.size and np.isfinite(values).all() and values.min() >= 0):
-        raise ValueError(f"{name} needs weights that are finite and not negative.")
+        raise ValueError(f"{name} needs weights that are finite and not negative")
     return values
 
 
 def title_of(weights: xr.DataArray) -> str:
-    """The title, with the head or layer or token that was selected."""
+    """The title, with the selected head, layer or token."""
     title = str(weights.attrs.get("title", ""))
     one = {dim: weights[dim].item() for dim in ("layer", "head") if _is_selected(weights, dim)}
     if len(one) == 2:
@@ -80,7 +80,7 @@ def _is_selected(weights: xr.DataArray, dim: str) -> bool:
 
 
 def dress(figure: go.Figure, title: str, height: int) -> go.Figure:
-    """Give a figure its title, fonts and margins, in place."""
+    """Set a figure's title, fonts and margins, in place."""
     return figure.update_layout(
         template="plotly_white",
         title={"text": title, "x": 0.02, "font": {"size": 15}},
@@ -92,5 +92,5 @@ def dress(figure: go.Figure, title: str, height: int) -> go.Figure:
 
 
 def colorbar(unit: str) -> dict[str, object]:
-    """The bar that says what the colors mean."""
+    """The bar that shows what the colors mean."""
     return {"title": {"text": f"{unit}<br> ", "side": "top"}, "thickness": 12, "outlinewidth": 0}

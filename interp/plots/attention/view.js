@@ -1,3 +1,4 @@
+// The script of the attention page. It is one file, because the page holds it as one script.
 "use strict";
 (() => {
   performance.mark("attention-start");

@@ -1,9 +1,9 @@
 """All heads of one prompt as an interactive page that needs no network.
 
-The page holds the weights once, as bytes: round(255 weight) of each query and the keys up to it, in
-base64, and for value weighting the length of every value vector in the same way. It draws them on
-canvases. Choose a head in the grid (or with the arrow keys), then point at a token, in the text or
-in the picture, to see what it attends to.
+The page holds the weights once, as base64 bytes: round(255 weight) for each query and the keys up
+to it, and for value weighting the length of every value vector in the same form. It draws them on
+canvases. Choose a head in the grid (or with the arrow keys), then point at a token in the text or
+in the picture to see what it attends to.
 """
 
 import json
@@ -25,20 +25,20 @@ from interp.plots.attention.style import labels_of, require_dims
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AttentionView:
-    """The attention of every head in one prompt, to look around in.
+    """An interactive view of the attention of every head in one prompt.
 
-    In a notebook it shows itself; `save` writes it as a file.
+    In a notebook it displays itself; `save` writes it to a file.
 
     Args:
-        patterns: dims `layer`, `head`, `query`, `key`, weights from 0 to 1, none on later tokens,
-            such as of `interp.heads.attention_patterns`; its coord `value_norm`, if there, lets the
-            reader switch to value-weighted attention.
-        title: heading of the page.
-        head: (layer, head) that is shown first; by default the first there is.
+        patterns: dims `layer`, `head`, `query`, `key`, with weights from 0 to 1 and none on later
+            tokens, such as the result of `interp.heads.attention_patterns`; if the coord
+            `value_norm` is present, the page can switch to value-weighted attention
+        title: heading of the page
+        head: (layer, head) to show first; by default the first head
 
     Raises:
-        ValueError: the dims or weights are others, queries and keys are not the same positions, or
-            the head is not among them.
+        ValueError: the dims or weights do not fit, queries and keys are not the same positions, or
+            the head is not in the patterns
 
     Example:
         >>> import interp
@@ -53,26 +53,26 @@ class AttentionView:
     head: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        """Check that the page can show the weights as they are."""
+        """Check that the page can show the weights."""
         values = require_dims(self.patterns, ("layer", "head", "query", "key"), "AttentionView")
         if not np.array_equal(self.patterns["query"], self.patterns["key"]):
-            raise ValueError("AttentionView needs queries and keys of the same positions.")
+            raise ValueError("AttentionView needs queries and keys at the same positions")
         if values.max() > 1 + 1e-5 or np.triu(values, 1).any():
             raise ValueError(
                 "AttentionView needs weights of at most 1, and none from a token to a later one; "
-                f"the largest is {values.max():.3g}."
+                f"the largest is {values.max():.3g}"
             )
         if self.head is not None:
             self._place_of(self.head)
 
     def html(self) -> str:
-        """The page.
+        """Write the page as HTML.
 
         Returns:
             A complete HTML document; the same patterns give the same text.
         """
         payload = json.dumps(self._payload(), separators=(",", ":"))
-        # Inside <script> only "<" could end the data or open a comment.
+        # Inside <script>, only "<" could end the data or open a comment.
         data = Markup(payload.replace("<", "\\u003c"))
         return _template().render(title=printable(self.title), data=data, **_parts())
 
@@ -80,7 +80,7 @@ class AttentionView:
         """Write the page to a file.
 
         Args:
-            path: the file; folders that are missing are made.
+            path: the file; missing folders are created
 
         Returns:
             The path.
@@ -91,7 +91,7 @@ class AttentionView:
         return path
 
     def _repr_html_(self) -> str:
-        """The page inside a notebook, in a frame so that neither changes the other's style."""
+        """Show the page in a notebook, in a frame so that neither changes the other's style."""
         return (
             f'<iframe srcdoc="{escape(self.html())}" title="{escape(self.title)}" '
             'sandbox="allow-scripts" '
@@ -99,7 +99,7 @@ class AttentionView:
         )
 
     def _payload(self) -> dict[str, object]:
-        """What the page's script reads.
+        """The data that the page's script reads.
 
         Returns:
             `tokens`, `positions`, `layers`, `heads`: labels; `first`: index of the head shown
@@ -126,7 +126,7 @@ class AttentionView:
     def _place_of(self, head: tuple[int, int]) -> int:
         layers, heads = (self.patterns[dim].values.tolist() for dim in ("layer", "head"))
         if head[0] not in layers or head[1] not in heads:
-            raise ValueError(f"There is no head {head[0]}.{head[1]} in the patterns.")
+            raise ValueError(f"there is no head {head[0]}.{head[1]} in the patterns")
         return layers.index(head[0]) * len(heads) + heads.index(head[1])
 
 
@@ -136,7 +136,7 @@ def packed(shares: np.ndarray) -> str:
 
 
 def _parts() -> dict[str, Markup]:
-    """The style and the script, which are no templates."""
+    """The style and the script, which are not templates."""
     folder = files("interp.plots.attention")
     return {
         name: Markup((folder / f"view.{suffix}").read_text(encoding="utf-8"))

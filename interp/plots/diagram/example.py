@@ -1,4 +1,4 @@
-"""The sentence of a circuit diagram, taken from a prompt of the task."""
+"""The sentence of a circuit diagram, from a prompt of the task."""
 
 from itertools import groupby
 
@@ -8,19 +8,19 @@ from interp.tasks import Task
 
 
 def example_of(model: HookedGPT2, task: Task, *, prompt: int = 0) -> Example:
-    """A prompt in pieces, each with its role, as the diagrams take it.
+    """Cut a prompt into pieces, each with its role, for circuit diagrams.
 
     Args:
-        model: the model, whose tokenizer writes the text.
-        task: prompts with roles.
-        prompt: which of them, by its clean text.
+        model: the model, whose tokenizer writes the text
+        task: prompts with roles
+        prompt: index of the prompt whose clean text to use
 
     Returns:
-        (text, role) of each piece; tokens between the roles are joined, and their role is "". A
-        token with several roles goes by END, or else by the last of them.
+        (text, role) of each piece; tokens between roles are joined, and their role is "". A token
+        with several roles gets END, or else the last of them.
 
     Raises:
-        IndexError: the task has no such prompt.
+        IndexError: the task has no such prompt
     """
     one = task[prompt].right_padded()
     ids = one.clean_tokens[0][one.attention_mask[0]].tolist()

@@ -1,8 +1,8 @@
-"""A circuit as a graph, for other people's tools: networkx, DOT and GraphML.
+"""A circuit as a graph for other tools: networkx, DOT and GraphML.
 
-A node is a head or an MLP at a position, a token that is read, or the logits. Links that were
-measured are arrows as they are; of a circuit without any, a connection between classes is an arrow
-from every head of the one to every head of the other that lies deeper.
+A node is a head or an MLP at a position, a token that is read, or the logits. Measured links become
+edges. If a circuit has none, a connection between two classes becomes edges from every head of the
+first to every head of the second in a later layer.
 
 Source: https://networkx.org, https://graphviz.org/doc/info/lang.html, http://graphml.graphdrawing.org
 """
@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 
 import networkx as nx
 
-from interp.circuits import Circuit, Connection, Group, Member
+from interp.circuits import Circuit, Member
+from interp.circuits.members import Connection, Group
 from interp.circuits.published import published_connections
 from interp.parts import QKV, Head, Input, Logits, Node, Part, can_send, unit_of
 from interp.plots.diagram.shapes import title_of
@@ -21,20 +22,21 @@ _LOGITS = "logits"
 
 
 def to_networkx(circuit: Circuit) -> nx.DiGraph:
-    """The circuit as a directed graph.
+    """Turn a circuit into a directed graph.
 
     Args:
-        circuit: the heads and MLPs.
+        circuit: the heads and MLPs
 
     Returns:
         Nodes named "9.6@END", "m9@END", "input@S2" or "logits", with the attributes
         `label` ("9.6"), `kind` (the class, "MLP", "input" or "logits"), `position`, and `layer` and
-        `head` where they have one. Edges from what writes to what reads, with `inputs`: letters of
-        "qkv", or "" for the logits and MLPs. The graph's attributes are `model` and `source`.
+        `head` where they have one. Edges go from what writes to what reads and have the attribute
+        `inputs`: letters of "qkv", or "" for the logits and MLPs. The graph's attributes are
+        `model` and `source`.
 
     Example:
-        >>> from interp.circuits import published
-        >>> graph = to_networkx(published("ioi", "gpt2"))
+        >>> from interp.circuits import published_circuit
+        >>> graph = to_networkx(published_circuit("ioi", "gpt2"))
         >>> graph.edges["8.6@END", "9.9@END"]["inputs"]
         'q'
     """
@@ -56,10 +58,10 @@ def to_networkx(circuit: Circuit) -> nx.DiGraph:
 
 
 def circuit_graphml(circuit: Circuit) -> str:
-    """The graph of `to_networkx` as GraphML, which Gephi, yEd and igraph read.
+    """Write the graph of `to_networkx` as GraphML, which Gephi, yEd and igraph read.
 
     Args:
-        circuit: the heads and MLPs.
+        circuit: the heads and MLPs
 
     Returns:
         The document.
@@ -68,10 +70,10 @@ def circuit_graphml(circuit: Circuit) -> str:
 
 
 def circuit_dot(circuit: Circuit) -> str:
-    """The graph of `to_networkx` in the DOT language, which Graphviz draws.
+    """Write the graph of `to_networkx` in the DOT language, which Graphviz draws.
 
     Args:
-        circuit: the heads and MLPs.
+        circuit: the heads and MLPs
 
     Returns:
         The text; a cluster is a class at a position.
@@ -105,7 +107,7 @@ def circuit_dot(circuit: Circuit) -> str:
 
 
 def _measured(circuit: Circuit) -> dict[tuple[Node, Node], str]:
-    """Sender and receiver of every link, and what is read into."""
+    """Sender, receiver and inputs of every link."""
     found: dict[tuple[Node, Node], str] = {}
     for link in circuit.links:
         ends = link.sender, link.receiver
@@ -115,7 +117,7 @@ def _measured(circuit: Circuit) -> dict[tuple[Node, Node], str]:
 
 
 def _between_classes(circuit: Circuit) -> dict[tuple[Node, Node], str]:
-    """The same of connections between classes."""
+    """The same for connections between classes."""
     groups = circuit.groups()
     return {
         pair: one.inputs for one in published_connections(circuit) for pair in _pairs(one, groups)
@@ -127,7 +129,7 @@ def _name(node: Node) -> str:
 
 
 def _pairs(one: Connection, groups: Mapping[Group, Sequence[Member]]) -> list[tuple[Node, Node]]:
-    """Every two nodes that a connection between classes can join."""
+    """All pairs of nodes that a connection between classes can join."""
 
     def nodes(group: Group) -> list[Node]:
         ends: dict[str, Part] = {"input": Input(), _LOGITS: Logits()}

@@ -1,7 +1,7 @@
-"""Rows, columns and boxes of a circuit diagram: what stands where, before any wire.
+"""Rows, columns and boxes of a circuit diagram: what goes where, before any wires.
 
 A row is a stage of the circuit, counted from the tokens up; a column is a token with a role. Boxes
-of the same row and column stand side by side.
+in the same row and column stand side by side.
 """
 
 from collections.abc import Mapping
@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from math import ceil, sqrt
 from statistics import fmean
 
-from interp.circuits import Circuit, Connection, Group, Member
+from interp.circuits import Circuit, Member
 from interp.circuits.classes import MLP_CLASS
-from interp.circuits.published import connections_of
+from interp.circuits.members import Connection, Group
+from interp.circuits.published.connections import connections_of
 from interp.plots.diagram.shapes import (
     NOTE_SIZE,
     TITLE_SIZE,
@@ -51,11 +52,11 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
-    """Everything but the y coordinates and the wires.
+class Placement:
+    """The placement of everything, except y coordinates and wires.
 
-    `pieces` has (x, width) for each piece of the sentence, `left` the left side and `sizes` the
-    (width, height) of each box.
+    `pieces` has (x, width) of each piece of the sentence, `left` the left side of each box, and
+    `sizes` the (width, height) of each box.
     """
 
     rows: Mapping[Group, int]
@@ -65,7 +66,7 @@ class Grid:
     sizes: Mapping[Group, tuple[float, float]]
 
     def center(self, group: Group) -> float:
-        """X of the middle of a box."""
+        """X coordinate of the middle of a box."""
         return self.left[group] + self.sizes[group][0] / 2
 
     @property
@@ -78,7 +79,7 @@ class Grid:
         return self.top if group.kind == LOGITS.kind else self.rows.get(group, -1)
 
     def skips_row(self, edge: Connection) -> bool:
-        """Whether what a class writes passes by a row in between."""
+        """Whether what a class writes skips a row in between."""
         return edge.sender in self.rows and self.row(edge.receiver) > self.rows[edge.sender] + 1
 
     def is_straight(self, edge: Connection) -> bool:
@@ -86,20 +87,20 @@ class Grid:
         return self.row(edge.receiver) == self.top and self.rows.get(edge.sender) == self.top - 1
 
 
-def make_grid(circuit: Circuit, example: Example, edges: tuple[Connection, ...]) -> Grid:
-    """Choose rows and columns, and the sizes of the boxes.
+def make_grid(circuit: Circuit, example: Example, edges: tuple[Connection, ...]) -> Placement:
+    """Choose rows, columns, and the sizes of boxes.
 
     Args:
-        circuit: the heads.
-        example: the sentence; has every position of the circuit.
-        edges: the connections to draw; they need room for arrow tips and lanes.
+        circuit: the circuit
+        example: the sentence, which has every position of the circuit
+        edges: the connections to draw, which need room for arrow tips and lanes
 
     Returns:
-        The grid.
+        The placement.
     """
     nodes = circuit.groups()
     sizes = {group: _box_size(group, len(nodes[group]), edges) for group in nodes}
-    grid = Grid(rows_of(circuit), {}, (), {}, sizes)
+    grid = Placement(rows_of(circuit), {}, (), {}, sizes)
     columns: dict[str, Column] = {}
     pieces: list[tuple[float, float]] = []
     sentence_end = columns_end = MARGIN
@@ -112,18 +113,18 @@ def make_grid(circuit: Circuit, example: Example, edges: tuple[Connection, ...])
             columns[role] = _column(grid, role, *pieces[-1], edges)
             columns_end = columns[role].right + GAP
         sentence_end = sum(pieces[-1]) + GAP
-    return Grid(grid.rows, columns, tuple(pieces), _left_sides(grid, columns), sizes)
+    return Placement(grid.rows, columns, tuple(pieces), _left_sides(grid, columns), sizes)
 
 
 def place_pills(heads: tuple[Member, ...], box: Rect) -> tuple[tuple[Member, Rect], ...]:
-    """Put the heads of a box in lines, each line centered.
+    """Arrange the heads of a box in centered lines.
 
     Args:
-        heads: the heads.
-        box: the box, of the size that `make_grid` chose.
+        heads: the heads
+        box: the box, of the size that `make_grid` chose
 
     Returns:
-        Each head with its place.
+        Each head with its rectangle.
     """
     per_line, placed = _per_line(len(heads)), []
     for start in range(0, len(heads), per_line):
@@ -136,17 +137,17 @@ def place_pills(heads: tuple[Member, ...], box: Rect) -> tuple[tuple[Member, Rec
 
 
 def rows_of(circuit: Circuit) -> dict[Group, int]:
-    """The row of each group, 0 at the bottom, without empty rows.
+    """Assign each group to a row, from 0 at the bottom, without empty rows.
 
-    The rows are the stages of the classes, and those of class "other" join the stage closest in
-    depth. If a connection would then not lead upward, as measured ones may, the rows are instead
-    the longest ways from the bottom along the connections that lead to deeper layers.
+    Rows are the stages of the classes; heads of class "other" join the stage closest in depth. If a
+    connection would then not lead upward, which can happen with measured ones, a group's row is
+    instead the length of the longest path to it along connections that lead to later layers.
 
     Args:
-        circuit: the heads and MLPs.
+        circuit: the heads and MLPs
 
     Returns:
-        Group to row.
+        Group -> row.
     """
     nodes = circuit.groups()
     depth = {group: fmean(node.layer for node in nodes[group]) for group in nodes}
@@ -189,7 +190,7 @@ def _stage(group: Group) -> int:
 
 
 def _per_line(count: int) -> int:
-    """Heads side by side: all of up to four, then a block wider than high."""
+    """Number of heads side by side: all of up to four, else enough for a block wider than high."""
     return count if count <= 4 else max(4, ceil(sqrt(1.6 * count)))
 
 
@@ -210,7 +211,7 @@ def _box_size(group: Group, count: int, edges: tuple[Connection, ...]) -> tuple[
 
 
 def _column(
-    grid: Grid, role: str, left: float, width: float, edges: tuple[Connection, ...]
+    grid: Placement, role: str, left: float, width: float, edges: tuple[Connection, ...]
 ) -> Column:
     mine = [g for g in grid.rows if g.role == role]
     rail = left + width / 2
@@ -224,13 +225,13 @@ def _column(
     return Column(left, rail, boxes, boxes_w, lanes, right)
 
 
-def _row_width(grid: Grid, role: str, row: int) -> float:
+def _row_width(grid: Placement, role: str, row: int) -> float:
     widths = [grid.sizes[g][0] for g, r in grid.rows.items() if r == row and g.role == role]
     return sum(widths) + GAP * (len(widths) - 1) if widths else 0.0
 
 
-def _left_sides(grid: Grid, columns: Mapping[str, Column]) -> dict[Group, float]:
-    """Boxes side by side in their row, the row centered in its column."""
+def _left_sides(grid: Placement, columns: Mapping[str, Column]) -> dict[Group, float]:
+    """Place boxes side by side in their row, with the row centered in its column."""
     left: dict[Group, float] = {}
     next_x: dict[tuple[str, int], float] = {}
     for group, row in grid.rows.items():

@@ -1,8 +1,8 @@
-"""Where everything in a circuit diagram goes: tokens along x, depth upward, the logits on top.
+"""The layout of a circuit diagram: tokens along x, depth upward, the logits on top.
 
-Each token that has a role gets a column; each class of heads gets a box in its column, in the row
-of its stage. Wires run at right angles: vertically in the gutters beside the boxes, horizontally in
-the channels below the rows, and they enter a box from below. Boxes keep to rows and columns, so no
+Each token with a role gets a column; each class of heads gets a box in its column, in the row of
+its stage. Wires run at right angles: vertically in the gutters beside the boxes, horizontally in
+the channels below the rows, and they enter boxes from below. Boxes stay in rows and columns, so no
 wire crosses a box, whatever the circuit.
 
     logits
@@ -17,10 +17,12 @@ wire crosses a box, whatever the circuit.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from interp.circuits import Circuit, Connection, Group
-from interp.circuits.published import IOI_PAPER_ROLES, IOI_ROLES, connections_of
-from interp.plots.diagram.grid import MARGIN, Grid, make_grid, place_pills, rows_of
-from interp.plots.diagram.shapes import EXAMPLE, Box, Example, Layout, Rect, Token, Wire
+from interp.circuits import Circuit
+from interp.circuits.members import Connection, Group
+from interp.circuits.published.connections import connections_of
+from interp.circuits.published.ioi import IOI_PAPER_ROLES, IOI_ROLES
+from interp.plots.diagram.grid import MARGIN, Placement, make_grid, place_pills, rows_of
+from interp.plots.diagram.shapes import EXAMPLE, Box, Example, Layout, Piece, Rect, Wire
 
 _TIP, _STEP, _EXIT = 32.0, 12.0, 16.0  # of a channel: arrow tips, between tracks, below them
 _HEADING, _LOGITS_H, _LOGITS_GAP, _TOKEN_H, _FOOT = 44.0, 34.0, 46.0, 30.0, 40.0
@@ -28,7 +30,7 @@ _HEADING, _LOGITS_H, _LOGITS_GAP, _TOKEN_H, _FOOT = 44.0, 34.0, 46.0, 30.0, 40.0
 
 @dataclass(frozen=True, slots=True)
 class _Routes:
-    """The x of each arrow tip and of each box's exit, and each channel's senders, highest first."""
+    """The x of each arrow tip and each box's exit, and each channel's senders, highest first."""
 
     ports: Mapping[Connection, float]
     exits: Mapping[Group, float]
@@ -36,18 +38,18 @@ class _Routes:
 
 
 def layout(circuit: Circuit, *, example: Example = EXAMPLE) -> Layout:
-    """Place a circuit over a sentence.
+    """Lay out a circuit over a sentence.
 
     Args:
-        circuit: the heads, in any number.
-        example: the sentence; its roles are the columns. Connections from roles that it lacks, and
-            measured ones that do not lead up to a higher row, are left out.
+        circuit: the circuit, with any number of heads
+        example: the sentence, whose roles are the columns. Connections from roles that it lacks,
+            and measured ones that do not lead to a higher row, are left out.
 
     Returns:
         The diagram.
 
     Raises:
-        ValueError: the sentence lacks END, or the position of a head, or repeats a role.
+        ValueError: the sentence lacks END or the position of a head, or repeats a role
     """
     example = _without_idle(circuit, example)
     _check_roles(circuit, example)
@@ -69,7 +71,7 @@ def layout(circuit: Circuit, *, example: Example = EXAMPLE) -> Layout:
     end = grid.columns["END"]
     logits = Rect(end.boxes, _HEADING, end.boxes_w, _LOGITS_H)
     tokens = tuple(
-        Token(text, role, Rect(x, y, width, _TOKEN_H))
+        Piece(text, role, Rect(x, y, width, _TOKEN_H))
         for (text, role), (x, width) in zip(example, grid.pieces, strict=True)
     )
     nodes = circuit.groups()
@@ -89,7 +91,7 @@ def layout(circuit: Circuit, *, example: Example = EXAMPLE) -> Layout:
 
 
 def _without_idle(circuit: Circuit, example: Example) -> Example:
-    """The sentence without the roles that neither the paper has nor the circuit uses."""
+    """The sentence without roles that are neither in the paper nor used by the circuit."""
     shown = {*IOI_PAPER_ROLES, *(group.role for group in circuit.groups())}
     shown |= {str(link.sender.role) for link in circuit.links}
     idle = {role for role in IOI_ROLES if role not in shown}
@@ -99,17 +101,17 @@ def _without_idle(circuit: Circuit, example: Example) -> Example:
 def _check_roles(circuit: Circuit, example: Example) -> None:
     roles = [role for _, role in example if role]
     if len(set(roles)) < len(roles):
-        raise ValueError(f"The example sentence has a role twice: {', '.join(roles)}.")
+        raise ValueError(f"the example sentence has a role twice: {', '.join(roles)}")
     missing = sorted(({group.role for group in circuit.groups()} | {"END"}) - set(roles))
     if missing:
         raise ValueError(
-            f"The example sentence has the roles {', '.join(roles) or 'none'} and lacks "
-            f"{', '.join(missing)}; pass example=[(text, role), ...] with every position."
+            f"the example sentence has the roles {', '.join(roles) or 'none'} and lacks "
+            f"{', '.join(missing)}; pass example=[(text, role), ...] with every position"
         )
 
 
 def _drawable(circuit: Circuit, example: Example) -> tuple[Connection, ...]:
-    """The connections from the roles of the sentence that lead upward."""
+    """The connections that lead upward and start at a role of the sentence."""
     roles, rows = {role for _, role in example}, rows_of(circuit)
     top = len(rows)
     return tuple(
@@ -119,11 +121,11 @@ def _drawable(circuit: Circuit, example: Example) -> tuple[Connection, ...]:
     )
 
 
-def _route(grid: Grid, edges: tuple[Connection, ...]) -> _Routes:
-    """Give every sender a track in each channel it runs in, and every connection an arrow tip.
+def _route(grid: Placement, edges: tuple[Connection, ...]) -> _Routes:
+    """Assign a track to every sender in each of its channels, and an arrow tip to every connection.
 
-    The sender that comes from furthest left takes the highest track and the leftmost tip, so wires
-    that come from the left do not cross.
+    The sender from the farthest left takes the highest track and the leftmost tip, so wires that
+    come from the left do not cross.
     """
     channels: dict[int, dict[Group, float]] = {}  # channel -> sender -> x where it comes up
     for edge in edges:
@@ -150,19 +152,19 @@ def _route(grid: Grid, edges: tuple[Connection, ...]) -> _Routes:
         above = [x for edge, x in ports.items() if grid.row(edge.receiver) == row + 1]
         exits[group] = grid.center(group)
         while any(abs(exits[group] - x) < 9 for x in above):
-            exits[group] += 7  # an exit in line with an arrow tip would read as one wire
+            exits[group] += 7  # an exit in line with an arrow tip would look like one wire
     ports |= _at_logits(grid, edges, exits, channels.get(grid.top, {}))
     tracks = {row: sorted(found, key=lambda g: found[g]) for row, found in channels.items()}
     return _Routes(ports, exits, tracks)
 
 
 def _at_logits(
-    grid: Grid,
+    grid: Placement,
     edges: tuple[Connection, ...],
     exits: Mapping[Group, float],
     senders: Mapping[Group, float],
 ) -> dict[Connection, float]:
-    """An arrow tip at the logits for each connection that comes by a track, clear of the others."""
+    """An arrow tip at the logits for each connection that uses a track, clear of the others."""
     end = grid.columns["END"]
     taken = [exits[edge.sender] for edge in edges if grid.is_straight(edge)]
     places = [end.boxes + 14 + i * 9 for i in range(int((end.boxes_w - 28) // 9) + 1)]
@@ -179,7 +181,7 @@ def _at_logits(
 
 def _wire(
     edge: Connection,
-    grid: Grid,
+    grid: Placement,
     routes: _Routes,
     boxes: Mapping[Group, Rect],
     floors: Mapping[int, float],

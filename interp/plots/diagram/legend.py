@@ -1,4 +1,4 @@
-"""The legend of a circuit diagram: one entry for each kind of mark that the diagram has."""
+"""The legend of a circuit diagram: one entry for each kind of mark in the diagram."""
 
 import xarray as xr
 
@@ -15,15 +15,15 @@ Entry = tuple[float, list[str]]  # its width, and its marks from (0, 0)
 
 
 def legend(placed: Layout, effects: xr.DataArray | None, limit: float) -> tuple[list[str], float]:
-    """Explain the marks below the sentence, in as many lines as it takes.
+    """Explain the marks, below the sentence, in as many lines as needed.
 
     Args:
-        placed: the diagram.
-        effects: what shades the heads, if anything does.
-        limit: the shades run from `-limit` to `limit`.
+        placed: the diagram
+        effects: the effects that shade the heads, if any
+        limit: the shades run from `-limit` to `limit`
 
     Returns:
-        The marks, and the height of diagram and legend together.
+        The marks, and the total height of diagram and legend.
     """
     read = {letter for wire in placed.wires for letter in wire.edge.inputs}
     entries = [_wire_entry()] if placed.wires else []
@@ -71,7 +71,7 @@ def _sign_entry(kind: str, meaning: str) -> Entry:
 
 
 def _scale_entry(effects: xr.DataArray, limit: float) -> Entry:
-    """A strip of the diverging scale with its ends, and what it measures."""
+    """A strip of the diverging scale with its ends and what it measures."""
     low, high = f"\N{MINUS SIGN}{limit:.2f}", f"+{limit:.2f}"
     words = ", ".join(str(effects.attrs[k]) for k in ("title", "unit") if effects.attrs.get(k))
     start = text_width(low, _SIZE) + 4

@@ -1,4 +1,4 @@
-"""The strokes of a circuit diagram as SVG elements: rectangles, text, wires, signs."""
+"""The marks of a circuit diagram as SVG elements: rectangles, text, wires, signs."""
 
 from interp.characters import escape
 from interp.plots.diagram.shapes import Rect, Wire
@@ -41,7 +41,7 @@ def centered(
 
 
 def path(wire: Wire, color: str, width: float) -> str:
-    """A wire as a line with rounded corners, which ends under its arrowhead."""
+    """A wire, as a line with rounded corners that ends under its arrowhead."""
     points = [*wire.points[:-1], (wire.points[-1][0], wire.points[-1][1] + 5)]
     commands = [f"M{points[0][0]:.1f} {points[0][1]:.1f}"]
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
@@ -53,13 +53,13 @@ def path(wire: Wire, color: str, width: float) -> str:
 
 
 def arrow(wire: Wire, color: str) -> str:
-    """The arrowhead of a wire; all of them point up."""
+    """The arrowhead of a wire, which always points up."""
     x, y = wire.points[-1]
     return f'<path d="M{x:.1f} {y + 1:.1f} l-4.5 9 h9 z" fill="{color}"/>'
 
 
 def sign(x: float, y: float, kind: str) -> str:
-    """A disc in the class's color with a plus, or a minus for the negative movers."""
+    """A disc in the class's color with a plus, or with a minus for negative movers."""
     negative = kind.startswith("negative")
     bars = f"M{x - 4.5:.1f} {y:.1f}h9" + ("" if negative else f"M{x:.1f} {y - 4.5:.1f}v9")
     return (
@@ -69,7 +69,7 @@ def sign(x: float, y: float, kind: str) -> str:
 
 
 def _toward(start: tuple[float, float], end: tuple[float, float]) -> tuple[float, float]:
-    """The point a corner's radius away from `start`, or half way if `end` is near."""
+    """The point a corner's radius from `start` toward `end`, or halfway if `end` is near."""
     dx, dy = end[0] - start[0], end[1] - start[1]
     distance = abs(dx) + abs(dy)  # wires run along the axes
     share = min(_CORNER, distance / 2) / distance if distance else 0.0

@@ -3,8 +3,10 @@
 Source: https://mermaid.js.org/syntax/flowchart.html
 """
 
-from interp.circuits import Circuit, Group
-from interp.circuits.published import IOI_ROLES, connections_of
+from interp.circuits import Circuit
+from interp.circuits.members import Group
+from interp.circuits.published.connections import connections_of
+from interp.circuits.published.ioi import IOI_ROLES
 from interp.plots.diagram.shapes import title_of
 from interp.plots.palette import MUTED, NODE_COLORS, PAPER, mix
 
@@ -12,14 +14,14 @@ from interp.plots.palette import MUTED, NODE_COLORS, PAPER, mix
 def circuit_mermaid(circuit: Circuit) -> str:
     """Write a circuit as a Mermaid flowchart, from the tokens to the logits.
 
-    A subgraph is a class at a position, a node a head. An arrow's label says what the receiver
-    reads into (q; k v), or the sign toward the logit difference (+; minus).
+    A subgraph is a class at a position, and a node is a head. The label of an arrow is the input
+    that reads (q; k v), or the sign toward the logit difference (+; minus).
 
     Args:
-        circuit: the heads.
+        circuit: the heads
 
     Returns:
-        The text of the flowchart, which ends with a line break.
+        The text of the flowchart, ending with a line break.
     """
     edges = connections_of(circuit)
     read = dict.fromkeys(edge.sender for edge in edges if edge.sender.kind == "input")
@@ -46,11 +48,11 @@ def circuit_mermaid(circuit: Circuit) -> str:
 
 
 def _id(group: Group) -> str:
-    """A name that Mermaid accepts: letters, digits and underscores, none of its own words."""
+    """A name that Mermaid accepts: letters, digits and underscores, but no reserved words."""
     plain = "".join(c if c.isascii() and c.isalnum() else f"_{ord(c)}_" for c in group.role)
     return f"{group.kind.replace(' ', '_').replace('-', '_')}__{plain}"
 
 
 def _quoted(text: str) -> str:
-    """Text for inside quotes, with what Mermaid or HTML would read as markup as entities."""
+    """Text for use in quotes, with entities for what Mermaid or HTML would read as markup."""
     return "".join(c if c.isalnum() or c in " +-.," else f"#{ord(c)};" for c in text)

@@ -1,7 +1,7 @@
-"""The circuit diagram as a page of its own, each head linked to its evidence.
+"""The circuit diagram as a page, with each head linked to its evidence.
 
 The page needs no network. With evidence, pointing at a head (or moving to it with the tab key)
-shows its numbers and its attention beside the diagram, and clicking keeps them there.
+shows its numbers and its attention next to the diagram, and clicking pins them.
 """
 
 import json
@@ -24,7 +24,7 @@ from interp.plots.diagram.shapes import EXAMPLE, Example, note_of
 from interp.plots.diagram.svg import circuit_svg
 
 Score = xr.Dataset | xr.DataArray
-"""One number a head, dims `layer`, `head`; of a dataset `mean`, `low` and `high`."""
+"""One number per head, dims `layer`, `head`; or a dataset with `mean`, `low` and `high`."""
 
 
 def circuit_html(
@@ -35,29 +35,29 @@ def circuit_html(
     scores: Mapping[str, Score] | None = None,
     attention: xr.DataArray | None = None,
 ) -> str:
-    """Draw a circuit as a page that opens without a network.
+    """Draw a circuit as an HTML page that needs no network.
 
     Args:
-        circuit: as for `circuit_svg`.
-        effects: as for `circuit_svg`.
-        example: as for `circuit_svg`.
-        scores: name to what was measured of every head: arrays of dims `layer`, `head`, or datasets
-            of `mean_effect`, which have an interval. The attr `unit` stands behind the number.
+        circuit: as for `circuit_svg`
+        effects: as for `circuit_svg`
+        example: as for `circuit_svg`
+        scores: name -> a score of every head: an array with dims `layer`, `head`, or a dataset from
+            `mean_effect`, which has intervals. The attr `unit` is written after the number.
         attention: every head's pattern in one prompt, dims `layer`, `head`, `query`, `key`, such as
-            of `interp.heads.attention_patterns`.
+            the result of `interp.heads.attention_patterns`
 
     Returns:
         A complete HTML document; without `scores` and `attention` it has no script.
 
     Raises:
-        ValueError: as for `circuit_svg`, or a score or the attention has other dims.
-        KeyError: as for `circuit_svg`, or a head is outside a score or the attention.
+        ValueError: as for `circuit_svg`, or a score or the attention has other dims
+        KeyError: as for `circuit_svg`, or a head is outside a score or the attention
     """
     drawing = circuit_svg(circuit, effects=effects, example=example)
     data = None
     if scores or attention is not None:
         text = json.dumps(_evidence(circuit, scores or {}, attention), separators=(",", ":"))
-        data = Markup(text.replace("<", "\\u003c"))  # nothing else could end the data in a script
+        data = Markup(text.replace("<", "\\u003c"))  # nothing else could end the script's data
     folder = files("interp.plots.diagram")
     parts = {
         name: Markup((folder / f"page.{suffix}").read_text(encoding="utf-8"))
@@ -70,7 +70,7 @@ def circuit_html(
 def _evidence(
     circuit: Circuit, scores: Mapping[str, Score], attention: xr.DataArray | None
 ) -> dict[str, object]:
-    """What the page's script reads.
+    """The data that the page's script reads.
 
     Returns:
         `tokens`: labels, or None; `nodes`: "9.6@END" to `label`, `about` (a line), `rows` (name
@@ -82,7 +82,7 @@ def _evidence(
         if set(values.dims) != {"layer", "head"}:
             raise ValueError(
                 f"score {name!r} needs the dims (layer, head), not {values.dims}; "
-                "mean_effect makes such a dataset of effects by prompt."
+                "mean_effect makes such a dataset of effects by prompt"
             )
     if attention is not None:
         require_dims(attention, ("layer", "head", "query", "key"), "circuit_html")
@@ -106,7 +106,7 @@ def _select(array: xr.DataArray, head: Member, what: str) -> xr.DataArray:
     try:
         return array.sel(layer=head.layer, head=unit_of(head.part))
     except (KeyError, IndexError) as error:
-        raise KeyError(f"{what} has no head {head.label}, which the circuit has.") from error
+        raise KeyError(f"{what} has no head {head.label}, which the circuit has") from error
 
 
 def _number(score: Score, head: Member) -> str:

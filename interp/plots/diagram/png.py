@@ -1,4 +1,4 @@
-"""The circuit diagram as a picture of pixels: the SVG, drawn by a browser that kaleido drives.
+"""The circuit diagram as PNG: the SVG, rendered by a browser that kaleido controls.
 
 kaleido is optional (`pip install "interp[png]"`) and needs Chrome or Chromium on the machine.
 """
@@ -24,26 +24,26 @@ def circuit_png(
     example: Example = EXAMPLE,
     scale: float = 2.0,
 ) -> Path:
-    """Write the drawing of `circuit_svg` as PNG.
+    """Write the drawing of `circuit_svg` to a PNG file.
 
     Args:
-        circuit: as for `circuit_svg`.
-        path: the file; folders that are missing are made.
-        effects: as for `circuit_svg`.
-        example: as for `circuit_svg`.
-        scale: pixels of the picture for one of the drawing.
+        circuit: as for `circuit_svg`
+        path: the file; missing folders are created
+        effects: as for `circuit_svg`
+        example: as for `circuit_svg`
+        scale: pixels of the picture per pixel of the drawing
 
     Returns:
         The path.
 
     Raises:
-        ValueError: as for `circuit_svg`, or `scale` is not above 0.
-        KeyError: as for `circuit_svg`.
-        ImportError: kaleido is not installed.
-        RuntimeError: kaleido finds no browser, or the browser fails.
+        ValueError: as for `circuit_svg`, or `scale` is not above 0
+        KeyError: as for `circuit_svg`
+        ImportError: kaleido is not installed
+        RuntimeError: kaleido finds no browser, or the browser fails
     """
     if not scale > 0:
-        raise ValueError(f"scale must be above 0, not {scale}.")
+        raise ValueError(f"scale must be above 0, not {scale}")
     figure = as_figure(circuit_svg(circuit, effects=effects, example=example))
     if find_spec("kaleido") is None:
         raise ImportError(
@@ -52,7 +52,7 @@ def circuit_png(
         )
     try:
         picture = figure.to_image(format="png", scale=scale)
-    except Exception as error:  # whatever the browser or kaleido's driver say
+    except Exception as error:  # whatever error the browser or kaleido raises
         raise RuntimeError(
             f"kaleido could not draw the PNG: {error} It needs Chrome or Chromium; install one or "
             "name it in the environment variable BROWSER_PATH. circuit_svg needs no browser."
@@ -64,20 +64,20 @@ def circuit_png(
 
 
 def as_figure(svg: str) -> go.Figure:
-    """A plotly figure that shows an SVG drawing and nothing else, at the drawing's size.
+    """Make a plotly figure that shows only an SVG drawing, at the drawing's size.
 
     Args:
-        svg: one `<svg>` element with a width and a height in pixels.
+        svg: one `<svg>` element with a width and a height in pixels
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: the element has no such size.
+        ValueError: the element has no width or height
     """
     size = search(r'<svg[^>]* width="(\d+)" height="(\d+)"', svg)
     if size is None:
-        raise ValueError("The drawing needs a width and a height in pixels, as circuit_svg has.")
+        raise ValueError("the drawing needs a width and a height in pixels, as circuit_svg has")
     width, height = (int(length) for length in size.groups())
     source = "data:image/svg+xml;base64," + b64encode(svg.encode()).decode()
     place = {"xref": "paper", "yref": "paper", "x": 0, "y": 1, "sizex": 1, "sizey": 1}

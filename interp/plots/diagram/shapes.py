@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from interp.circuits import CLASSES, Connection, Group, Member
+from interp.circuits import CLASSES, Member
 from interp.circuits.classes import MLP_CLASS
+from interp.circuits.members import Connection, Group
 
 Example = Sequence[tuple[str, str]]
-"""A sentence in pieces, each (text, role); the role is "" for text between the roles."""
+"""A sentence in pieces, each (text, role); the role is "" for text between roles."""
 
 EXAMPLE: Example = (
     ("When", ""),
@@ -24,7 +25,7 @@ EXAMPLE: Example = (
 )
 
 TITLE_SIZE, NOTE_SIZE = 13.0, 11.0
-"""Font sizes in a box: its heading, and what its heads do."""
+"""Font sizes in a box: of its heading, and of the note on what its heads do."""
 
 _WIDTHS = dict.fromkeys("ijl.,:;'|", 0.28) | dict.fromkeys("frt -()I", 0.38) | {"m": 0.92, "w": 0.8}
 
@@ -40,17 +41,17 @@ class Rect:
 
     @property
     def right(self) -> float:
-        """X of the right side."""
+        """X coordinate of the right side."""
         return self.x + self.w
 
     @property
     def bottom(self) -> float:
-        """Y of the lower side."""
+        """Y coordinate of the lower side."""
         return self.y + self.h
 
     @property
     def center(self) -> float:
-        """X of the middle."""
+        """X coordinate of the middle."""
         return self.x + self.w / 2
 
 
@@ -65,15 +66,15 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """The way of one connection, corner by corner, from the sender to the receiver."""
+    """The path of one connection, corner by corner, from the sender to the receiver."""
 
     edge: Connection
     points: tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
-    """A piece of the sentence; the role is "" for text between the roles."""
+class Piece:
+    """A piece of the sentence; the role is "" for text between roles."""
 
     text: str
     role: str
@@ -82,24 +83,24 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A diagram: every shape in its place."""
+    """A complete diagram, with every shape in its place."""
 
     width: float
     height: float
     columns: tuple[Rect, ...]
-    tokens: tuple[Token, ...]
+    tokens: tuple[Piece, ...]
     boxes: tuple[Box, ...]
     wires: tuple[Wire, ...]
     logits: Rect
 
 
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
-    """A width that the text fits in, in the usual sans-serif fonts.
+    """A width that the text fits into, in the usual sans-serif fonts.
 
     Args:
-        text: one line.
-        size: font size, pixels.
-        bold: whether it is bold.
+        text: one line
+        size: font size, pixels
+        bold: whether it is bold
 
     Returns:
         Pixels.
@@ -116,5 +117,5 @@ def title_of(group: Group) -> str:
 
 
 def note_of(group: Group) -> str:
-    """What the heads of a box do, below its heading."""
+    """The note below a box's heading, on what its heads do."""
     return CLASSES.get(group.kind, "work on what is at the token")

@@ -9,9 +9,10 @@ import numpy as np
 import xarray as xr
 
 from interp.characters import escape
-from interp.circuits import Circuit, Group, Member
+from interp.circuits import Circuit, Member
 from interp.circuits.classes import MLP_CLASS
-from interp.circuits.published import connections_of
+from interp.circuits.members import Group
+from interp.circuits.published.connections import connections_of
 from interp.parts import unit_of
 from interp.plots.diagram.grid import LOGITS
 from interp.plots.diagram.layout import layout
@@ -24,8 +25,8 @@ from interp.plots.diagram.shapes import (
     Box,
     Example,
     Layout,
+    Piece,
     Rect,
-    Token,
     Wire,
     note_of,
     title_of,
@@ -41,26 +42,26 @@ def circuit_svg(
     effects: xr.DataArray | None = None,
     example: Example = EXAMPLE,
 ) -> str:
-    """Draw a circuit from the tokens (bottom) to the logits (top).
+    """Draw a circuit, from the tokens (bottom) to the logits (top).
 
     Columns are token positions. A box holds the heads of one class, in the column where they act
-    and in the class's color. A wire starts at the token or class that is read (gray: a token) and
-    ends where its arrow says what it is read into: q for queries, k v for keys and values. The
-    plus or minus on the way to the logits is the sign toward the logit difference. Pointing at a
-    head shows what it is.
+    and in the color of the class. A wire starts at the token or class that is read (gray for
+    tokens), and the label at its arrow is the input that reads it: q for queries, k v for keys and
+    values. The plus or minus on the way to the logits is the sign toward the logit difference.
+    Hovering over a head shows what it is.
 
     Args:
-        circuit: the heads, in any number.
-        effects: dims `layer`, `head`; shades each head on a scale centered at zero, red below,
-            blue above. attrs `title` and `unit` label the scale, if present.
-        example: the sentence in pieces, (text, role); its roles are the columns.
+        circuit: the heads, in any number
+        effects: dims `layer`, `head`; shades each head on a scale centered at zero, red below and
+            blue above. The attrs `title` and `unit` label the scale, if present.
+        example: the sentence in pieces (text, role), whose roles are the columns
 
     Returns:
         An `<svg>` element without scripts, fonts or references to anything outside.
 
     Raises:
-        ValueError: the sentence lacks END or the position of a head, or `effects` has other dims.
-        KeyError: a head is outside `effects`.
+        ValueError: the sentence lacks END or the position of a head, or `effects` has other dims
+        KeyError: a head is outside `effects`
     """
     placed = layout(circuit, example=example)
     values = {} if effects is None else _values(effects, circuit)
@@ -100,13 +101,13 @@ def _values(effects: xr.DataArray, circuit: Circuit) -> dict[Member, float]:
         return {h: float(effects.sel(layer=h.layer, head=unit_of(h.part))) for h in circuit.heads}
     except (KeyError, IndexError) as error:
         raise KeyError(
-            f"The circuit of {circuit.model} has heads outside effects, which is "
-            f"{effects.sizes['layer']} layers x {effects.sizes['head']} heads."
+            f"the circuit of {circuit.model} has heads outside effects, which is "
+            f"{effects.sizes['layer']} layers x {effects.sizes['head']} heads"
         ) from error
 
 
 def _description(circuit: Circuit) -> str:
-    """The circuit in words, for those who cannot see it."""
+    """The circuit in words, for readers who cannot see it."""
     groups = (
         f"{title_of(group)} at {group.role}: {', '.join(h.label for h in heads)}."
         for group, heads in circuit.groups().items()
@@ -120,7 +121,7 @@ def _description(circuit: Circuit) -> str:
 
 
 def _wires(wires: Iterable[Wire]) -> list[str]:
-    """All wires; where two senders cross, the later one passes over with a gap in the earlier."""
+    """All wires; where two senders cross, the later wire passes over a gap in the earlier one."""
     by_sender: dict[Group, list[Wire]] = {}
     for wire in wires:
         by_sender.setdefault(wire.edge.sender, []).append(wire)
@@ -140,7 +141,7 @@ def _wires(wires: Iterable[Wire]) -> list[str]:
     return lines + labels
 
 
-def _token(token: Token) -> list[str]:
+def _token(token: Piece) -> list[str]:
     place = token.rect
     if not token.role:
         return [centered(place, 20.0, token.text, size=15.0, color=MUTED)]

@@ -29,7 +29,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.model import HookedGPT2
-from interp.statistics import Estimate, bootstrap_mean
+from interp.statistics import Estimate, estimate_mean
 from interp.training.batches import repeated_ids
 from interp.training.mini import people, skills
 from interp.training.mini.cloze import Cloze
@@ -219,4 +219,4 @@ def _fraction(
 def _mean(
     skill: str, held_out: str, metric: str, values: Tensor, required: float | None = None
 ) -> Score:
-    return Score(skill, held_out, metric, bootstrap_mean(values), len(values), required)
+    return Score(skill, held_out, metric, estimate_mean(values), len(values), required)

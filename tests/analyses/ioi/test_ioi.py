@@ -1,4 +1,7 @@
-"""The canned IOI run, checked from its files alone with transformers' GPT-2."""
+"""The canned IOI run, checked from its files alone with transformers' GPT-2.
+
+The file is longer than most: all of it reads one run.
+"""
 
 import json
 import re
@@ -141,15 +144,20 @@ def test_direct_effects_are_transformers(results, prompts, independent):
     assert effects.abs().max() > 0.1
 
 
-def test_faithfulness_is_transformers(results, prompts, independent):
+def test_faithfulness_is_transformers(folder, results, prompts, independent):
+    reference = json.loads((folder / "reference.json").read_text(encoding="utf-8"))
+    assert len(reference) == 500
+    wanted = {(prompt["template"], prompt["order"]) for prompt in prompts}
     groups = defaultdict(list)
-    for i, prompt in enumerate(prompts):
-        groups[prompt["template"], prompt["order"]].append(i)
-    means = {}
-    for members in groups.values():
-        runs = [independent.run(prompts[i]["abc_tokens"])[1] for i in members]
-        mean = [torch.stack(layer).mean(0) for layer in zip(*runs, strict=True)]
-        means.update(dict.fromkeys(members, mean))
+    for prompt in reference:
+        key = prompt["template"], prompt["order"]
+        if key in wanted:
+            groups[key].append(independent.run(prompt["abc_tokens"])[1])
+    averages = {
+        key: [torch.stack(layer).mean(0) for layer in zip(*runs, strict=True)]
+        for key, runs in groups.items()
+    }
+    means = [averages[prompt["template"], prompt["order"]] for prompt in prompts]
     full, alone = [], []
     for i, prompt in enumerate(prompts):
 
@@ -163,7 +171,32 @@ def test_faithfulness_is_transformers(results, prompts, independent):
 
         for values, replace in ((full, None), (alone, ablate)):
             logits, _ = independent.run(prompt["clean_tokens"], replace)
-            values.append((logits[prompt["answer"]] - logits[prompt["foil"]]).item())
+            values.append(logits)
+    names = set(results["candidates"])
+    assert {p["answer"] for p in reference} <= names and len(names) > 50
+    for run, key in ((full, "F_M"), (alone, "F_C")):
+        top = [float(z.argmax() == p["answer"]) for z, p in zip(run, prompts, strict=True)]
+        prob = [z.softmax(-1)[p["answer"]].item() for z, p in zip(run, prompts, strict=True)]
+        rank = [float((z > z[p["answer"]]).sum()) for z, p in zip(run, prompts, strict=True)]
+        both = []
+        for z, p in zip(run, prompts, strict=True):
+            others = sorted(names - {p["answer"], p["foil"]})
+            mean = z[others].mean()
+            both.append([(z[p["answer"]] - mean).item(), (z[p["foil"]] - mean).item()])
+        answer, foil = torch.tensor(both).mean(0).tolist()
+        for name, value in (
+            ("top1", sum(top) / N),
+            ("probability", sum(prob) / N),
+            ("rank", sum(rank) / N),
+            ("answer_logit", answer),
+            ("foil_logit", foil),
+        ):
+            found = results["faithfulness"][name][key]["mean"]
+            assert found == pytest.approx(value, abs=2e-3), (name, key)
+    full, alone = (
+        [(z[p["answer"]] - z[p["foil"]]).item() for z, p in zip(run, prompts, strict=True)]
+        for run in (full, alone)
+    )
     f_m, f_c = sum(full) / N, sum(alone) / N
     found = results["faithfulness"]
     assert found["F_M"]["mean"] == pytest.approx(f_m, abs=1e-3)
@@ -185,11 +218,17 @@ def test_all_parts_are_there(folder, results):
     assert {f"{name}.npz" for name in PARTS} <= {p.name for p in (folder / "parts").iterdir()}
 
 
-def test_quick_leaves_the_parts_out(tmp_path):
-    arguments = ["ioi", "--quick", "--n", "4", "--threshold", "0.5", "--out", str(tmp_path)]
-    result = CliRunner().invoke(app, arguments)
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    path = tmp_path_factory.mktemp("quick")
+    options = ["--quick", "--n", "6", "--seed", "3", "--threshold", "0.2", "--out", str(path)]
+    result = CliRunner().invoke(app, ["ioi", *options])
     assert result.exit_code == 0, result.output
-    assert json.loads((tmp_path / "results.json").read_text())["parts"] == {}
+    return path
+
+
+def test_quick_leaves_the_parts_out(quick):
+    assert json.loads((quick / "results.json").read_text())["parts"] == {}
 
 
 def test_report_needs_no_network(folder):
@@ -198,11 +237,10 @@ def test_report_needs_no_network(folder):
     assert "Does the circuit do the task alone?" in page
 
 
-def test_same_seed_same_files(tmp_path):
-    for name in ("one", "two"):
-        ioi.run(n=6, seed=3, threshold=0.2, out=tmp_path / name, parts=[])
+def test_same_seed_same_files(quick, tmp_path):
+    ioi.run(n=6, seed=3, threshold=0.2, out=tmp_path, parts=[])
     for file in ("results.json", "prompts.json", "circuit.json"):
-        assert (tmp_path / "one" / file).read_text() == (tmp_path / "two" / file).read_text()
+        assert (quick / file).read_text() == (tmp_path / file).read_text()
 
 
 @pytest.fixture(scope="module")

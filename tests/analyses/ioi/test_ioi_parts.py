@@ -16,7 +16,8 @@ from analyses.ioi import circuit as ioi_circuit
 from analyses.ioi import parts
 from analyses.ioi.parts import PARTS, Setting, backups, derivation, signals
 from analyses.ioi.parts.setting import Measured, verdicts
-from interp.circuits import IOI_FIGURES, Circuit, Derivation, Link, Member, published
+from interp.circuits import Circuit, Derivation, Link, Member, published_circuit
+from interp.circuits.published import IOI_FIGURES
 from interp.parts import Head, Node
 from interp.patching import Receivers
 from interp.report import Table
@@ -43,12 +44,17 @@ def model():
 @pytest.fixture(scope="module")
 def setting(model):
     task = ioi_task(model.tokenizer, 12)
-    return Setting.of(model, task, published("ioi", "gpt2"), size=SMALL)
+    return Setting.of(model, task, published_circuit("ioi", "gpt2"), size=SMALL)
 
 
 @pytest.fixture(scope="module")
-def chapters(setting):
-    return {name: part.write(setting, part.collect(setting)) for name, part in PARTS.items()}
+def collected(setting):
+    return {name: part.collect(setting) for name, part in PARTS.items()}
+
+
+@pytest.fixture(scope="module")
+def chapters(setting, collected):
+    return {name: part.write(setting, collected[name]) for name, part in PARTS.items()}
 
 
 def test_every_part_has_figures_beside_the_papers(chapters):
@@ -102,8 +108,8 @@ def test_the_fit_of_two_signals_by_hand():
     assert signals.fit(bent) == pytest.approx((2.0, 1.0, 0.1 / 3.15), rel=1e-6)
 
 
-def test_signals_of_the_prompts_themselves_change_nothing(setting):
-    measured = signals.PART.collect(setting)
+def test_signals_of_the_prompts_themselves_change_nothing(setting, collected):
+    measured = collected["signals"]
     found, early = measured["signals"].logit_diff, measured["early"].logit_diff
     clean = interp.patching.measure(setting.model, setting.task).logit_diff
     np.testing.assert_allclose(found.sel(token=1, position=1), clean, atol=1e-5)
@@ -134,8 +140,8 @@ def test_early_heads_lose_as_much_as_s_inhibition_by_place_and_nothing_by_name(s
     assert figures["signal_0_1"] == pytest.approx(3)
 
 
-def test_each_path_into_early_heads_is_the_one_it_says(setting):
-    found = PARTS["early-heads"].collect(setting)
+def test_each_path_into_early_heads_is_the_one_it_says(setting, collected):
+    found = collected["early-heads"]
     receivers = {
         "values": Receivers("v", heads=setting.heads("S-inhibition"), positions=["S2"]),
         "inhibition_keys": Receivers("k", heads=setting.heads("S-inhibition"), positions=["S2"]),
@@ -239,7 +245,9 @@ def test_a_derived_circuit_that_keeps_too_little_gives_way_to_pruning(monkeypatc
         kept = 0.1 if nodes is None else 0.9
         members = () if nodes is None else tuple(Member(node, "other") for node in nodes)
         found = empty_derivation(Circuit("mini", members))
-        alone = xr.Dataset({"logit_diff": (("run", "prompt"), [[1.0], [kept]])})
+        names = ("logit_diff", "top1", "probability")
+        both = [[1.0] * 6, [kept] * 6]
+        alone = xr.Dataset({name: (("run", "prompt"), both) for name in names})
         alone = alone.assign_coords(run=["full", "circuit"])
         about = {"json": found.to_json(), "prompts": 6}
         return {"derivation": xr.Dataset(attrs=about), "alone": alone}
@@ -250,7 +258,7 @@ def test_a_derived_circuit_that_keeps_too_little_gives_way_to_pruning(monkeypatc
     circuit, found = ioi_circuit.find_circuit(mini, task, threshold=0.02)
     assert known["nodes"] == [node] and circuit.nodes == (node,)
     assert derivation.derivation_of(found).circuit == circuit
-    assert "pruned" in circuit.source and "kept 10% of it" in circuit.source
+    assert "pruned" in circuit.source and "does not do the task alone" in circuit.source
 
 
 def empty_derivation(circuit):

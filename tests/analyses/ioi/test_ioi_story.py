@@ -11,7 +11,9 @@ from analyses.ioi import story as ioi_story
 from analyses.ioi.analysis import PART_NAMES
 from analyses.ioi.passages import PASSAGES
 from analyses.ioi.size import PAPERS_SIZE, Size
-from interp.circuits import IOI_FIGURES, published
+from interp.circuits import published_circuit
+from interp.circuits.published import IOI_FIGURES
+from interp.metrics import BEHAVIOR
 from interp.report import Report, Section
 
 ONE = {"mean": -1.25, "low": -2.0, "high": None}
@@ -27,8 +29,11 @@ RESULTS = {
         "parts": ["mlps"],
         "size": asdict(PAPERS_SIZE),
     },
-    "behaviour": dict.fromkeys(("logit_diff", "accuracy", "io_probability"), ONE),
-    "faithfulness": dict.fromkeys(("F_M", "F_C", "ratio"), ONE),
+    "behavior": dict.fromkeys(("accuracy", *BEHAVIOR), ONE),
+    "faithfulness": {
+        **dict.fromkeys(("F_M", "F_C", "ratio"), ONE),
+        **{key: {"F_M": ONE, "F_C": ONE} for key in BEHAVIOR},
+    },
     "circuit": [{"layer": 1, "head": 2, "class": "name mover", "position": "END"}],
     "parts": {
         "mlps": {"section": "MLPs", "figures": {"own": {"label": "Ours", "unit": "logits", **ONE}}}
@@ -44,7 +49,7 @@ def page() -> str:
 def test_every_chapter_is_there_and_the_numbers_are_those_of_the_run(page: str) -> None:
     headings = re.findall(r"^## (.*)$", page, re.M)
     assert headings[:-1] == [passage.title for passage in PASSAGES]
-    assert page.count("\N{MINUS SIGN}1.250 [\N{MINUS SIGN}2.000, unbounded]") == 1 + 3 + 3 + 1
+    assert page.count("\N{MINUS SIGN}1.250 [\N{MINUS SIGN}2.000, unbounded]") == 1 + 7 + 3 + 10 + 1
     assert (
         "interp ioi --model some-model --n 12 --seed 3 --threshold 0.1 --prompts FILE "
         "--circuit FILE --full --parts mlps --out out/ioi\n" in page
@@ -111,7 +116,7 @@ def test_the_run_is_read_from_its_folder(tmp_path: Path, monkeypatch: pytest.Mon
     folder, asked = tmp_path / "run", {}
     folder.mkdir()
     (folder / "results.json").write_text(json.dumps(RESULTS), encoding="utf-8")
-    circuit = published("ioi", "gpt2").to_json()
+    circuit = published_circuit("ioi", "gpt2").to_json()
     (folder / "circuit.json").write_text(circuit, encoding="utf-8")
     (folder / "circuit.svg").write_text("<svg/>", encoding="utf-8")
 

@@ -153,7 +153,7 @@ def test_arcs_need_one_set_of_positions(patterns):
     one = patterns.sel(layer=0, head=0)
     with pytest.raises(ValueError, match="same positions"):
         attention_arcs(one.isel(query=[3, 4]))
-    with pytest.raises(ValueError, match="above 0, not 0.0"):
+    with pytest.raises(ValueError, match="above 0; it is 0.0"):
         attention_arcs(one, threshold=0.0)
     with pytest.raises(ValueError, match="no query 9; the positions are 0 to 4"):
         attention_arcs(one, query=9)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import networkx as nx
 import pytest
 
-from interp.circuits import Circuit, Link, Member, published
+from interp.circuits import Circuit, Link, Member, published_circuit
 from interp.plots import circuit_dot, circuit_graphml, to_networkx
 
 SMALL = Circuit(
@@ -62,7 +62,7 @@ def test_measured_links_are_the_arrows():
 
 @pytest.mark.parametrize("task", ["ioi", "greater_than", "induction"])
 def test_the_published_ones_flow_upward_to_the_logits(task):
-    circuit = published(task, "gpt2")
+    circuit = published_circuit(task, "gpt2")
     graph = to_networkx(circuit)
     assert nx.is_directed_acyclic_graph(graph)
     nodes = {str(node) for node in circuit.nodes}
@@ -78,8 +78,10 @@ def test_an_mlp_reads_the_heads_of_its_layer_and_not_the_reverse():
 
 
 def test_graphml_comes_back_as_it_was():
-    graph = to_networkx(published("greater_than", "gpt2"))
-    again = nx.read_graphml(io.BytesIO(circuit_graphml(published("greater_than", "gpt2")).encode()))
+    graph = to_networkx(published_circuit("greater_than", "gpt2"))
+    again = nx.read_graphml(
+        io.BytesIO(circuit_graphml(published_circuit("greater_than", "gpt2")).encode())
+    )
     assert dict(again.nodes(data=True)) == dict(graph.nodes(data=True))
     assert set(again.edges(data="inputs")) == set(graph.edges(data="inputs"))
 

@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 
 from interp.circuits import (
     CLASSES,
-    KNOWN,
     Circuit,
-    Connection,
-    Group,
     Link,
     Member,
     known_circuit,
-    published,
+    published_circuit,
 )
-from interp.circuits.published import IOI_ROLES, published_connections
+from interp.circuits.known import KNOWN
+from interp.circuits.members import Connection, Group
+from interp.circuits.published import published_connections
+from interp.circuits.published.ioi import IOI_ROLES
 from interp.plots import example_of
 from interp.plots.diagram.layout import layout
 from interp.plots.diagram.shapes import Rect, text_width, title_of
@@ -33,7 +33,7 @@ HEADS = st.dictionaries(
     st.sampled_from(list(CLASSES)),
     max_size=70,
 )
-PUBLISHED = {tuple_of(h): h.kind for h in published("ioi", "gpt2").heads}
+PUBLISHED = {tuple_of(h): h.kind for h in published_circuit("ioi", "gpt2").heads}
 CROWD = {(i, j, "END"): kind for i, kind in enumerate(CLASSES) for j in range(30)}
 
 
@@ -209,12 +209,12 @@ diagram_with = diagram
 
 def test_mlps_stand_above_the_heads_that_they_read():
     sentence = [("17", "XX"), ("45", "YY"), ("to", ""), ("17", "END")]
-    placed = layout(published("greater_than", "gpt2"), example=sentence)
+    placed = layout(published_circuit("greater_than", "gpt2"), example=sentence)
     tops = {tuple(box.group): box.rect.y for box in placed.boxes}
     order = [("MLP", "END"), ("mover", "END"), ("MLP", "YY"), ("mover", "YY")]
     assert sorted(tops, key=lambda group: tops[group]) == order
     drawn = {wire.edge for wire in placed.wires}
-    assert drawn == set(published_connections(published("greater_than", "gpt2")))
+    assert drawn == set(published_connections(published_circuit("greater_than", "gpt2")))
 
 
 def test_a_class_far_below_reaches_the_logits_past_the_others():

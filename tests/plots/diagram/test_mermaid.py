@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interp.circuits import CLASSES, Circuit, Member, known_circuit, published
+from interp.circuits import CLASSES, Circuit, Member, known_circuit, published_circuit
 from interp.circuits.published import published_connections
 from interp.plots import circuit_mermaid
 
@@ -46,7 +46,7 @@ def parse(text):
 
 
 def test_the_published_circuit():
-    text = circuit_mermaid(published("ioi", "gpt2"))
+    text = circuit_mermaid(published_circuit("ioi", "gpt2"))
     found = parse(text)
     assert len(found["subgraph"]) == 7
     assert len(found["node"]) == 26 + 5 + 1
@@ -82,7 +82,7 @@ def test_markup_in_a_position_is_only_text(position):
 
 
 def test_a_circuit_of_another_task_with_mlps():
-    circuit = published("greater_than", "gpt2")
+    circuit = published_circuit("greater_than", "gpt2")
     found = parse(circuit_mermaid(circuit))
     assert len(found["node"]) == 1 + len(circuit.heads) + len(circuit.mlps) + 1  # YY, logits
     assert len(found["edge"]) == len(published_connections(circuit))

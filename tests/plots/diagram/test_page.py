@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from interp.circuits import Circuit, Member, published
+from interp.circuits import Circuit, Member, published_circuit
 from interp.plots import circuit_html
 
 TOKENS = ["The", " war", "<b>", " to"]
@@ -37,7 +37,7 @@ def evidence(page):
 
 
 def test_every_node_has_its_evidence():
-    circuit = published("greater_than", "gpt2")
+    circuit = published_circuit("greater_than", "gpt2")
     scores = {"direct effect": score(), "plain": score(0.125)["mean"]}
     page = circuit_html(circuit, example=SENTENCE, scores=scores, attention=attention())
     found = evidence(page)
@@ -59,7 +59,7 @@ def test_every_node_has_its_evidence():
 
 def test_nothing_comes_from_outside_and_nothing_breaks_out():
     page = circuit_html(
-        published("greater_than", "gpt2"),
+        published_circuit("greater_than", "gpt2"),
         example=SENTENCE,
         scores={"</script><i>": score()},
         attention=attention(),
@@ -81,7 +81,7 @@ def test_scores_without_attention_and_the_reverse():
 
 
 def test_wrong_evidence():
-    circuit = published("greater_than", "gpt2")
+    circuit = published_circuit("greater_than", "gpt2")
     with pytest.raises(ValueError, match=r"score 'x' needs the dims \(layer, head\)"):
         circuit_html(circuit, example=SENTENCE, scores={"x": score().expand_dims("prompt")})
     with pytest.raises(KeyError, match=r"a score has no head 9\.1"):

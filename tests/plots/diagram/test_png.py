@@ -6,11 +6,11 @@ from importlib.util import find_spec
 
 import pytest
 
-from interp.circuits import published
+from interp.circuits import published_circuit
 from interp.plots import circuit_png, circuit_svg
 from interp.plots.diagram.png import as_figure
 
-IOI = published("ioi", "gpt2")
+IOI = published_circuit("ioi", "gpt2")
 
 
 def test_the_figure_holds_the_drawing_at_its_size():

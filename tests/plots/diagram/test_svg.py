@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from interp.circuits import Circuit, Member, known_circuit, published
+from interp.circuits import Circuit, Member, known_circuit, published_circuit
 from interp.plots import circuit_html, circuit_svg, example_of
 from interp.plots.palette import KIND_COLORS, diverging
 
@@ -33,13 +33,13 @@ def pills(svg):
 
 
 def test_all_heads_with_what_they_are():
-    found = pills(circuit_svg(published("ioi", "gpt2")))
-    assert found.keys() == {head.label for head in published("ioi", "gpt2").heads}
+    found = pills(circuit_svg(published_circuit("ioi", "gpt2")))
+    assert found.keys() == {head.label for head in published_circuit("ioi", "gpt2").heads}
     assert found["5.5"] == ("5.5: induction head at S2", "#FFFFFF")
 
 
 def test_effects_shade_heads_on_a_symmetric_scale():
-    svg = circuit_svg(published("ioi", "gpt2"), effects=effects())
+    svg = circuit_svg(published_circuit("ioi", "gpt2"), effects=effects())
     found = pills(svg)
     assert found["9.9"] == (
         "9.9: name mover head at END, -1.500 logits",
@@ -52,7 +52,7 @@ def test_effects_shade_heads_on_a_symmetric_scale():
 
 
 def test_signs_toward_the_logit_difference():
-    svg = circuit_svg(published("ioi", "gpt2"))
+    svg = circuit_svg(published_circuit("ioi", "gpt2"))
     root = ElementTree.fromstring(svg)
     discs = [circle.get("fill") for circle in root.iter(f"{SVG}circle")]
     plus = [d for d in re.findall(r'd="(M[^"]*)"', svg) if re.search(r"h9M.*v9", d)]
@@ -62,7 +62,7 @@ def test_signs_toward_the_logit_difference():
 
 
 def test_it_is_described_in_words():
-    root = ElementTree.fromstring(circuit_svg(published("ioi", "gpt2")))
+    root = ElementTree.fromstring(circuit_svg(published_circuit("ioi", "gpt2")))
     assert root.get("role") == "img"
     assert root.findtext(f"{SVG}title") == "Circuit of gpt2: 26 heads"
     words = root.findtext(f"{SVG}desc")
@@ -80,7 +80,7 @@ def test_names_are_escaped():
 
 
 def test_nothing_comes_from_outside():
-    page = circuit_html(published("ioi", "gpt2"), effects=effects())
+    page = circuit_html(published_circuit("ioi", "gpt2"), effects=effects())
     assert page.startswith("<!doctype html>")
     assert set(re.findall(r"https?://[^\s\"']+", page)) == {"http://www.w3.org/2000/svg"}
     assert "<script" not in page
@@ -93,12 +93,12 @@ def test_small_circuits(heads):
 
 
 def test_a_missing_effect_leaves_the_head_white():
-    svg = circuit_svg(published("ioi", "gpt2"), effects=effects() * np.nan)
+    svg = circuit_svg(published_circuit("ioi", "gpt2"), effects=effects() * np.nan)
     assert {fill for _, fill in pills(svg).values()} == {"#FFFFFF"}
 
 
 def test_wrong_effects():
-    circuit = published("ioi", "gpt2")
+    circuit = published_circuit("ioi", "gpt2")
     with pytest.raises(ValueError, match=r"dims \(layer, head\).*mean\("):
         circuit_svg(circuit, effects=effects().expand_dims("prompt"))
     with pytest.raises(KeyError, match="heads outside effects, which is 11 layers x 12 heads"):
