@@ -14,7 +14,7 @@ from interp.training.mini import MIXTURE, Sentences, document, train_tokenizer
 @pytest.fixture(scope="module")
 def tokenizer() -> PreTrainedTokenizerBase:
     rng = Random(0)
-    return train_tokenizer((document(rng) for _ in range(500)), d_vocab=600, n_ctx=64)
+    return train_tokenizer(("".join(document(rng)) for _ in range(500)), d_vocab=600, n_ctx=64)
 
 
 @pytest.fixture
@@ -67,11 +67,37 @@ def test_half_of_the_rows_are_random_tokens_at_first(batches: Callable[..., Batc
     cooling = batches(random=0.2, early_steps=10)
     assert [cooling.random_share(step) for step in (0, 5, 10, 99)] == [0.5, 0.35, 0.2, 0.2]
     words = [" ".join(map(str, range(8)))] * 99  # no end of text within a row of 16 tokens
-    plain = batches(random=0.2, early_steps=8, write=lambda rng: "Count: " + words[0])
+    plain = batches(random=0.2, early_steps=8, write=lambda rng, step: ("Count: " + words[0], "", ""))
     for step, n_random in ((0, 10), (4, 7), (8, 8)):
         first = plain.tokenizer("Count")["input_ids"][0]
         assert (plain(step)[:, 0] != first).sum() in (n_random, n_random - 1)
     assert not batches(random=1.0)(0).eq(0).any()
+
+
+def test_answers_weigh_more_than_other_tokens(batches: Callable[..., Batches]) -> None:
+    given = batches(
+        write=lambda rng, step: ("Mary saw", " John", " and John."), random=0.2, answer_weight=7.0
+    )
+    tokens, weights = given(3), given.weights(3)
+    assert tokens.shape == weights.shape and set(weights.unique().tolist()) == {1.0, 7.0}
+    assert set(weights[: given.n_random(3)].flatten().tolist()) == {1.0}
+    words = [
+        (given.tokenizer.decode(token), weight)
+        for token, weight in zip(tokens[-1].tolist(), weights[-1].tolist(), strict=True)
+    ]
+    assert {word for word, weight in words if weight == 7.0} <= {" John", " J", "ohn", "o", "h", "n"}
+    text = "".join(word + ("*" if weight == 7.0 else "") for word, weight in words)
+    assert text.replace("*", "").startswith("Mary saw John and John.")
+    assert "*" not in text[text.index(" and") : text.index(".")]
+
+
+def test_the_mixture_changes_at_a_step(
+    batches: Callable[..., Batches], tokenizer: PreTrainedTokenizerBase
+) -> None:
+    first, later = ({name: MIXTURE[name]} for name in ("counting", "greater_than"))
+    given = batches(write=Sentences(first, later, 2), random=0.0)
+    texts = [tokenizer.decode(given(step).flatten()) for step in (1, 2)]
+    assert "Count:" in texts[0] and "Count:" not in texts[1]
 
 
 def test_early_batches_are_half_as_large(batches: Callable[..., Batches]) -> None:

@@ -7,7 +7,7 @@ from interp.model import GPT2Config
 from interp.training.batches import Batches
 from interp.training.mini.evaluate import Score
 from interp.training.mini.guidance import Guidance
-from interp.training.mini.language import Sentences
+from interp.training.mini.language import Sentences, shares
 from interp.training.train import TrainingConfig
 
 
@@ -73,8 +73,11 @@ def model_card(model: GPT2Config, how: Training, scores: Sequence[Score]) -> str
     d, m = c.d_model, c.d_mlp
     per_layer = 4 * d * d + 4 * d + 2 * d * m + m + d + 4 * d
     n_parameters = c.n_layers * per_layer + (c.d_vocab + c.n_ctx) * d + 2 * d
-    kinds = b.write.mixture.items() if isinstance(b.write, Sentences) else ()
-    mixture = ", ".join(f"{name} {weight:.0%}" for name, (weight, _) in kinds)
+    documents = b.write if isinstance(b.write, Sentences) else Sentences()
+    first, later = (
+        ", ".join(f"{name} {weight:.0%}" for name, weight in shares(mixture).items())
+        for mixture in (documents.mixture, documents.later)
+    )
     return f"""---
 license: mit
 language: en
@@ -111,7 +114,10 @@ what to write.
 
 - {t.steps} steps of {b.n_tokens} tokens, the first {b.early_steps} of half as many, in rows of
   {b.n_ctx // 4}, {b.n_ctx // 2}, {b.n_ctx // 4} and {b.n_ctx} in turn;
-- documents: {mixture};
+- documents: {first};
+- from step {documents.change} on: {later};
+- the answer of a document, if it has one (the name, the pronoun, the year, the letter that the rest
+  determines), counts {b.answer_weight:g} times in the loss, every other token once;
 - random tokens that come back: {b.random:.0%} of the rows, 50% at first and falling to that in
   those early steps;
 - AdamW, betas {t.betas[0]} and {t.betas[1]}, weight decay {t.weight_decay} on matrices only,
@@ -122,7 +128,8 @@ what to write.
   {induction} at what followed the same token before (`interp/training/mini/guidance.py`);
 - initial weights of `interp/training/mini/start.py`: positions are sinusoids in dimensions of their
   own; heads look at tokens like their own, but heads 0.0 and 0.1 one and two positions back; heads
-  of every other block, the first included, write what they read;
+  of the first and of the last block write what they read, and between them every second head from
+  block 2 on takes away what it reads;
 - {how.minutes:.0f} minutes on {how.machine};
 - validation loss {how.validation_loss:.3f} nats a token, most of it chance: that of the grammar
   and of random tokens.

@@ -51,6 +51,12 @@ LATER_MIXTURE: Mixture = MIXTURE | {
 """The same with more of what takes longer: years and acronyms."""
 
 
+def shares(mixture: Mixture) -> dict[str, float]:
+    """The fraction of documents of each kind."""
+    total = sum(weight for weight, _ in mixture.values())
+    return {name: weight / total for name, (weight, _) in mixture.items()}
+
+
 def document(rng: Random, mixture: Mixture = MIXTURE) -> tuple[str, str, str]:
     """One training document: a text of the mixture, sometimes with prose before or after it.
 
@@ -86,7 +92,7 @@ class Sentences:
 
     mixture: Mixture = field(default_factory=lambda: MIXTURE, repr=False)
     later: Mixture = field(default_factory=lambda: LATER_MIXTURE, repr=False)
-    change: int = 3500
+    change: int = 3750
 
     def __call__(self, rng: Random, step: int) -> tuple[str, str, str]:
         """Write one document."""

@@ -43,7 +43,7 @@ def test_card_counts_the_parameters_and_says_how_it_was_trained() -> None:
         "license: mit",
         "--seed 3 --steps 200",
         "200 steps of 2560 tokens",
-        "roll_call 14%",
+        "roll_call 9%",
         "30% of the rows, 50% at first",
         "the first 100 of half as many",
         "0.002 after 100 steps",

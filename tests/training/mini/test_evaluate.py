@@ -21,7 +21,7 @@ from interp.training.mini.lexicon import NAMES, NUMBERS
 @pytest.fixture(scope="module")
 def tokenizer() -> PreTrainedTokenizerBase:
     rng = Random(0)
-    documents = [document(rng) for _ in range(2000)]
+    documents = ["".join(document(rng)) for _ in range(2000)]
     return train_tokenizer(documents, d_vocab=2048, n_ctx=128, words=single_token_words())
 
 

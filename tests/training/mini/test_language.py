@@ -12,7 +12,7 @@ from interp.training.mini import lexicon as lex
 
 def documents(n: int, seed: int = 0) -> list[str]:
     rng = Random(seed)
-    return [document(rng) for _ in range(n)]
+    return ["".join(document(rng)) for _ in range(n)]
 
 
 @pytest.fixture(scope="module")
