@@ -121,7 +121,12 @@ def recipe(
     """
     training = TrainingConfig(steps=steps, learning_rate=2.5e-3, warmup=min(100, steps // 10))
     batches = Batches(
-        tokenizer, n_ctx, BATCH_TOKENS, seed, Sentences(), early_steps=min(EARLY_STEPS, steps),
+        tokenizer,
+        n_ctx,
+        BATCH_TOKENS,
+        seed,
+        Sentences(),
+        early_steps=min(EARLY_STEPS, steps),
         answer_weight=ANSWER_WEIGHT,
     )
     return training, batches, Guidance(steps=min(GUIDED_STEPS, steps))

@@ -189,6 +189,7 @@ def strict_interchange_losses(
     rng: Random,
     alone: float = 0.5,
     mean: float = 0.0,
+    share: float = 0.5,
     looks: Sequence[tuple[Site, str]] = (),
 ) -> dict[str, Float[Tensor, ""]]:
     """The three losses of strict interchange intervention training.
@@ -248,8 +249,8 @@ def strict_interchange_losses(
     interchanged = _logits(model, last, base)
 
     generator = torch.Generator().manual_seed(rng.getrandbits(32))
-    some = torch.rand(*outside.shape[:2], 1, outside.shape[3], generator=generator) < 0.5
-    whole = torch.tensor([rng.random() < 0.5 for _ in range(n)])[:, None, None]
+    some = torch.rand(*outside.shape[:2], 1, outside.shape[3], generator=generator) < share
+    whole = torch.tensor([rng.random() < alone for _ in range(n)])[:, None, None]
     edits = _Edits(model, base, caches)
     edits.others(outside & (some | whole).to(outside.device))
     patterns = [("pattern", layer) for layer in sorted({site.layer for site, _ in looks})]

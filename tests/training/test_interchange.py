@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from interp.circuits.known import known_circuit
 from interp.circuits.known.ioi import NAMES, TEMPLATES
 from interp.model import GPT2Config, HookedGPT2
+from interp.parts import as_head
 from interp.tasks import ioi
 from interp.training.interchange import (
     Cut,
@@ -38,7 +39,8 @@ def by_hand():
     known.model.unembed.weight.data *= 6  # so that it has no doubt
     where = {}
     for head in known.circuit.heads:
-        where.setdefault(head.kind, []).append(Site(head.layer, head.head, head.position))
+        layer, index = as_head(head.part)
+        where.setdefault(head.kind, []).append(Site(layer, index, head.role))
     where["mover"] = where.pop("name mover") + where.pop("negative name mover")
     sides = [
         ioi(known.model.tokenizer, 24, seed=0, templates=TEMPLATES, names=NAMES, corruption=how)

@@ -92,8 +92,11 @@ class Parts:
             Cut(("place",), _at(self.duplicate, "S2"), silenced=_at(self.induction, "S2")),
             Cut(("place",), _at(self.induction, "S2"), silenced=_at(self.duplicate, "S2")),
             Cut(("place",), _at(self.inhibition, "S2", "kv")),
-            Cut(("heard 1", "heard 2"), _at(self.previous, "N1+1 N2+1"),
-                silenced=_at(self.duplicate, "S2")),
+            Cut(
+                ("heard 1", "heard 2"),
+                _at(self.previous, "N1+1 N2+1"),
+                silenced=_at(self.duplicate, "S2"),
+            ),
             *(Cut((), (), silenced=_at(some, "END"), weight=0.5) for some in alone if some),
         )
 

@@ -64,7 +64,25 @@ def test_only_random_rows_are_guided() -> None:
     assert both.item() == pytest.approx(expected.item(), rel=1e-5)
     both.backward()
     assert model.blocks[2].attn.W_QKV.grad.abs().max() > 0
-    assert guided_loss(model, GUIDANCE, batches, 10, tokens).item() == pytest.approx(plain.item())
+    later = batches(10)
+    assert guided_loss(model, GUIDANCE, batches, 10, later).item() == pytest.approx(
+        next_token_loss(model, later).item()
+    )
+
+
+def test_answers_count_more() -> None:
+    tokenizer = train_tokenizer(["The war"], d_vocab=300, n_ctx=24)
+    batches = Batches(
+        tokenizer, 24, 480, 0, lambda rng, step: ("We", " go", "."), random=0.0, answer_weight=5.0
+    )
+    model, tokens, weights = HookedGPT2(SHAPE, seed=1), batches(10), batches.weights(10)
+    nats = -model(tokens)[:, :-1].log_softmax(-1).gather(2, tokens[:, 1:, None])[..., 0]
+    counts = weights[:, 1:]
+    expected = (nats * counts).sum() / counts.sum()
+    assert counts.max() == 5 and counts.min() == 1
+    assert guided_loss(model, GUIDANCE, batches, 10, tokens).item() == pytest.approx(
+        expected.item(), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("induction", [((0, 1),), ((1, 0), (2, 0)), ()])

@@ -56,13 +56,16 @@ def test_other_heads_look_at_tokens_like_their_own(
             assert same.mean() > 5 * other.mean().abs()
 
 
-def test_heads_of_every_other_block_write_what_they_read(
+def test_the_first_and_the_last_block_write_what_they_read_and_others_take_it_away(
     model: HookedGPT2,
 ) -> None:
+    last = SHAPE.n_layers - 1
     for layer, block in enumerate(model.blocks):
         for head in range(SHAPE.n_heads):
-            copies = torch.allclose(block.attn.W_O[head], block.attn.W_V[head].T)
-            assert copies == (layer % 2 == 0)
+            read, written = block.attn.W_V[head].T, block.attn.W_O[head]
+            assert torch.allclose(written, read) == (layer in (0, last))
+            erases = 1 < layer < last and head % 2 == 1
+            assert torch.allclose(written, -read) == erases
 
 
 def test_the_seed_decides() -> None:
