@@ -35,14 +35,14 @@ PROGRAM = Program(
         "heard 1": lambda x: x["name 1"],
         "heard 2": lambda x: x["name 2"],
         "giver": lambda x: x["name 3"],
-        "place": lambda x: torch.where(
-            x["giver"] == x["heard 1"], 1, torch.where(x["giver"] == x["heard 2"], 2, 0)
+        "repeated": lambda x: torch.where(
+            (x["giver"] == x["heard 1"]) | (x["giver"] == x["heard 2"]), x["giver"], -1
         ),
-        "avoid": lambda x: x["place"],
+        "avoid": lambda x: x["repeated"],
         "read 1": lambda x: x["name 1"],
         "read 2": lambda x: x["name 2"],
-        "option 1": lambda x: torch.where(x["avoid"] == 1, x["read 2"], x["read 1"]),
-        "option 2": lambda x: torch.where(x["avoid"] == 2, x["read 1"], x["read 2"]),
+        "option 1": lambda x: torch.where(x["avoid"] == x["read 1"], x["read 2"], x["read 1"]),
+        "option 2": lambda x: torch.where(x["avoid"] == x["read 2"], x["read 1"], x["read 2"]),
     },
     lambda x, d: 0.5 * F.one_hot(x["option 1"], d) + 0.5 * F.one_hot(x["option 2"], d),
 )
@@ -88,10 +88,10 @@ class Parts:
             Cut(("avoid",), inhibition, weight=3),
             Cut(("avoid",), queries, weight=3),
             Cut((), inhibition, held=queries, weight=3),
-            Cut(("place",), _at(repeated, "S2"), weight=2),
-            Cut(("place",), _at(self.duplicate, "S2"), silenced=_at(self.induction, "S2")),
-            Cut(("place",), _at(self.induction, "S2"), silenced=_at(self.duplicate, "S2")),
-            Cut(("place",), _at(self.inhibition, "S2", "kv")),
+            Cut(("repeated",), _at(repeated, "S2"), weight=2),
+            Cut(("repeated",), _at(self.duplicate, "S2"), silenced=_at(self.induction, "S2")),
+            Cut(("repeated",), _at(self.induction, "S2"), silenced=_at(self.duplicate, "S2")),
+            Cut(("repeated",), _at(self.inhibition, "S2", "kv")),
             Cut(
                 ("heard 1", "heard 2"),
                 _at(self.previous, "N1+1 N2+1"),
@@ -176,9 +176,9 @@ class Draw:
                 break
         giver = rng.choice((a, b)) if rng.random() < 0.9 else c
         kind = rng.random()
-        if kind < 0.25:  # the same names, the other giver
+        if kind < 0.4:  # the same names, the other giver
             source = (a, b, a if giver == b else b)
-        elif kind < 0.5:  # in the other order
+        elif kind < 0.8:  # in the other order
             source = (b, a, rng.choice((a, b)))
         elif kind < 0.94:
             source = (d, e, rng.choice((d, e)))
