@@ -59,7 +59,7 @@ def test_the_sentences_are_those_of_the_mixture(
     batches: Callable[..., Batches], tokenizer: PreTrainedTokenizerBase
 ) -> None:
     only = {"counting": MIXTURE["counting"]}
-    text = tokenizer.decode(batches(write=Sentences(only), random=0.0)(0).flatten())
+    text = tokenizer.decode(batches(write=Sentences(((0, only),)), random=0.0)(0).flatten())
     assert text.count("Count:") > 10 and "lasted" not in text
 
 
@@ -94,7 +94,7 @@ def test_the_mixture_changes_at_a_step(
     batches: Callable[..., Batches], tokenizer: PreTrainedTokenizerBase
 ) -> None:
     first, later = ({name: MIXTURE[name]} for name in ("counting", "greater_than"))
-    given = batches(write=Sentences(first, later, 2), random=0.0)
+    given = batches(write=Sentences(((0, first), (2, later))), random=0.0)
     texts = [tokenizer.decode(given(step).flatten()) for step in (1, 2)]
     assert "Count:" in texts[0] and "Count:" not in texts[1]
 

@@ -73,10 +73,12 @@ def model_card(model: GPT2Config, how: Training, scores: Sequence[Score]) -> str
     d, m = c.d_model, c.d_mlp
     per_layer = 4 * d * d + 4 * d + 2 * d * m + m + d + 4 * d
     n_parameters = c.n_layers * per_layer + (c.d_vocab + c.n_ctx) * d + 2 * d
-    documents = b.write if isinstance(b.write, Sentences) else Sentences()
-    first, later = (
-        ", ".join(f"{name} {weight:.0%}" for name, weight in shares(mixture).items())
-        for mixture in (documents.mixture, documents.later)
+    stages = b.write.stages if isinstance(b.write, Sentences) else ()
+    documents = "\n".join(
+        f"- documents from step {first} on: "
+        + ", ".join(f"{name} {weight:.0%}" for name, weight in shares(mixture).items())
+        + ";"
+        for first, mixture in stages
     )
     return f"""---
 license: mit
@@ -114,8 +116,7 @@ what to write.
 
 - {t.steps} steps of {b.n_tokens} tokens, the first {b.early_steps} of half as many, in rows of
   {b.n_ctx // 4}, {b.n_ctx // 2}, {b.n_ctx // 4} and {b.n_ctx} in turn;
-- documents: {first};
-- from step {documents.change} on: {later};
+{documents}
 - the answer of a document, if it has one (the name, the pronoun, the year, the letter that the rest
   determines), counts {b.answer_weight:g} times in the loss, every other token once;
 - random tokens that come back: {b.random:.0%} of the rows, 50% at first and falling to that in

@@ -39,7 +39,7 @@ MIXTURE: Mixture = {
 }
 """What is learned first: mostly texts about people, from which heads learn to move names."""
 
-LATER_MIXTURE: Mixture = MIXTURE | {
+SLOW_MIXTURE: Mixture = MIXTURE | {
     "ioi": (0.14, people.any_ioi),
     "exchange": (0.06, people.exchange),
     "roll_call": (0.07, people.roll_call),
@@ -49,6 +49,16 @@ LATER_MIXTURE: Mixture = MIXTURE | {
     "acronym": (0.12, skills.acronym),
 }
 """The same with more of what takes longer: years and acronyms."""
+
+FACTS_MIXTURE: Mixture = SLOW_MIXTURE | {"truth": (0.16, skills.truth)}
+"""The same with more facts, true and false."""
+
+STAGES: tuple[tuple[int, Mixture], ...] = (
+    (0, MIXTURE),
+    (3750, SLOW_MIXTURE),
+    (5500, FACTS_MIXTURE),
+)
+"""The curriculum: from which training step on documents are of which mixture."""
 
 
 def shares(mixture: Mixture) -> dict[str, float]:
@@ -82,18 +92,15 @@ def document(rng: Random, mixture: Mixture = MIXTURE) -> tuple[str, str, str]:
 
 @dataclass(frozen=True)
 class Sentences:
-    """What writes the documents of a mixture, for `interp.training.Batches`.
+    """What writes the documents of a step, for `interp.training.Batches`.
 
     Args:
-        mixture: kinds of texts with their fractions.
-        later: the mixture of later steps.
-        change: the step from which on it is the later one.
+        stages: steps, the first of which is 0, each with the mixture from there on.
     """
 
-    mixture: Mixture = field(default_factory=lambda: MIXTURE, repr=False)
-    later: Mixture = field(default_factory=lambda: LATER_MIXTURE, repr=False)
-    change: int = 3750
+    stages: tuple[tuple[int, Mixture], ...] = field(default_factory=lambda: STAGES, repr=False)
 
     def __call__(self, rng: Random, step: int) -> tuple[str, str, str]:
         """Write one document."""
-        return document(rng, self.mixture if step < self.change else self.later)
+        mixture = [mixture for first, mixture in self.stages if first <= step][-1]
+        return document(rng, mixture)
