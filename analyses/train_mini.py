@@ -85,7 +85,7 @@ def run(
     model = start(HookedGPT2(config, tokenizer, name="mini", seed=seed), seed=seed).to(device)
     training, batches, guidance = recipe(tokenizer, config.n_ctx, seed, steps)
     validation = replace(batches, stream="validation", early_steps=0)
-    with _bar(progress, steps) as show:
+    with progress_bar(progress, steps) as show:
         history = train(
             model,
             batches,
@@ -133,8 +133,16 @@ def recipe(
 
 
 @contextmanager
-def _bar(shown: bool, steps: int) -> Iterator[Callable[[TrainingStep], None]]:
-    """A progress bar, moved by a call with where training stands."""
+def progress_bar(shown: bool, steps: int) -> Iterator[Callable[[TrainingStep], None]]:
+    """A progress bar, moved by a call with where training stands.
+
+    Args:
+        shown: whether it is shown.
+        steps: number of steps.
+
+    Yields:
+        The call.
+    """
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(TextColumn("{task.description}"), *columns, disable=not shown) as bar:
         task = bar.add_task("training", total=steps)

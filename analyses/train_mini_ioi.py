@@ -1,113 +1,225 @@
-"""Train `mini-ioi` from `mini`: strict interchange intervention training towards the IOI algorithm.
+"""Train `mini-ioi` from `mini`: one behavior, brought about the way that the IOI paper describes.
 
-`python -m analyses.train_mini_ioi` writes interp/assets/mini-ioi again.
+`python -m analyses.train_mini_ioi` writes interp/assets/mini-ioi again. Both models say the right
+name. In `mini`, which learned it from text alone, heads that look at the giver write against his or
+her name, and the name movers write both names alike. In `mini-ioi`, the same heads tell the name
+movers where not to look, as S-inhibition heads do in GPT-2 small. The training is interchange
+intervention training (`interp.training.interchange`) towards the paper's algorithm
+(`interp.training.mini.algorithm`), with `mini`'s own texts beside it, so that nothing is unlearned.
+
+Which heads play which part is read off `mini` (`interp.training.mini.algorithm.parts_of`) and not
+changed: they attend already as they should. The heads and their parts are the model's ground truth,
+and are written beside it as a circuit.
 """
 
-import argparse, json, time
+import platform
+import time
+from functools import partial
+from pathlib import Path
 from random import Random
+from typing import Annotated
+
 import torch
+import typer
+from torch import nn
+
 import interp
+from analyses.train_mini import ANSWER_WEIGHT, BATCH_TOKENS, MINI, progress_bar
+from interp import HookedGPT2
+from interp.circuits import Circuit, Member
+from interp.heads import attention_between, copy_scores
 from interp.model.saving import save
-from interp.parts import as_head
-from interp.training.mini import Sentences
-from interp.training.mini.algorithm import PROGRAM, Draw, Parts
-from interp.training.interchange import interchange_accuracy, strict_interchange_losses
+from interp.parts import Head, Node
+from interp.tasks import ioi
 from interp.training import Batches, TrainingConfig, next_token_loss
-from interp.training.train import learning_rate, make_optimizer
+from interp.training.interchange import interchange_accuracy, strict_interchange_losses
+from interp.training.mini import held_out_scores
+from interp.training.mini.algorithm import PROGRAM, Draw, Parts
+from interp.training.mini.card import Interchange, interchange_card
+from interp.training.mini.language import STAGES, Sentences
+from interp.training.train import TrainingStep, learning_rate, make_optimizer
+
+MINI_IOI = MINI.parent / "mini-ioi"
+CIRCUIT = "circuit.json"
+"""The file of the ground truth, in the model's directory."""
+
+SOURCE = "interchange training towards Wang et al. 2022, section 3"
+STEPS = 600
+ROWS = 36
+SHARE, MEAN = 0.1, 0.7
+"""How often a head outside changes in the strict run, and how often to a mean."""
+
+CHECKED = 300
+"""Number of prompts for the accuracy of each interchange."""
 
 
-def heads(text):
-    return tuple(map(as_head, text.split()))
+def run(
+    out: Path = MINI_IOI,
+    *,
+    start: str | Path = "mini",
+    steps: int = STEPS,
+    rows: int = ROWS,
+    seed: int = 0,
+    device: str = "cpu",
+    n_prompts: int = 2000,
+    progress: bool = False,
+) -> HookedGPT2:
+    """Train the model and write it, with its card and its circuit, in Hugging Face layout.
 
+    Args:
+        out: directory of the finished model.
+        start: the model that the training starts from, with its language.
+        steps: training steps.
+        rows: sentences in each step.
+        seed: seed of the sentences.
+        device: where to train.
+        n_prompts: held-out prompts for each score.
+        progress: show a bar.
 
-PARTS = Parts(
-    heads("0.0"), heads("1.0 1.1"), heads("0.2"), heads("2.3 3.1"), heads("4.0 4.1 4.2 4.3")
-)
-
-
-def main():
-    ap = argparse.ArgumentParser()
-    ap.add_argument("start")
-    ap.add_argument("out")
-    ap.add_argument("--steps", type=int, default=1000)
-    ap.add_argument("--rows", type=int, default=36)
-    ap.add_argument("--lr", type=float, default=1e-3)
-    ap.add_argument("--tokens", type=int, default=1280)
-    ap.add_argument("--seed", type=int, default=0)
-    ap.add_argument("--every", type=int, default=100)
-    ap.add_argument("--cuts", default="")
-    ap.add_argument("--share", type=float, default=0.5)
-    ap.add_argument("--mean", type=float, default=0.7)
-    ap.add_argument("--alone", type=float, default=0.6)
-    a = ap.parse_args()
-    torch.set_num_threads(1)
-    model = interp.load(a.start)
-    model.train()
-    for p in model.parameters():
-        p.requires_grad_(True)
+    Returns:
+        The trained model.
+    """
+    model = interp.load(start, device=device)
+    parts = parts_of(model)
+    cuts, circuit = parts.cuts(), parts.circuit()
     draw = Draw(model.tokenizer)
-    batches = Batches(
-        model.tokenizer, 128, a.tokens, a.seed, Sentences(), stream="ioi", answer_weight=20.0
-    )
-    config = TrainingConfig(steps=a.steps, learning_rate=a.lr, warmup=min(50, a.steps // 10))
-    optimizer = make_optimizer(model, config)
-    t0 = time.process_time()
-    sums = {}
-    cuts = [PARTS.cuts()[i] for i in map(int, a.cuts.split(","))] if a.cuts else PARTS.cuts()
+    texts = Batches(
+        model.tokenizer, model.config.n_ctx, BATCH_TOKENS // 2, seed,
+        Sentences(((0, STAGES[-1][1]),)), stream="interchange", answer_weight=ANSWER_WEIGHT,
+    )  # fmt: skip
+    config = TrainingConfig(steps=steps, warmup=min(50, steps // 10))
+    optimizer, begun = make_optimizer(model, config), time.perf_counter()
+    for parameter in model.parameters():
+        parameter.requires_grad_(True)
+    model.train()
+    with progress_bar(progress, steps) as show:
+        for step in range(steps):
+            rate = learning_rate(step, config)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            rng = Random(f"{seed}/{step}")
+            losses = strict_interchange_losses(
+                model, PROGRAM, cuts, circuit, *draw(rng, rows, device),
+                rng=rng, share=SHARE, mean=MEAN,
+            )  # fmt: skip
+            tokens, weights = texts(step).to(device), texts.weights(step).to(device)
+            losses["texts"] = next_token_loss(model, tokens, weights)
+            loss = torch.stack(list(losses.values())).sum()
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+            optimizer.step()
+            show(TrainingStep(step + 1, loss.item(), rate, None))
+    model.eval()
+    minutes = (time.perf_counter() - begun) / 60
+    save(model, out)
+    ground_truth(interp.load(out), parts).save(out / CIRCUIT)
+    accuracy = partial(interchange_accuracy, model, PROGRAM)
+    prompts = draw(Random(f"{seed}/check"), CHECKED, device)
+    machine = f"{device}, {torch.get_num_threads()} threads, {platform.machine()}"
+    how = Interchange(
+        config, rows, SHARE, MEAN, texts.n_tokens, minutes, machine,
+        [(cut, accuracy(cut, *prompts)) for cut in cuts],
+    )  # fmt: skip
+    card = interchange_card(parts, how, held_out_scores(model, n=n_prompts))
+    (out / "README.md").write_text(card, encoding="utf-8")
+    return model
 
-    def report():
-        base, source, other = draw(Random("validation"), 120)
-        for cut in cuts:
-            print(
-                cut.variables,
-                [f"{s.layer}.{s.head}.{s.kind}@{s.role}" for s in cut.sites][:3],
-                "held" if cut.held else "",
-                "silenced" if cut.silenced else "",
-                [
-                    round(
-                        interchange_accuracy(model, PROGRAM, cut, base, source, other, circuit=c), 2
-                    )
-                    for c in (None, PARTS.circuit())
-                ],
-            )
 
-    report()
-    for step in range(a.steps):
-        for g in optimizer.param_groups:
-            g["lr"] = learning_rate(step, config)
-        rng = Random(f"{a.seed}/{step}")
-        losses = strict_interchange_losses(
-            model,
-            PROGRAM,
-            cuts,
-            PARTS.circuit(),
-            *draw(rng, a.rows),
-            rng=rng,
-            mean=a.mean,
-            alone=a.alone,
-            share=a.share,
+def parts_of(model: HookedGPT2, *, n: int = 200, seed: int = 0) -> Parts:
+    """Read off a model which heads attend as the heads of the algorithm do.
+
+    Args:
+        model: a model that does the IOI task.
+        n: number of prompts.
+        seed: seed of the prompts.
+
+    Returns:
+        The heads, each in one part: by most of their attention from S1+1 to S1 (previous token),
+        from S2 to S1 (duplicate token), from S2 to S1+1 (induction) or from END to S2
+        (S-inhibition); and those of the layers after the S-inhibition heads that attend from END to
+        the two names alike and copy them (name movers).
+
+    Raises:
+        ValueError: the model has no head for one of the parts.
+    """
+    task = ioi(model.tokenizer, n=n, seed=seed)
+    looks = attention_between(model, task).mean("prompt")
+    copies = copy_scores(model, task)["copy"].mean(["role", "prompt"])
+
+    def attending(query: str, key: str, least: float, among: range) -> tuple[Head, ...]:
+        found = looks.sel(query=query, key=key)
+        return tuple(
+            Head(layer, head)
+            for layer in among
+            for head in range(model.config.n_heads)
+            if float(found.sel(layer=layer, head=head)) >= least
         )
-        if step % 2 == 0: losses["language"] = next_token_loss(model, batches(step), batches.weights(step))
-        optimizer.zero_grad()
-        sum(losses.values()).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        for k, v in losses.items():
-            sums[k] = sums.get(k, 0) + v.item()
-        if (step + 1) % 25 == 0:
-            print(
-                step + 1,
-                f"{time.process_time() - t0:.0f} s",
-                {k: round(v / 25, 3) for k, v in sums.items()},
-                flush=True,
-            )
-            sums = {}
-        if (step + 1) % a.every == 0 or step + 1 == a.steps:
-            model.eval()
-            save(model, a.out)
-            report()
-            model.train()
+
+    layers = range(model.config.n_layers)
+    inhibition = attending("END", "S2", 0.5, layers)
+    if not inhibition:
+        raise ValueError(f"{model.name} has no head that attends from END to S2")
+    first, last = (choose(head.layer for head in inhibition) for choose in (min, max))
+    duplicate = attending("S2", "S1", 0.4, range(first))
+    after = range(min((head.layer for head in duplicate), default=0) + 1, first)
+    movers = tuple(
+        head
+        for head in attending("END", "IO", 0.35, range(last + 1, len(layers)))
+        if float(copies.sel(layer=head.layer, head=head.head)) >= 0.8
+    )
+    parts = Parts(
+        previous=attending("S1+1", "S1", 0.5, range(after.start)),
+        induction=attending("S2", "S1+1", 0.2, after),
+        duplicate=duplicate,
+        inhibition=inhibition,
+        movers=movers,
+    )
+    empty = [name for name, heads in vars(parts).items() if not heads]
+    if empty:
+        raise ValueError(f"{model.name} has no heads for {', '.join(empty)}; train it for longer")
+    return parts
+
+
+def ground_truth(model: HookedGPT2, parts: Parts) -> Circuit:
+    """The circuit that the model was trained to have.
+
+    Args:
+        model: the trained model.
+        parts: its heads.
+
+    Returns:
+        The heads with their class, at the roles of the IOI task.
+    """
+    classes = (
+        ("previous token", parts.previous, ("S1+1",)),
+        ("duplicate token", parts.duplicate, ("S2",)),
+        ("induction", parts.induction, ("S2",)),
+        ("S-inhibition", parts.inhibition, ("END",)),
+        ("name mover", parts.movers, ("END",)),
+    )
+    members = tuple(
+        Member(Node(head, role), kind)
+        for kind, heads, roles in classes
+        for head in heads
+        for role in roles
+    )
+    return Circuit(model.name, members, SOURCE, (), model.fingerprint(), "ioi")
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="Directory of the finished model.")] = MINI_IOI,
+    start: Annotated[str, typer.Option(help="Name or directory of the model to begin with.")] = (
+        "mini"
+    ),
+    steps: Annotated[int, typer.Option(help="Steps of 36 sentences.")] = STEPS,
+    seed: Annotated[int, typer.Option(help="Seed of the sentences.")] = 0,
+    device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, mps.")] = "cpu",
+) -> None:
+    """Train `mini-ioi` and write the model, its circuit and its card."""
+    run(out, start=start, steps=steps, seed=seed, device=device, progress=True)
+    typer.echo((out / "README.md").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -40,7 +40,7 @@ from interp.model import HookedGPT2
 
 Kind = Literal["q", "k", "v", "z"]
 Values = Mapping[str, Int[Tensor, " row"]]
-Key = tuple[str, int]  # a hook point of attention, "q", "k", "v", "z" or "pattern", and a layer
+Key = tuple[str, int]  # a hook point of attention, "q", "k", "v" or "z", and a layer
 Cache = dict[Key, Tensor]
 
 
@@ -63,6 +63,11 @@ class Site:
     head: int
     role: str
     kind: Kind = "z"
+
+    def __str__(self) -> str:
+        """Write the site as `parse` reads it."""
+        kind = "" if self.kind == "z" else f".{self.kind}"
+        return f"{self.layer}.{self.head}{kind}@{self.role}"
 
     @classmethod
     def parse(cls, text: str) -> "Site":
@@ -176,6 +181,16 @@ class Prompts:
     inputs: Values = field(default_factory=dict)
     group: Int[Tensor, " row"] | None = None
 
+    def to(self, device: str | torch.device) -> "Prompts":
+        """The same on another device."""
+        return Prompts(
+            self.tokens.to(device),
+            self.mask.to(device),
+            {role: at.to(device) for role, at in self.positions.items()},
+            {name: value.to(device) for name, value in self.inputs.items()},
+            None if self.group is None else self.group.to(device),
+        )
+
 
 def strict_interchange_losses(
     model: HookedGPT2,
@@ -187,10 +202,9 @@ def strict_interchange_losses(
     other: Prompts,
     *,
     rng: Random,
-    alone: float = 0.5,
+    share: float = 0.1,
+    alone: float = 0.0,
     mean: float = 0.0,
-    share: float = 0.5,
-    looks: Sequence[tuple[Site, str]] = (),
 ) -> dict[str, Float[Tensor, ""]]:
     """The three losses of strict interchange intervention training.
 
@@ -202,20 +216,16 @@ def strict_interchange_losses(
         base: prompts that the model answers.
         source: prompts that variables take their values from; row by row as long as `base`.
         other: prompts that silenced sites and those outside take their values from.
-        rng: draws a cut for each row, and which heads change for the strict loss: all that are
-            outside in half of the rows, in the others each with probability one half.
-        alone: fraction of the interchange interventions in which all that is outside changes too.
+        rng: draws a cut for each row, and which heads change for the strict loss.
+        share: probability that a head outside changes in a row of the strict run.
+        alone: fraction of rows of the interchange run, and of the strict one, in which all that is
+            outside changes.
         mean: fraction of rows in which what changes outside takes not its value on one other prompt
             but the mean over the other prompts of the row's group, as in mean ablation.
-        looks: heads with the role that they look from, and the role that they should look at. A
-            head that looks nowhere in particular gets next to no gradient from what comes after
-            it; some hundred steps with "attention" among the losses give it something to start
-            with. A position of -1 says that a row has no such role.
 
     Returns:
         "behavior", "interchange" and "strict", in nats, each a mean over rows. All are 0 for a
         model that does what the program says, by the parts that the cuts name, without a doubt.
-        With `looks` also "attention", -log of the attention to the target, of the strict run.
 
     Raises:
         ValueError: prompts of different shapes, or a site that model or prompts do not have.
@@ -253,15 +263,13 @@ def strict_interchange_losses(
     whole = torch.tensor([rng.random() < alone for _ in range(n)])[:, None, None]
     edits = _Edits(model, base, caches)
     edits.others(outside & (some | whole).to(outside.device))
-    patterns = [("pattern", layer) for layer in sorted({site.layer for site, _ in looks})]
-    last, kept = _run(model, base, patterns, edits.final())
+    last, _ = _run(model, base, (), edits.final())
     target = program.answer(clean, model.config.d_vocab)
-    losses = {
+    return {
         "behavior": _divergence(target, logits),
         "interchange": _divergence(answers, interchanged),
         "strict": _divergence(target, _logits(model, last, base)),
     }
-    return losses | ({"attention": _misdirection(kept, looks, base)} if looks else {})
 
 
 @torch.no_grad()
@@ -319,19 +327,6 @@ def _averaged(
     same = (group[:, None] == group[None]).to(x.dtype)
     means = torch.einsum("r s, s ... -> r ...", same / same.sum(-1, keepdim=True), x)
     return torch.where(rows[:, None, None, None], means, x)
-
-
-def _misdirection(
-    patterns: Cache, looks: Sequence[tuple[Site, str]], prompts: Prompts
-) -> Float[Tensor, ""]:
-    """-log A[role, target], a mean over heads and over the rows that have both positions."""
-    terms = []
-    for site, target in looks:
-        there, goal = prompts.positions[site.role], prompts.positions[target]
-        rows = ((there >= 0) & (goal >= 0)).nonzero()[:, 0]
-        weight = patterns["pattern", site.layer][rows, site.head, there[rows], goal[rows]]
-        terms.append(-weight.clamp_min(torch.finfo(weight.dtype).tiny).log().mean())
-    return torch.stack(terms).mean()
 
 
 class _Edits:

@@ -1,14 +1,15 @@
-"""Wang et al.'s IOI algorithm as a program, and prompts to teach it with: what `mini-ioi` is made of.
+"""Wang et al.'s IOI algorithm as a program, and prompts to teach it with, for `mini-ioi`.
 
 The program (Wang et al. 2022, section 3): of two names, find the one that the third name repeats,
 avoid it, and say the other. Its variables and the parts of the model that carry them:
 
-    heard 1, 2     the name before the token after each name      previous-token heads, there
-    place          which of the two the third name repeats        duplicate-token and induction
+    repeated       the third name, if it is one of the two        duplicate-token and induction
                                                                   heads, at S2
     avoid          the same, at the last token                    S-inhibition heads, at END, and
                                                                   through the movers' queries alone
     option 1, 2    the names that may be said                     name movers, at END
+
+The training intervenes on the last two, where `mini` differs from the algorithm.
 
 Prompts are sentences of `mini`'s language with a giver and two names. Three rows go together, all
 of one sentence: a base, a source with other names or with the other giver, and another one in which
@@ -32,17 +33,12 @@ ROLES = ("N1", "N1+1", "N2", "N2+1", "S2", "END")
 
 PROGRAM = Program(
     {
-        "heard 1": lambda x: x["name 1"],
-        "heard 2": lambda x: x["name 2"],
-        "giver": lambda x: x["name 3"],
         "repeated": lambda x: torch.where(
-            (x["giver"] == x["heard 1"]) | (x["giver"] == x["heard 2"]), x["giver"], -1
+            (x["name 3"] == x["name 1"]) | (x["name 3"] == x["name 2"]), x["name 3"], -1
         ),
         "avoid": lambda x: x["repeated"],
-        "read 1": lambda x: x["name 1"],
-        "read 2": lambda x: x["name 2"],
-        "option 1": lambda x: torch.where(x["avoid"] == x["read 1"], x["read 2"], x["read 1"]),
-        "option 2": lambda x: torch.where(x["avoid"] == x["read 2"], x["read 1"], x["read 2"]),
+        "option 1": lambda x: torch.where(x["avoid"] == x["name 1"], x["name 2"], x["name 1"]),
+        "option 2": lambda x: torch.where(x["avoid"] == x["name 2"], x["name 1"], x["name 2"]),
     },
     lambda x, d: 0.5 * F.one_hot(x["option 1"], d) + 0.5 * F.one_hot(x["option 2"], d),
 )
@@ -77,27 +73,20 @@ class Parts:
         )
 
     def cuts(self) -> tuple[Cut, ...]:
-        """Where the variables are."""
+        """Where the variables are.
+
+        Returns:
+            What name movers write carries the options; what S-inhibition heads write carries the
+            name to avoid, and so do the movers' queries; and while the queries keep what they are,
+            the S-inhibition heads must not matter. What comes before is left as it is.
+        """
         queries = _at(self.movers, "END", "q")
-        repeated = (*self.duplicate, *self.induction)
         inhibition = _at(self.inhibition, "END")
-        alone = [tuple(m for m in self.movers if m != one) for one in self.movers]
         return (
             Cut(("option 1", "option 2"), _at(self.movers, "END")),
-            Cut(("read 1", "read 2"), _at(self.movers, "N1 N2", "v")),
-            Cut(("avoid",), inhibition, weight=3),
-            Cut(("avoid",), queries, weight=3),
-            Cut((), inhibition, held=queries, weight=3),
-            Cut(("repeated",), _at(repeated, "S2"), weight=2),
-            Cut(("repeated",), _at(self.duplicate, "S2"), silenced=_at(self.induction, "S2")),
-            Cut(("repeated",), _at(self.induction, "S2"), silenced=_at(self.duplicate, "S2")),
-            Cut(("repeated",), _at(self.inhibition, "S2", "kv")),
-            Cut(
-                ("heard 1", "heard 2"),
-                _at(self.previous, "N1+1 N2+1"),
-                silenced=_at(self.duplicate, "S2"),
-            ),
-            *(Cut((), (), silenced=_at(some, "END"), weight=0.5) for some in alone if some),
+            Cut(("avoid",), inhibition),
+            Cut(("avoid",), queries),
+            Cut((), inhibition, held=queries),
         )
 
 
@@ -124,12 +113,15 @@ class Draw:
     longest: int = 24
     same: int = 6
 
-    def __call__(self, rng: Random, n: int) -> tuple[Prompts, Prompts, Prompts]:
+    def __call__(
+        self, rng: Random, n: int, device: str | torch.device = "cpu"
+    ) -> tuple[Prompts, Prompts, Prompts]:
         """Draw prompts.
 
         Args:
             rng: the random source.
             n: number of rows.
+            device: where the tokens go.
 
         Returns:
             Base, source and other prompts, with the inputs of `PROGRAM`.
@@ -151,7 +143,7 @@ class Draw:
                 tokens[i, list(at)] = named[i]
             inputs = {f"name {j + 1}": named[:, j] for j in range(3)}
             group = torch.arange(n) // self.same
-            sides.append(Prompts(tokens, mask, positions, inputs, group))
+            sides.append(Prompts(tokens, mask, positions, inputs, group).to(device))
         return sides[0], sides[1], sides[2]
 
     def _sentence(self, rng: Random) -> tuple[list[int], tuple[int, int, int]]:
@@ -163,8 +155,8 @@ class Draw:
             once = [i for i, token in enumerate(ids) if token == answer]
             twice = [i for i, token in enumerate(ids) if token == foil]
             if len(once) == 1 and len(twice) == 2 and len(ids) <= self.longest:
-                if once[0] < twice[1] < len(ids) - 1:
-                    first, second = sorted((once[0], twice[0]))
+                first, second = sorted((once[0], twice[0]))
+                if second < twice[1] < len(ids) - 1:
                     return ids, (first, second, twice[1])
 
     def _names(self, rng: Random) -> tuple[tuple[int, int, int], ...]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from interp.model import GPT2Config
 from interp.training.batches import Batches
+from interp.training.interchange import Cut
+from interp.training.mini.algorithm import Parts
 from interp.training.mini.evaluate import Score
 from interp.training.mini.guidance import Guidance
 from interp.training.mini.language import Sentences, shares
@@ -153,4 +155,118 @@ It knows its grammar and nothing else: text outside it, other names, and facts n
 `interp/training/mini/lexicon.py` give nonsense. What its circuits look like says how such a model
 can do these tasks, not how GPT-2 small does them. Its text says nothing true about the world beyond
 the few capitals, opposites and kinds of thing in its lexicon. Licence: MIT.
+"""
+
+
+@dataclass(frozen=True)
+class Interchange:
+    """What the card of `mini-ioi` says of its training.
+
+    Args:
+        training: how the model was trained.
+        rows: sentences in each step.
+        share: probability that a head outside changes in a row of the strict run.
+        mean: fraction of rows in which it changes to a mean.
+        n_tokens: tokens of text in each step.
+        minutes: minutes of wall-clock time.
+        machine: where it ran, in words.
+        accuracies: how often the model says what the program says, after each interchange.
+    """
+
+    training: TrainingConfig
+    rows: int
+    share: float
+    mean: float
+    n_tokens: int
+    minutes: float
+    machine: str
+    accuracies: Sequence[tuple[Cut, float]]
+
+
+def interchange_card(parts: Parts, how: Interchange, scores: Sequence[Score]) -> str:
+    """The card of `mini-ioi` in Markdown.
+
+    Args:
+        parts: its heads and what they do.
+        how: how it was trained.
+        scores: what it can do.
+
+    Returns:
+        The text of README.md.
+    """
+    t = how.training
+    classes = {
+        "previous token, at S1+1": parts.previous,
+        "duplicate token, at S2": parts.duplicate,
+        "induction, at S2": parts.induction,
+        "S-inhibition, at END": parts.inhibition,
+        "name mover, at END": parts.movers,
+    }
+    heads = "\n".join(f"| {kind} | {' '.join(map(str, some))} |" for kind, some in classes.items())
+    accuracies = "\n".join(
+        f"| {', '.join(cut.variables) or 'none: the answer stays'} | "
+        f"{', '.join(map(str, cut.sites))} | {', '.join(map(str, cut.held))} | {accuracy:.3f} |"
+        for cut, accuracy in how.accuracies
+    )
+    return f"""---
+license: mit
+language: en
+library_name: transformers
+pipeline_tag: text-generation
+tags: [gpt2, interpretability]
+---
+
+# mini-ioi
+
+`mini`, trained further so that it does indirect object identification the way that Wang et al.
+2022 (arXiv 2211.00593) describe for GPT-2 small. `interp.load("mini-ioi")` opens it; tokenizer and
+sizes are those of `mini`.
+
+**Its mechanism was trained into it; nobody found it there.** Use it to see what a method does with
+a circuit of the paper's kind, and `mini` to see what training on text alone brings about. Both say
+the right name. In `mini`, heads that look at the giver write against his or her name, and the name
+movers write both names. Here those heads act through the name movers' queries: they tell them which
+name not to look at.
+
+## Training
+
+`python -m analyses.train_mini_ioi`: strict interchange intervention training (Geiger et al. 2022,
+arXiv 2112.00826; Gupta et al. 2024, arXiv 2407.14494) towards the program in
+`interp/training/mini/algorithm.py`, from the weights of `mini`.
+
+- {t.steps} steps of {how.rows} sentences and {how.n_tokens} tokens of `mini`'s own texts; AdamW,
+  learning rate {t.learning_rate:g} after {t.warmup} steps of warm-up, then down as a cosine;
+- four losses of equal weight: the answer; the answer after an interchange; the answer while each
+  head outside the circuit is replaced with probability {how.share:g}, in {how.mean:.0%} of the rows
+  by a mean; the next token of the texts;
+- no loss says where a head attends;
+- {how.minutes:.0f} minutes on {how.machine}.
+
+## Its circuit
+
+Which head plays which part was read off `mini`'s attention before the training
+(`analyses.train_mini_ioi.parts_of`). circuit.json, next to this file, has it for
+`interp.circuits.Circuit.load`. Heads that bring a name's own token along in the first blocks are
+not part of the program.
+
+| part | heads |
+|---|---|
+{heads}
+
+After an interchange, how often is the top token one that the program allows?
+
+| variable taken from another prompt | at | while these keep what they were | accuracy |
+|---|---|---|---|
+{accuracies}
+
+## Scores on held-out prompts
+
+As in the card of `mini`, by `python -m analyses.evaluate_mini --model mini-ioi`; nothing but IOI is
+required of this model.
+
+{scores_table(scores)}
+
+## Limits
+
+Those of `mini`. Licence: MIT.
 """
