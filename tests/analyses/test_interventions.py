@@ -180,7 +180,7 @@ def test_head_ablation(ran, mini):
     run.holds("heads without 4.2, 4.1", again)
     run.holds("direct effects without 4.2, 4.1", path_patch(mini, task, ablation=without))
     change = run.numbers["results"]["change of heads"]["mean"]
-    assert change[5][1] is None and change[4][5] is None
+    assert change[4][2] is None and change[4][1] is None
     assert change[0][3] == pytest.approx(
         float((effect(again) - alone).sel(layer=0, head=3).mean()), abs=1e-5
     )

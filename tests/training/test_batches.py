@@ -8,7 +8,8 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from interp.training import Batches, pooled_ids, repeated_ids, returning_ids
-from interp.training.mini import MIXTURE, Sentences, document, train_tokenizer
+from interp.training.mini import Sentences, document, train_tokenizer
+from interp.training.mini.language import MIXTURE
 
 
 @pytest.fixture(scope="module")

@@ -95,7 +95,9 @@ def test_a_wrong_correspondence_has_a_loss(by_hand):
 def test_a_circuit_without_a_class_is_not_strict(by_hand):
     model, where, prompts = by_hand
     rest = [site for kind, some in where.items() if kind != "S-inhibition" for site in some]
-    losses = strict_interchange_losses(model, IOI, _cuts(where), rest, *prompts, rng=Random(0))
+    losses = strict_interchange_losses(
+        model, IOI, _cuts(where), rest, *prompts, rng=Random(0), share=1.0
+    )
     assert losses["strict"] > 0.2
 
 

@@ -3,12 +3,11 @@
 from interp.training.mini.cloze import Cloze
 from interp.training.mini.evaluate import Score, held_out_scores
 from interp.training.mini.guidance import Guidance, guided_loss
-from interp.training.mini.language import MIXTURE, Sentences, document
+from interp.training.mini.language import Sentences, document
 from interp.training.mini.start import start
 from interp.training.mini.tokenizer import single_token_words, train_tokenizer
 
 __all__ = [
-    "MIXTURE",
     "Cloze",
     "Guidance",
     "Score",

@@ -6,8 +6,9 @@ from random import Random
 
 import pytest
 
-from interp.training.mini import MIXTURE, document, people, skills
+from interp.training.mini import document, people, skills
 from interp.training.mini import lexicon as lex
+from interp.training.mini.language import MIXTURE
 
 
 def documents(n: int, seed: int = 0) -> list[str]:
