@@ -153,7 +153,7 @@ def _text(
             seed,
             Sentences(),
             stream=name,
-            repeated=0.0,
+            random=0.0,
         )
         for name in ("tuned lens", "tuned lens, held out")
     ]

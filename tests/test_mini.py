@@ -11,15 +11,8 @@ from analyses.train_mini import MINI, STEPS, recipe
 from interp import HookedGPT2
 from interp.training.mini import held_out_scores, single_token_words
 
-SUMS = {
-    "first": [2531971, 2435554, 1875917],
-    "second": [1814586, 2035811, 2203292],
-    "third": [1790426, 2040764, 1856756],
-    "fourth": [2456397, 2515400, 1555039],
-    "fifth": [2477772, 2493903, 2526419],
-    "sixth": [2639300, 2391413, 2439493],
-}
-"""Of the token ids of three batches of each part; a change of the language makes another model."""
+SUMS = [1033988, 1053707, 1665093]
+"""Of the token ids of three batches; a change of the language makes another model."""
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +23,7 @@ def mini() -> HookedGPT2:
 def test_it_is_small_enough_to_bundle_and_big_enough_for_circuits(mini: HookedGPT2) -> None:
     assert sum(file.stat().st_size for file in MINI.iterdir()) <= 10_000_000
     config = mini.config
-    assert config.n_layers >= 6 and config.n_heads >= 8 and config.n_ctx >= 128
+    assert config.n_layers >= 4 and config.n_heads >= 4 and config.n_ctx >= 128
     assert config.tied
     names = {file.name for file in MINI.iterdir()}
     assert {"config.json", "model.safetensors", "tokenizer.json", "README.md"} <= names
@@ -68,11 +61,8 @@ def test_it_reaches_all_that_is_required(missed: set[tuple[str, str]]) -> None:
 
 
 def test_the_recipe_still_makes_the_batches_that_it_was_trained_on(mini: HookedGPT2) -> None:
-    parts = recipe(mini.tokenizer, mini.config.n_ctx, 0, STEPS)
-    sums = {
-        name: [int(batches(step).sum()) for step in (0, 3, training.steps - 1)]
-        for name, (training, batches) in parts.items()
-    }
+    training, batches, _ = recipe(mini.tokenizer, mini.config.n_ctx, 0, STEPS)
+    sums = [int(batches(step).sum()) for step in (0, 3, training.steps - 1)]
     assert sums == SUMS
 
 

@@ -65,10 +65,10 @@ interp.tasks
     pronoun signal_variants with_beginning
 interp.training
     Batches TrainingConfig TrainingStep learning_rate make_optimizer next_token_loss
-    repeated_ids returning_ids train validation_loss
+    pooled_ids repeated_ids returning_ids train validation_loss
 interp.training.mini
-    Cloze Score Sentences document guide_induction guided_loss held_out_scores
-    single_token_words train_tokenizer
+    Cloze Guidance Score Sentences document guided_loss held_out_scores single_token_words start
+    train_tokenizer
 """
 
 PUBLIC: dict[str, list[str]] = {}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from interp.parts import Head, as_heads
 
-MODELS = ("mini", "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "distilgpt2")
+MODELS = ("mini", "mini-ioi", "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "distilgpt2")
 METRICS = (
     "logit_diff",
     "probability",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from interp.model.hf_layout import WEIGHTS
 
-BUNDLED = "mini"
+BUNDLED = ("mini", "mini-ioi")
 HUB = {  # name: (repository, commit)
     "gpt2": ("openai-community/gpt2", "607a30d783dfa663caf39e06633721c8d4cfcd7e"),
     "gpt2-medium": ("openai-community/gpt2-medium", "6dcaa7a952f72f9298047fd5137cd6e4f05f41da"),
@@ -18,7 +18,7 @@ HUB = {  # name: (repository, commit)
     "gpt2-xl": ("openai-community/gpt2-xl", "15ea56dee5df4983c59b2538573817e1667135e2"),
     "distilgpt2": ("distilbert/distilgpt2", "2290a62682d06624634c1f46a6ad5be0f47f38aa"),
 }
-MODEL_NAMES = (BUNDLED, *HUB)
+MODEL_NAMES = (*BUNDLED, *HUB)
 _FILES = ("config.json", "tokenizer.json", WEIGHTS)
 
 
@@ -53,8 +53,8 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
             f"the name of the model is empty; models: {', '.join(MODEL_NAMES)}; or give a "
             'directory in Hugging Face layout ("." is the current one)'
         )
-    if name == BUNDLED:
-        return _bundled()
+    if name in BUNDLED:
+        return _bundled(name)
     if name in HUB:
         return _download(name)
     path = Path(name).expanduser()
@@ -72,11 +72,11 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
     )
 
 
-def _bundled() -> Path:
-    directory = Path(__file__).parents[1] / "assets" / BUNDLED
+def _bundled(name: str) -> Path:
+    directory = Path(__file__).parents[1] / "assets" / name
     if not directory.is_dir():
         raise ModelNotFoundError(
-            f"the bundled model is missing from this installation (expected {directory}); "
+            f"the bundled model {name!r} is missing from this installation (expected {directory}); "
             "reinstall interp"
         )
     return directory
@@ -96,7 +96,7 @@ def _download(name: str) -> Path:
                 f"    hf download {repository} {' '.join(_FILES)} --revision {revision} "
                 f"--local-dir {name}\n"
                 f"copy the folder here and call interp.load('path/to/{name}'). "
-                f"interp.load('{BUNDLED}') needs no download."
+                f"interp.load('{BUNDLED[0]}') needs no download."
             ) from error
     return Path(path).parent
 

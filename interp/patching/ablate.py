@@ -94,7 +94,7 @@ def ablate(
         >>> import interp
         >>> model = interp.load("mini")
         >>> task = interp.tasks.ioi(model.tokenizer, n=4, seed=0)
-        >>> ablate(model, task, {"both": ["4.0", "4.6@END"]}).logit_diff.dims
+        >>> ablate(model, task, {"both": ["4.0", "4.1@END"]}).logit_diff.dims
         ('set', 'prompt')
     """
     require_value(value)

@@ -1,6 +1,6 @@
 """Next-token training: batches, schedule, loop, and loss."""
 
-from interp.training.batches import Batches, repeated_ids, returning_ids
+from interp.training.batches import Batches, pooled_ids, repeated_ids, returning_ids
 from interp.training.train import (
     TrainingConfig,
     TrainingStep,
@@ -18,6 +18,7 @@ __all__ = [
     "learning_rate",
     "make_optimizer",
     "next_token_loss",
+    "pooled_ids",
     "repeated_ids",
     "returning_ids",
     "train",

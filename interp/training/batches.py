@@ -4,16 +4,16 @@ A row is documents end to end, `<|endoftext|>` between them, cut at the row's le
 starts a document at position 0, where prompts without a beginning-of-text token start. Nothing is
 stored and nothing is carried from step to step, so training can stop and go on anywhere.
 
-Some documents are no text but random tokens, repeated: what induction heads are found with (Olsson
-et al. 2022, "In-context Learning and Induction Heads"). The first batches hold nothing else. A
-sentence rewards copying at one or two of its tokens, and a model that starts with sentences learns
-instead that any name is as likely as any other, which makes names alike and copying hard to learn
-(here it had not begun after 2,000 steps); random tokens reward it at almost every token.
+Some rows are no text but random tokens that come back: what induction heads are found with (Olsson
+et al. 2022, "In-context Learning and Induction Heads"). A sentence rewards copying at a few of its
+tokens, random tokens at almost every one. They come back at no fixed distance, since a model
+completes what comes back at a fixed one by position; and most rows draw them from a small pool, so
+that a model that knows no more than which tokens the row has is rewarded already, which is where
+copying begins.
 
-That sequence comes back at a fixed distance, and a model learns to complete it by position. Random
-tokens that come back anywhere, which only induction heads complete, are for a model that has such
-heads already or is on the way to them (`interp.training.mini.guidance`); from them alone none
-formed within the steps that a training on two cores has.
+A document may have an answer: a word that the text before it determines. Answers are a few of a
+text's tokens, and the others (which name, which thing) cannot be known; so an answer can count more
+in the loss than another token.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,11 +21,12 @@ from dataclasses import dataclass
 from random import Random
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-_CHUNK = 64  # documents tokenized in one call
+_CHUNK = 32  # documents tokenized in one call
+_POOLS = (8, 16, 32, 64)
 
 
 def repeated_ids(rng: Random, d_vocab: int, length: int, times: int = 2) -> list[int]:
@@ -79,36 +80,60 @@ def _snippets(rng: Random, sequence: list[int]) -> list[list[int]]:
     return snippets
 
 
+def pooled_ids(rng: Random, d_vocab: int, length: int) -> list[int]:
+    """Random tokens from a small pool, pieces of which come back from any place before.
+
+    Args:
+        rng: the random source.
+        d_vocab: tokens are drawn from 1 to d_vocab - 1; 0 is `<|endoftext|>`.
+        length: length of the row in tokens.
+
+    Returns:
+        `length` token ids, of 8 to 64 kinds.
+    """
+    pool = rng.sample(range(1, d_vocab), rng.choice(_POOLS))
+    row = rng.choices(pool, k=4)
+    while len(row) < length:
+        if rng.random() < 0.7:
+            start = rng.randrange(len(row) - 1)
+            row += row[start : start + rng.randint(2, 16)]
+        else:
+            row += rng.choices(pool, k=rng.randint(1, 5))
+    return row[:length]
+
+
 @dataclass(frozen=True)
 class Batches:
     """Training batches by step: `batches(step) -> tokens [row pos]`.
 
+    `batches.weights(step)` has the weight of each of the tokens in the loss.
+
+    Rows have a quarter of `n_ctx`, a half, a quarter and all of it in turn. The short rows are what
+    copying is learned from first: in them the token to copy is one of few.
+
     Args:
         tokenizer: tokenizer of the model to train.
-        n_ctx: length of a long row, in tokens; the other batches have rows of a quarter of that
-            length, about a document each. The short rows are what copying is learned from: in them
-            the name to copy is one of few tokens, not of many.
-        n_tokens: tokens in a batch; a multiple of `n_ctx`.
+        n_ctx: context of the model, in tokens: length of the longest rows.
+        n_tokens: tokens in a batch; a multiple of `2 n_ctx`.
         seed: seed of the text and of the random tokens.
-        write: writes one document, from a random source.
+        write: writes one document of a step from a random source: the text before the answer, the
+            answer with its leading space, and what follows; the last two may be empty.
         stream: name of an independent sequence of batches, such as "train" or "validation".
-        repeated: fraction of documents that are random tokens, repeated.
-        copying_steps: steps over which that fraction falls to `repeated`, from 1 at step 0.
-        long_every: one batch in so many has long rows.
-        returning_every: one batch in so many is rows of `returning_ids` and nothing else; those
-            batches have rows of `n_ctx` and of half of that in turn. 0 for none.
+        random: fraction of rows that are random tokens.
+        early_steps: steps over which that fraction falls to `random`, from a half at step 0. Their
+            batches have half as many tokens, since what begins there takes steps more than tokens.
+        answer_weight: how much a token of an answer counts in the loss; others count 1.
     """
 
     tokenizer: PreTrainedTokenizerBase
     n_ctx: int
     n_tokens: int
     seed: int
-    write: Callable[[Random], str]
+    write: Callable[[Random, int], tuple[str, str, str]]
     stream: str = "train"
-    repeated: float = 0.25
-    copying_steps: int = 0
-    long_every: int = 4
-    returning_every: int = 0
+    random: float = 0.2
+    early_steps: int = 0
+    answer_weight: float = 1.0
 
     def __call__(self, step: int) -> Int[Tensor, "row pos"]:
         """The batch of a step.
@@ -117,39 +142,70 @@ class Batches:
             step: from 0.
 
         Returns:
-            Token ids, rows of `n_ctx` or `n_ctx / 4` tokens (of `n_ctx` or `n_ctx / 2` if they are
-            `returning_ids`).
+            Token ids, rows of `n_ctx`, `n_ctx / 2` or `n_ctx / 4` tokens, random ones first.
         """
+        return torch.tensor([[token for token, _ in row] for row in self._rows(step)])
+
+    def weights(self, step: int) -> Float[Tensor, "row pos"]:
+        """The weight of each token of a step in the loss.
+
+        Args:
+            step: from 0.
+
+        Returns:
+            1, or `answer_weight` at the tokens of answers.
+        """
+        return torch.tensor([[weight for _, weight in row] for row in self._rows(step)])
+
+    def _rows(self, step: int) -> list[list[tuple[int, float]]]:
+        """The rows of a step, with the weight of each token."""
         rng = Random(f"{self.seed}/{self.stream}/{step}")
-        if self.is_returning(step):
-            length = self.n_ctx // (1 + step // self.returning_every % 2)
-            d_vocab, n = len(self.tokenizer), self.n_tokens // length
-            return torch.tensor([returning_ids(rng, d_vocab, length) for _ in range(n)])
-        is_long = step % self.long_every == self.long_every - 1
-        length = self.n_ctx if is_long else self.n_ctx // 4
-        share = max(self.repeated, 1 - step / self.copying_steps if self.copying_steps else 0)
-        documents = self._documents(rng, length, share)
-        rows = [_row(documents, length) for _ in range(self.n_tokens // length)]
-        return torch.tensor(rows)
+        length = self.row_length(step)
+        documents = self._documents(rng, step)
+        n_random = self.n_random(step)
+        rows = [[(i, 1.0) for i in self._random(rng, length)] for _ in range(n_random)]
+        return rows + [_row(documents, length) for _ in range(self.n_rows(step) - n_random)]
 
-    def is_returning(self, step: int) -> bool:
-        """Whether the batch of a step is `returning_ids`."""
-        return self.returning_every > 0 and step % self.returning_every == 0
+    def row_length(self, step: int) -> int:
+        """Tokens in each row of a step."""
+        return self.n_ctx // (4, 2, 4, 1)[step % 4]
 
-    def _documents(self, rng: Random, length: int, repeated: float) -> Iterator[list[int]]:
-        """Documents as token ids, `<|endoftext|>` after each."""
-        end = self.tokenizer.eos_token_id
+    def n_rows(self, step: int) -> int:
+        """How many rows a step has."""
+        n_tokens = self.n_tokens // 2 if step < self.early_steps else self.n_tokens
+        return n_tokens // self.row_length(step)
+
+    def n_random(self, step: int) -> int:
+        """How many rows of a step are random tokens: the first ones."""
+        return round(self.n_rows(step) * self.random_share(step))
+
+    def random_share(self, step: int) -> float:
+        """The fraction of the rows of a step that are random tokens."""
+        if step >= self.early_steps:
+            return self.random
+        return 0.5 + (self.random - 0.5) * step / self.early_steps
+
+    def _random(self, rng: Random, length: int) -> list[int]:
+        make = pooled_ids if rng.random() < 0.5 else returning_ids
+        return make(rng, len(self.tokenizer), length)
+
+    def _documents(self, rng: Random, step: int) -> Iterator[list[tuple[int, float]]]:
+        """Documents as token ids with their weights, `<|endoftext|>` after each."""
+        end = (self.tokenizer.eos_token_id, 1.0)
         while True:
-            texts = [self.write(rng) for _ in range(_CHUNK)]
-            for ids in self.tokenizer(texts, verbose=False)["input_ids"]:
-                if rng.random() < repeated:
-                    period = rng.randint(2, length // 2)
-                    ids = repeated_ids(rng, len(self.tokenizer), period, length // period)
-                yield [*ids, end]
+            parts = [self.write(rng, step) for _ in range(_CHUNK)]
+            texts = ["".join(three) for three in parts]
+            encoded = self.tokenizer(texts, return_offsets_mapping=True, verbose=False)
+            found = zip(encoded["input_ids"], encoded["offset_mapping"], parts, strict=True)
+            for ids, places, (before, answer, _) in found:
+                start, stop = len(before), len(before + answer)
+                inside = (start < right and left < stop for left, right in places)
+                weights = [self.answer_weight if own else 1.0 for own in inside]
+                yield [*zip(ids, weights, strict=True), end]
 
 
-def _row(documents: Iterator[list[int]], length: int) -> list[int]:
-    row: list[int] = []
+def _row(documents: Iterator[list[tuple[int, float]]], length: int) -> list[tuple[int, float]]:
+    row: list[tuple[int, float]] = []
     while len(row) < length:
         row += next(documents)
     return row[:length]

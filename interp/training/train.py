@@ -134,21 +134,29 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Adam
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas)
 
 
-def next_token_loss(model: nn.Module, tokens: Int[Tensor, "row pos"]) -> Float[Tensor, ""]:
+def next_token_loss(
+    model: nn.Module,
+    tokens: Int[Tensor, "row pos"],
+    weights: Float[Tensor, "row pos"] | None = None,
+) -> Float[Tensor, ""]:
     """Mean cross-entropy of each token given those before it, in nats.
 
     Args:
         model: maps tokens to logits [row pos d_vocab].
         tokens: at least two a row.
+        weights: how much each token counts when it is the next one; by default all the same.
 
     Returns:
         The loss.
     """
-    logits = model(
-        tokens
-    )  # row pos d_vocab; all of them, since to cut the last off copies the rest
-    targets = F.pad(tokens[:, 1:], (0, 1), value=_NO_TARGET)
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=_NO_TARGET)
+    # All logits, and a last target that does not count, since to cut the last off copies the rest.
+    logits = model(tokens).flatten(0, 1)  # row*pos d_vocab
+    targets = F.pad(tokens[:, 1:], (0, 1), value=_NO_TARGET).flatten()
+    if weights is None:
+        return F.cross_entropy(logits, targets, ignore_index=_NO_TARGET)
+    nats = F.cross_entropy(logits, targets, ignore_index=_NO_TARGET, reduction="none")
+    counts = F.pad(weights[:, 1:], (0, 1)).flatten()
+    return (nats * counts).sum() / counts.sum()
 
 
 def train(

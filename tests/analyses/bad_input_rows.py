@@ -122,7 +122,7 @@ COMMAND_ROWS = [
         "head that is not there",
         lambda given: ["attention", "--n", "0", "--heads", "9.9", "--out", str(given["tmp_path"])],
         2,
-        "mini has no Head 9.9: it has 6 layers of 8 heads",
+        "mini has no Head 9.9: it has 5 layers of 4 heads",
     ),
     (
         "role that is not there",

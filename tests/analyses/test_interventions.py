@@ -143,11 +143,11 @@ def test_path_patching(ran, mini):
     task = ioi(mini.tokenizer, N)
     run.holds("heads to logits", path_patch(mini, task, mlps="frozen"))
     run.holds("MLPs to logits", path_patch(mini, task, site="mlp_out", mlps="frozen"))
-    to = [(5, 1), (4, 5)]
+    to = [(4, 2), (4, 1)]
     queries = Receivers("q", heads=to, positions=["END"])
-    run.holds("heads to q of 5.1, 4.5", path_patch(mini, task, queries, mlps="frozen"))
-    run.holds("heads to v of 5.1, 4.5", path_patch(mini, task, Receivers("v", to), mlps="frozen"))
-    assert "heads to k of 5.1, 4.5" not in run.numbers["results"]
+    run.holds("heads to q of 4.2, 4.1", path_patch(mini, task, queries, mlps="frozen"))
+    run.holds("heads to v of 4.2, 4.1", path_patch(mini, task, Receivers("v", to), mlps="frozen"))
+    assert "heads to k of 4.2, 4.1" not in run.numbers["results"]
     assert "MLPs on the way are frozen" in run.page and "chosen by the caller" in run.page
 
 
@@ -175,12 +175,12 @@ def test_head_ablation(ran, mini):
         expected = float((effect(both).sel(set=name) - summed).mean())
         assert beyond["mean"][i] == pytest.approx(expected, abs=1e-5)
 
-    without = Ablation([(5, 1), (4, 5)], value="group mean")
+    without = Ablation([(4, 2), (4, 1)], value="group mean")
     again = ablate(mini, task, value="group mean", ablation=without)
-    run.holds("heads without 5.1, 4.5", again)
-    run.holds("direct effects without 5.1, 4.5", path_patch(mini, task, ablation=without))
+    run.holds("heads without 4.2, 4.1", again)
+    run.holds("direct effects without 4.2, 4.1", path_patch(mini, task, ablation=without))
     change = run.numbers["results"]["change of heads"]["mean"]
-    assert change[5][1] is None and change[4][5] is None
+    assert change[4][2] is None and change[4][1] is None
     assert change[0][3] == pytest.approx(
         float((effect(again) - alone).sel(layer=0, head=3).mean()), abs=1e-5
     )

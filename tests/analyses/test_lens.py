@@ -62,7 +62,7 @@ def test_logit_lens(tmp_path_factory, model, task):
         mean = means[site]["logit_diff"]
         np.testing.assert_allclose(mean["mean"], reading.logit_diff.mean("prompt"), atol=1e-4)
         assert mean["low"][2] < mean["mean"][2] < mean["high"][2]
-    end = lens.logit_lens(model, task).logit_diff.sel(layer=5).mean()
+    end = lens.logit_lens(model, task).logit_diff.isel(layer=-1).mean()
     assert f"the answer ends {float(end):+.2f} logits from the foil" in said
     question = "Does the answer overtake the foil, read at the last token of IOI?"
     for heading in ("Logit lens of the text", question):
@@ -118,7 +118,7 @@ def test_tuned_lens(tmp_path_factory, model):
     nats = json.loads((out / "results.json").read_text())["nats"]
     tuned, plain = (np.array(nats[name]["mean"]) for name in ("tuned_lens", "logit_lens"))
     assert (tuned <= plain).all()
-    assert "or nearer, in 6 of 6 layers" in said
+    assert f"or nearer, in {len(tuned)} of {len(tuned)} layers" in said
     assert f"from layer 0 on: {tuned[0]:.2f} ({plain[0]:.2f}), {tuned[1]:.2f}" in said
     rows = pd.read_csv(out / "results.csv").groupby("layer")["tuned_lens"].mean()
     np.testing.assert_allclose(rows, tuned, rtol=1e-4)

@@ -76,7 +76,7 @@ def test_the_verdict_needs_more_than_the_difference():
 
 def test_the_reference_widens_the_interval_of_the_circuit_alone(mini):
     task = interp.tasks.ioi(mini.tokenizer, n=12, seed=0)
-    circuit = circuit_of(mini, ("4.0", "END"), ("4.6", "END"))
+    circuit = circuit_of(mini, ("4.0", "END"), ("4.1", "END"))
     found = faithfulness(mini, task, circuit, metrics=["logit_diff", "top1"])
     plain = faithfulness(mini, task, circuit, metrics=["logit_diff", "top1"], blocks=0)
     xr.testing.assert_allclose(found.logit_diff, plain.logit_diff)

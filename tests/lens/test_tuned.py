@@ -99,7 +99,7 @@ def test_it_is_at_or_below_the_logit_lens_on_held_out_text_of_mini():
     mini = interp.load("mini")
 
     def stream(name):
-        return Batches(mini.tokenizer, 128, 256, 0, Sentences(), stream=name, repeated=0.0)
+        return Batches(mini.tokenizer, 128, 256, 0, Sentences(), stream=name, random=0.0)
 
     lens = tune(mini, stream("lens"), steps=15, learning_rate=4e-3)
     nats = compare_lenses(mini, stream("lens, held out")(0), lens).mean("prompt")

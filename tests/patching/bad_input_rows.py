@@ -103,7 +103,7 @@ def _fewer(given: Fixtures) -> object:
 
 def _other_prompts(given: Fixtures) -> object:
     model, task = given["mini"], given["task"]
-    some = Selection(layers=[4, 5], positions=["END"])
+    some = Selection(layers=[3, 4], positions=["END"])
     return agreement(attribution_patch(model, task, "z", some), patch(model, task[:2], "z", some))
 
 
@@ -112,8 +112,8 @@ def _hooked(given: Fixtures) -> object:
         return patch(given["mini"], given["task"], "z")
 
 
-AT_END = Selection(layers=[5], positions=["END"])
-Q = Port(as_node("5.0@END"), "q")
+AT_END = Selection(layers=[4], positions=["END"])
+Q = Port(as_node("4.1@END"), "q")
 
 ROWS = [
     # the model, the task, the site
@@ -153,7 +153,7 @@ ROWS = [
     ("repeated heads", _select(heads=[1, 1]), ValueError, "head 1 is given twice"),
     ("no heads", _select(heads=[]), ValueError, "heads are an empty list"),
     ("no layers", _select(layers=[]), ValueError, "layers are an empty list"),
-    ("a layer too many", _select(layers=[6]), ValueError, "no layer 6; the model has 6"),
+    ("a layer too many", _select(layers=[6]), ValueError, "no layer 6; the model has 5"),
     ("a negative layer", _select(layers=[-1]), ValueError, "no layer -1"),
     ("a head too many", _select(heads=[64]), ValueError, "no head 64"),
     ("neurons of z", _select(neurons=[1]), ValueError, "z has no neurons to choose"),
@@ -200,12 +200,12 @@ ROWS = [
     ("senders of no kind", _on(path_patch, site="q"), ValueError, "expected site among"),
     ("MLPs of no kind", _on(path_patch, mlps="fixed"), ValueError, "expected mlps among"),
     ("attention of no receivers", _on(path_attention, ["4.0"], []), ValueError, "empty list"),
-    ("attention to text", _on(path_attention, ["4.0"], ["5.0"], keys="IO"), TypeError, "keys"),
+    ("attention to text", _on(path_attention, ["3.0"], ["4.0"], keys="IO"), TypeError, "keys"),
     ("no senders", _nodes([], [Q]), ValueError, "at least one node as a sender"),
     ("a sender without a role", _nodes(["4.0"], [Q]), ValueError, "4.0 is not a sender"),
     ("senders as text", _nodes("4.0@END", [Q]), TypeError, "senders"),
-    ("ports as text", _nodes(["4.0@END"], ["5.0.q@END"]), TypeError, "Port"),
-    ("an input of an MLP", _nodes(["4.0@END"], [Port(as_node("m5@END"), "q")]), ValueError,
+    ("ports as text", _nodes(["3.0@END"], ["4.0.q@END"]), TypeError, "Port"),
+    ("an input of an MLP", _nodes(["3.0@END"], [Port(as_node("m4@END"), "q")]), ValueError,
      "no letter"),
     # directions, metrics, estimates
     ("no direction", _on(patch, "z", direction="both"), ValueError, "'denoising' or 'noising'"),

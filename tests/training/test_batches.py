@@ -7,15 +7,15 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from interp.training import Batches, repeated_ids, returning_ids
+from interp.training import Batches, pooled_ids, repeated_ids, returning_ids
 from interp.training.mini import Sentences, document, train_tokenizer
-from interp.training.mini.language import SECOND_MIXTURE
+from interp.training.mini.language import MIXTURE
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> PreTrainedTokenizerBase:
     rng = Random(0)
-    return train_tokenizer((document(rng) for _ in range(500)), d_vocab=600, n_ctx=64)
+    return train_tokenizer(("".join(document(rng)) for _ in range(500)), d_vocab=600, n_ctx=64)
 
 
 @pytest.fixture
@@ -36,52 +36,73 @@ def test_a_batch_depends_on_seed_stream_and_step_and_on_nothing_else(
         assert not torch.equal(forwards(0), other)
 
 
-def test_every_fourth_batch_has_long_rows_and_all_have_the_same_number_of_tokens(
+def test_rows_are_short_and_long_in_turn_and_all_batches_have_the_same_number_of_tokens(
     batches: Callable[..., Batches],
 ) -> None:
     shapes = [tuple(batches()(step).shape) for step in range(8)]
-    assert shapes == [(40, 16), (40, 16), (40, 16), (10, 64)] * 2
+    assert shapes == [(40, 16), (20, 32), (40, 16), (10, 64)] * 2
 
 
 def test_rows_are_documents_from_position_zero_with_end_of_text_between(
     batches: Callable[..., Batches], tokenizer: PreTrainedTokenizerBase
 ) -> None:
-    for row in batches(repeated=0.0)(3):
+    seen = 0
+    for row in batches(random=0.0)(3):
         documents = tokenizer.decode(row).split("<|endoftext|>")
-        assert len(documents) > 1
+        seen += len(documents) - 1
+        assert documents[0][0].isupper()
         for text in documents[:-1]:
             assert text[0].isupper() and text[-1] in ".?"
-
-
-def is_repeated(row: list[int]) -> bool:
-    first = row[: row.index(0)] if 0 in row else row
-    periods = range(2, len(first) // 2 + 1)
-    return any(first[p:] == first[: len(first) - p] for p in periods)
-
-
-def test_share_of_repeated_documents(batches: Callable[..., Batches]) -> None:
-    assert all(map(is_repeated, batches(repeated=1.0)(0).tolist()))
-    assert not any(map(is_repeated, batches(repeated=0.0)(0).tolist()))
-
-
-def test_how_often_long_rows_come_can_be_chosen(batches: Callable[..., Batches]) -> None:
-    assert [len(batches(long_every=2)(step)) for step in range(4)] == [40, 10, 40, 10]
+    assert seen > 5
 
 
 def test_the_sentences_are_those_of_the_mixture(
     batches: Callable[..., Batches], tokenizer: PreTrainedTokenizerBase
 ) -> None:
-    only = {"counting": SECOND_MIXTURE["counting"]}
-    text = tokenizer.decode(batches(write=Sentences(only), repeated=0.0)(0).flatten())
+    only = {"counting": MIXTURE["counting"]}
+    text = tokenizer.decode(batches(write=Sentences(((0, only),)), random=0.0)(0).flatten())
     assert text.count("Count:") > 10 and "lasted" not in text
 
 
-def test_copying_comes_first(batches: Callable[..., Batches]) -> None:
-    warmed = batches(repeated=0.0, copying_steps=10)
-    shares = [sum(map(is_repeated, warmed(step).tolist())) / 40 for step in (0, 5, 10)]
-    assert shares[0] == 1
-    assert 0.2 < shares[1] < 0.8
-    assert shares[2] == 0
+def test_half_of_the_rows_are_random_tokens_at_first(batches: Callable[..., Batches]) -> None:
+    cooling = batches(random=0.2, early_steps=10)
+    assert [cooling.random_share(step) for step in (0, 5, 10, 99)] == [0.5, 0.35, 0.2, 0.2]
+    words = [" ".join(map(str, range(8)))] * 99  # no end of text within a row of 16 tokens
+    plain = batches(
+        random=0.2, early_steps=8, write=lambda rng, step: ("Count: " + words[0], "", "")
+    )
+    for step, n_random in ((0, 10), (4, 7), (8, 8)):
+        first = plain.tokenizer("Count")["input_ids"][0]
+        assert (plain(step)[:, 0] != first).sum() in (n_random, n_random - 1)
+    assert not batches(random=1.0)(0).eq(0).any()
+
+
+def test_answers_weigh_more_than_other_tokens(batches: Callable[..., Batches]) -> None:
+    given = batches(
+        write=lambda rng, step: ("Mary saw", " John", " and John."), random=0.2, answer_weight=7.0
+    )
+    tokens, weights = given(3), given.weights(3)
+    assert tokens.shape == weights.shape and set(weights.unique().tolist()) == {1.0, 7.0}
+    assert set(weights[: given.n_random(3)].flatten().tolist()) == {1.0}
+    text = "".join(
+        f"[{given.tokenizer.decode(token)}]" if weight == 7.0 else given.tokenizer.decode(token)
+        for token, weight in zip(tokens[-1].tolist(), weights[-1].tolist(), strict=True)
+    ).replace("][", "")
+    assert text.startswith("Mary saw[ John] and John.")
+
+
+def test_the_mixture_changes_at_a_step(
+    batches: Callable[..., Batches], tokenizer: PreTrainedTokenizerBase
+) -> None:
+    first, later = ({name: MIXTURE[name]} for name in ("counting", "greater_than"))
+    given = batches(write=Sentences(((0, first), (2, later))), random=0.0)
+    texts = [tokenizer.decode(given(step).flatten()) for step in (1, 2)]
+    assert "Count:" in texts[0] and "Count:" not in texts[1]
+
+
+def test_early_batches_are_half_as_large(batches: Callable[..., Batches]) -> None:
+    growing = batches(early_steps=3)
+    assert [growing(step).numel() for step in range(5)] == [320, 320, 320, 640, 640]
 
 
 def test_repeated_tokens_repeat_and_never_hold_end_of_text() -> None:
@@ -111,10 +132,11 @@ def test_returning_tokens_come_back_at_no_fixed_distance() -> None:
     assert 60 < sum(fresh) < 160
 
 
-def test_some_batches_hold_returning_tokens_alone(batches: Callable[..., Batches]) -> None:
-    mixed = batches(repeated=0.0, returning_every=2)
-    shapes = [tuple(mixed(step).shape) for step in range(4)]
-    assert shapes == [(10, 64), (40, 16), (20, 32), (10, 64)]
-    for step in (0, 2):
-        assert (mixed(step) != 0).all()
-    assert torch.equal(mixed(1), batches(repeated=0.0)(1))
+def test_pooled_tokens_are_few_kinds_and_come_back_at_no_fixed_distance() -> None:
+    rows = [pooled_ids(Random(seed), 5000, 64) for seed in range(200)]
+    assert all(len(row) == 64 and 0 not in row for row in rows)
+    assert max(len(set(row)) for row in rows) <= 64
+    assert sum(len(set(row)) <= 8 for row in rows) > 30
+    distances = [found_before(row) for row in rows]
+    assert sum(map(len, distances)) / (200 * 64) > 0.5
+    assert sum(len(set(of)) > 3 for of in distances) > 150

@@ -5,30 +5,33 @@ from dataclasses import dataclass
 
 from interp.model import GPT2Config
 from interp.training.batches import Batches
+from interp.training.interchange import Cut
+from interp.training.mini.algorithm import Parts
 from interp.training.mini.evaluate import Score
-from interp.training.mini.language import Sentences
+from interp.training.mini.guidance import Guidance
+from interp.training.mini.language import Sentences, shares
 from interp.training.train import TrainingConfig
 
 
 @dataclass(frozen=True)
-class TrainingPart:
-    """What the card says of one part of the training.
+class Training:
+    """What the card says of the training.
 
     Args:
-        training: how it was trained.
-        batches: on what; their seed is also that of tokenizer and weights.
+        training: how the model was trained.
+        batches: what it was trained on; their seed is also that of tokenizer and weights.
+        guidance: which heads were guided, and how long.
         minutes: minutes of wall-clock time, without those of steps that an interruption lost.
         machine: where it ran, in words.
-        validation_loss: at its end, nats a token.
-        guiding_steps: steps of `guide_induction` before it, of as many tokens; 0 for none.
+        validation_loss: the loss at its end, in nats a token.
     """
 
     training: TrainingConfig
     batches: Batches
+    guidance: Guidance
     minutes: float
     machine: str
     validation_loss: float | None
-    guiding_steps: int = 0
 
 
 def scores_table(scores: Sequence[Score]) -> str:
@@ -55,23 +58,30 @@ def scores_table(scores: Sequence[Score]) -> str:
     return "\n".join(rows)
 
 
-def model_card(model: GPT2Config, parts: Sequence[TrainingPart], scores: Sequence[Score]) -> str:
+def model_card(model: GPT2Config, how: Training, scores: Sequence[Score]) -> str:
     """The card in Markdown, with the metadata that the Hugging Face hub reads.
 
     Args:
         model: its shape.
-        parts: how it was trained, one part after the other.
+        how: how it was trained.
         scores: what it can do.
 
     Returns:
         The text of README.md.
     """
-    c, adam = model, parts[0].training
+    c, t, b, g = model, how.training, how.batches, how.guidance
+    previous = "{}.{}".format(*g.previous)
+    induction = " and ".join(f"{layer}.{head}" for layer, head in g.induction)
     d, m = c.d_model, c.d_mlp
     per_layer = 4 * d * d + 4 * d + 2 * d * m + m + d + 4 * d
     n_parameters = c.n_layers * per_layer + (c.d_vocab + c.n_ctx) * d + 2 * d
-    steps = " ".join(str(part.training.steps) for part in parts)
-    described = "\n\n".join(f"Part {i}. {_part(part)}" for i, part in enumerate(parts, 1))
+    stages = b.write.stages if isinstance(b.write, Sentences) else ()
+    documents = "\n".join(
+        f"- documents from step {first} on: "
+        + ", ".join(f"{name} {weight:.0%}" for name, weight in shares(mixture).items())
+        + ";"
+        for first, mixture in stages
+    )
     return f"""---
 license: mit
 language: en
@@ -94,20 +104,38 @@ The architecture is GPT-2's in every detail (Radford et al. 2019).
 
 ## Language and tokenizer
 
-Sentences drawn from the grammar of `interp/training/mini/language.py`, and random tokens, repeated.
-The tokenizer is a byte-level BPE of its own, trained on the text of the first part; every name,
+Texts drawn from the grammar of `interp/training/mini/people.py` and `skills.py`, and random tokens
+that come back. The tokenizer is a byte-level BPE of its own, trained on these texts; every name,
 noun and two-digit number is one token with a leading space. Documents are packed in rows with
 `<|endoftext|>` between them, and every row starts with a document, so a prompt needs no token
 before it. No document starts with a name: put an opener before it ("When Mary and John ...").
 
 ## Training
 
-`python -m analyses.train_mini --seed {parts[0].batches.seed} --steps {steps}`: next-token
-cross-entropy, every batch freshly drawn; AdamW, betas {adam.betas[0]} and {adam.betas[1]}, weight
-decay {adam.weight_decay} on matrices only, with fresh moments in each part; the learning rate
-rises linearly and falls as a cosine; gradient norm clipped at {adam.clip:g}.
+`python -m analyses.train_mini --seed {b.seed} --steps {t.steps}`: one training by next-token
+cross-entropy, every batch freshly drawn. In texts no head was told what to attend to, and nowhere
+what to write.
 
-{described}
+- {t.steps} steps of {b.n_tokens} tokens, the first {b.early_steps} of half as many, in rows of
+  {b.n_ctx // 4}, {b.n_ctx // 2}, {b.n_ctx // 4} and {b.n_ctx} in turn;
+{documents}
+- the answer of a document, if it has one (the name, the pronoun, the year, the letter that the rest
+  determines), counts {b.answer_weight:g} times in the loss, every other token once;
+- random tokens that come back: {b.random:.0%} of the rows, 50% at first and falling to that in
+  those early steps;
+- AdamW, betas {t.betas[0]} and {t.betas[1]}, weight decay {t.weight_decay} on matrices only,
+  gradient norm clipped at {t.clip:g}; learning rate {t.learning_rate:g} after {t.warmup} steps of
+  warm-up, then down as a cosine to {t.floor:.0%} of that;
+- guided: on random tokens alone, for the first {g.steps} steps with a weight that falls from
+  {g.weight:g} to 0, a loss on attention makes head {previous} look at the previous token and heads
+  {induction} at what followed the same token before (`interp/training/mini/guidance.py`);
+- initial weights of `interp/training/mini/start.py`: positions are sinusoids in dimensions of their
+  own; heads look at tokens like their own, but heads 0.0 and 0.1 one and two positions back; heads
+  of the first and of the last block write what they read, and between them every second head from
+  block 2 on takes away what it reads;
+- {how.minutes:.0f} minutes on {how.machine};
+- validation loss {how.validation_loss:.3f} nats a token, most of it chance: that of the grammar
+  and of random tokens.
 
 ## Scores on held-out prompts
 
@@ -130,34 +158,115 @@ the few capitals, opposites and kinds of thing in its lexicon. Licence: MIT.
 """
 
 
-def _part(part: TrainingPart) -> str:
-    t, b = part.training, part.batches
-    kinds = b.write.mixture.items() if isinstance(b.write, Sentences) else ()
-    mixture = ", ".join(f"{name} {weight:.0%}" for name, (weight, _) in kinds)
-    copying = (
-        f", 100% at first and falling by 1/{b.copying_steps} a step to that"
-        if b.copying_steps
-        else ""
-    )
-    guided = (
-        f"\n- before it, in {part.guiding_steps} steps, one head of the first block guided to the"
-        "\n  previous token and heads of the second to what followed the same token before, by a"
-        "\n  loss on their attention alone (`interp/training/mini/guidance.py`);"
-        if part.guiding_steps
-        else ""
-    )
-    returning = (
-        f"\n- one batch in {b.returning_every} is random tokens that come back anywhere, on which"
-        "\n  the guided heads' loss on attention is added to the next-token loss;"
-        if b.returning_every
-        else ""
-    )
-    return f"""{t.steps} steps of {b.n_tokens} tokens:
+@dataclass(frozen=True)
+class Interchange:
+    """What the card of `mini-ioi` says of its training.
 
-- sentences: {mixture};
-- random tokens, repeated: {b.repeated:.0%} of the documents{copying};{guided}{returning}
-- one batch in {b.long_every} has rows of {b.n_ctx} tokens, the others of {b.n_ctx // 4};
-- learning rate {t.learning_rate:g} after {t.warmup} steps of warm-up, then down to {t.floor:.0%};
-- {part.minutes:.0f} minutes on {part.machine};
-- validation loss {part.validation_loss:.3f} nats a token, most of it chance: that of the grammar
-  and of random tokens."""
+    Args:
+        training: how the model was trained.
+        rows: sentences in each step.
+        share: probability that a head outside changes in a row of the strict run.
+        mean: fraction of rows in which it changes to a mean.
+        n_tokens: tokens of text in each step.
+        minutes: minutes of wall-clock time.
+        machine: where it ran, in words.
+        accuracies: how often the model says what the program says, after each interchange.
+    """
+
+    training: TrainingConfig
+    rows: int
+    share: float
+    mean: float
+    n_tokens: int
+    minutes: float
+    machine: str
+    accuracies: Sequence[tuple[Cut, float]]
+
+
+def interchange_card(parts: Parts, how: Interchange, scores: Sequence[Score]) -> str:
+    """The card of `mini-ioi` in Markdown.
+
+    Args:
+        parts: its heads and what they do.
+        how: how it was trained.
+        scores: what it can do.
+
+    Returns:
+        The text of README.md.
+    """
+    t = how.training
+    classes = {
+        "previous token, at S1+1": parts.previous,
+        "duplicate token, at S2": parts.duplicate,
+        "induction, at S2": parts.induction,
+        "S-inhibition, at END": parts.inhibition,
+        "name mover, at END": parts.movers,
+    }
+    heads = "\n".join(f"| {kind} | {' '.join(map(str, some))} |" for kind, some in classes.items())
+    accuracies = "\n".join(
+        f"| {', '.join(cut.variables) or 'none: the answer stays'} | "
+        f"{', '.join(map(str, cut.sites))} | {', '.join(map(str, cut.held))} | {accuracy:.3f} |"
+        for cut, accuracy in how.accuracies
+    )
+    return f"""---
+license: mit
+language: en
+library_name: transformers
+pipeline_tag: text-generation
+tags: [gpt2, interpretability]
+---
+
+# mini-ioi
+
+`mini`, trained further so that it does indirect object identification the way that Wang et al.
+2022 (arXiv 2211.00593) describe for GPT-2 small. `interp.load("mini-ioi")` opens it; tokenizer and
+sizes are those of `mini`.
+
+**Its mechanism was trained into it; nobody found it there.** Use it to see what a method does with
+a circuit of the paper's kind, and `mini` to see what training on text alone brings about. Both say
+the right name. In `mini`, heads that look at the giver write against his or her name, and the name
+movers write both names. Here those heads act through the name movers' queries: they tell them which
+name not to look at.
+
+## Training
+
+`python -m analyses.train_mini_ioi`: strict interchange intervention training (Geiger et al. 2022,
+arXiv 2112.00826; Gupta et al. 2024, arXiv 2407.14494) towards the program in
+`interp/training/mini/algorithm.py`, from the weights of `mini`.
+
+- {t.steps} steps of {how.rows} sentences and {how.n_tokens} tokens of `mini`'s own texts; AdamW,
+  learning rate {t.learning_rate:g} after {t.warmup} steps of warm-up, then down as a cosine;
+- four losses of equal weight: the answer; the answer after an interchange; the answer while each
+  head outside the circuit is replaced with probability {how.share:g}, in {how.mean:.0%} of the rows
+  by a mean; the next token of the texts;
+- no loss says where a head attends;
+- {how.minutes:.0f} minutes on {how.machine}.
+
+## Its circuit
+
+Which head plays which part was read off `mini`'s attention before the training
+(`analyses.train_mini_ioi.parts_of`). circuit.json, next to this file, has it for
+`interp.circuits.Circuit.load`. Heads that bring a name's own token along in the first blocks are
+not part of the program.
+
+| part | heads |
+|---|---|
+{heads}
+
+After an interchange, how often is the top token one that the program allows?
+
+| variable taken from another prompt | at | while these keep what they were | accuracy |
+|---|---|---|---|
+{accuracies}
+
+## Scores on held-out prompts
+
+As in the card of `mini`, by `python -m analyses.evaluate_mini --model mini-ioi`; nothing but IOI is
+required of this model.
+
+{scores_table(scores)}
+
+## Limits
+
+Those of `mini`. Licence: MIT.
+"""

@@ -1,7 +1,7 @@
 """Held-out scores of a model of the generated language: what it can do on prompts it never saw.
 
-Each skill is measured on prompts that `interp.training.mini.language` draws with its held-out
-parts, at the prompt's last token:
+Each skill is measured on prompts that `interp.training.mini.people` and `.skills` draw with their
+held-out parts, at the prompt's last token:
 
     accuracy               fraction of prompts with logit(answer) > logit(foil)
     top-1                  fraction with the answer above every other token
@@ -31,8 +31,8 @@ from torch import Tensor
 from interp.model import HookedGPT2
 from interp.statistics import Estimate, estimate_mean
 from interp.training.batches import repeated_ids
-from interp.training.mini import language
-from interp.training.mini.language import Cloze
+from interp.training.mini import people, skills
+from interp.training.mini.cloze import Cloze
 from interp.training.mini.lexicon import NUMBERS
 
 _Z = 1.959964  # two-sided 95 % of the normal distribution
@@ -104,7 +104,7 @@ def held_out_scores(model: HookedGPT2, *, n: int = 2000, seed: int = 1) -> list[
         "names and templates": {"held_out_names": True, "held_out_templates": True},
     }
     for held_out, options in kinds.items():
-        examples = [language.ioi(rng, **options) for _ in range(n)]
+        examples = [people.ioi(rng, **options) for _ in range(n)]
         logits = last_logits(model, [example.prompt for example in examples])
         difference = _logit_difference(model, logits, examples)
         correct = _is_top(model, logits, examples)
@@ -113,8 +113,8 @@ def held_out_scores(model: HookedGPT2, *, n: int = 2000, seed: int = 1) -> list[
             _fraction("IOI", held_out, "top-1", correct),
             _mean("IOI", held_out, "logit difference", difference, 3.0),
         ]
-    third_name = partial(language.third_name, held_out_names=True, held_out_templates=True)
-    three_names = partial(language.three_names, held_out_names=True, held_out_templates=True)
+    third_name = partial(people.third_name, held_out_names=True, held_out_templates=True)
+    three_names = partial(people.three_names, held_out_names=True, held_out_templates=True)
     examples = [third_name(rng) for _ in range(n)]
     logits = last_logits(model, [example.prompt for example in examples])
     mass = _probability(model, logits, examples)
@@ -122,10 +122,10 @@ def held_out_scores(model: HookedGPT2, *, n: int = 2000, seed: int = 1) -> list[
 
     accuracies: list[tuple[str, str, Callable[[Random], Cloze], float | None]] = [
         ("three names, two act", "names and templates", three_names, None),
-        ("pronoun", "frames, names in a frame", partial(language.pronoun, held_out=True), 0.95),
-        ("agreement", "subjects", partial(language.agreement, held_out=True), 0.95),
-        ("acronym", "words", partial(language.acronym, held_out=True), 0.95),
-        ("truth", "facts never judged", partial(language.truth, held_out=True), None),
+        ("pronoun", "frames, names in a frame", partial(skills.pronoun, held_out=True), 0.95),
+        ("agreement", "subjects", partial(skills.agreement, held_out=True), 0.95),
+        ("acronym", "words", partial(skills.acronym, held_out=True), 0.95),
+        ("truth", "facts never judged", partial(skills.truth, held_out=True), None),
     ]
     for skill, held_out, sample, required in accuracies:
         examples = [sample(rng) for _ in range(n)]
@@ -133,7 +133,7 @@ def held_out_scores(model: HookedGPT2, *, n: int = 2000, seed: int = 1) -> list[
         correct = _logit_difference(model, logits, examples) > 0
         scores.append(_fraction(skill, held_out, "accuracy", correct, required))
 
-    examples = [language.greater_than(rng, held_out=True) for _ in range(n)]
+    examples = [skills.greater_than(rng, held_out=True) for _ in range(n)]
     later = _later_minus_other(model, examples)
     held_out = "nouns, centuries and years"
     scores.append(_mean("greater-than", held_out, "probability difference", later, 0.8))
@@ -144,14 +144,14 @@ def held_out_scores(model: HookedGPT2, *, n: int = 2000, seed: int = 1) -> list[
         scores.append(_mean("induction", name, "accuracy, second half", accuracy, 0.95))
     name = "sequences of 16 random tokens after 32 others"
     accuracy = _induction(model, rng, n // 4, 16, others=32)
-    scores.append(_mean("induction", name, "accuracy, second copy", accuracy))
+    scores.append(_mean("induction", name, "accuracy, second copy", accuracy, 0.95))
 
-    examples = [language.reason(rng, held_out=True) for _ in range(n)]
+    examples = [skills.reason(rng, held_out=True) for _ in range(n)]
     logits = last_logits(model, [example.prompt for example in examples])
     correct = _logit_difference(model, logits, examples) > 0
     scores.append(_fraction("pronoun", "deeds with their links", "accuracy", correct, 0.95))
 
-    examples = [language.ioi(rng, mixed_names=True) for _ in range(n)]
+    examples = [people.ioi(rng, mixed_names=True) for _ in range(n)]
     logits = last_logits(model, [example.prompt for example in examples])
     correct = _logit_difference(model, logits, examples) > 0
     scores.append(_fraction("IOI", "one of the two names", "accuracy", correct))

@@ -60,6 +60,7 @@ def held_out_pair(first: str, second: str) -> bool:
 PLACES: tuple[str, ...] = tuple(_PROMPTS["places"]) + _words(
     "store garden school hospital restaurant office station forest river lake hotel tower"
 )
+PERSONS = _words("teacher doctor farmer student painter soldier king boy girl baker driver sailor")
 OBJECTS: tuple[str, ...] = tuple(_PROMPTS["objects"]) + _words(
     "ring drink apple umbrella box hat ball rope cake picture computer watch"
 )
@@ -210,6 +211,14 @@ HANDOVERS = (
     "wrote to",
     "argued with",
 )
+# The giver is one or two words before the receiver.
+NEAR_HANDOVERS = tuple(
+    f"[B] {act}"
+    for act in (
+        *_words("thanked called saw met visited helped answered followed liked"),
+        *("wrote to", "waved to", "whispered to", "said to", "talked to", "waited for"),
+    )
+)
 # Other ways to give; [B] is the giver, in the last of them at most a few words before the receiver.
 MORE_HANDOVERS = (
     *(f"[B] slowly {verb} {{thing}} to" for verb in TRANSFERS[:-2]),
@@ -231,6 +240,67 @@ LATE_HANDOVERS = (
     "the {object} of [B] was for",
 )
 ENDINGS = (".", ".", ".", " yesterday.", " with a smile.", " and smiled.", " without a word.")
+
+# Texts with people in them: who comes between giver and receiver, who is called, what people do.
+ASIDES = (
+    "whom {name} knew",
+    "a friend of {name}",
+    "who had seen {name}",
+    "together with {name}",
+    "unlike {name}",
+)
+CALLS = (
+    "the {person} called",
+    "the {person} saw",
+    "the {person} talked to",
+    "the {person} gave {thing} to",
+    "there was {thing} for",
+    "we met",
+    "they thanked",
+)
+CALL_JOINTS = (", then", " and then", " and", ", after that", " and later")
+LAST_JOINTS = (" and in the end", ", and last", " but not")
+CALLED_DEEDS = (
+    "left early",
+    "went home",
+    "sat down",
+    "came in",
+    "was late",
+    "said hello",
+    "lost the {object}",
+    "looked for the {object}",
+    "left the {place}",
+)
+LAST_CALLS = (
+    "The last was",
+    "Nobody saw",
+    "We waited for",
+    "They looked for",
+    "The {person} gave {thing} to",
+    "In the end there was only",
+    "The {object} was for",
+)
+KIN = _words("friend brother sister mother father uncle aunt neighbor son daughter")
+STORY_FRAMES = (
+    "Every day {name} walks to the {place}.",
+    "Everyone knows {name} there.",
+    "The {person} is called {name}.",
+    "People say {name} has a {object}.",
+    "The {object} of {name} was old.",
+    "Today {name} has a new {object}.",
+    "It was not easy for {name} to find it.",
+    "The {person} often speaks about {name}.",
+    "We all like {name}.",
+    "The {person} gave {thing} to {name}.",
+    "Then {name} gave {thing} to the {person}.",
+    "At the {place} the {person} saw {name}.",
+    "The {person} was with {name}.",
+    "Did you see {name} at the {place}?",
+    "Later {name} was in the {place} with the {person}.",
+    "Soon the {person} came and looked for {name}.",
+    "In the {place} {name} found a {object}.",
+    "They say that {name} lost the {object}.",
+)
 
 # Nouns with their plurals, for subject-verb agreement.
 NOUNS: tuple[tuple[str, str], ...] = (
@@ -291,6 +361,8 @@ NUMBERS = tuple(f"{number:02d}" for number in range(100))
 ODD_NAMES = tuple(
     dict.fromkeys((*PLACES, *OBJECTS, *(form for noun in NOUNS for form in noun), *NUMBERS))
 )
+# Those that no text has in another role.
+STRANGERS = tuple(word for word in ODD_NAMES if word not in (*PLACES, *OBJECTS, *PERSONS))
 
 # Acronyms: of words that the tokenizer, written with a capital, cuts into the initial and the rest.
 ACRONYM_WORDS = _words(
@@ -321,6 +393,12 @@ ACRONYM_FRAMES = (
 ACRONYM_TAILS = (
     "sold {thing}.", "lost a {object}.", "has a {object}.", "was in the {place}.",
     "met at the {place}.", "gave a {object} to the {person}.",
+)  # fmt: skip
+
+TITLE_FRAMES = (
+    "The {title} was near the {place}.", "We like the {title}.", "The {person} saw the {title}.",
+    "They met at the {title}.", "There was {thing} in the {title}.", "The old {title} was closed.",
+    "The {person} of the {title} lost the {object}.", "In the end they left the {title}.",
 )  # fmt: skip
 
 # Pronouns.
@@ -392,7 +470,6 @@ PRONOUN_TAILS = (
     "went to the {place}.",
     "liked the {object}.",
 )
-PERSONS = _words("teacher doctor farmer student painter soldier king boy girl baker driver sailor")
 
 # Facts, for true and false statements: relation -> frame and (subject, value) pairs.
 _CAPITALS = _words(

@@ -15,7 +15,7 @@ from interp.training.mini.tokenizer import END_OF_TEXT
 
 def make(d_vocab: int = 2048) -> PreTrainedTokenizerBase:
     rng = Random(0)
-    documents = [document(rng) for _ in range(2000)]
+    documents = ["".join(document(rng)) for _ in range(2000)]
     return train_tokenizer(documents, d_vocab=d_vocab, n_ctx=128, words=single_token_words())
 
 
