@@ -150,7 +150,8 @@ def _circuit(study: Study, label: str, circuit: Circuit, evidence: Derivation) -
     if not circuit.links:
         leads = answered("cannot be told", "the links between its heads were not measured")
     elif ways:
-        leads = answered("yes", f"one is {' → '.join(map(str, min(ways, key=len)))}")
+        way = min(ways, key=lambda nodes: len(nodes))
+        leads = answered("yes", f"one is {' → '.join(map(str, way))}")
     else:
         leads = answered("no", "its measured links bring no token to the logits by values")
     if everywhere:

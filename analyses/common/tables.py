@@ -74,10 +74,10 @@ def _interval(estimate: xr.Dataset, cell: int) -> str:
 
 
 _ABOUT_HEADS = (
-    "Heads: what all their paths into later heads of the circuit and the logits add (in the unit of "
-    "the metric; positive: the head helps), with 95 % interval, q value, mean attention from the "
-    "head's position, copying, what it writes to the logits for the answer and for the foil, and "
-    "receivers."
+    "Heads: what all their paths into later heads of the circuit and the logits add (in the unit "
+    "of the metric; positive: the head helps), with 95 % interval, q value, mean attention from "
+    "the head's position, copying, what it writes to the logits for the answer and for the foil, "
+    "and receivers."
 )
 _ABOUT_EVERYWHERE = (
     "Heads: what the head adds to the circuit alone (positive: the circuit needs it), with 95 % "
@@ -122,7 +122,7 @@ def _with_intervals(table: pd.DataFrame) -> pd.DataFrame:
     """What is added, the reverse of the effect of cutting a path, with intervals in one column."""
     ends = zip(-table["effect"], -table["high"], -table["low"], strict=True)
     adds = [text(interp.statistics.Estimate(*each)) for each in ends]
-    at = table.columns.get_loc("effect")
+    at = list(table.columns).index("effect")
     kept = table.drop(columns=["effect", "low", "high"])
     kept.insert(at, "adds", adds)
     return kept

@@ -190,8 +190,8 @@ class Search:
         chosen = [i for i in range(len(tried)) if q[i] <= self.fdr and told[i]]
         linked = {tried[i][0].sender for i in chosen}
         for node in self.found.keys() - linked:
-            own = [i for i in range(len(tried)) if told[i] and tried[i][0].sender == node]
-            chosen += sorted(own, key=lambda i: -abs(every[i].mean()))[:1]
+            wires = [i for i in range(len(tried)) if told[i] and tried[i][0].sender == node]
+            chosen += sorted(wires, key=lambda i: -abs(every[i].mean()))[:1]
         taken = sorted(chosen, key=lambda i: tried[i][0])
         values = {
             name: np.array([tried[i][1][name] for i in taken]).reshape(-1, len(self.task))

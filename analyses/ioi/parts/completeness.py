@@ -150,7 +150,7 @@ def write(setting: Setting, found: Results) -> Chapter:
 def _alike(values: xr.Dataset) -> Verdict:
     """Whether model and circuit stay close without every set."""
     apart = gap(values)
-    worst = apart.isel(set=int(abs(apart.mean("prompt")).argmax()))
+    worst = apart.isel(set=int(abs(apart.mean("prompt")).values.argmax()))
     sign = 1 if float(worst.mean()) >= 0 else -1
     whole = values.logit_diff.sel(run="full", set="none", drop=True)
     share = estimate_ratio(sign * worst.drop_vars(["set", "nodes"], errors="ignore"), whole)

@@ -145,8 +145,8 @@ def write(setting: Setting, found: Results) -> Chapter:
             ),
             Table(
                 rows,
-                "Every node: what it adds to F, with its 95 % interval, and to every other measure, "
-                "to the logits of IO and S apart.",
+                "Every node: what it adds to F, with its 95 % interval, and to every other "
+                "measure, to the logits of IO and S apart.",
                 {"of F(M)": ".1%"},
             ),
             *verdicts(setting, figures, ()),
