@@ -83,12 +83,13 @@ class Site:
             ValueError: the text has another form.
         """
         where, _, role = text.partition("@")
-        numbers, kind = where.split("."), "z"
+        numbers, letter = where.split("."), "z"
         if len(numbers) == 3:
-            kind = numbers.pop()
-        if not role or kind not in get_args(Kind) or [n.isdigit() for n in numbers] != [True] * 2:
+            letter = numbers.pop()
+        kinds = [kind for kind in get_args(Kind) if kind == letter]
+        if not role or not kinds or [n.isdigit() for n in numbers] != [True] * 2:
             raise ValueError(f'expected a site such as "5.0@END" or "5.0.q@END", got {text!r}')
-        return cls(int(numbers[0]), int(numbers[1]), role, kind)
+        return cls(int(numbers[0]), int(numbers[1]), role, kinds[0])
 
 
 def sites(text: str) -> tuple[Site, ...]:

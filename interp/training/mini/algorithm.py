@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from transformers import PreTrainedTokenizerBase
 
 from interp.parts import Head
-from interp.training.interchange import Cut, Program, Prompts, Site
+from interp.training.interchange import Cut, Kind, Program, Prompts, Site
 from interp.training.mini import people
 
 ROLES = ("N1", "N1+1", "N2", "N2+1", "S2", "END")
@@ -80,7 +80,7 @@ class Parts:
             name to avoid, and so do the movers' queries; and while the queries keep what they are,
             the S-inhibition heads must not matter. What comes before is left as it is.
         """
-        queries = _at(self.movers, "END", "q")
+        queries = _at(self.movers, "END", ("q",))
         inhibition = _at(self.inhibition, "END")
         return (
             Cut(("option 1", "option 2"), _at(self.movers, "END")),
@@ -90,7 +90,7 @@ class Parts:
         )
 
 
-def _at(heads: Sequence[Head], roles: str, kinds: str = "z") -> tuple[Site, ...]:
+def _at(heads: Sequence[Head], roles: str, kinds: Sequence[Kind] = ("z",)) -> tuple[Site, ...]:
     return tuple(
         Site(head.layer, head.head, role, kind)
         for head in heads

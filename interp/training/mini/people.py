@@ -133,7 +133,8 @@ def _ioi(rng: Random, io: str, subject: str, held_out_templates: bool = False) -
 
 def any_ioi(rng: Random) -> Cloze:
     """As `ioi`, of any cast."""
-    return _ioi(rng, *draw_cast(rng, 2))
+    io, subject = draw_cast(rng, 2)
+    return _ioi(rng, io, subject)
 
 
 def aside(rng: Random) -> Cloze:
