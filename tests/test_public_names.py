@@ -20,7 +20,7 @@ interp.circuits
     greedy_sets known_circuit left_out minimality minimality_sets only prune_heads
     published_circuit random_sets route run_mean why_left_out
 interp.circuits.known
-    KNOWN KnownCircuit NOISE known_circuit
+    KNOWN KnownCircuit NOISE known_circuit trained_circuit
 interp.circuits.published
     IOI_EXCEPTIONS IOI_FIGURES IOI_GREEDY IOI_IMPORTANCE published_circuit
     published_connections

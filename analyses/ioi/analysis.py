@@ -76,7 +76,7 @@ VIEWS = ("parts", "quick", "full")
 
 
 def run(
-    model: str | Path | interp.HookedGPT2 = "mini",
+    model: str | Path | interp.HookedGPT2 = "mini-ioi",
     *,
     n: int = 200,
     seed: int = 0,
@@ -230,7 +230,7 @@ def _left_out(model: interp.HookedGPT2, task: Task, circuit: Circuit) -> Results
 
 
 def main(
-    model: Model = "mini",
+    model: Model = "mini-ioi",
     n: N = 200,
     seed: Seed = 0,
     out: Out = Path("out/ioi"),

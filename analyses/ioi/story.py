@@ -100,7 +100,7 @@ def story(results: Mapping[str, Any], report: Report, images: Path) -> str:
             _write_image(figure.figure, images / name)
             parts.append(f"![{passage.title}](images/{name})\n\n*{figure.caption}*")
         parts += [f"**On `{model}`:** {_verdict(one)}" for one in shown if _verdict(one)]
-        rows = _rows(results, passage)
+        rows = rows_of(results, passage)
         if rows:
             parts.append(_table(rows, model))
     parts.append(_closing())
@@ -168,8 +168,16 @@ Each part alone, what it is made of, and where it departs from the paper:
 because their weights were set by hand: [known circuits](known_circuits.md)."""
 
 
-def _rows(results: Mapping[str, Any], passage: Passage) -> list[tuple[str, str, str, str]]:
-    """Key, label, value and unit of the figures of a passage, with the paper's own at the end."""
+def rows_of(results: Mapping[str, Any], passage: Passage) -> list[tuple[str, str, str, str]]:
+    """Look up the figures of a passage.
+
+    Args:
+        results: the content of results.json
+        passage: the passage
+
+    Returns:
+        Key, label, value and unit of each figure, those that only the paper has at the end.
+    """
     part = passage.part
     if part == "behavior":
         names = {"probability": "io_probability"}  # the key of the paper's figure

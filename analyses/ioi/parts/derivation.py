@@ -13,6 +13,7 @@ from analyses.common.shell import bar
 from analyses.common.tables import derivation_tables
 from analyses.ioi.parts.setting import Chapter, Measured, PaperPart, Results, Setting, verdicts
 from interp.circuits import (
+    Circuit,
     Derivation,
     compare,
     derive,
@@ -20,11 +21,13 @@ from interp.circuits import (
     faithfulness,
     fraction_kept,
 )
+from interp.circuits.known import trained_circuit
 from interp.metrics import BEHAVIOR
 from interp.parts import NodeLike
 from interp.patching import Ablation
 from interp.plots import circuit_svg, example_of
 from interp.report import Drawing, Item, Section, Table
+from interp.statistics import Estimate
 from interp.tasks import Task, balanced
 
 PROMPTS = 50
@@ -159,6 +162,9 @@ def write(setting: Setting, found: Results) -> Chapter:
                 {"precision": ".0%", "recall": ".0%"},
             )
         )
+    trained = trained_circuit(setting.model)
+    if trained is not None:
+        items += _graded(circuit, trained, figures)
     return Chapter(
         Section(
             HEADING,
@@ -175,4 +181,29 @@ def write(setting: Setting, found: Results) -> Chapter:
     )
 
 
-PART = PaperPart("derivation", 4, collect, write)
+def _graded(circuit: Circuit, trained: Circuit, figures: list[Measured]) -> list[Item]:
+    """How well the derivation finds the circuit that was trained into the model."""
+    table = compare(circuit, trained)
+    classes = table[table["part"].isin([member.kind for member in trained.heads])]
+    in_class, of = int(classes["shared"].sum()), int(classes["reference"].sum())
+    any_class = table.set_index("part").loc["any class"]
+    found = Estimate(*[in_class / of] * 3)
+    figures.append(
+        Measured("trained_heads", "Trained-in heads found in their class", found, "fraction")
+    )
+    return [
+        f"The model was trained to have a circuit, so what there is to find is known: of its {of} "
+        f"heads the derivation finds {int(any_class['shared'])}, {in_class} of them in the class "
+        "that they were trained for. Other heads that it finds bring the names along to where the "
+        "trained ones read them, or are what the training left as it was.",
+        Table(
+            table,
+            "The derived circuit against the one that was trained in: heads by class, of any "
+            "class, and with their positions. Precision: of what was derived, the part that was "
+            "trained in; recall: the reverse.",
+            {"precision": ".0%", "recall": ".0%"},
+        ),
+    ]
+
+
+PART = PaperPart("derivation", 5, collect, write)
