@@ -42,6 +42,7 @@ from analyses.common.shell import (
     show,
     start,
 )
+from analyses.common.words_known import unknown_words
 from interp.parts import Head
 from interp.report import Download, Report
 
@@ -139,6 +140,7 @@ def run(
             f" On prompts of {asked.about} the look from END that is strongest is {most['head']}'s "
             f"at {most['role']}, {most['attention'].mean:.0%} of its attention."
         )
+    lead += unknown_words(loaded, text)
     origin = {
         "model": loaded.name,
         "text": text,

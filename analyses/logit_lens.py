@@ -39,6 +39,7 @@ from analyses.common.shell import (
     show,
     start,
 )
+from analyses.common.words_known import unknown_words
 from analyses.logit_lens_report import HEADINGS, of_task, of_text, overtakes, settled
 from interp.report import Download, Report
 
@@ -125,6 +126,7 @@ def run(
         sections.append(of_task(task, means, asked.about))
         numbers = {where: _plain(of) for where, of in means.items()}
         lead += overtakes(means["resid_post"]["logit_diff"], asked.about)
+    lead += unknown_words(loaded, text)
     count, key = (len(task), "ioi" if asked and asked.is_ioi else "task") if task else (0, "")
     origin = {"model": loaded.name, "text": text, "site": site, "prompts": count, "seed": seed}
     files = [DOWNLOADS[0], *((replace(PROMPTS, path=f"{key}.csv"), DOWNLOADS[1]) if task else ())]
