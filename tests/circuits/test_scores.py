@@ -14,6 +14,7 @@ from interp.circuits import (
     run_mean,
 )
 from interp.parts import Node, as_head
+from interp.runs.stand_ins import FewPromptsWarning
 from interp.statistics import Estimate, estimate_mean, estimate_ratio, widened
 from interp.tasks.sampler import without_blocks
 
@@ -135,3 +136,23 @@ def test_no_replicates_leave_the_interval_as_it_is():
     assert widened(Estimate(1.0, 0.5, 1.5), []) == Estimate(1.0, 0.5, 1.5)
     with pytest.raises(ValueError, match="two replicates or more, all finite"):
         widened(Estimate(1.0, 0.5, 1.5), [1.0])
+
+
+def test_faithfulness_does_not_depend_on_the_number_of_prompts(mini):
+    """Means of a reference of its own: a few prompts and many agree within their intervals."""
+    keep = [
+        (f"{i}.{h}", role) for role in ("S1+1", "S2", "END") for i in range(5) for h in range(4)
+    ]
+    circuit = circuit_of(mini, *keep)
+    kept, own = [], []
+    for n, seed in ((20, 1), (100, 2), (400, 3)):
+        task = interp.tasks.ioi(mini.tokenizer, n=n, seed=seed)
+        kept.append(fraction_kept(faithfulness(mini, task, circuit)))
+        if n == 20:
+            with pytest.warns(FewPromptsWarning):
+                own.append(fraction_kept(faithfulness(mini, task, circuit, reference="own")))
+    for one in kept:
+        for other in kept:
+            assert one.low <= other.high
+    many = kept[-1]
+    assert abs(own[0].mean - many.mean) > abs(kept[0].mean - many.mean)
