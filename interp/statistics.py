@@ -43,6 +43,7 @@ __all__ = [
     "estimate_ratio",
     "interval",
     "widened",
+    "within_fractions",
 ]
 
 Values = Float[Tensor, "*batch prompt"] | Float[np.ndarray, "*batch prompt"] | xr.DataArray
@@ -133,12 +134,31 @@ def estimate_mean(
         level: probability that the interval should cover, a fraction
 
     Returns:
-        The mean with its interval, in the unit of the values.
+        The mean with its interval, in the unit of the values. If every value is 0 or 1, the mean is
+        a fraction, and the interval ends at 0 and 1.
 
     Raises:
         ValueError: as for `interval`
     """
-    return Estimate(*map(float, _interval("mean", [values], groups, None, level)))
+    found = Estimate(*map(float, _interval("mean", [values], groups, None, level)))
+    return within_fractions(found, values)
+
+
+def within_fractions(estimate: Estimate, values: Values) -> Estimate:
+    """End the interval of a fraction at 0 and 1.
+
+    Args:
+        estimate: an estimate from the values
+        values: one value per prompt
+
+    Returns:
+        The estimate; if every value is 0 or 1, with ends from 0 to 1.
+    """
+    if not np.isin(_float64(values), (0.0, 1.0)).all():
+        return estimate
+    return Estimate(
+        estimate.mean, *(float(np.clip(x, 0, 1)) for x in (estimate.low, estimate.high))
+    )
 
 
 def estimate_ratio(

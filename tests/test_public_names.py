@@ -59,7 +59,7 @@ interp.report
 interp.results
     Question require_same versions
 interp.statistics
-    Estimate estimate_mean estimate_ratio interval widened
+    Estimate estimate_mean estimate_ratio interval widened within_fractions
 interp.tasks
     Task acronym agreement balanced from_table greater_than induction ioi named_again
     pronoun signal_variants with_beginning
@@ -81,6 +81,7 @@ for line in TABLE.split("\n"):
 
 INTERNAL = {
     "interp.characters",
+    "interp.circuits.published.data",
     "interp.plots.attention",
     "interp.plots.diagram",
     "interp.runs",

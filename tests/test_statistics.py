@@ -23,6 +23,8 @@ from interp.statistics import (
     estimate_mean,
     estimate_ratio,
     interval,
+    widened,
+    within_fractions,
 )
 from tests.benchmarks.coverage import DISTRIBUTIONS, held
 
@@ -381,3 +383,14 @@ def test_every_distribution_has_its_truth() -> None:
     for draw, true in DISTRIBUTIONS.values():
         values = draw(np.random.default_rng(0), (200_000,))
         assert values.mean() == pytest.approx(true, abs=0.03)
+
+
+def test_the_interval_of_a_fraction_ends_at_0_and_1() -> None:
+    values = np.array([1.0] * 99 + [0.0])
+    low, high = (float(end) for end in interval("mean", values)[1:])
+    assert high > 1  # what the formula gives
+    assert estimate_mean(values) == Estimate(0.99, low, 1.0)
+    wide = widened(estimate_mean(values), [0.9, 1.0, 0.95])
+    assert wide.high > 1 and within_fractions(wide, values).high == 1
+    assert within_fractions(wide, values * 2) == wide
+    assert math.isnan(estimate_mean(np.array([1.0])).low)

@@ -12,7 +12,7 @@ from typing import Literal
 
 import xarray as xr
 
-from interp.statistics import Estimate, estimate_mean, estimate_ratio, widened
+from interp.statistics import Estimate, estimate_mean, estimate_ratio, widened, within_fractions
 
 NEEDED = ("logit_diff", "probability", "top1")
 """The metrics that the verdict uses."""
@@ -53,8 +53,11 @@ def run_mean(result: xr.Dataset, run: str, metric: str | None = None) -> Estimat
     metric = _metric(result, metric)
     if run not in result["run"].values:
         raise ValueError(f"there is no run {run!r}; the result has {list(result['run'].values)}")
-    mean = estimate_mean(result[metric].sel(run=run))
-    return mean if run == "full" else widened(mean, _replicates(result, metric))
+    values = result[metric].sel(run=run)
+    mean = estimate_mean(values)
+    if run == "full":
+        return mean
+    return within_fractions(widened(mean, _replicates(result, metric)), values)
 
 
 def fraction_kept(result: xr.Dataset, metric: str | None = None) -> Estimate:
