@@ -1,8 +1,8 @@
 """Train the bundled model `mini` from nothing: language, tokenizer, training, scores, model card.
 
 `python -m analyses.train_mini` writes interp/assets/mini again. It is one training by next-token
-loss on one mixture of texts (`interp.training.mini.language`) and random tokens that come back
-(`interp.training.batches`), of which there XX
+loss on a mixture of texts that changes once (`interp.training.mini.language`) and on random tokens
+that come back, more of them at first (`interp.training.batches`).
 The same seed on the same kind of machine with the same number of threads gives the same model;
 another machine may round differently. A run that was stopped goes on with `--resume`.
 """

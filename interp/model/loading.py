@@ -47,8 +47,8 @@ def load(
     """Load a GPT-2.
 
     Args:
-        name_or_path: "mini" (bundled, needs no network), "gpt2", "gpt2-medium", "gpt2-large",
-            "gpt2-xl", "distilgpt2" (from the Hugging Face hub, pinned and cached), or a directory
+        name_or_path: "mini" or "mini-ioi" (bundled, need no network), "gpt2", "gpt2-medium",
+            "gpt2-large", "gpt2-xl", "distilgpt2" (from the Hugging Face hub, pinned and cached), or a directory
             in Hugging Face layout: config.json, model.safetensors (or shards with their index),
             and tokenizer.json, or vocab.json with merges.txt. Without a tokenizer, the model takes
             only token ids.
