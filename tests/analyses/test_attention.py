@@ -45,7 +45,7 @@ def model():
 def test_results_are_the_patterns(folder, model):
     patterns = attention_patterns(model, attention.TEXT)
     table = pd.read_csv(folder / "results.csv")
-    assert len(table) == 48 * 15 * 16 / 2  # a row a head and pair, none to later tokens
+    assert len(table) == 20 * 15 * 16 / 2  # a row a head and pair, none to later tokens
     at = [table[dim].to_numpy() for dim in ("layer", "head", "query", "key")]
     np.testing.assert_allclose(table["attention"], patterns.values[tuple(at)], atol=1e-6)
     weighted = value_weighted(patterns).values[tuple(at)]
@@ -57,7 +57,7 @@ def test_results_are_the_patterns(folder, model):
     np.testing.assert_allclose(numbers["rollout"], attention_rollout(patterns)[:, -1], atol=1e-6)
     flow = attention_flow(patterns, queries=[-1])[:, 0]
     np.testing.assert_allclose(numbers["flow"], flow, atol=1e-6)
-    assert numbers["heads"] == ["3.1", "2.6"]
+    assert numbers["heads"] == ["4.1", "2.3"]
 
 
 def test_roles_are_means_over_prompts(folder, model):
@@ -82,15 +82,15 @@ def test_the_pages(folder):
     )
     for heading in (*questions, "Single heads", "Through all layers"):
         assert f"<h2>{heading}</h2>" in page
-    assert page.count('aria-label="Attention, head 3.1, ') == 1  # its arcs
-    for title in ("Value-weighted attention", "Attention, head 3.1", "Attention flow, from"):
+    assert page.count('aria-label="Attention, head 4.1, ') == 1  # its arcs
+    for title in ("Value-weighted attention", "Attention, head 4.1", "Attention flow, from"):
         assert title in page
-    assert "Attention between roles, head 2.6" in page
+    assert "Attention between roles, head 2.3" in page
     assert 'href="attention.html"' in page
     for name in ("report.html", "attention.html"):
         text = (folder / name).read_text()
         assert not re.search(r"<(script|link|img)[^>]+(src|href)=[\"']https?:", text)
-    assert '"first":25,' in (folder / "attention.html").read_text()  # 3.1 of 8 heads a layer
+    assert '"first":17,' in (folder / "attention.html").read_text()  # 4.1 of 4 heads a layer
 
 
 def test_without_a_task_any_text_will_do(model, tmp_path):
