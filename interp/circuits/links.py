@@ -150,7 +150,8 @@ def route(links: Iterable[Link], role: str) -> tuple[Node, ...]:
         role: the role at which the path begins, such as "IO"
 
     Returns:
-        The nodes from the input at the role to the logits; none if there is no path.
+        The nodes from the input at the role to the logits, on the path whose last link favors the
+        answer most if several are as short; none if there is no path.
 
     Example:
         >>> links = [Link("input@IO -> 9.9.v@END"), Link("9.9@END -> logits@END")]
@@ -161,8 +162,10 @@ def route(links: Iterable[Link], role: str) -> tuple[Node, ...]:
     graph = nx.DiGraph((link.sender, link.receiver) for link in moves)
     start, ends = Node(Input(), role), [node for node in graph if isinstance(node.part, Logits)]
     ways: list[tuple[Node, ...]] = [
-        tuple(nx.shortest_path(graph, start, end))
+        tuple(way)
         for end in ends
         if start in graph and nx.has_path(graph, start, end)
+        for way in nx.all_shortest_paths(graph, start, end)
     ]
-    return min(ways, key=len, default=())
+    last = {(link.sender, link.receiver): link.effect or 0.0 for link in moves}
+    return min(ways, key=lambda way: (len(way), last[way[-2], way[-1]]), default=())

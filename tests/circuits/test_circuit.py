@@ -271,3 +271,11 @@ def test_the_route_from_a_token_follows_the_links():
     ]  # fmt: skip
     assert route(links[1:], "IO") == () and route(links[:-1], "IO") == ()
     assert route([], "IO") == () and route(links, "S2") == ()  # S2 says where to look
+
+
+def test_of_two_routes_the_one_that_favors_the_answer_is_taken():
+    links = [Link(f"input@IO -> {head}.v@END") for head in ("4.0", "4.1", "4.2")] + [
+        Link(f"{head}@END -> logits@END", effect)
+        for head, effect in (("4.0", 0.5), ("4.1", -2.0), ("4.2", -0.1))
+    ]
+    assert str(route(links, "IO")[1]) == "4.1@END"
