@@ -15,9 +15,15 @@ interp
     AttentionWeights GPT2Config HookedGPT2 KeyValueCache VerificationReport generate load
     load_attention next_tokens process_weights sample save stream verify
 interp.circuits
-    CLASSES Circuit Derivation Link Member Verdict class_sets compare completeness derive
-    derive_pruned does_the_task faithfulness fraction_kept gap greedy_sets known_circuit
-    minimality minimality_sets only prune_heads published_circuit random_sets route run_mean
+    CLASSES Circuit Derivation EdgeCircuit EdgeScores FRACTIONS Graph Link Member Overlap
+    Verdict auc class_sets cmd compare completeness consistent_edges cpr derive
+    derive_pruned does_the_task edge_curve edge_faithfulness edges_above faithfulness
+    faithfulness_by_prompt fraction_kept gap greedy_edges greedy_sets head_scores
+    known_circuit minimality minimality_sets normalized_faithfulness only overlap
+    prune_heads published_circuit random_circuits random_sets rank_correlation read_eap_ig
+    roc route run_mean top_edges write_eap_ig
+interp.circuits.discovery
+    Cost clean_corrupted eap eap_ig_activations eap_ig_inputs exact_cost exact_edges
 interp.circuits.known
     KNOWN KnownCircuit NOISE known_circuit
 interp.circuits.published

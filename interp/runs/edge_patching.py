@@ -8,6 +8,7 @@ a layer run as one matrix.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
@@ -132,19 +133,32 @@ class _Batch:
         x = block.ln1.unhooked(self.run.kept["resid_pre", layer] - self.changes[senders])
         qkv = torch.nn.functional.linear(x, block.attn.W_QKV.T, block.attn.b_QKV)
         new = qkv.unflatten(-1, (3, h, -1))  # sender prompt pos 3 h k
+        cuts = self.cuts(senders, range(h))
         for i, letter in enumerate(QKV):
-            base, cuts = self.run.kept[letter, layer], self.cuts(senders, range(h))
+            self.measure(
+                cuts, layer, letter,
+                partial(self._one_head, cuts, layer, letter, new[:, :, :, i], senders.start),
+                first + i * h,
+            )  # fmt: skip
 
-            def given(jobs: Jobs, job: Tensor, i: int = i, letter: str = letter) -> Tensor:
-                rows = jobs.rows_of(letter, layer, self.n_layers)
-                value = rows.of(base).clone()  # row h k
-                cut = job[rows.job]
-                head, sender = cuts.receiver[cut], cuts.sender[cut] - senders.start
-                row = torch.arange(len(value), device=value.device)
-                value[row, head] = new[sender, rows.prompt, rows.pos, i, head]
-                return value
-
-            self.measure(cuts, layer, letter, given, first + i * h)
+    def _one_head(
+        self,
+        cuts: _Cuts,
+        layer: int,
+        letter: str,
+        new: Float[Tensor, "sender prompt pos head k"],
+        first: int,
+        jobs: Jobs,
+        job: Int[Tensor, " job"],
+    ) -> Float[Tensor, "row head k"]:
+        """Queries, keys or values, of which each job has one head's with an edge cut."""
+        rows = jobs.rows_of(letter, layer, self.n_layers)
+        value = rows.of(self.run.kept[letter, layer]).clone()
+        cut = job[rows.job]
+        head, sender = cuts.receiver[cut], cuts.sender[cut] - first
+        row = torch.arange(len(value), device=value.device)
+        value[row, head] = new[sender, rows.prompt, rows.pos, head]
+        return value
 
     def mlps(self, layer: int, senders: slice, receiver: int) -> None:
         """Cut edges into an MLP."""
