@@ -1,7 +1,8 @@
-"""Circuits: the heads that do a task, how well they do it, and what the literature found.
+"""Circuits: the heads or edges that do a task, how well they do it, and what the literature found.
 
-Circuits of edges are scored by `interp.circuits.discovery`. `interp.circuits.known` has models whose circuit is known; `interp.circuits.published` has what
-papers found, with the constants of their protocols.
+Circuits of edges are scored by `interp.circuits.discovery`. `interp.circuits.known` has models
+whose circuit is known; `interp.circuits.published` has what papers found, with the constants of
+their protocols.
 """
 
 from interp.circuits.circuit import Circuit

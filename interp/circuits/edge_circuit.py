@@ -176,7 +176,7 @@ class EdgeCircuit:
         graph, matrix = self.graph, self.matrix
         told = np.zeros(len(graph.senders), dtype=bool)
         told[0] = True
-        for senders, receivers in graph.stages:
+        for _, receivers in graph.stages:
             reads = matrix[told][:, receivers].any(0)
             told[graph.owner[receivers][reads]] = True
         read = np.zeros(len(graph.receivers), dtype=bool)

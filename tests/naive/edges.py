@@ -98,3 +98,57 @@ def circuit_logit_diff(model, task, i, edges, ablation):
         hooks += [(f"{block}.hook_mlp_out", mlp_spoken(layer))]
     hooks.append((f"{block}.hook_resid_post", lambda value, hook: reads("logits")[None]))
     return naive.difference(model, tokens, task, i, hooks)
+
+
+def gradients(model, tokens, task, i, hooks=()):
+    """The gradient of the logit difference at what each receiver reads, [pos d_model]."""
+    copies = {}
+
+    def per_head(letter, layer):
+        def hook(value, hook):
+            for head in range(value.shape[2]):
+                copies[f"{layer}.{head}.{letter}"] = (hook.name, head)
+            kept[hook.name] = value.clone()
+            return kept[hook.name]
+
+        return hook
+
+    def whole(name):
+        def hook(value, hook):
+            copies[name] = (hook.name, None)
+            kept[hook.name] = value.clone()
+            return kept[hook.name]
+
+        return hook
+
+    kept, own = {}, []
+    for layer in range(model.config.n_layers):
+        own += [(f"blocks.{layer}.hook_{x}_input", per_head(x, layer)) for x in "qkv"]
+        own += [(f"blocks.{layer}.hook_mlp_in", whole(f"m{layer}"))]
+    own += [(f"blocks.{layer}.hook_resid_post", whole("logits"))]
+    logits = model.run_with_hooks(tokens, fwd_hooks=[*hooks, *own])[0, -1]
+    metric = logits[task.answer[i]] - logits[task.foil[i]]
+    found = torch.autograd.grad(metric, list(kept.values()), allow_unused=True)
+    by_hook = dict(zip(kept, found, strict=True))
+    return {
+        name: torch.zeros(tokens.shape[1], model.config.d_model)
+        if by_hook[hook] is None
+        else by_hook[hook][0]
+        if head is None
+        else by_hook[hook][0, :, head]
+        for name, (hook, head) in copies.items()
+    }
+
+
+def attribution(model, task, i, *, ablation="counterfactual", side="clean", hooks=()):
+    """EAP of every edge on prompt i: (sender, receiver) -> what cutting it would cost."""
+    clean, corrupted = naive.one_prompt(task, i, "noising")
+    with torch.no_grad():
+        own, new = outputs(model, clean), stand_ins(model, task, i, ablation)
+    slopes = gradients(model, clean if side == "clean" else corrupted, task, i, hooks)
+    return {
+        (sender, receiver): ((own[sender] - new[sender]) * slope).sum().item()
+        for sender in own
+        for receiver, slope in slopes.items()
+        if order(sender) < order(receiver)
+    }

@@ -52,7 +52,9 @@ def test_no_edges_are_the_corrupted_run():
     model, task = random_model(), random_task()
     none = np.zeros_like(Graph.of(model).exists)[None]
     found = run(model, task, none)["logit_diff"][0]
-    assert np.array_equal(found, run(model, task, none, "resample", reference=task)["logit_diff"][0])
+    assert np.array_equal(
+        found, run(model, task, none, "resample", reference=task)["logit_diff"][0]
+    )
     corrupted = measure(model, task, side="corrupted")["logit_diff"]
     np.testing.assert_allclose(found, corrupted, atol=2e-6)
 
