@@ -19,21 +19,18 @@ from interp.circuits.edge_comparison import (
     rank_correlation,
     roc,
 )
+from interp.circuits.edge_curve import FRACTIONS, cmd, cpr, edge_curve
 from interp.circuits.edge_evaluation import (
-    FRACTIONS,
-    cmd,
-    cpr,
-    edge_curve,
     edge_faithfulness,
     faithfulness_by_prompt,
     normalized_faithfulness,
-    random_circuits,
 )
 from interp.circuits.edge_scores import EdgeScores
 from interp.circuits.edge_selection import (
     consistent_edges,
     edges_above,
     greedy_edges,
+    random_circuits,
     top_edges,
 )
 from interp.circuits.evaluation import completeness, faithfulness, gap, only

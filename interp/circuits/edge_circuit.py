@@ -173,19 +173,9 @@ class EdgeCircuit:
         Returns:
             What is connected.
         """
-        graph, matrix = self.graph, self.matrix
-        told = np.zeros(len(graph.senders), dtype=bool)
-        told[0] = True
-        for _, receivers in graph.stages:
-            reads = matrix[told][:, receivers].any(0)
-            told[graph.owner[receivers][reads]] = True
-        read = np.zeros(len(graph.receivers), dtype=bool)
-        read[-1] = True
-        for senders, receivers in reversed(graph.stages):
-            useful = matrix[senders][:, read].any(1)
-            read[receivers] = useful[graph.owner[receivers] - senders.start]
-        matrix &= told[:, None] & read
-        return replace(self, kept=matrix[graph.sender, graph.receiver])
+        told, read = self.graph.reach(self.matrix)
+        matrix = self.matrix & told[:, None] & read
+        return replace(self, kept=matrix[self.graph.sender, self.graph.receiver])
 
 
 _END: dict[str, list[Part]] = {"input": [Input()], "logits": [Logits()]}

@@ -14,6 +14,7 @@ import heapq
 from typing import Literal, get_args
 
 import numpy as np
+import xarray as xr
 from jaxtyping import Float
 
 from interp.circuits.edge_circuit import EdgeCircuit
@@ -146,6 +147,41 @@ def consistent_edges(
     return EdgeCircuit(
         scores.graph, kept, f"among the {n} best by {by} score in {share:.0%} of resamples"
     )
+
+
+def random_circuits(
+    graph: Graph, n_edges: int, n: int = 10, *, connected: bool = True, seed: int = 0
+) -> dict[str, EdgeCircuit]:
+    """Draw circuits of equal size, to compare a circuit with chance.
+
+    Args:
+        graph: the graph
+        n_edges: number of edges of each
+        n: number of circuits
+        connected: whether edges are drawn from the logits upward, each into a part that is already
+            there, so that all lead to the logits; otherwise from all edges alike, of which hardly
+            any are connected in a small circuit
+        seed: seed of the draws
+
+    Returns:
+        "random 1", ... -> the circuit.
+
+    Raises:
+        ValueError: there are fewer edges, or `n` is negative
+    """
+    if n < 0:
+        raise ValueError(f"n is a number of circuits, from 0; got {n}")
+    rng = np.random.default_rng(seed)
+    choose = greedy_edges if connected else top_edges
+    found = {}
+    for i in range(n):
+        matrix = np.full(graph.exists.shape, np.nan)
+        matrix[graph.sender, graph.receiver] = rng.random(graph.n_edges)
+        names = {"sender": list(graph.sender_names), "receiver": list(graph.receiver_names)}
+        array = xr.DataArray(matrix, dims=list(names), coords=names)
+        scores = EdgeScores(graph, xr.Dataset({"chance": array}))
+        found[f"random {i + 1}"] = choose(scores, n_edges)
+    return found
 
 
 def ranked_by(scores: EdgeScores, by: By, metric: str | None) -> Float[np.ndarray, " edge"]:

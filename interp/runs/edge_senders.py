@@ -10,7 +10,6 @@
 part of what they write: W_O turns one into the other.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -133,13 +132,6 @@ def reference_of(task: Task, ablation: EdgeAblation, reference: Reference) -> st
         return ""
     found = reference_task(task, ablation, reference)
     return "" if found is None else found.fingerprint
-
-
-def written(
-    model: HookedGPT2, values: Mapping[Key, Float[Tensor, "prompt pos ..."]], layer: int
-) -> Float[Tensor, "prompt pos d_model"]:
-    """What all heads of a layer write together, without the bias."""
-    return values["z", layer].flatten(-2) @ model.blocks[layer].attn.W_O.flatten(0, 1)
 
 
 def edge_batches(task: Task, n_values: int, memory: int) -> list[Int[Tensor, " batch"]]:

@@ -19,17 +19,17 @@ values.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from einops import einsum, rearrange
+from einops import einsum
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interp.parts import QKV
-from interp.runs.edge_senders import Senders, edge_batches, written
+from interp.runs.edge_senders import Senders, edge_batches
+from interp.runs.edge_streams import Streams
 from interp.runs.forward import mlp_out, mlp_post
 from interp.runs.readout import Readout
 from interp.runs.sides import Progress, Prompts, at
@@ -79,43 +79,12 @@ class _Needed:
     live: Bool[np.ndarray, " receiver"]
 
 
-class _Batch:
-    """Some prompts: the stream made of stand-ins, which all circuits share."""
+class _Batch(Streams):
+    """Some prompts, and the stream made of stand-ins, which all circuits share."""
 
     def __init__(self, senders: Senders, readout: Readout, prompts: Prompts) -> None:
-        self.model, self.graph, self.readout = senders.model, senders.graph, readout
-        self.prompts, self.of_a_run = prompts, senders.of_a_run
-        self.n_layers = self.model.config.n_layers
-        self.end = senders.task.positions["END"][prompts]
-        self.length = int(self.end.max()) + 1
-        tokens = senders.task.clean_tokens[prompts, : self.length]
-        self.embed = self.model.embed(tokens)  # b p d
-        self.new = senders.values(prompts, self.length)
-        self.pre: list[Tensor] = []
-        self.mid: list[Tensor] = []
-        self._alone: dict[int, list[Tensor]] = {}
-        stream = self.new["embed", 0] + self.model.pos_embed.W_pos[: self.length]
-        for layer, block in enumerate(self.model.blocks):
-            self.pre.append(stream)
-            stream = stream + (written(self.model, self.new, layer) + block.attn.b_O)
-            self.mid.append(stream)
-            stream = stream + self.new["mlp_out", layer]
-        self.final = stream
-
-    @cached_property
-    def end_rows(self) -> Int[Tensor, " prompt"]:
-        """The row of END of each prompt, among the rows of all positions."""
-        return torch.arange(len(self.end), device=self.end.device) * self.length + self.end
-
-    def alone(self, layer: int) -> list[Float[Tensor, "prompt pos head k"]]:
-        """Queries, keys and values of heads that read stand-ins alone."""
-        if layer not in self._alone:
-            attn, block = self.model.blocks[layer].attn, self.model.blocks[layer]
-            fused = F.linear(block.ln1.unhooked(self.pre[layer]), attn.W_QKV.T, attn.b_QKV)
-            self._alone[layer] = list(
-                rearrange(fused, "b p (three h k) -> three b p h k", three=3, h=attn.n_heads)
-            )
-        return self._alone[layer]
+        super().__init__(senders, prompts)
+        self.readout, self.graph, self.of_a_run = readout, senders.graph, senders.of_a_run
 
     def measure(self, circuits: Circuits) -> dict[str, Float[Tensor, "circuit prompt"]]:
         """Measure all circuits, as many at a time as fit into memory."""
@@ -137,22 +106,11 @@ class _Batch:
 
     def needed(self, union: Bool[np.ndarray, "sender receiver"]) -> _Needed:
         """What a circuit needs: senders that reach the logits, and can differ from stand-ins."""
-        graph = self.graph
-        useful = np.zeros(len(graph.senders), dtype=bool)
-        reads = np.zeros(len(graph.receivers), dtype=bool)
-        reads[-1] = True  # the logits
-        for senders, receivers in reversed(graph.stages):
-            useful[senders] = union[senders][:, reads].any(1)
-            reads[receivers] = useful[graph.owner[receivers]]
-        useful[0] = union[0, reads].any()
+        told, read = self.graph.reach(union)
+        useful = union[:, read].any(1)
         if self.of_a_run:
-            differs = np.zeros(len(graph.senders), dtype=bool)
-            differs[0] = True
-            for senders, receivers in graph.stages:
-                told = union[: senders.start, receivers][differs[: senders.start]].any(0)
-                differs[graph.owner[receivers][told]] = True
-            useful &= differs
-        return _Needed(np.flatnonzero(useful), union[useful].any(0) & reads)
+            useful &= told
+        return _Needed(np.flatnonzero(useful), union[useful].any(0) & read)
 
 
 class _Run:

@@ -169,6 +169,31 @@ class Graph:
             found.append((slice(s + h, s + h + 1), slice(r + 3 * h, r + 3 * h + 1)))
         return tuple(found)
 
+    def reach(
+        self, edges: Bool[np.ndarray, "sender receiver"]
+    ) -> tuple[Bool[np.ndarray, " sender"], Bool[np.ndarray, " receiver"]]:
+        """Where the input comes, and what comes to the logits, along some edges.
+
+        Args:
+            edges: True for the edges
+
+        Returns:
+            True for the senders that the input reaches, and for the receivers that reach the
+            logits.
+        """
+        told = np.zeros(len(self.senders), dtype=bool)
+        told[0] = True
+        for senders, receivers in self.stages:
+            before = slice(0, senders.start)
+            reads = edges[before, receivers][told[before]].any(0)
+            told[self.owner[receivers][reads]] = True
+        read = np.zeros(len(self.receivers), dtype=bool)
+        read[-1] = True
+        for senders, receivers in reversed(self.stages):
+            useful = edges[senders][:, read].any(1)
+            read[receivers] = useful[self.owner[receivers] - senders.start]
+        return told, read
+
     def edge(self, index: int) -> Edge:
         """The edge at an index.
 
