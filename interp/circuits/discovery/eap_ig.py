@@ -14,7 +14,10 @@ each of n equal intervals; at their right ends, as in the paper; or at their lef
 authors' code for inputs.
 
 Source: Hanna et al. 2024 (arXiv 2403.17806), section 3, and the authors' code, for activations the
-code alone. Their scores have the opposite sign; see `interp.circuits.edge_scores`.
+code alone. We differ in two points. Their scores have the opposite sign; see
+`interp.circuits.edge_scores`. Their code puts a constant in the place of a part that it moves, so
+that no gradient passes through it to earlier receivers; ours lets it through, so that the scores
+are exact where the model is linear.
 """
 
 from collections.abc import Callable, Sequence
@@ -152,15 +155,15 @@ def _points(steps: int, rule: str) -> list[float]:
 def _on_the_way(
     key: Key, clean: dict[Key, Tensor], new: dict[Key, Tensor], alpha: float
 ) -> Callable[[], Hooks]:
-    """Hooks that put what a part writes at a point between its stand-in and its clean value."""
+    """Hooks that move what a part writes to a point between its stand-in and its clean value."""
 
     def hooks() -> Hooks:
-        value = torch.lerp(new[key], clean[key], alpha)
+        change = (alpha - 1) * (clean[key] - new[key])
 
-        def put(now: Tensor, hook: Any) -> Tensor:
-            return value
+        def move(now: Tensor, hook: Any) -> Tensor:
+            return now + change  # a constant in its place would let no gradient through
 
-        return [(hook_name(*key), put)]
+        return [(hook_name(*key), move)]
 
     return hooks
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from interp.circuits.discovery import eap, eap_ig_activations, eap_ig_inputs
 from interp.patching import measure
@@ -15,7 +14,8 @@ from tests.naive import patching
 def on_the_way(model, task, i, name, alpha):
     clean, corrupted = patching.one_prompt(task, i, "noising")
     ends = [patching.activations(model, tokens)[name].detach() for tokens in (corrupted, clean)]
-    return [(name, lambda value, hook: torch.lerp(*ends, alpha).requires_grad_())]
+    change = (1 - alpha) * (ends[0] - ends[1])
+    return [(name, lambda value, hook: value + change)]
 
 
 @pytest.mark.parametrize(
