@@ -219,11 +219,11 @@ class _Run:
         alone = [x[:, :, heads] for x in batch.alone(layer)]  # b p h k
         if self.at_end:
             alone[0] = at(alone[0], batch.end)[:, None]
-        full = [
+        q, k, v = (
             self.together(x, *read[letter]) if letter in read else self.together(x)
             for letter, x in zip(QKV, alone, strict=True)
-        ]  # group head b p k
-        z = _attend(*full, batch.end if last else None)
+        )  # group head b p k
+        z = _attend(q, k, v, batch.end if last else None)
         old = batch.new["z", layer][:, :, heads]
         if last:
             old = at(old, batch.end)[:, None]

@@ -201,7 +201,7 @@ class Graph:
             index: from 0 to `n_edges` - 1
         """
         port = self.receivers[self.receiver[index]]
-        return Edge(Node(self.senders[self.sender[index]]), port.node, port.input)  # type: ignore[arg-type]
+        return Edge(Node(self.senders[self.sender[index]]), port.node, port.input)
 
     def edges(self) -> Iterator[Edge]:
         """All edges, in order."""
