@@ -210,10 +210,10 @@ class Weights:
         found = []
         for block in self.model.blocks:
             W, w, b = (x.detach() for x in (block.attn.W_QKV, block.ln1.w, block.ln1.b))
-            folded = torch.mul(W, w[:, None]).T  # (three h k) d
-            folded = folded - folded.mean(-1, keepdim=True)
+            folded = W * w[:, None]  # d (three h k)
+            folded -= folded.mean(0, keepdim=True)
             bias = b @ W + block.attn.b_QKV.detach()
-            found.append((folded.unflatten(0, (-1, block.attn.d_head)), bias))
+            found.append((folded.T.unflatten(0, (-1, block.attn.d_head)), bias))
         return found
 
     def at_heads(
