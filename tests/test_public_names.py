@@ -15,10 +15,16 @@ interp
     AttentionWeights GPT2Config HookedGPT2 KeyValueCache VerificationReport generate load
     load_attention next_tokens process_weights sample save stream verify
 interp.circuits
-    CLASSES Circuit Derivation Link Member RolesWarning Verdict class_sets compare completeness
-    covered_by_roles derive derive_pruned does_the_task faithfulness fraction_kept gap
-    greedy_sets known_circuit left_out minimality minimality_sets only prune_heads
-    published_circuit random_sets route run_mean why_left_out
+    CLASSES Circuit Derivation EdgeCircuit EdgeScores FRACTIONS Graph Link Member Overlap
+    RolesWarning Verdict auc class_sets cmd compare completeness consistent_edges
+    covered_by_roles cpr derive derive_pruned does_the_task edge_curve edge_faithfulness
+    edges_above faithfulness faithfulness_by_prompt fraction_kept gap greedy_edges
+    greedy_sets head_scores known_circuit left_out minimality minimality_sets
+    normalized_faithfulness only overlap prune_heads published_circuit random_circuits
+    random_sets rank_correlation read_eap_ig roc route run_mean top_edges why_left_out
+    write_eap_ig
+interp.circuits.discovery
+    Cost clean_corrupted eap eap_ig_activations eap_ig_inputs exact_cost exact_edges
 interp.circuits.known
     KNOWN KnownCircuit NOISE known_circuit trained_circuit
 interp.circuits.published

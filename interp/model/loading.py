@@ -48,10 +48,10 @@ def load(
 
     Args:
         name_or_path: "mini" or "mini-ioi" (bundled, need no network), "gpt2", "gpt2-medium",
-            "gpt2-large", "gpt2-xl", "distilgpt2" (from the Hugging Face hub, pinned and cached), or a directory
-            in Hugging Face layout: config.json, model.safetensors (or shards with their index),
-            and tokenizer.json, or vocab.json with merges.txt. Without a tokenizer, the model takes
-            only token ids.
+            "gpt2-large", "gpt2-xl", "distilgpt2" (from the Hugging Face hub, pinned and cached), or
+            a directory in Hugging Face layout: config.json, model.safetensors (or shards with their
+            index), and tokenizer.json, or vocab.json with merges.txt. Without a tokenizer, the
+            model takes only token ids.
         device: device for the weights; None is torch's default device
         dtype: dtype to compute in; None is float32, whatever the file holds, because half precision
             changes results

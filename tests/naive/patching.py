@@ -48,7 +48,7 @@ def _activations(model, ids, weights, hooks):
 
 def sum_of_weights(model):
     """It tells whether a model was changed."""
-    return float(sum(weight.sum() for weight in model.parameters()))
+    return float(sum(weight.detach().sum() for weight in model.parameters()))
 
 
 def difference(model, tokens, task, i, hooks):
