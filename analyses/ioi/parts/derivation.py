@@ -186,14 +186,14 @@ def _graded(circuit: Circuit, trained: Circuit, figures: list[Measured]) -> list
     table = compare(circuit, trained)
     classes = table[table["part"].isin([member.kind for member in trained.heads])]
     in_class, of = int(classes["shared"].sum()), int(classes["reference"].sum())
-    any_class = table.set_index("part").loc["any class"]
+    shared = int(table[table["part"] == "any class"]["shared"].sum())
     found = Estimate(*[in_class / of] * 3)
     figures.append(
         Measured("trained_heads", "Trained-in heads found in their class", found, "fraction")
     )
     return [
         f"The model was trained to have a circuit, so what there is to find is known: of its {of} "
-        f"heads the derivation finds {int(any_class['shared'])}, {in_class} of them in the class "
+        f"heads the derivation finds {shared}, {in_class} of them in the class "
         "that they were trained for. Other heads that it finds bring the names along to where the "
         "trained ones read them, or are what the training left as it was.",
         Table(
