@@ -86,7 +86,7 @@ class Parts:
             Cut(("option 1", "option 2"), _at(self.movers, "END")),
             Cut(("avoid",), inhibition),
             Cut(("avoid",), queries),
-            Cut((), inhibition, held=queries, weight=2),
+            Cut((), inhibition, held=queries, weight=2.0),
         )
 
 

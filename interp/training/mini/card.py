@@ -1,7 +1,7 @@
 """The model card: what the bundled model is, how it was made, what it can do and what it cannot."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from interp.model import GPT2Config
 from interp.training.batches import Batches
@@ -195,6 +195,7 @@ def interchange_card(parts: Parts, how: Interchange, scores: Sequence[Score]) ->
         The text of README.md.
     """
     t = how.training
+    scores = [one if one.skill == "IOI" else replace(one, required=None) for one in scores]
     classes = {
         "previous token, at S1+1": parts.previous,
         "duplicate token, at S2": parts.duplicate,
