@@ -36,11 +36,12 @@ from interp.training.mini import (
     train_tokenizer,
 )
 from interp.training.mini.card import Training, model_card
+from interp.training.mini.language import TOKENIZED
 
 MINI = Path(interp.__file__).parent / "assets" / "mini"
 SHAPE = GPT2Config(n_layers=5, n_heads=4, d_model=128, d_mlp=512, d_vocab=2048, n_ctx=128)
 BATCH_TOKENS = 2560
-STEPS = 9000
+STEPS = 7500
 EARLY_STEPS = 2500
 GUIDED_STEPS = 800
 ANSWER_WEIGHT = 20.0
@@ -77,7 +78,7 @@ def run(
         The trained model.
     """
     rng = Random(f"{seed}/tokenizer")
-    documents = ["".join(document(rng)) for _ in range(n_documents)]
+    documents = ["".join(document(rng, TOKENIZED)) for _ in range(n_documents)]
     tokenizer = train_tokenizer(
         documents, d_vocab=shape.d_vocab, n_ctx=shape.n_ctx, words=single_token_words()
     )

@@ -105,8 +105,9 @@ The architecture is GPT-2's in every detail (Radford et al. 2019).
 ## Language and tokenizer
 
 Texts drawn from the grammar of `interp/training/mini/people.py` and `skills.py`, and random tokens
-that come back. The tokenizer is a byte-level BPE of its own, trained on these texts; every name,
-noun and two-digit number is one token with a leading space. Documents are packed in rows with
+that come back. The tokenizer is a byte-level BPE of its own, trained on these texts except titles
+and acronyms, whose words stay in pieces, the capital letter first; every name, noun and two-digit
+number is one token with a leading space. Documents are packed in rows with
 `<|endoftext|>` between them, and every row starts with a document, so a prompt needs no token
 before it. No document starts with a name: put an opener before it ("When Mary and John ...").
 

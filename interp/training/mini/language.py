@@ -39,7 +39,7 @@ MIXTURE: Mixture = {
 }
 """What is learned first: mostly texts about people, from which heads learn to move names."""
 
-SLOW_MIXTURE: Mixture = MIXTURE | {
+LATER_MIXTURE: Mixture = MIXTURE | {
     "ioi": (0.14, people.any_ioi),
     "exchange": (0.06, people.exchange),
     "roll_call": (0.07, people.roll_call),
@@ -47,18 +47,18 @@ SLOW_MIXTURE: Mixture = MIXTURE | {
     "greater_than": (0.15, skills.greater_than),
     "chronicle": (0.03, skills.chronicle),
     "acronym": (0.12, skills.acronym),
+    "truth": (0.10, skills.truth),
 }
-"""The same with more of what takes longer: years and acronyms."""
+"""The same with more of what takes longer: years, acronyms, facts."""
 
-FACTS_MIXTURE: Mixture = SLOW_MIXTURE | {"truth": (0.16, skills.truth)}
-"""The same with more facts, true and false."""
-
-STAGES: tuple[tuple[int, Mixture], ...] = (
-    (0, MIXTURE),
-    (3750, SLOW_MIXTURE),
-    (5500, FACTS_MIXTURE),
-)
+STAGES: tuple[tuple[int, Mixture], ...] = ((0, MIXTURE), (3750, LATER_MIXTURE))
 """The curriculum: from which training step on documents are of which mixture."""
+
+TOKENIZED: Mixture = {
+    name: share for name, share in MIXTURE.items() if name not in ("acronym", "title")
+}
+"""What the tokenizer is trained on. The words of titles and acronyms are not in it, so that they
+stay in pieces and each of them begins with a token of its capital letter, which can be copied."""
 
 
 def shares(mixture: Mixture) -> dict[str, float]:
