@@ -11,7 +11,7 @@ from analyses.train_mini import MINI, STEPS, recipe
 from interp import HookedGPT2
 from interp.training.mini import held_out_scores, single_token_words
 
-SUMS = [1033988, 1053707, 1665093]
+SUMS = [944867, 1029764, 1720737]
 """Of the token ids of three batches; a change of the language makes another model."""
 
 
