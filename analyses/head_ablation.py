@@ -113,9 +113,8 @@ def run(
         f"On {study.prompts}, {value} ablation of single heads changes "
         f"{metric} most at {names(movers)}."
         if movers
-        else f"On {n} prompts of IOI in {study.model.name}, {value} ablation changes {metric} at "
-        "no "
-        "head by an effect whose interval excludes zero."
+        else f"On {study.prompts}, {value} ablation changes {metric} at no head by an effect whose "
+        "interval excludes zero."
     )
     return study.report(f"Head ablation in {study.model.name}", lead, sections)
 

@@ -221,6 +221,8 @@ def _looking(table: xr.Dataset) -> Verdict:
 
 def _copying(table: xr.Dataset) -> Verdict:
     """Whether a head copies more often than not."""
+    if "copy" not in table:
+        return answered("cannot be told", "no role holds the answer or the foil in every prompt")
     best = interp.heads.ranked(table, "copy", n=1).iloc[0]
     at = table.sel(
         dict(zip(("layer", "head"), map(int, str(best["head"]).split(".")), strict=True))

@@ -53,11 +53,10 @@ def _ends_above(diff: xr.Dataset) -> Verdict:
     end = interp.statistics.Estimate(*(float(last[key]) for key in ("mean", "low", "high")))
     above = diff.layer.values[(diff["low"] > 0).values]
     said = is_above(end, "after the last layer it is ahead by", unit="logits")
-    first = f"; the first layer after which the interval lies above zero is {above[0]}"
-    return answered(
-        said.answer,
-        said.text.partition(": ")[2].removesuffix(".") + (first if len(above) else ""),
-    )
+    figures = said.text.partition(": ")[2].removesuffix(".")
+    if len(above):
+        figures += f"; the first layer after which the interval lies above zero is {above[0]}"
+    return answered(said.answer, figures)
 
 
 def of_text(name: str, reading: xr.Dataset) -> Section:

@@ -1,11 +1,18 @@
 """Does the model's vocabulary have the words of a text?"""
 
+from __future__ import annotations
+
 import re
+from typing import TYPE_CHECKING
 
-from transformers import PreTrainedTokenizerBase
+from analyses.common.choices import MODELS
 
-from interp.model import HookedGPT2
-from interp.model.hub import BUNDLED
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from interp.model import HookedGPT2
+
+BUNDLED = [name for name in MODELS if name.startswith("mini")]
 
 _SHOWN = 3
 _EXAMPLE = "When Mary and John went to the store, John gave a drink to"

@@ -39,7 +39,7 @@ class TunedLens:
         >>> import interp
         >>> lens = TunedLens.identity(interp.load("mini"))
         >>> tuple(lens.weight.shape)
-        (6, 128, 128)
+        (5, 128, 128)
     """
 
     weight: Float[Tensor, "layer d_model d_model"]

@@ -156,7 +156,7 @@ def test_receivers_come_from_the_data_unless_given(mini):
     effects = mean_effect(path_patch(mini, task))["mean"].to_series()
     layer, head = effects.abs().idxmax()
     page = path_patching.run(mini, n=N, inputs=["v"], positions=["IO"], top=1).html()
-    assert f"To the values of {layer}.{head}" in page and "receive at IO" in page
+    assert f"through the values of {layer}.{head}" in page and "receive at IO" in page
 
 
 def test_head_ablation(ran, mini):

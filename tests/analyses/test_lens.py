@@ -107,7 +107,7 @@ def test_direct_logit_attribution(tmp_path_factory, model, task):
     gone = interp.patching.Ablation([(4, 0), (4, 1)])
     left = lens.direct_logit_attribution(model, task, by="head", ablation=gone).mean("prompt")
     np.testing.assert_allclose(results["heads without 4.0, 4.1"]["mean"], left, atol=1e-4)
-    assert "<h2>Without 4.0, 4.1</h2>" in page
+    assert "Do others write more without 4.0, 4.1?" in page
 
 
 def test_tuned_lens(tmp_path_factory, model):

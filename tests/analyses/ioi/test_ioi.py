@@ -3,6 +3,7 @@
 The file is longer than most: all of it reads one run.
 """
 
+import html
 import json
 import re
 from collections import defaultdict
@@ -52,7 +53,7 @@ class Independent:
     """Transformers' GPT-2, with the input of each attention's output projection laid open."""
 
     def __init__(self):
-        self.model = AutoModelForCausalLM.from_pretrained(locate("mini")).eval()
+        self.model = AutoModelForCausalLM.from_pretrained(locate("mini-ioi")).eval()
         self.n_heads = self.model.config.n_head
 
     @torch.inference_mode()
@@ -122,9 +123,9 @@ def test_behavior_is_transformers(results, prompts, independent):
 
 def test_direct_effects_are_transformers(results, prompts, independent):
     effects = torch.tensor(results["direct_effect"])
-    assert effects.shape == (6, 8)
+    assert effects.shape == (5, 4)
     strongest = effects.abs().flatten().topk(2).indices.tolist()
-    for layer, head in [divmod(i, 8) for i in strongest] + [(0, 0)]:
+    for layer, head in [divmod(i, 4) for i in strongest] + [(0, 0)]:
         changes = []
         for prompt in prompts:
             logits, clean = independent.run(prompt["clean_tokens"])
@@ -261,7 +262,7 @@ def test_gpt2_gets_the_papers_circuit_and_figures(small_gpt2, tmp_path):
     figures = {row["figure"]: row for row in found["paper"]}
     assert figures["Mean logit difference, IO minus S"]["paper"] == "3.56"
     assert not figures["Mean logit difference, IO minus S"]["agrees"]  # the weights are random
-    assert "Against the paper" in report.html()
+    assert "Do the paper's figures come out here?" in html.unescape(report.html())
 
 
 def test_a_circuit_of_ones_own(small_gpt2):
@@ -309,4 +310,4 @@ def test_a_folder_that_cannot_be_written_is_refused_before_work(tmp_path, monkey
 def test_verify_command():
     result = CliRunner().invoke(app, ["verify", "mini"])
     assert result.exit_code == 0, result.output
-    assert "blocks.5" in result.output
+    assert "blocks.4" in result.output

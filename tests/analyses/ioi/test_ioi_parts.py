@@ -261,7 +261,7 @@ def test_a_derived_circuit_that_keeps_too_little_gives_way_to_pruning(monkeypatc
         return {"derivation": xr.Dataset(attrs=about), "alone": alone}
 
     monkeypatch.setattr(ioi_circuit, "derived", derived)
-    node = Node(Head(5, 0), "END")
+    node = Node(Head(4, 0), "END")
     monkeypatch.setattr(ioi_circuit, "prune_heads", lambda *args, **options: [node])
     circuit, found = ioi_circuit.find_circuit(mini, task, threshold=0.02)
     assert known["nodes"] == [node] and circuit.nodes == (node,)

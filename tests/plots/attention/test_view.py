@@ -220,6 +220,6 @@ def test_a_reader_moves_between_heads_and_tokens(tmp_path):
     assert seen["words"] == names
     # the tile of head 1.1, token 5 to token 2, from white through mid to dark
     level = attention[1, 1, 5, 2]
-    stops = [(255, 255, 255), (106, 174, 214), (8, 48, 107)]
+    stops = [(255, 255, 255), (116, 196, 118), (0, 68, 27)]
     expected = [np.interp(level, [0, 0.5, 1], channel) for channel in zip(*stops, strict=True)]
     np.testing.assert_allclose(seen["pixel"], [*expected, 255], atol=1.5)
