@@ -44,7 +44,7 @@ CIRCUIT = "circuit.json"
 """The file of the ground truth, in the model's directory."""
 
 SOURCE = "interchange training towards Wang et al. 2022, section 3"
-STEPS = 600
+STEPS = 450
 ROWS = 36
 SHARE, MEAN = 0.1, 0.7
 """How often a head outside changes in the strict run, and how often to a mean."""
