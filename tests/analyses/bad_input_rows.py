@@ -235,7 +235,7 @@ COMMAND_ROWS = [
     ("role in the other text", rows(TEXTS + b", Mary, John,Ruth"), 2, "the corrupted text has it"),
     ("part of a word", rows(TEXTS + b", Mary, John,Mar"), 2, "'Mar' is not in 'Then Mary met"),
     ("word that occurs twice",
-     rows(b"Mary and Mary met John and,Ruth and Ruth met Lucy and, Mary, John,Mary"), 2,
+     rows(b"Then Mary and Mary met John and,Then Ruth and Ruth met Lucy and, Mary, John,Mary"), 2,
      "2 times, so write 'Mary#1' or 'Mary#2'"),
     ("occurrence that is not there", rows(TEXTS + b", Mary, John,Mary#2"), 2,
      "'Mary#2' is not there: 'Mary' is in 'Then Mary met John and' 1 time"),
