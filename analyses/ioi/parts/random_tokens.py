@@ -140,11 +140,15 @@ def _same(setting: Setting, found: Results) -> Verdict:
         if heads:
             score = found["scores"][name]
             more = pick(score, heads).mean("node") - score.mean(["layer", "head"])
-            what = f"the {kind} heads have a {kind} score above the average head's by"
+            what = f"the {kind} heads have {_a(kind)} score above the average head's by"
             parts.append(is_above(estimate_mean(more), what))
     if not parts:
         return not_measured("the circuit has no head of these classes")
     return reduce(both, parts[1:], parts[0])
+
+
+def _a(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
 
 
 PART = PaperPart("random-tokens", 2, collect, write)
