@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(path.stem for path in (ROOT / "docs").glob("*.md"))
-WITHOUT_PYTHON = {"README", "ioi", "speed"}
+WITHOUT_PYTHON = {"README", "ioi", "speed", "two_models"}
 
 
 def blocks(page):

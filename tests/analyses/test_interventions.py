@@ -164,7 +164,7 @@ def test_head_ablation(ran, mini):
     task = ioi(mini.tokenizer, N)
     single = ablate(mini, task, value="group mean")
     run.holds("heads", single)
-    a, b, c = strongest_heads(mean_effect(single), 3)
+    a, b, c = strongest_heads(mean_effect(single), 3, told=True)
     sets = {f"{x[0]}.{x[1]} {y[0]}.{y[1]}": [x, y] for x, y in ((a, b), (a, c), (b, c))}
     both = ablate(mini, task, sets, value="group mean")
     run.holds("pairs", both)
