@@ -25,6 +25,8 @@ step of the optimizer for each of the three losses. We take one cut for each row
 roles and may be queries, keys and values, which says by which edge a variable travels; some sites
 of a cut can be silenced, so that each of two redundant parts has to do alone; and others can be
 held, so that a variable must not travel around them.
+
+The file is longer than most: the program, the cuts and the runs that compare them are one idea.
 """
 
 from collections.abc import Callable, Mapping, Sequence
