@@ -5,14 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from analyses.common.choices import MODELS
-
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from interp.model import HookedGPT2
-
-BUNDLED = [name for name in MODELS if name.startswith("mini")]
 
 _SHOWN = 3
 _EXAMPLE = "When Mary and John went to the store, John gave a drink to"
@@ -47,6 +43,8 @@ def unknown_words(model: HookedGPT2, text: str) -> str:
     Returns:
         Sentences that begin with a space; "" if it knows most of the words.
     """
+    from interp.model.hub import BUNDLED
+
     words = set(re.findall(r"[^\W\d_]+", text))
     pieces = words_in_pieces(model.tokenizer, text) if model.tokenizer is not None else {}
     if len(pieces) * 4 < len(words) or not pieces:

@@ -44,14 +44,13 @@ import xarray as xr
 from interp.circuits.behavior import class_of, named_for, node_behavior, require_heads
 from interp.circuits.circuit import Circuit
 from interp.circuits.classes import BACKUPS
-from interp.circuits.evidence import Derivation
+from interp.circuits.evidence import Derivation, effects_by_prompt
 from interp.circuits.members import Member
 from interp.circuits.search import Search
-from interp.metrics import METRICS, Metrics
+from interp.metrics import Metrics
 from interp.model import HookedGPT2
 from interp.parts import Node, NodeLike
 from interp.patching import Ablation
-from interp.results import labeled
 from interp.runs.question import question
 from interp.runs.sides import Progress
 from interp.tasks import Task
@@ -139,22 +138,7 @@ def derive(
     )  # fmt: skip
 
     def arrays(what: str, names: Sequence[str], of: Mapping[str, np.ndarray]) -> xr.Dataset:
-        return xr.Dataset(
-            {
-                metric: labeled(
-                    numbers,
-                    (what, "prompt"),
-                    name=metric,
-                    title=f"Effect of each {what} on {metric}",
-                    unit=METRICS.get(metric, ""),
-                    model=model,
-                    task=task,
-                    coords={what: list(names)},
-                    question={**asked, "metric": metric},
-                ).assign_attrs(smallest=search.smallest[metric])
-                for metric, numbers in of.items()
-            }
-        )
+        return effects_by_prompt(what, names, of, search.smallest, model, task, asked)
 
     each = [search.found[node] for node in found]
     effects = {

@@ -184,8 +184,8 @@ def _checked(values: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndar
         )
     if not 0 < truth.sum() < len(truth):
         raise ValueError(
-            f"a ranking is judged by telling right from wrong; {truth.sum()} of {len(truth)} items "
-            "are right"
+            f"a ranking is judged by telling right from wrong, members and others; {truth.sum()} "
+            f"of {len(truth)} items are right"
         )
     return values, truth
 

@@ -15,13 +15,12 @@ import xarray as xr
 from interp.circuits.behavior import node_behavior
 from interp.circuits.circuit import Circuit
 from interp.circuits.discoveries import effect_p_values, q_values
-from interp.circuits.evidence import Derivation
+from interp.circuits.evidence import Derivation, effects_by_prompt
 from interp.circuits.members import Member
-from interp.metrics import METRICS, Metrics
+from interp.metrics import Metrics
 from interp.model import HookedGPT2
 from interp.parts import Node
 from interp.patching import Ablation, ablate, effect, measure
-from interp.results import labeled
 from interp.runs.question import question
 from interp.tasks import Task
 
@@ -72,22 +71,7 @@ def heads_everywhere(
     asked = question("derive", ablation=left, smallest=smallest, fdr=fdr, nodes=" ".join(names))
 
     def arrays(what: str, labels: Sequence[str], of: dict[str, np.ndarray]) -> xr.Dataset:
-        return xr.Dataset(
-            {
-                metric: labeled(
-                    values,
-                    (what, "prompt"),
-                    name=metric,
-                    title=f"Effect of each {what} on {metric}",
-                    unit=METRICS.get(metric, ""),
-                    model=model,
-                    task=task,
-                    coords={what: list(labels)},
-                    question={**asked, "metric": metric},
-                ).assign_attrs(smallest=least[metric])
-                for metric, values in of.items()
-            }
-        )
+        return effects_by_prompt(what, labels, of, least, model, task, asked)
 
     by = [
         ", ".join(chosen[j] for j in range(len(chosen)) if q[j, i] <= fdr) for i in range(len(q.T))

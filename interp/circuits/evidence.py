@@ -1,17 +1,24 @@
 """A derived circuit with its evidence, its tables and its file."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
+from jaxtyping import Float
 
 from interp.circuits import files
 from interp.circuits.circuit import Circuit
+from interp.metrics import METRICS
+from interp.model import HookedGPT2
 from interp.parts import Node
+from interp.results import labeled
 from interp.statistics import interval
+from interp.tasks import Task
 
 FORMAT = "interp.Derivation"
 
@@ -194,3 +201,44 @@ class Derivation:
 
 
 _ARRAYS = ("effects", "nodes", "behavior")
+
+
+def effects_by_prompt(
+    what: str,
+    names: Sequence[str],
+    effects: Mapping[str, Float[np.ndarray, "_ prompt"]],
+    smallest: Mapping[str, float],
+    model: HookedGPT2,
+    task: Task,
+    asked: Mapping[str, Any],
+) -> xr.Dataset:
+    """Label the effects of nodes or links, as a derivation keeps them.
+
+    Args:
+        what: "node" or "link", the name of the dim
+        names: a name for each
+        effects: metric -> effect of each on each prompt
+        smallest: metric -> the effect that must be exceeded
+        model: the model
+        task: the prompts
+        asked: the question, as `interp.results.question` returns it
+
+    Returns:
+        One variable for each metric, dims `what`, prompt.
+    """
+    return xr.Dataset(
+        {
+            metric: labeled(
+                values,
+                (what, "prompt"),
+                name=metric,
+                title=f"Effect of each {what} on {metric}",
+                unit=METRICS.get(metric, ""),
+                model=model,
+                task=task,
+                coords={what: list(names)},
+                question={**asked, "metric": metric},
+            ).assign_attrs(smallest=smallest[metric])
+            for metric, values in effects.items()
+        }
+    )

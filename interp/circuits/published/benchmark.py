@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from jaxtyping import Bool, Float
 
 from interp.circuits.circuit import Circuit
+from interp.circuits.edge_comparison import auc
 from interp.circuits.published.connections import published_connections
 from interp.circuits.published.data import read
 from interp.parts import Head, as_head
@@ -139,25 +139,3 @@ def circuit_edges(circuit: Circuit) -> set[tuple[Head, str]]:
                 if sender.layer < receiver.layer:
                     edges |= {(sender, f"{receiver}.{letter}") for letter in one.inputs}
     return edges
-
-
-def auc(scores: Float[np.ndarray, " item"], members: Bool[np.ndarray, " item"]) -> float:
-    """The area under the ROC curve.
-
-    Args:
-        scores: a score for each item
-        members: which of the items should have the high scores
-
-    Returns:
-        The probability that a member has a higher score than another item; a tie counts one half.
-
-    Raises:
-        ValueError: all items are members, or none is
-    """
-    n = int(members.sum())
-    if not 0 < n < len(members):
-        raise ValueError(f"expected members and others; {n} of {len(members)} items are members")
-    from scipy.stats import rankdata  # slow to import
-
-    above = rankdata(scores)[members].sum() - n * (n + 1) / 2
-    return float(above / (n * (len(members) - n)))
